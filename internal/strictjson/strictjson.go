@@ -1,0 +1,85 @@
+// Package strictjson decodes one JSON text from outside, the way RFC 8259 and
+// I-JSON (RFC 7493) ask and encoding/json does not: a repeated member, a member
+// in the wrong case, invalid UTF-8, a lone surrogate and bytes after the value
+// are errors. It knows nothing of what the text means.
+//
+// It is a thin layer over github.com/go-json-experiment/json, which is the
+// encoding/json/v2 of Go 1.27 for older toolchains, and adds the two limits that
+// library leaves out: nesting and number of members.
+package strictjson
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Limits of one text. A legitimate request, JWT header or claim set stays far below.
+const (
+	MaxDepth   = 32
+	MaxMembers = 256 // object members and array elements, all levels together
+)
+
+var (
+	// ErrTooComplex says that a text nests deeper than MaxDepth or has more than MaxMembers.
+	ErrTooComplex = errors.New("JSON text nests too deeply or has too many members")
+	// ErrTooLarge says that a text goes on past the caller's byte limit.
+	ErrTooLarge = errors.New("JSON text is too large")
+)
+
+// Unmarshal decodes data, which must hold exactly one JSON value. Members v does not
+// name are ignored.
+func Unmarshal(data []byte, v any) error { return unmarshal(data, v, false) }
+
+// UnmarshalKnown is Unmarshal, but a member that v does not name is an error.
+func UnmarshalKnown(data []byte, v any) error { return unmarshal(data, v, true) }
+
+func unmarshal(data []byte, v any, known bool) error {
+	if err := measure(data); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v, json.RejectUnknownMembers(known))
+}
+
+// Read decodes the text in r, of which it reads no more than limit+1 bytes. A text over
+// the limit is ErrTooLarge, unless what was read is already malformed: then that error.
+func Read(r io.Reader, limit int64, v any) error {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return fmt.Errorf("read JSON text: %w", err)
+	}
+	if int64(len(data)) > limit {
+		if err := measure(data); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return err
+		}
+		return ErrTooLarge
+	}
+	return Unmarshal(data, v)
+}
+
+// measure walks the tokens of data, without allocating values, so that a text too deep
+// or too wide is refused before anything is built from it.
+func measure(data []byte) error {
+	dec := jsontext.NewDecoder(bytes.NewReader(data))
+	members := 0
+	for {
+		switch _, err := dec.ReadToken(); {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+		members++
+		// Each object member is two tokens, its name and its value.
+		if dec.StackDepth() > MaxDepth || members > 2*MaxMembers {
+			return ErrTooComplex
+		}
+		if dec.StackDepth() == 0 && members > 0 {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package strictjson
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+type body struct {
+	Target string `json:"target"`
+}
+
+func TestWhatEncodingJSONLetsThroughIsRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"duplicate member":       `{"target":"m2","target":"m3"}`,
+		"duplicate, escaped":     `{"target":"m2","t\u0061rget":"m3"}`,
+		"invalid UTF-8":          "{\"target\":\"m\xff\"}",
+		"lone surrogate":         `{"target":"\ud800"}`,
+		"trailing value":         `{"target":"m2"}{}`,
+		"trailing text":          `{"target":"m2"} x`,
+		"byte order mark":        "\xef\xbb\xbf{\"target\":\"m2\"}",
+		"UTF-16":                 "{\x00\"\x00}\x00",
+		"comment":                `{"target":"m2"/**/}`,
+		"trailing comma":         `{"target":"m2",}`,
+		"NaN":                    `{"target":NaN}`,
+		"wrong type":             `{"target":["m2"]}`,
+		"empty":                  ``,
+		"200 deep":               `{"x":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`,
+		"more members than real": `{"x":[` + strings.Repeat("1,", 600) + `1]}`,
+	} {
+		var b body
+		if err := Unmarshal([]byte(text), &b); err == nil {
+			t.Errorf("%s: accepted %q", name, text)
+		}
+	}
+}
+
+func TestMemberNamesMatchByCase(t *testing.T) {
+	var b body
+	if err := Unmarshal([]byte(`{"TARGET":"m3","\u212Aey":1}`), &b); err != nil || b.Target != "" {
+		t.Errorf("got %+v, %v; want the member ignored", b, err)
+	}
+	if err := UnmarshalKnown([]byte(`{"TARGET":"m3"}`), &b); err == nil {
+		t.Error("UnmarshalKnown accepted an unknown member")
+	}
+}
+
+func TestReadTellsTooLargeFromMalformed(t *testing.T) {
+	var b body
+	if err := Read(strings.NewReader(`{"target":"`+strings.Repeat("a", 100)+`"}`), 50, &b); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("long text: got %v, want ErrTooLarge", err)
+	}
+	if err := Read(strings.NewReader(strings.Repeat("a", 100)), 50, &b); err == nil || errors.Is(err, ErrTooLarge) {
+		t.Errorf("long garbage: got %v, want a syntax error", err)
+	}
+	if err := Read(strings.NewReader(`{"x":[`+strings.Repeat("1,", 9000)), 5000, &b); !errors.Is(err, ErrTooComplex) {
+		t.Errorf("wide text: got %v, want ErrTooComplex", err)
+	}
+	if err := Read(strings.NewReader(`{"target":"m2"}`), 15, &b); err != nil || b.Target != "m2" {
+		t.Errorf("text of exactly the limit: got %+v, %v", b, err)
+	}
+}
+
+func FuzzUnmarshal(f *testing.F) {
+	f.Add([]byte(`{"target":"m2"}`))
+	f.Add([]byte(`{"target":"m2","target":"m3"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var b body
+		_ = Unmarshal(data, &b)
+		var m map[string]any
+		_ = Unmarshal(data, &m)
+	})
+}
