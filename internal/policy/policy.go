@@ -76,6 +76,27 @@ func (m CallMap) With(r Rule) CallMap { return CallMap{m.rules.with(r)} }
 // Without returns a call map that has no rule for e.
 func (m CallMap) Without(e Edge) CallMap { return CallMap{m.rules.without(e)} }
 
+// WithoutService returns a call map in which no rule names id. It looks at every rule, and
+// compiles anew: a service may be the target of all others.
+func (m CallMap) WithoutService(id ServiceID) CallMap {
+	kept := 0
+	for r := range m.All() {
+		if r.Caller != id && r.Target != id {
+			kept++
+		}
+	}
+	if kept == m.Len() {
+		return m
+	}
+	return Compile(kept, func(yield func(Rule) bool) {
+		for r := range m.All() {
+			if r.Caller != id && r.Target != id && !yield(r) {
+				return
+			}
+		}
+	})
+}
+
 // Rule returns the rule for e, or nil. It is not to be changed.
 func (m CallMap) Rule(e Edge) *Rule { return m.rules.find(e) }
 

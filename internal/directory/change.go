@@ -1,0 +1,332 @@
+package directory
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/watchword-dev/watchword/internal/policy"
+)
+
+// Bounds of what an operator may ask.
+const (
+	DefaultCredentialTTL = 90 * 24 * time.Hour
+	MaxCredentialTTL     = 100 * 365.25 * 24 * time.Hour
+	MaxDescription       = 1024
+)
+
+// AnyVersion makes a change whatever the stored version is; MustNotExist only when there is
+// nothing yet.
+const (
+	AnyVersion   int64 = 0
+	MustNotExist int64 = -1
+)
+
+// Author is who changes something.
+type Author struct{ Actor, RequestID string }
+
+// NewService is a service to be made.
+type NewService struct {
+	Name, Description string
+	TokenTTL          time.Duration
+	Algorithm         string
+}
+
+// NewCredential is a credential to be made.
+type NewCredential struct {
+	Name string
+	TTL  time.Duration // zero: DefaultCredentialTTL
+	CIDR netip.Prefix
+}
+
+// NewRule is what a rule is to say.
+type NewRule struct {
+	Scopes []string
+	Until  time.Time
+}
+
+// Every change below is in force in this process when it returns nil. When the change is
+// stored and the snapshot could not follow, the error says so.
+
+// CreateService makes a service. ErrExists: the name is taken.
+func (d *Directory) CreateService(ctx context.Context, by Author, n NewService) (Service, error) {
+	now := d.now()
+	s := Service{
+		Name: n.Name, Description: n.Description, TokenTTL: n.TokenTTL, Algorithm: n.Algorithm,
+		Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
+	rand.Read(s.UID[:])
+	if err := d.check(ctx, by, s); err != nil {
+		return Service{}, err
+	}
+	_, err := d.store.InsertService(ctx, s, d.change(by, "service.create", SubjectService(s.UID), "service", s.Name))
+	return s, d.settle(ctx, err, "create service %q", s.Name)
+}
+
+// UpdateService changes a service by edit, which must not touch UID, Name, Version or the dates.
+func (d *Directory) UpdateService(ctx context.Context, by Author, name string, version int64, edit func(*Service)) (Service, error) {
+	return retried(version, func() (Service, error) {
+		old, err := d.read(ctx, name, version)
+		if err != nil {
+			return Service{}, err
+		}
+		s := old
+		edit(&s)
+		s.UID, s.Name, s.Version, s.CreatedAt, s.UpdatedAt = old.UID, old.Name, old.Version, old.CreatedAt, old.UpdatedAt
+		if s == old {
+			return old, nil
+		}
+		if err := d.check(ctx, by, s); err != nil {
+			return Service{}, err
+		}
+		s.UpdatedAt = d.now()
+		action := "service.update"
+		if s.Disabled != old.Disabled {
+			action = map[bool]string{true: "service.disable", false: "service.enable"}[s.Disabled]
+		}
+		_, err = d.store.UpdateService(ctx, s, d.change(by, action, SubjectService(s.UID), "service", s.Name))
+		s.Version++
+		return s, d.settle(ctx, err, "update service %q", name)
+	})
+}
+
+// DeleteService deletes a service, its credentials and every rule that names it.
+func (d *Directory) DeleteService(ctx context.Context, by Author, name string, version int64) error {
+	_, err := retried(version, func() (Service, error) {
+		s, err := d.read(ctx, name, version)
+		if err != nil {
+			return s, err
+		}
+		_, err = d.store.DeleteService(ctx, s.UID, s.Version, d.change(by, "service.delete", SubjectService(s.UID), "service", s.Name))
+		return s, d.settle(ctx, err, "delete service %q", name)
+	})
+	return err
+}
+
+// AddCredential records a bootstrap credential, which the issuer then signs.
+func (d *Directory) AddCredential(ctx context.Context, by Author, service string, n NewCredential) (Credential, error) {
+	if n.TTL == 0 {
+		n.TTL = DefaultCredentialTTL
+	}
+	switch {
+	case n.TTL < time.Second || n.TTL > MaxCredentialTTL:
+		return Credential{}, &InvalidError{"ttl", "must be between 1 second and 100 years"}
+	case !text(n.Name, 128):
+		return Credential{}, &InvalidError{"name", "must be printable text of at most 128 bytes"}
+	case n.CIDR.IsValid() && n.CIDR != n.CIDR.Masked():
+		return Credential{}, &InvalidError{"cidr", "must be a network: " + n.CIDR.Masked().String()}
+	}
+	s, err := d.resolve(ctx, service)
+	if err != nil {
+		return Credential{}, err
+	}
+	// Whole seconds, as the JWT will say (RFC 7519, section 2: NumericDate).
+	now := d.now().Truncate(time.Second)
+	c := Credential{
+		ID: RandomID(), Service: s.UID, Kind: KindBootstrap, Name: n.Name, CIDR: n.CIDR,
+		CreatedAt: now, ExpiresAt: now.Add(n.TTL.Truncate(time.Second)), Version: 1,
+	}
+	_, err = d.store.InsertCredential(ctx, c, d.change(by, "credential.create", SubjectCredential(c.ID),
+		"service", s.Name, "credential", c.ID, "expires", c.ExpiresAt.Format(time.RFC3339)))
+	return c, d.settle(ctx, err, "create credential of %q", service)
+}
+
+// RevokeCredential revokes a credential; revoking it again changes nothing.
+func (d *Directory) RevokeCredential(ctx context.Context, by Author, id string) (Credential, error) {
+	return retried(AnyVersion, func() (Credential, error) {
+		c, err := d.store.ReadCredential(ctx, id)
+		if err != nil {
+			return Credential{}, fmt.Errorf("read credential: %w", err)
+		}
+		if !c.RevokedAt.IsZero() {
+			return c, nil
+		}
+		c.RevokedAt = d.now()
+		_, err = d.store.UpdateCredential(ctx, c, d.change(by, "credential.revoke", SubjectCredential(id), "credential", id))
+		c.Version++
+		return c, d.settle(ctx, err, "revoke credential %s", id)
+	})
+}
+
+// Allow makes or changes the rule from caller to target, and says whether it made one. A
+// rule that says so already stays as it is.
+func (d *Directory) Allow(ctx context.Context, by Author, caller, target string, n NewRule, version int64) (r Rule, created bool, err error) {
+	scopes, err := ParseScopes(strings.Join(n.Scopes, " "))
+	if err != nil {
+		return Rule{}, false, err
+	}
+	now := d.now()
+	if !n.Until.IsZero() && !n.Until.After(now) {
+		return Rule{}, false, &InvalidError{"until", "must be in the future; to end a rule now, delete it"}
+	}
+	e, err := d.edge(ctx, caller, target)
+	if err != nil {
+		return Rule{}, false, err
+	}
+	r, err = retried(version, func() (Rule, error) {
+		old, err := d.store.ReadRule(ctx, e)
+		created = errors.Is(err, ErrNotFound)
+		switch {
+		case err != nil && !created:
+			return Rule{}, fmt.Errorf("read rule: %w", err)
+		case created && version > 0, !created && version != AnyVersion && version != old.Version:
+			return old, ErrConflict
+		}
+		until := n.Until.UTC().Truncate(time.Microsecond)
+		if !created && slices.Equal(old.Scopes, scopes) && old.Until.Equal(until) {
+			return old, nil
+		}
+		r := Rule{Edge: e, Scopes: scopes, Until: until, Version: old.Version, CreatedAt: old.CreatedAt, UpdatedAt: now}
+		if created {
+			r.CreatedAt = now
+		}
+		_, err = d.store.PutRule(ctx, r, d.change(by, "rule.allow", SubjectRule(e),
+			"caller", caller, "target", target, "scope", strings.Join(scopes, " ")))
+		r.Version++
+		return r, d.settle(ctx, err, "allow %s to call %s", caller, target)
+	})
+	return r, created, err
+}
+
+// Disallow removes the rule from caller to target. ErrNotFound: there is none.
+func (d *Directory) Disallow(ctx context.Context, by Author, caller, target string, version int64) error {
+	e, err := d.edge(ctx, caller, target)
+	if err != nil {
+		return err
+	}
+	_, err = retried(version, func() (Rule, error) {
+		r, err := d.store.ReadRule(ctx, e)
+		if err != nil {
+			return r, fmt.Errorf("read rule: %w", err)
+		}
+		if version != AnyVersion && version != r.Version {
+			return r, ErrConflict
+		}
+		_, err = d.store.DeleteRule(ctx, e, r.Version, d.change(by, "rule.disallow", SubjectRule(e), "caller", caller, "target", target))
+		return r, d.settle(ctx, err, "disallow %s to call %s", caller, target)
+	})
+	return err
+}
+
+// settle turns the outcome of a write into the outcome of the change: nil only when it is
+// in force here.
+func (d *Directory) settle(ctx context.Context, err error, format string, args ...any) error {
+	if err != nil {
+		return fmt.Errorf(format+": %w", append(args, err)...)
+	}
+	// The write is committed; a caller who went away must not keep it from being in force.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := d.CatchUp(ctx); err != nil {
+		return fmt.Errorf(format+": stored, but not yet in force here: %w", append(args, err)...)
+	}
+	return nil
+}
+
+// retried makes a change again when another one came between reading and writing, unless
+// the caller named the version it must be made from.
+func retried[T any](version int64, change func() (T, error)) (T, error) {
+	for attempt := 0; ; attempt++ {
+		v, err := change()
+		if errors.Is(err, ErrConflict) && version == AnyVersion && attempt < 10 {
+			continue
+		}
+		return v, err
+	}
+}
+
+// resolve finds a service by name, asking the store when another replica may have just made it.
+func (d *Directory) resolve(ctx context.Context, name string) (*Service, error) {
+	if s, ok := d.Snapshot().Service(name); ok {
+		return s, nil
+	}
+	if err := d.CatchUp(ctx); err != nil {
+		return nil, err
+	}
+	if s, ok := d.Snapshot().Service(name); ok {
+		return s, nil
+	}
+	return nil, fmt.Errorf("service %q: %w", name, ErrNotFound)
+}
+
+// read reads the service of that name as stored, which must be of that version.
+func (d *Directory) read(ctx context.Context, name string, version int64) (Service, error) {
+	known, err := d.resolve(ctx, name)
+	if err != nil {
+		return Service{}, err
+	}
+	s, err := d.store.ReadService(ctx, known.UID)
+	if err != nil {
+		return Service{}, fmt.Errorf("read service %q: %w", name, err)
+	}
+	if version != AnyVersion && version != s.Version {
+		return Service{}, fmt.Errorf("service %q has version %d: %w", name, s.Version, ErrConflict)
+	}
+	return s, nil
+}
+
+func (d *Directory) edge(ctx context.Context, caller, target string) (e policy.Edge, err error) {
+	c, err := d.resolve(ctx, caller)
+	if err != nil {
+		return e, err
+	}
+	t, err := d.resolve(ctx, target)
+	if err != nil {
+		return e, err
+	}
+	return policy.Edge{Caller: c.UID, Target: t.UID}, nil
+}
+
+// check holds a service against the rules of this package.
+func (d *Directory) check(ctx context.Context, by Author, s Service) error {
+	if _, err := ParseName(s.Name); err != nil {
+		return err
+	}
+	switch {
+	case slices.Contains(d.o.Reserved, s.Name):
+		return &InvalidError{"name", fmt.Sprintf("%q is the server's own; choose another", s.Name)}
+	case !text(s.Description, MaxDescription):
+		return &InvalidError{"description", fmt.Sprintf("must be text of at most %d bytes without control characters", MaxDescription)}
+	case s.TokenTTL != 0 && (s.TokenTTL < time.Second || s.TokenTTL > d.o.MaxTokenTTL):
+		return &InvalidError{"tokenTtlSeconds", fmt.Sprintf("must be between 1 s and %s; the server's token.max_ttl sets the bound", d.o.MaxTokenTTL)}
+	case s.TokenTTL%time.Second != 0:
+		return &InvalidError{"tokenTtlSeconds", "must be whole seconds"}
+	case s.Algorithm != "" && d.o.EnsureAlgorithm != nil:
+		return d.o.EnsureAlgorithm(ctx, by, s.Algorithm)
+	}
+	return nil
+}
+
+func (d *Directory) change(by Author, action, subject string, detail ...string) Change {
+	c := Change{At: d.now(), Actor: by.Actor, RequestID: by.RequestID, Action: action, Subject: subject, Detail: map[string]string{}}
+	for i := 0; i+1 < len(detail); i += 2 {
+		c.Detail[detail[i]] = detail[i+1]
+	}
+	return c
+}
+
+// now is what stores can hold: UTC and whole microseconds.
+func (d *Directory) now() time.Time { return d.o.Now().UTC().Truncate(time.Microsecond) }
+
+// RandomID is 128 random bits in hexadecimal.
+func RandomID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// text says whether s can be stored and shown: UTF-8, no control characters, not too long.
+// PostgreSQL refuses NUL and invalid UTF-8.
+func text(s string, limit int) bool {
+	if len(s) > limit || !utf8.ValidString(s) {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f })
+}
