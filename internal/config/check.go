@@ -1,0 +1,85 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// listener is what the checks need to know of each.
+type listener struct {
+	key, addr string
+	tlsKey    string
+	tls       TLS
+}
+
+func (c *Config) listeners() []listener {
+	all := []listener{
+		{"listen", c.Listen, "tls", c.TLS},
+		{"admin.listen", c.Admin.Listen, "admin.tls", c.Admin.TLS},
+	}
+	if c.SuperTokens.Enabled() {
+		all = append(all, listener{"supertokens.listen", c.SuperTokens.Listen, "supertokens.tls", c.SuperTokens.TLS})
+	}
+	return all
+}
+
+// check looks for values that are right alone and wrong together. A value that could not be
+// read is its zero value here, and is not complained of again.
+func (l *Loaded) check() []Problem {
+	c, problems := &l.Config, []Problem(nil)
+	add := func(key, text, fix string) {
+		problems = append(problems, Problem{key, l.sources[key], text, fix})
+	}
+	taken := map[string]string{}
+	for _, ln := range c.listeners() {
+		if ln.tls.CertFile != "" && ln.tls.KeyFile == "" {
+			add(ln.tlsKey+".cert_file", "is set without "+ln.tlsKey+".key_file", "set both or neither")
+		}
+		if ln.tls.KeyFile != "" && ln.tls.CertFile == "" {
+			add(ln.tlsKey+".key_file", "is set without "+ln.tlsKey+".cert_file", "set both or neither")
+		}
+		if ln.addr == "" {
+			continue
+		}
+		// TOK-045: RFC 6749, section 3.2: tokens travel over TLS.
+		if !loopback(ln.addr) && !ln.tls.Enabled() && !c.InsecureHTTP {
+			add(ln.key, fmt.Sprintf("%s can be reached from other machines, without TLS", ln.addr),
+				fmt.Sprintf("set %s.cert_file and %s.key_file, or insecure_http: true when something in front terminates TLS, or listen on 127.0.0.1", ln.tlsKey, ln.tlsKey))
+		}
+		if _, port, _ := net.SplitHostPort(ln.addr); port == "0" {
+			continue
+		}
+		if other := taken[ln.addr]; other != "" {
+			add(ln.key, fmt.Sprintf("%s is the address of %s too", ln.addr, other), "give each its own")
+		}
+		taken[ln.addr] = ln.key
+	}
+	if c.Token.MaxTTL != 0 && c.Token.TTL > c.Token.MaxTTL {
+		add("token.ttl", fmt.Sprintf("is longer than token.max_ttl (%s)", FormatDuration(c.Token.MaxTTL)), "shorten the one or lengthen the other")
+	}
+	if c.Token.ReuseWindow != 0 && c.Token.TTL != 0 && c.Token.ReuseWindow > c.Token.TTL/2 {
+		add("token.reuse_window", fmt.Sprintf("is longer than half of token.ttl (%s)", FormatDuration(c.Token.TTL)), "choose a few seconds")
+	}
+	if c.Keys.RotateEvery != 0 && c.Keys.RotateEvery < 2*c.Keys.PublishLead {
+		add("keys.rotate_every", fmt.Sprintf("is shorter than twice keys.publish_lead (%s)", FormatDuration(c.Keys.PublishLead)), "lengthen the one or shorten the other")
+	}
+	if c.SuperTokens.TrustBootstrap && !c.SuperTokens.Enabled() {
+		add("supertokens.trust_bootstrap", "is true while the SuperTokens door is shut", "set supertokens.api_keys, or leave it out")
+	}
+	return problems
+}
+
+// loopback says whether addr can be reached from this machine only. A name other than
+// localhost is taken for one that cannot: nothing is looked up here.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}

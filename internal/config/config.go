@@ -1,0 +1,113 @@
+// Package config answers how this server is set up: one Config, from defaults, a strict
+// YAML file, the environment and flags, in this order, the later over the earlier. It reports
+// every problem at once. It opens no listener, database or certificate, so it does not know
+// whether what it was told exists.
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is how a server is set up. Load makes one that is consistent; its fields are listed,
+// with the names and the reasons operators see, in the table of Settings.
+type Config struct {
+	Listen       string
+	InsecureHTTP bool
+	TLS          TLS
+	Issuer       string
+	PlainIssuer  string
+	Data         string
+	// Database is a postgres URL, or empty for SQLite in Data.
+	Database Secret
+
+	Token       Token
+	Signing     Signing
+	Keys        Keys
+	Admin       Admin
+	SuperTokens SuperTokens
+	Audit       Audit
+
+	MaxStaleness time.Duration
+	Shutdown     Shutdown
+	Log          Log
+}
+
+// TLS of one listener, from files. Both are empty (plain HTTP) or neither.
+type TLS struct{ CertFile, KeyFile string }
+
+// Enabled says whether the listener speaks TLS.
+func (t TLS) Enabled() bool { return t.CertFile != "" }
+
+// Token is about the access tokens issued.
+type Token struct {
+	TTL    time.Duration
+	MaxTTL time.Duration
+	// ReuseWindow for which one token may answer a burst of the same question. Zero: never.
+	ReuseWindow time.Duration
+}
+
+// Signing is how access tokens are signed.
+type Signing struct {
+	// Algorithm is one of Algorithms.
+	Algorithm string
+}
+
+// Keys is about the key ring.
+type Keys struct {
+	RotateEvery    time.Duration
+	PublishLead    time.Duration
+	SealingKeyFile string
+}
+
+// Admin is about the operator's listener.
+type Admin struct {
+	Listen    string
+	TLS       TLS
+	TokenFile string
+	// Hosts are names, besides those of Listen and loopback, a Host header may have.
+	Hosts []string
+}
+
+// SuperTokens is about the SuperTokens door.
+type SuperTokens struct {
+	Listen  string
+	TLS     TLS
+	APIKeys []Secret
+	Apps    []string
+	// BasePath is empty or begins with a slash and does not end with one.
+	BasePath       string
+	TrustBootstrap bool
+}
+
+// Enabled says whether the door opens: only when there is a key to open it with.
+func (s SuperTokens) Enabled() bool { return len(s.APIKeys) > 0 }
+
+// Audit is about the audit log.
+type Audit struct {
+	Dir     string
+	MaxSize int64
+	// Retention of closed files. Zero: for ever.
+	Retention time.Duration
+}
+
+// Shutdown is about the end of the process.
+type Shutdown struct {
+	// Drain is how long the server goes on serving after it began to answer "not ready".
+	Drain time.Duration
+}
+
+// Log is about the server's own log, on stderr.
+type Log struct {
+	Level  slog.Level
+	Format string // text or json
+}
+
+// Default is the Config of a server nobody configured.
+func Default() Config {
+	l, err := Load(Sources{})
+	if err != nil {
+		panic("config: the defaults are invalid: " + err.Error()) // only by a mistake in the table
+	}
+	return l.Config
+}

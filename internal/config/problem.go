@@ -1,0 +1,79 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Problem is one thing wrong with a configuration.
+type Problem struct {
+	// Key is the setting's path in the file. Empty when it is about no one setting.
+	Key string `json:"key,omitempty"`
+	// Source says where the value came from: file:line, a variable or a flag.
+	Source string `json:"source,omitempty"`
+	// Text says what is wrong, and Fix what to do.
+	Text string `json:"problem"`
+	Fix  string `json:"fix,omitempty"`
+}
+
+func (p Problem) String() string {
+	var b strings.Builder
+	switch {
+	case p.Key != "" && p.Source != "":
+		fmt.Fprintf(&b, "%s (%s): ", p.Key, p.Source)
+	case p.Key != "" || p.Source != "":
+		fmt.Fprintf(&b, "%s: ", p.Key+p.Source)
+	}
+	b.WriteString(p.Text)
+	if p.Fix != "" {
+		b.WriteString("; " + p.Fix)
+	}
+	return b.String()
+}
+
+// Error is every problem of a configuration, never none.
+type Error struct{ Problems []Problem }
+
+func (e *Error) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = "  " + p.String()
+	}
+	noun := "problem"
+	if len(lines) > 1 {
+		noun = "problems"
+	}
+	return fmt.Sprintf("%d configuration %s:\n%s", len(lines), noun, strings.Join(lines, "\n"))
+}
+
+// nearest returns the name in known that is most like s, or "" when none is.
+func nearest(s string, known []string) string {
+	best, least := "", len(s)/3+1
+	for _, k := range known {
+		if d := distance(s, k); d <= least && (best == "" || d < least) {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance of a and b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
