@@ -1,0 +1,178 @@
+package client
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/watchword-dev/watchword/internal/strictjson"
+)
+
+const (
+	maxAnswer       = 64 << 10
+	maxToken        = 16 << 10
+	defaultLifetime = 5 * time.Minute
+	maxLifetime     = 366 * 24 * time.Hour
+)
+
+// grant is a token as the server gave it.
+type grant struct {
+	token    string
+	lifetime time.Duration
+}
+
+// parseAnswer reads a token answer: that of POST /accesstoken, or one in the words of
+// RFC 6749, section 5.1. Members it does not know are ignored.
+func parseAnswer(body []byte, now time.Time) (grant, error) {
+	if len(body) > maxAnswer {
+		return grant{}, fmt.Errorf("its answer is longer than %d bytes", maxAnswer)
+	}
+	var a struct {
+		AccessToken  json.RawMessage `json:"accessToken"`
+		AccessToken2 json.RawMessage `json:"access_token"`
+		ExpiresIn    json.RawMessage `json:"expiresIn"`
+		ExpiresIn2   json.RawMessage `json:"expires_in"`
+		TokenType    json.RawMessage `json:"tokenType"`
+		TokenType2   json.RawMessage `json:"token_type"`
+	}
+	if err := strictjson.Unmarshal(body, &a); err != nil {
+		// The error may quote the body, and so the token.
+		return grant{}, errors.New("its answer is not one well-formed JSON object")
+	}
+	token, err := either("accessToken", a.AccessToken, a.AccessToken2, parseToken)
+	if err != nil {
+		return grant{}, err
+	}
+	if token == "" {
+		return grant{}, errors.New("its answer has no accessToken")
+	}
+	kind, err := either("tokenType", a.TokenType, a.TokenType2, parseString)
+	if err != nil {
+		return grant{}, err
+	}
+	// RFC 6749, section 5.1: the type's name is not case-sensitive.
+	if kind != "" && !strings.EqualFold(kind, "bearer") {
+		return grant{}, errors.New("its token is not a bearer token")
+	}
+	lifetime, err := either("expiresIn", a.ExpiresIn, a.ExpiresIn2, parseSeconds)
+	if err != nil {
+		return grant{}, err
+	}
+	if lifetime == 0 {
+		if lifetime, err = lifetimeOf(token, now); err != nil {
+			return grant{}, err
+		}
+	}
+	return grant{token, lifetime}, nil
+}
+
+// either parses the one of two spellings that is there; both is an error.
+func either[T any](name string, a, b json.RawMessage, parse func(json.RawMessage) (T, error)) (T, error) {
+	var v T
+	if a != nil && b != nil {
+		return v, fmt.Errorf("its answer has %s in two spellings", name)
+	}
+	if a == nil {
+		a = b
+	}
+	if a == nil {
+		return v, nil
+	}
+	v, err := parse(a)
+	if err != nil {
+		return v, fmt.Errorf("its answer's %s %w", name, err)
+	}
+	return v, nil
+}
+
+func parseString(raw json.RawMessage) (string, error) {
+	var s *string
+	if err := strictjson.Unmarshal(raw, &s); err != nil || s == nil || *s == "" {
+		return "", errors.New("is not a string, or empty")
+	}
+	return *s, nil
+}
+
+func parseToken(raw json.RawMessage) (string, error) {
+	s, err := parseString(raw)
+	if err != nil {
+		return "", err
+	}
+	if len(s) > maxToken || !isB64Token(s) {
+		return "", errors.New("is too long or has characters that no token has")
+	}
+	return s, nil
+}
+
+func parseSeconds(raw json.RawMessage) (time.Duration, error) {
+	n, err := strconv.ParseUint(string(raw), 10, 63)
+	if err != nil || n == 0 || n > uint64(maxLifetime/time.Second) {
+		return 0, errors.New("is not a whole number of seconds, at least 1 and at most a year")
+	}
+	return time.Duration(n) * time.Second, nil
+}
+
+// lifetimeOf is for an answer without expiresIn: what the token says of itself, if this
+// side can read it (RFC 6749, section 5.1, recommends the member but does not ask for it).
+func lifetimeOf(token string, now time.Time) (time.Duration, error) {
+	claims := peek(token)
+	if claims.Exp == nil {
+		return defaultLifetime, nil
+	}
+	from := float64(now.Unix())
+	if claims.Iat != nil {
+		from = *claims.Iat // so that this side's wall clock need not be right
+	}
+	seconds := *claims.Exp - from
+	if !(seconds >= 1 && seconds <= maxLifetime.Seconds()) {
+		return 0, errors.New("its token has expired, or lives longer than a year")
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}
+
+type hints struct {
+	Sub string   `json:"sub"`
+	Exp *float64 `json:"exp"`
+	Iat *float64 `json:"iat"`
+}
+
+// peek reads claims without verifying anything, for hints only.
+func peek(jwt string) hints {
+	var h hints
+	parts := strings.Split(jwt, ".")
+	if len(parts) != 3 {
+		return hints{}
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || strictjson.Unmarshal(payload, &h) != nil {
+		return hints{}
+	}
+	return h
+}
+
+// subject is the name in a credential, for messages.
+func subject(credential string) string {
+	s := peek(credential).Sub
+	if len(s) > 128 || strings.ContainsFunc(s, func(r rune) bool { return r != '_' && !isB64Token(string(r)) }) {
+		return ""
+	}
+	return s
+}
+
+// parseErrorCode reads the "error" of a refusal; what does not look like one is "".
+func parseErrorCode(body []byte) string {
+	var a struct {
+		Error string `json:"error"`
+	}
+	if len(body) > maxAnswer || strictjson.Unmarshal(body, &a) != nil {
+		return ""
+	}
+	if len(a.Error) > 64 || strings.Trim(a.Error, "abcdefghijklmnopqrstuvwxyz_") != "" {
+		return ""
+	}
+	return a.Error
+}

@@ -1,0 +1,60 @@
+package client
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// DeniedError is the server's refusal. It is final until an operator changes something,
+// so it is kept for some seconds and not asked for again meanwhile.
+type DeniedError struct {
+	Target     string
+	Caller     string // from the credential, when it says; unverified
+	Status     int    // of the HTTP answer
+	Code       string // the answer's "error": access_denied, invalid_token, ...
+	DecisionID string // to find the decision in the server's audit log
+}
+
+func (e *DeniedError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "no token for %q: ", e.Target)
+	caller := e.Caller
+	if caller == "" {
+		caller = "<this service>"
+	}
+	switch e.Code {
+	case "access_denied":
+		fmt.Fprintf(&b, "%s may not call it, or there is no such service; ask an operator to run: watchword allow %s %s", caller, caller, e.Target)
+	case "invalid_scope":
+		fmt.Fprintf(&b, "not with these scopes; ask an operator to run: watchword allow %s %s --scope ...", caller, e.Target)
+	case "invalid_token", "invalid_client":
+		fmt.Fprintf(&b, "the credential of %s was not accepted; it may be expired or revoked; ask an operator to run: watchword credential create %s", caller, caller)
+	case "":
+		b.WriteString("the server refused; is its address right?")
+	default:
+		b.WriteString("the server refused")
+	}
+	fmt.Fprintf(&b, " (status %d", e.Status)
+	if e.Code != "" {
+		b.WriteString(", " + e.Code)
+	}
+	if e.DecisionID != "" {
+		b.WriteString(", decision " + e.DecisionID)
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+// UnavailableError says that the server could not be asked, or gave no usable answer.
+type UnavailableError struct {
+	Server  string
+	RetryIn time.Duration // the server is not asked again before
+	Err     error         // of the last try
+}
+
+func (e *UnavailableError) Error() string {
+	return fmt.Sprintf("no token from %s: %v; next try in %v", e.Server, e.Err, max(0, e.RetryIn).Round(time.Millisecond))
+}
+
+func (e *UnavailableError) Unwrap() error { return e.Err }
