@@ -1,0 +1,79 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// Error is an answer to a request that is not granted. Code and Description are for the
+// caller (RFC 6749, section 5.2); Cause is for the log.
+type Error struct {
+	Status      int
+	Code        string
+	Description string
+	// Header is added to the answer: a challenge, Allow, Retry-After.
+	Header http.Header
+	Cause  error
+}
+
+func (e *Error) Error() string {
+	if e.Cause != nil {
+		return fmt.Sprintf("%s (%s): %v", e.Code, e.Description, e.Cause)
+	}
+	return fmt.Sprintf("%s (%s)", e.Code, e.Description)
+}
+
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Overloaded turns a request away while too many are being worked on.
+var Overloaded = Unavailable("the server is overloaded", nil)
+
+// Unavailable is the answer when the server cannot do its part now.
+func Unavailable(description string, cause error) *Error {
+	return &Error{
+		Status: http.StatusServiceUnavailable, Code: "temporarily_unavailable",
+		Description: description + "; try again later", Cause: cause,
+		Header: http.Header{"Retry-After": {"1"}},
+	}
+}
+
+// Method is the answer to a method that a path does not know (RFC 9110, section 15.5.6).
+func Method(allow string) *Error {
+	return &Error{
+		Status: http.StatusMethodNotAllowed, Code: "invalid_request",
+		Description: "use " + allow, Header: http.Header{"Allow": {allow}},
+	}
+}
+
+// writeError answers with err. What is not an *Error is nobody's business outside.
+func writeError(w http.ResponseWriter, err error) {
+	var e *Error
+	if !errors.As(err, &e) {
+		e = &Error{Status: http.StatusInternalServerError, Code: "server_error", Description: "the server failed; its log has the cause under this request id"}
+	}
+	header := w.Header()
+	for k, v := range e.Header {
+		header[k] = v
+	}
+	body, _ := json.Marshal(struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description,omitempty"`
+	}{e.Code, e.Description})
+	WriteJSON(w, e.Status, append(body, '\n'))
+}
+
+var (
+	contentJSON = []string{"application/json"}
+	noStore     = []string{"no-store"}
+)
+
+// WriteJSON writes an answer nobody may store (RFC 6749, section 5.1).
+func WriteJSON(w http.ResponseWriter, status int, body []byte) {
+	header := w.Header()
+	header["Content-Type"] = contentJSON
+	header["Cache-Control"] = noStore
+	w.WriteHeader(status)
+	w.Write(body)
+}

@@ -1,0 +1,187 @@
+// Package web is what every door shares: handlers that return errors, request ids, limits,
+// panics turned into answers, one log line and one measurement a request. It does not know
+// what is asked.
+package web
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// BodyLimit is how much of a request's body any door reads.
+const BodyLimit = 64 << 10
+
+// RequestIDHeader carries the request id, in the request when the client or a proxy chose
+// one, and in every answer.
+const RequestIDHeader = "X-Request-Id"
+
+// HandlerFunc answers a request, or returns an error and has written nothing.
+type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
+
+// Stack makes handlers of HandlerFuncs.
+type Stack struct {
+	logger   *slog.Logger
+	seconds  *prometheus.HistogramVec
+	shed     prometheus.Counter
+	inFlight atomic.Int64
+	most     int64
+}
+
+// DefaultInFlight bounds the requests that are worked on at once. Beyond it a request is
+// turned away at once, so that those inside are answered in time: with RS256 on two cores
+// a thousand are about two seconds of signing.
+const DefaultInFlight = 1024
+
+// NewStack makes a stack that logs to logger, measures into registry and works on at most
+// inFlight requests at once (0: DefaultInFlight).
+func NewStack(logger *slog.Logger, registry prometheus.Registerer, inFlight int) *Stack {
+	if inFlight == 0 {
+		inFlight = DefaultInFlight
+	}
+	s := &Stack{
+		logger: logger,
+		most:   int64(inFlight),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "watchword_http_request_duration_seconds",
+			Help:    "Time to answer a request, by route and status code.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+		}, []string{"route", "code"}),
+		shed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "watchword_http_requests_shed_total",
+			Help: "Requests turned away with 503 because too many were being worked on.",
+		}),
+	}
+	registry.MustRegister(s.seconds, s.shed)
+	return s
+}
+
+// Handle makes a handler of h. route names it in logs and measurements.
+func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
+	ok := s.seconds.WithLabelValues(route, "200")
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		w := &recorder{ResponseWriter: rw}
+		header := w.Header()
+		header[RequestIDHeader] = []string{requestID(r)}
+		header["X-Content-Type-Options"] = nosniff
+		defer func() {
+			if p := recover(); p != nil {
+				s.panicked(w, r, route, p)
+			}
+			took := time.Since(start)
+			if w.status == http.StatusOK {
+				ok.Observe(took.Seconds())
+			} else {
+				s.seconds.WithLabelValues(route, strconv.Itoa(w.status)).Observe(took.Seconds())
+			}
+			s.log(w, r, route, took)
+		}()
+		if s.inFlight.Add(1) > s.most {
+			s.shed.Inc()
+			w.err = Overloaded
+		} else {
+			w.err = h(w, r)
+		}
+		s.inFlight.Add(-1)
+		if w.err != nil {
+			writeError(w, w.err)
+		}
+	})
+}
+
+var nosniff = []string{"nosniff"}
+
+// panicked answers for a handler that panicked. The stack names functions and lines, and
+// no values, so it is safe to log.
+func (s *Stack) panicked(w *recorder, r *http.Request, route string, p any) {
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	s.inFlight.Add(-1)
+	s.logger.Error("panic in a handler", "route", route, "request_id", RequestID(w), "panic", p, "stack", string(debug.Stack()))
+	w.err = errors.New("panic")
+	if w.status == 0 {
+		writeError(w, w.err)
+	}
+}
+
+// log writes one line a request: at error level when the server failed, else at debug
+// level, for the audit log already has a record of every decision.
+func (s *Stack) log(w *recorder, r *http.Request, route string, took time.Duration) {
+	level := slog.LevelDebug
+	if w.status >= 500 {
+		level = slog.LevelError
+	}
+	if !s.logger.Enabled(r.Context(), level) {
+		return
+	}
+	attrs := []any{"route", route, "method", r.Method, "status", w.status, "took", took, "request_id", RequestID(w), "address", Address(r)}
+	if w.err != nil {
+		attrs = append(attrs, "error", w.err)
+	}
+	s.logger.Log(r.Context(), level, "request", attrs...)
+}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	err    error
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// RequestID is the id of the request that w answers.
+func RequestID(w http.ResponseWriter) string { return w.Header().Get(RequestIDHeader) }
+
+// requestID takes over the client's request id when it is short and harmless in a log.
+func requestID(r *http.Request) string {
+	if id := r.Header.Get(RequestIDHeader); ValidRequestID(id) {
+		return id
+	}
+	var b [12]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// ValidRequestID says whether id has 1 to 64 letters, digits, '.', '_' and '-'.
+func ValidRequestID(id string) bool {
+	return len(id) > 0 && len(id) <= 64 && !strings.ContainsFunc(id, func(c rune) bool {
+		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-')
+	})
+}
+
+// Address is the client's address without the port. It is that of the connection: forwarded
+// headers can be made up.
+func Address(r *http.Request) netip.Addr {
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Addr().Unmap()
+}
