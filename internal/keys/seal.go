@@ -54,8 +54,13 @@ type kek struct {
 // Format keeps the key schedules out of logs, whatever the verb.
 func (s *Sealer) Format(f fmt.State, _ rune) { io.WriteString(f, "sealer of "+s.path) }
 
-// Seal seals plain for the record named id.
+// Seal seals plain for the record named id. It reads the sealing key file again: a line that
+// was just put first on all replicas must be the one that seals, or the line it replaces
+// could never be removed.
 func (s *Sealer) Seal(id string, plain []byte) ([]byte, error) {
+	if err := s.Reload(); err != nil {
+		return nil, fmt.Errorf("seal %q: %w", id, err)
+	}
 	var dataKey [dataKeySize]byte
 	rand.Read(dataKey[:])
 	defer clear(dataKey[:])
