@@ -46,7 +46,9 @@ func (e *entry) stop() {
 
 // usable says that the token has not expired; ample, that it also survives the way to
 // the callee.
-func (e *entry) usable(now time.Time) bool { return e.token.value != nil && now.Before(e.token.expires) }
+func (e *entry) usable(now time.Time) bool {
+	return e.token.value != nil && now.Before(e.token.expires)
+}
 func (e *entry) ample(now time.Time) bool {
 	return e.usable(now) && now.Before(e.token.expires.Add(-min(e.lifetime/20, 5*time.Second)))
 }
@@ -67,7 +69,7 @@ func (c *Client) token(ctx context.Context, q question) (Token, error) {
 		return have, err
 	}
 	token, err := f.wait(ctx)
-	if err != nil && ctx.Err() == nil && have.value != nil {
+	if err != nil && ctx.Err() == nil && c.now().Before(have.expires) {
 		return have, nil // about to expire, but all there is
 	}
 	return token, err
@@ -94,7 +96,7 @@ func (c *Client) lookup(q question) (*flight, Token, error) {
 	if !e.usable(now) {
 		return f, Token{}, err
 	}
-	return f, e.token, nil
+	return f, e.token, nil // without a flight too
 }
 
 // renew replaces a token that a callee rejected. It reports false when there is no
@@ -197,44 +199,63 @@ func (c *Client) launch(e *entry, now time.Time) (*flight, error) {
 // land records how a flight ended and tells those who wait.
 func (c *Client) land(e *entry, f *flight, sent time.Time, g grant, err error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	defer close(f.done)
-	now := c.now()
 	e.flight = nil
 	var denied *DeniedError
+	var note func() // not called under the lock: the log may itself use this client
 	switch {
 	case c.closed:
 		f.err = ErrClosed
-		return
 	case err == nil:
-		e.token = Token{newSecret(g.token), sent.Add(g.lifetime)}
-		e.lifetime, e.denied = g.lifetime, nil
-		e.renewAt = sent.Add(time.Duration((renewFrom + renewSpread*c.random()) * float64(g.lifetime)))
-		f.token = e.token
-		c.schedule(e, e.renewAt.Sub(now))
+		note = c.landGranted(e, f, sent, g)
 	case errors.As(err, &denied):
-		f.err = denied
-		e.denied, e.deniedUntil = denied, now.Add(denialKept)
-		if e.usable(now) {
-			c.log.Warn("a token cannot be renewed; it is used until it expires", "target", e.q.target, "error", denied)
-		}
+		note = c.landDenied(e, f, denied)
 	default:
-		c.landFailed(e, f, now, err)
-		return
+		note = c.landFailed(e, f, asFailure(err))
 	}
-	if c.gate.success() {
-		c.log.Info("the authorization server answers again", "server", c.server)
+	close(f.done)
+	c.mu.Unlock()
+	if note != nil {
+		note()
 	}
 }
 
-func (c *Client) landFailed(e *entry, f *flight, now time.Time, err error) {
-	fail := asFailure(err)
-	if c.gate.failure(now, fail, f.try, c.random()) {
-		c.log.Warn("no token from the authorization server; tokens at hand are used until they expire", "server", c.server, "error", fail.err)
+func (c *Client) landGranted(e *entry, f *flight, sent time.Time, g grant) (note func()) {
+	e.token = Token{newSecret(g.token), sent.Add(g.lifetime)}
+	e.lifetime, e.denied = g.lifetime, nil
+	e.renewAt = sent.Add(time.Duration((renewFrom + renewSpread*c.random()) * float64(g.lifetime)))
+	f.token = e.token
+	c.schedule(e, e.renewAt.Sub(c.now()))
+	if !c.gate.success() {
+		return nil
 	}
+	return func() { c.log.Info("the authorization server answers again", "server", c.server) }
+}
+
+func (c *Client) landDenied(e *entry, f *flight, denied *DeniedError) (note func()) {
+	now := c.now()
+	f.err = denied
+	e.denied, e.deniedUntil = denied, now.Add(denialKept)
+	c.gate.success() // a refusal is an answer
+	if !e.usable(now) {
+		return nil // the caller has the error
+	}
+	return func() {
+		c.log.Warn("a token cannot be renewed; it is used until it expires", "target", e.q.target, "error", denied)
+	}
+}
+
+func (c *Client) landFailed(e *entry, f *flight, fail failure) (note func()) {
+	now := c.now()
+	first := c.gate.failure(now, fail, f.try, c.random())
 	wait := c.gate.next.Sub(now)
 	f.err = &UnavailableError{Server: c.server, RetryIn: wait, Err: fail.err}
 	c.schedule(e, wait+c.jitter())
+	if !first {
+		return nil
+	}
+	return func() {
+		c.log.Warn("no token from the authorization server; tokens at hand are used until they expire", "server", c.server, "error", fail.err)
+	}
 }
 
 func (c *Client) jitter() time.Duration { return time.Duration(c.random() * float64(time.Second)) }

@@ -41,7 +41,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	resp, err := t.base.RoundTrip(withToken(req, token))
+	resp, err := t.send(req, token)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized || !tokenRejected(resp.Header) {
 		return resp, err
 	}
@@ -58,29 +58,35 @@ func (t *transport) again(req *http.Request, resp *http.Response, rejected Token
 	if !ok {
 		return resp, nil
 	}
-	second := withToken(req, token)
+	second := req
 	if req.GetBody != nil {
 		body, err := req.GetBody()
 		if err != nil {
 			return resp, nil
 		}
+		second = req.Clone(req.Context())
 		second.Body = body
 	}
 	// A little is read so that the connection can be used again.
 	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 	_ = resp.Body.Close()
-	resp, err := t.base.RoundTrip(second)
+	resp, err := t.send(second, token)
 	if err != nil {
 		return nil, fmt.Errorf("send the request again with a new token: %w", err)
 	}
 	return resp, nil
 }
 
-// withToken copies req: a RoundTripper must not change its request.
-func withToken(req *http.Request, token Token) *http.Request {
+// send sends a copy of req with the token: a RoundTripper must not change its request.
+// The answer refers to req itself, so that whoever logs it does not log the token.
+func (t *transport) send(req *http.Request, token Token) (*http.Response, error) {
 	r := req.Clone(req.Context())
 	r.Header.Set("Authorization", "Bearer "+token.Reveal())
-	return r
+	resp, err := t.base.RoundTrip(r)
+	if resp != nil {
+		resp.Request = req
+	}
+	return resp, err
 }
 
 func closeBody(req *http.Request) {
