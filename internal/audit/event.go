@@ -1,5 +1,14 @@
 // Package audit records every decision and every change in an append-only, hash-chained
-// log of JSON lines, and can prove afterwards that no line was changed. It decides nothing.
+// log of JSON lines, and can prove afterwards that no line was changed. It decides nothing,
+// and knows neither tokens nor keys: who signs its checkpoints is handed to it.
+//
+// The log is a folder of files named audit-<sequence number of the first record>.jsonl.
+// A line is one JSON object; its last two members are "prev", the hash of the line before,
+// and "hash", the SHA-256 of the line's own bytes up to the comma before "hash". The chain
+// and the sequence numbers run on over files and restarts. Any line can be checked by hand:
+//
+//	sed -n 5p audit-00000000000000000001.jsonl | tr -d '\n' |
+//	    sed 's/,"hash":"[0-9a-f]*"}$//' | sha256sum
 package audit
 
 import "time"
@@ -14,6 +23,7 @@ const (
 	KindMint       Kind = "mint"       // the SuperTokens door signed something
 	KindCheckpoint Kind = "checkpoint" // the log's own: a signature over the chain so far
 	KindStart      Kind = "start"      // the log's own: a process opened the log
+	KindLog        Kind = "log"        // the log's own: recovery, outside rotation, deletion by age
 )
 
 // Outcome of an event.
@@ -29,27 +39,36 @@ const (
 // Event is one record. Empty fields are left out of the line. No field ever holds a secret
 // or a token: tokens are named by their jti, credentials by their id.
 type Event struct {
+	// At is when it happened; zero: now. Only Seq of a Record orders records: clocks jump.
+	At time.Time `json:"time"`
 	// ID is the decision id, which the caller sees too: 128 random bits, hexadecimal.
-	ID        string
-	At        time.Time
-	Kind      Kind
-	Outcome   Outcome
-	Reason    string // policy.Reason, an authentication failure, ...
-	Door      string // accesstoken, supertokens, admin
-	RequestID string
-	Address   string // of the client, without port
+	ID        string  `json:"id,omitempty"`
+	Kind      Kind    `json:"kind"`
+	Outcome   Outcome `json:"outcome,omitempty"`
+	Reason    string  `json:"reason,omitempty"` // policy.Reason, an authentication failure, ...
+	Door      string  `json:"door,omitempty"`   // accesstoken, supertokens, admin
+	RequestID string  `json:"requestId,omitempty"`
+	Address   string  `json:"address,omitempty"` // of the client, without port
 
-	Caller     string // service name; as claimed when authentication failed after it was read
-	CallerUID  string
-	Target     string // as asked
-	Scope      string // as granted, or as asked when refused
-	Credential string // id
-	Token      string // jti of the token issued
-	KeyID      string // kid that signed
+	Caller     string `json:"caller,omitempty"` // service name; as claimed when authentication failed after it was read
+	CallerUID  string `json:"callerUid,omitempty"`
+	Target     string `json:"target,omitempty"`     // as asked
+	Scope      string `json:"scope,omitempty"`      // as granted, or as asked when refused
+	Credential string `json:"credential,omitempty"` // id
+	Token      string `json:"token,omitempty"`      // jti of the token issued
+	KeyID      string `json:"keyId,omitempty"`      // kid that signed
 
-	Actor    string            // of a change
-	Action   string            // of a change or mint
-	Subject  string            // of a change
-	Revision int64             // of a change
-	Detail   map[string]string // of a change or mint
+	Actor    string            `json:"actor,omitempty"`    // of a change
+	Action   string            `json:"action,omitempty"`   // of a change or mint
+	Subject  string            `json:"subject,omitempty"`  // of a change
+	Revision int64             `json:"revision,omitempty"` // of a change
+	Detail   map[string]string `json:"detail,omitempty"`   // of a change or mint
+}
+
+// Record is an event as it stands in the log.
+type Record struct {
+	Seq uint64 `json:"seq"`
+	Event
+	Prev string `json:"prev"`
+	Hash string `json:"hash"`
 }
