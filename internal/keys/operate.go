@@ -235,6 +235,6 @@ func compare(before, after []Record) difference {
 }
 
 func same(a, b Record) bool {
-	return a.State == b.State && string(a.Sealed) == string(b.Sealed) && a.SignsFrom.Equal(b.SignsFrom) &&
+	return a.ID == b.ID && a.State == b.State && string(a.Sealed) == string(b.Sealed) && a.SignsFrom.Equal(b.SignsFrom) &&
 		a.RetiredAt.Equal(b.RetiredAt) && a.DropAt.Equal(b.DropAt) && a.RevokedAt.Equal(b.RevokedAt)
 }

@@ -132,11 +132,11 @@ func (r *Ring) Reload(ctx context.Context) error {
 		return fmt.Errorf("reload key ring: %w", err)
 	}
 	defer r.release()
-	records, version, err := r.read(ctx)
+	records, _, err := r.read(ctx)
 	if err != nil {
 		return fmt.Errorf("reload key ring: %w", err)
 	}
-	r.install(version, records)
+	r.install(records)
 	return nil
 }
 
@@ -243,7 +243,7 @@ func (r *Ring) try(ctx context.Context, by directory.Author, action string, e ed
 	}
 	d := compare(before, after)
 	if d.empty() {
-		r.install(version, before)
+		r.install(before)
 		return before, nil
 	}
 	if err := sound(before, after, now); err != nil {
@@ -264,7 +264,7 @@ func (r *Ring) try(ctx context.Context, by directory.Author, action string, e ed
 		return nil, fmt.Errorf("store key ring: %w", err)
 	}
 	// Saved from this version, so this is what the store now holds.
-	r.install(version+1, after)
+	r.install(after)
 	r.o.Logger.Info("key ring changed", "action", action, "actor", by.Actor, "keys", d.detail)
 	return after, nil
 }
@@ -306,9 +306,13 @@ func (r *Ring) read(ctx context.Context) ([]Record, int64, error) {
 }
 
 // install puts a ring in force in this process.
-func (r *Ring) install(version int64, records []Record) {
+func (r *Ring) install(records []Record) {
 	old := r.snapshot.Load()
-	s := r.open(version, records, old)
+	slices.SortFunc(records, byAge)
+	if old.broken == nil && old.warning == nil && slices.EqualFunc(old.records, records, same) {
+		return // as nearly always
+	}
+	s := r.open(records, old)
 	r.snapshot.Store(s)
 	for _, p := range []struct{ was, is error }{{old.broken, s.broken}, {old.warning, s.warning}} {
 		if p.is != nil && (p.was == nil || p.was.Error() != p.is.Error()) {

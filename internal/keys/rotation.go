@@ -199,6 +199,9 @@ func sound(before, after []Record, now time.Time) error {
 			active[k.lane()]++
 		}
 	}
+	for _, k := range before {
+		active[k.lane()] += 0 // no lane ever ends
+	}
 	for l, n := range active {
 		if n != 1 {
 			return fmt.Errorf("%s %s would have %d active keys", l.Use, l.Algorithm, n)

@@ -16,9 +16,8 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-// snapshot is the ring as one version of the store has it, opened. It is immutable.
+// snapshot is the ring as the store had it, opened. It is immutable.
 type snapshot struct {
-	version   int64
 	records   []Record // oldest first
 	signers   map[Lane]*jose.Signer
 	opened    map[string]*jose.Signer // by kid: what signs and what is next
@@ -117,14 +116,13 @@ func matches(ifNoneMatch []string, etag string) bool {
 	return false
 }
 
-// open makes a snapshot of records. What old has open already stays open, so that a replica
+// open makes a snapshot of records, which it keeps. What old has open already stays open, so that a replica
 // whose sealing key file lags behind goes on signing.
-func (r *Ring) open(version int64, records []Record, old *snapshot) *snapshot {
+func (r *Ring) open(records []Record, old *snapshot) *snapshot {
 	s := &snapshot{
-		version: version, records: slices.Clone(records),
+		records: records,
 		signers: map[Lane]*jose.Signer{}, opened: map[string]*jose.Signer{}, verifiers: map[Use]*jose.KeySet{},
 	}
-	slices.SortFunc(s.records, byAge)
 	public := map[Use][]jose.PublicKey{}
 	for _, k := range s.records {
 		if k.State == StateRevoked {
