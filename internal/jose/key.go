@@ -1,0 +1,177 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+
+	josev4 "github.com/go-jose/go-jose/v4"
+
+	"github.com/watchword-dev/watchword/internal/strictjson"
+)
+
+// PublicKey is a key that verifies: one key, one algorithm (RFC 8725, section 3.1).
+type PublicKey struct {
+	ID        string
+	Algorithm Algorithm
+	Key       crypto.PublicKey // *ecdsa.PublicKey, *rsa.PublicKey or ed25519.PublicKey
+}
+
+// Thumbprint is the RFC 7638 SHA-256 thumbprint of pub in base64url: what our key ids are.
+func Thumbprint(pub crypto.PublicKey) (string, error) {
+	sum, err := (&josev4.JSONWebKey{Key: pub}).Thumbprint(crypto.SHA256)
+	if err != nil {
+		return "", fmt.Errorf("thumbprint: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(sum), nil
+}
+
+// JWK is the key as a JSON Web Key, for signatures.
+func (k PublicKey) JWK() ([]byte, error) {
+	if err := k.check(); err != nil {
+		return nil, err
+	}
+	return josev4.JSONWebKey{Key: k.Key, KeyID: k.ID, Algorithm: string(k.Algorithm), Use: "sig"}.MarshalJSON()
+}
+
+// check says whether the key is one that may verify under its algorithm.
+func (k PublicKey) check() error {
+	switch pub := k.Key.(type) {
+	case *ecdsa.PublicKey:
+		// The point is on the curve: Go's verifier and go-jose's reader both check it.
+		if k.Algorithm != ES256 || pub == nil || pub.Curve != elliptic.P256() {
+			return fmt.Errorf("%w: %s with an elliptic curve key", ErrAlgorithm, k.Algorithm)
+		}
+	case *rsa.PublicKey:
+		if (k.Algorithm != RS256 && k.Algorithm != PS256) || pub == nil {
+			return fmt.Errorf("%w: %s with an RSA key", ErrAlgorithm, k.Algorithm)
+		}
+		return checkRSA(pub)
+	case ed25519.PublicKey:
+		if k.Algorithm != EdDSA || len(pub) != ed25519.PublicKeySize {
+			return fmt.Errorf("%w: %s with an Ed25519 key", ErrAlgorithm, k.Algorithm)
+		}
+	default:
+		return fmt.Errorf("%w: keys of type %T are not supported", ErrAlgorithm, k.Key)
+	}
+	return nil
+}
+
+func checkRSA(pub *rsa.PublicKey) error {
+	switch bits := pub.N.BitLen(); {
+	case bits < minRSABits || bits > maxRSABits:
+		return fmt.Errorf("%w: RSA modulus of %d bits, want %d to %d", ErrWeakKey, bits, minRSABits, maxRSABits)
+	case pub.N.Bit(0) == 0:
+		return fmt.Errorf("%w: even RSA modulus", ErrWeakKey)
+	case pub.E < 3 || pub.E%2 == 0 || pub.E > math.MaxInt32:
+		return fmt.Errorf("%w: RSA exponent %d", ErrWeakKey, pub.E)
+	case rocaFingerprint(pub.N):
+		return fmt.Errorf("%w: RSA key made by a chip with the ROCA fault, CVE-2017-15361", ErrWeakKey)
+	}
+	return nil
+}
+
+// jwk has the members of a JSON Web Key that decide whether it may be used, and those a
+// public key consists of.
+type jwk struct {
+	KeyType    text     `json:"kty"`
+	Use        text     `json:"use"`
+	Operations []string `json:"key_ops"`
+	Algorithm  text     `json:"alg"`
+	ID         text     `json:"kid"`
+	Curve      text     `json:"crv"`
+	X          text     `json:"x"`
+	Y          text     `json:"y"`
+	N          text     `json:"n"`
+	E          text     `json:"e"`
+
+	// Private members (RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1).
+	D     presence `json:"d"`
+	P     presence `json:"p"`
+	Q     presence `json:"q"`
+	DP    presence `json:"dp"`
+	DQ    presence `json:"dq"`
+	QI    presence `json:"qi"`
+	Other presence `json:"oth"`
+	K     presence `json:"k"`
+}
+
+// ParseJWK reads one public key for signatures. Refused: private and symmetric keys, keys
+// for encryption, algorithms that are not of the key's type, weak keys. An RSA key that names
+// no algorithm is taken for RS256, since that is what issuers who leave it out sign with.
+func ParseJWK(b []byte) (PublicKey, error) {
+	var m jwk
+	if err := strictjson.Unmarshal(b, &m); err != nil {
+		return PublicKey{}, fmt.Errorf("%w JWK: %w", ErrMalformed, err)
+	}
+	if m.D || m.P || m.Q || m.DP || m.DQ || m.QI || m.K || m.Other {
+		return PublicKey{}, fmt.Errorf("%w JWK: has private members", ErrMalformed)
+	}
+	if m.Use.set && m.Use.s != "sig" || m.Operations != nil && !slices.Contains(m.Operations, "verify") {
+		return PublicKey{}, fmt.Errorf("%w JWK: not for verifying signatures", ErrMalformed)
+	}
+	alg, err := m.algorithm()
+	if err != nil {
+		return PublicKey{}, err
+	}
+	key, err := m.key()
+	if err != nil {
+		return PublicKey{}, err
+	}
+	k := PublicKey{ID: m.ID.s, Algorithm: alg, Key: key}
+	if err := k.check(); err != nil {
+		return PublicKey{}, err
+	}
+	return k, nil
+}
+
+func (m *jwk) algorithm() (Algorithm, error) {
+	if m.Algorithm.set {
+		return ParseAlgorithm(m.Algorithm.s)
+	}
+	switch m.KeyType.s {
+	case "EC":
+		return ES256, nil
+	case "OKP":
+		return EdDSA, nil
+	case "RSA":
+		return RS256, nil
+	}
+	return "", fmt.Errorf("%w: key type not supported", ErrAlgorithm)
+}
+
+// key hands go-jose the members that make the key and no others: it would also parse
+// certificates, which nobody here looks at.
+func (m *jwk) key() (crypto.PublicKey, error) {
+	members := map[string]string{"kty": m.KeyType.s}
+	for name, t := range map[string]text{"crv": m.Curve, "x": m.X, "y": m.Y, "n": m.N, "e": m.E} {
+		if !t.set {
+			continue
+		}
+		if name != "crv" {
+			if _, err := decode("JWK: "+name, t.s); err != nil {
+				return nil, err
+			}
+		}
+		members[name] = t.s
+	}
+	b, err := json.Marshal(members)
+	if err != nil {
+		return nil, fmt.Errorf("read JWK: %w", err)
+	}
+	var k josev4.JSONWebKey
+	if err := k.UnmarshalJSON(b); err != nil {
+		return nil, fmt.Errorf("%w JWK: %w", ErrMalformed, err)
+	}
+	if !k.Valid() || !k.IsPublic() {
+		return nil, fmt.Errorf("%w JWK: not a valid public key", ErrMalformed)
+	}
+	return k.Key, nil
+}

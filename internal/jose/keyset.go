@@ -1,0 +1,88 @@
+package jose
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/watchword-dev/watchword/internal/strictjson"
+)
+
+// KeySet is an immutable set of keys with distinct ids. The nil set is empty.
+type KeySet struct {
+	keys []PublicKey
+	byID map[string]int
+}
+
+// NewKeySet makes a set of keys. One that has no id, is not sound or repeats an id is left
+// out: it could never verify anything.
+func NewKeySet(keys ...PublicKey) *KeySet {
+	s := &KeySet{byID: make(map[string]int, len(keys))}
+	for _, k := range keys {
+		if _, taken := s.byID[k.ID]; taken || k.ID == "" || k.check() != nil {
+			continue
+		}
+		s.byID[k.ID] = len(s.keys)
+		s.keys = append(s.keys, k)
+	}
+	return s
+}
+
+// ParseKeySet reads a JWK Set. A key that cannot be used here is passed over (RFC 7517,
+// section 5); two usable keys with one id are an error, because nothing says which is meant.
+func ParseKeySet(b []byte) (*KeySet, error) {
+	var doc struct {
+		Keys []jsontext.Value `json:"keys"`
+	}
+	if err := strictjson.Unmarshal(b, &doc); err != nil {
+		return nil, fmt.Errorf("%w key set: %w", ErrMalformed, err)
+	}
+	if doc.Keys == nil {
+		return nil, fmt.Errorf("%w key set: no member \"keys\"", ErrMalformed)
+	}
+	var keys []PublicKey
+	for _, v := range doc.Keys {
+		switch k, err := ParseJWK(v); {
+		case err == nil && k.ID != "":
+			keys = append(keys, k)
+		}
+	}
+	s := NewKeySet(keys...)
+	if len(s.keys) != len(keys) {
+		return nil, fmt.Errorf("%w key set: two keys have one id", ErrMalformed)
+	}
+	return s, nil
+}
+
+// Keys are the keys, in their order.
+func (s *KeySet) Keys() []PublicKey {
+	if s == nil {
+		return nil
+	}
+	return slices.Clone(s.keys)
+}
+
+// Find returns the key with id kid.
+func (s *KeySet) Find(kid string) (PublicKey, bool) {
+	if s == nil {
+		return PublicKey{}, false
+	}
+	i, ok := s.byID[kid]
+	if !ok {
+		return PublicKey{}, false
+	}
+	return s.keys[i], true
+}
+
+// JSON is the set as a JWK Set document.
+func (s *KeySet) JSON() []byte {
+	var members [][]byte
+	for _, k := range s.Keys() {
+		if b, err := k.JWK(); err == nil { // cannot fail: checked when the set was made
+			members = append(members, b)
+		}
+	}
+	return slices.Concat([]byte(`{"keys":[`), bytes.Join(members, []byte(",")), []byte(`]}`))
+}

@@ -1,0 +1,115 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"sync"
+)
+
+// Signer makes tokens with one key. It is safe for concurrent use.
+type Signer struct {
+	public  PublicKey
+	key     crypto.Signer
+	headers sync.Map // typ -> encoded header and its dot; a server has two or three types
+}
+
+// NewSigner makes a Signer of a private key, which may live in a device: only its Sign
+// method is used.
+func NewSigner(id string, alg Algorithm, key crypto.Signer) (*Signer, error) {
+	if key == nil || id == "" {
+		return nil, errors.New("signer needs a key and a key id")
+	}
+	s := &Signer{public: PublicKey{ID: id, Algorithm: alg, Key: key.Public()}, key: key}
+	if err := s.public.check(); err != nil {
+		return nil, fmt.Errorf("signing key %q: %w", id, err)
+	}
+	return s, nil
+}
+
+// ID is the key id that tokens name.
+func (s *Signer) ID() string { return s.public.ID }
+
+// Algorithm that signs.
+func (s *Signer) Algorithm() Algorithm { return s.public.Algorithm }
+
+// Public is the key that verifies.
+func (s *Signer) Public() PublicKey { return s.public }
+
+// Sign makes a compact token of payload, with kid, typ (unless empty) and alg in its header.
+func (s *Signer) Sign(typ string, payload []byte) (string, error) {
+	header, err := s.header(typ)
+	if err != nil {
+		return "", fmt.Errorf("encode token header: %w", err)
+	}
+	token := make([]byte, 0, len(header)+base64.RawURLEncoding.EncodedLen(len(payload))+1+base64.RawURLEncoding.EncodedLen(maxRSABits/8))
+	token = append(token, header...)
+	token = base64.RawURLEncoding.AppendEncode(token, payload)
+	signature, err := s.signature(token)
+	if err != nil {
+		return "", fmt.Errorf("sign token with key %q: %w", s.public.ID, err)
+	}
+	token = append(token, '.')
+	return string(base64.RawURLEncoding.AppendEncode(token, signature)), nil
+}
+
+func (s *Signer) header(typ string) (string, error) {
+	if h, ok := s.headers.Load(typ); ok {
+		return h.(string), nil
+	}
+	b, err := json.Marshal(struct {
+		KeyID     string    `json:"kid"`
+		Type      string    `json:"typ,omitempty"`
+		Algorithm Algorithm `json:"alg"`
+	}{s.public.ID, typ, s.public.Algorithm})
+	if err != nil {
+		return "", err
+	}
+	h := base64.RawURLEncoding.EncodeToString(b) + "."
+	s.headers.Store(typ, h)
+	return h, nil
+}
+
+func (s *Signer) signature(input []byte) ([]byte, error) {
+	if s.public.Algorithm == EdDSA {
+		return s.key.Sign(rand.Reader, input, crypto.Hash(0))
+	}
+	digest := sha256.Sum256(input)
+	switch s.public.Algorithm {
+	case RS256:
+		return s.key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	case PS256:
+		return s.key.Sign(rand.Reader, digest[:], pssOptions)
+	}
+	der, err := s.key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	return fixedLength(der)
+}
+
+// pssOptions: the salt is as long as the hash (RFC 7518, section 3.5).
+var pssOptions = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+
+// fixedLength turns an ECDSA signature from ASN.1, which is what Go and devices make, into
+// r and s of 32 bytes each (RFC 7518, section 3.4).
+func fixedLength(der []byte) ([]byte, error) {
+	var sig struct{ R, S *big.Int }
+	if rest, err := asn1.Unmarshal(der, &sig); err != nil || len(rest) != 0 {
+		return nil, errors.New("signer answered with something other than an ECDSA signature")
+	}
+	if sig.R.Sign() <= 0 || sig.S.Sign() <= 0 || sig.R.BitLen() > 256 || sig.S.BitLen() > 256 {
+		return nil, errors.New("signer answered with an ECDSA signature out of range")
+	}
+	out := make([]byte, es256Size)
+	sig.R.FillBytes(out[:es256Size/2])
+	sig.S.FillBytes(out[es256Size/2:])
+	return out, nil
+}

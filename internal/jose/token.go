@@ -1,0 +1,163 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/watchword-dev/watchword/internal/strictjson"
+)
+
+// MaxTokenSize is the longest token read, in bytes. Longer ones are refused before anything
+// else is done with them (CVE-2025-30204, CVE-2025-27144).
+const MaxTokenSize = 8 << 10
+
+const es256Size = 64
+
+// Token is a compact token as received. Its shape is sound; nothing else is known of it
+// until Verify has returned nil.
+type Token struct {
+	KeyID     string // kid, empty when absent
+	Algorithm string // alg
+	Type      string // typ, empty when absent
+	Payload   []byte
+
+	input     string // what the signature is over: the bytes as received (RFC 7515, section 5.2)
+	signature []byte
+}
+
+// header has the members that are used, and those that make a token refused: extensions we
+// would have to understand (RFC 7515, section 4.1.11; RFC 7797), and keys or places of keys
+// the sender chose (RFC 8725, section 3.10).
+type header struct {
+	Algorithm text `json:"alg"`
+	KeyID     text `json:"kid"`
+	Type      text `json:"typ"`
+
+	Critical  presence `json:"crit"`
+	Unencoded presence `json:"b64"`
+	Key       presence `json:"jwk"`
+	KeyURL    presence `json:"jku"`
+	CertURL   presence `json:"x5u"`
+	Certs     presence `json:"x5c"`
+}
+
+// Parse reads the shape of a compact token.
+func Parse(compact string) (*Token, error) {
+	if len(compact) > MaxTokenSize {
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, MaxTokenSize)
+	}
+	// A JWE has four dots and goes no further: there is no decryption here.
+	if strings.Count(compact, ".") != 2 {
+		return nil, fmt.Errorf("%w token: not three parts", ErrMalformed)
+	}
+	first, last := strings.IndexByte(compact, '.'), strings.LastIndexByte(compact, '.')
+	head, err := decode("token: header", compact[:first])
+	if err != nil {
+		return nil, err
+	}
+	t := &Token{input: compact[:last]}
+	if t.Payload, err = decode("token: payload", compact[first+1:last]); err != nil {
+		return nil, err
+	}
+	if t.signature, err = decode("token: signature", compact[last+1:]); err != nil {
+		return nil, err
+	}
+	if len(t.signature) == 0 {
+		return nil, fmt.Errorf("%w token: no signature", ErrMalformed)
+	}
+	return t, t.readHeader(head)
+}
+
+// readHeader says nothing of what the header holds: it is the sender's text.
+func (t *Token) readHeader(b []byte) error {
+	var h header
+	if err := strictjson.Unmarshal(b, &h); err != nil {
+		return fmt.Errorf("%w token: header is not one strict JSON object of strings", ErrMalformed)
+	}
+	switch {
+	case !h.Algorithm.set:
+		return fmt.Errorf("%w token: header has no alg", ErrMalformed)
+	case bool(h.Critical || h.Unencoded):
+		return fmt.Errorf("%w token: header demands an extension (crit, b64)", ErrMalformed)
+	case bool(h.Key || h.KeyURL || h.CertURL || h.Certs):
+		return fmt.Errorf("%w token: header brings its own key (jwk, jku, x5u, x5c)", ErrMalformed)
+	}
+	t.Algorithm, t.KeyID, t.Type = h.Algorithm.s, h.KeyID.s, h.Type.s
+	return nil
+}
+
+func decode(part, s string) ([]byte, error) {
+	if isBase64URL(s) {
+		if b, err := strictBase64.DecodeString(s); err == nil {
+			return b, nil
+		}
+	}
+	return nil, fmt.Errorf("%w %s is not base64url", ErrMalformed, part)
+}
+
+// Verify checks the signature with the key of keys that the token names, whose algorithm must
+// be the token's and one of allowed.
+//
+// A token that verifies has twins that do: of an ES256 signature (r, s) anyone can make
+// (r, n-s). What must happen once is told by jti, never by the token's bytes.
+func (t *Token) Verify(keys *KeySet, allowed []Algorithm) error {
+	if alg, err := ParseAlgorithm(t.Algorithm); err != nil || !slices.Contains(allowed, alg) {
+		return ErrAlgorithm
+	}
+	if t.KeyID == "" {
+		return ErrNoKey
+	}
+	k, ok := keys.Find(t.KeyID)
+	if !ok {
+		return ErrUnknownKey
+	}
+	return t.verify(k)
+}
+
+// VerifyWith checks the signature with k, whatever key the token names: for issuers that
+// name none. The token's algorithm must be k's.
+func (t *Token) VerifyWith(k PublicKey) error {
+	if err := k.check(); err != nil {
+		return err
+	}
+	return t.verify(k)
+}
+
+func (t *Token) verify(k PublicKey) error {
+	if alg, err := ParseAlgorithm(t.Algorithm); err != nil || alg != k.Algorithm {
+		return ErrAlgorithm
+	}
+	if !t.signedBy(k) {
+		return ErrSignature
+	}
+	return nil
+}
+
+func (t *Token) signedBy(k PublicKey) bool {
+	if pub, ok := k.Key.(ed25519.PublicKey); ok {
+		return ed25519.Verify(pub, []byte(t.input), t.signature)
+	}
+	digest := sha256.Sum256([]byte(t.input))
+	switch pub := k.Key.(type) {
+	case *ecdsa.PublicKey:
+		if len(t.signature) != es256Size {
+			return false
+		}
+		r := new(big.Int).SetBytes(t.signature[:es256Size/2])
+		s := new(big.Int).SetBytes(t.signature[es256Size/2:])
+		return ecdsa.Verify(pub, digest[:], r, s) // refuses 0 and n (CVE-2022-21449)
+	case *rsa.PublicKey:
+		if k.Algorithm == PS256 {
+			return rsa.VerifyPSS(pub, crypto.SHA256, digest[:], t.signature, pssOptions) == nil
+		}
+		return rsa.VerifyPKCS1v15(pub, crypto.SHA256, digest[:], t.signature) == nil
+	}
+	return false
+}
