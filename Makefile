@@ -1,0 +1,34 @@
+# Targets for people; `make help` lists them.
+GO ?= go
+TOOL = $(GO) tool -modfile=tools/go.mod
+
+.PHONY: help build demo test bench fuzz lint generate clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build ./watchword, without cgo
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o watchword ./cmd/watchword
+
+demo: ## run the server and three services in this terminal
+	$(GO) run ./cmd/watchword demo
+
+test: ## install what is missing, then run every test, with the race detector
+	./scripts/test
+
+bench: ## measure, as ratios against ceilings of the same run
+	./scripts/bench
+
+fuzz: ## run every fuzz target for FUZZTIME (default 20s) each
+	./scripts/fuzz
+
+lint: ## what the tools have to say
+	$(TOOL) gofumpt -l .
+	$(TOOL) golangci-lint run ./...
+	$(TOOL) deadcode -test ./...
+
+generate: ## make again what is generated and committed
+	$(GO) generate ./...
+
+clean: ## remove what was built
+	rm -rf watchword dist interop/node_modules

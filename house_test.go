@@ -1,0 +1,120 @@
+// Package watchword_test holds the shape of the house: who may import whom, and that every
+// package says what it is for.
+package watchword_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/watchword-dev/watchword/"
+
+// arrows lists, for each package, the packages of this module it may import. The arrows point
+// one way: cmd, app, doors, issuer, then clientauth, directory and keys, then policy.
+var arrows = map[string][]string{
+	"internal/policy":     {},
+	"internal/cowmap":     {},
+	"internal/strictjson": {},
+	"internal/audit":      {"internal/strictjson"},
+	"internal/jose":       {"internal/strictjson"},
+	"internal/web":        {},
+	"internal/config":     {},
+	"internal/directory":  {"internal/policy", "internal/cowmap"},
+	"internal/keys":       {"internal/directory", "internal/jose"},
+	"internal/clientauth": {"internal/directory", "internal/jose"},
+	"internal/issuer":     {"internal/audit", "internal/clientauth", "internal/directory", "internal/jose", "internal/keys", "internal/policy"},
+
+	// The doors, which never import each other.
+	"internal/accesstoken": {"internal/clientauth", "internal/directory", "internal/issuer", "internal/strictjson", "internal/web"},
+	"internal/supertokens": {"internal/audit", "internal/directory", "internal/jose", "internal/strictjson", "internal/web"},
+	"internal/admin":       {"internal/audit", "internal/directory", "internal/issuer", "internal/jose", "internal/keys", "internal/policy", "internal/strictjson", "internal/web"},
+
+	// The store imports the domain, never the other way.
+	"internal/store":        {"internal/directory", "internal/keys", "internal/policy", "internal/supertokens"},
+	"internal/store/pgtest": {},
+
+	// The SDK brings nothing of the server with it.
+	"client":                        {"internal/strictjson"},
+	"client/clienttest":             {"internal/jose", "internal/strictjson", "client"},
+	"verify":                        {"internal/jose", "internal/strictjson"},
+	"verify/verifytest":             {"internal/jose", "verify"},
+	"examples/microservice":         {"client", "examples/microservice/service"},
+	"examples/microservice/service": {"client", "verify"},
+}
+
+// fences names the one package that may import a library, for libraries that would leak
+// their types or their weight everywhere.
+var fences = map[string]string{
+	"github.com/go-jose/go-jose/":    "internal/jose",
+	"github.com/danielgtaylor/huma/": "internal/admin",
+	"modernc.org/sqlite":             "internal/store",
+	"github.com/jackc/pgx/":          "internal/store",
+	"github.com/pressly/goose/":      "internal/store",
+	"github.com/spf13/cobra":         "cmd/watchword",
+	"go.yaml.in/yaml/":               "internal/config",
+	"github.com/go-json-experiment/": "internal/strictjson internal/supertokens",
+}
+
+type goPackage struct {
+	ImportPath, Doc string
+	Imports         []string
+	GoFiles         []string
+}
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Doc,Imports,GoFiles", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []goPackage
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.GoFiles) > 0 {
+			all = append(all, p)
+		}
+	}
+	if len(all) < len(arrows) {
+		t.Fatalf("go list found %d packages, fewer than the %d this test knows", len(all), len(arrows))
+	}
+	return all
+}
+
+func TestArrowsPointOneWay(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		allowed, known := arrows[name]
+		for _, i := range p.Imports {
+			own, inside := strings.CutPrefix(i, module)
+			if inside && known && !slices.Contains(allowed, own) {
+				t.Errorf("%s imports %s, which it may not: see arrows in this file", name, own)
+			}
+			for library, where := range fences {
+				if strings.HasPrefix(i, library) && !slices.Contains(strings.Fields(where), name) {
+					t.Errorf("%s imports %s, which only %s may", name, i, where)
+				}
+			}
+		}
+		if !known && !strings.HasPrefix(name, "cmd/") && !strings.HasPrefix(name, "internal/app") && !strings.HasPrefix(name, "internal/adminclient") {
+			t.Errorf("%s is not in this test's list of packages: say there what it may import", name)
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.Doc == "" {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
