@@ -1,0 +1,273 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// SCL-002. 500 processes start together, with tokens of 60 s, for ten minutes: after the
+// first cycle no second sees more than twice the mean.
+func TestClientsStartedTogetherDriftApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients, ttl, span = 500, time.Minute, 10 * time.Minute
+		s := &fakeServer{ttl: ttl}
+		start := time.Now()
+		herd(t, s, clients, func(src *TokenSource) {
+			for time.Since(start) < span {
+				mustToken(t, src)
+				<-time.After(time.Second)
+			}
+		})
+		perSecond := make(map[int]int)
+		total := 0
+		for _, at := range s.requests() {
+			if second := int(at.Sub(start) / time.Second); at.Sub(start) >= ttl && at.Sub(start) < span {
+				perSecond[second]++
+				total++
+			}
+		}
+		peak := 0
+		for _, n := range perSecond {
+			peak = max(peak, n)
+		}
+		mean := float64(total) / (span - ttl).Seconds()
+		t.Logf("peak %d requests a second, mean %.1f, ratio %.2f", peak, mean, float64(peak)/mean)
+		if float64(peak) > 2*mean {
+			t.Errorf("peak %d > 2 x mean %.1f", peak, mean)
+		}
+	})
+}
+
+// herd runs body for n clients of s, each with its own randomness, and waits for all.
+func herd(t *testing.T, s *fakeServer, n int, body func(*TokenSource)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		c := newClient(t, s, func(cfg *Config) { cfg.random = seeded(uint64(i)) })
+		wg.Go(func() { body(c.TokenSource("m2")) })
+	}
+	wg.Wait()
+}
+
+// FLT-025. Whenever the server goes away, pairs in use live on for half the lifetime.
+func TestTokensOutliveTheServerByHalfTheirLife(t *testing.T) {
+	for _, ttl := range []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &fakeServer{ttl: ttl}
+			var mu sync.Mutex
+			survival := make(map[bool]time.Duration) // least, most
+			start := time.Now()
+			away := 3*ttl + 7*time.Second
+			time.AfterFunc(away, func() { s.set(true, nil) })
+			herd(t, s, 200, func(src *TokenSource) {
+				for {
+					_, err := src.Token(t.Context())
+					if err == nil {
+						<-time.After(time.Second)
+						continue
+					}
+					var u *UnavailableError
+					if !errors.As(err, &u) {
+						t.Errorf("got %v, want an UnavailableError", err)
+					}
+					lived := time.Since(start) - away
+					mu.Lock()
+					defer mu.Unlock()
+					if least, ok := survival[false]; !ok || lived < least {
+						survival[false] = lived
+					}
+					survival[true] = max(survival[true], lived)
+					return
+				}
+			})
+			t.Logf("token lifetime %v: pairs survive %v to %v", ttl, survival[false], survival[true])
+			if least := survival[false]; least < ttl/2 {
+				t.Errorf("token lifetime %v: a pair failed %v after the server went away, want %v or more", ttl, least, ttl/2)
+			}
+		})
+	}
+}
+
+// FLT-026. The server comes back after ten minutes and can sign for 20 clients a second;
+// the others it sheds. All 500 have their tokens within a minute.
+func TestAllClientsHaveTokensWithinAMinuteOfTheServersReturn(t *testing.T) {
+	for name, capacity := range map[string]int{"ample": 1000, "sheds": 20} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &fakeServer{ttl: time.Minute}
+				const outage = 10 * time.Minute
+				var mu sync.Mutex
+				served := make(map[time.Time]int)
+				s.down = true
+				start := time.Now()
+				time.AfterFunc(outage, func() {
+					s.set(false, func(w http.ResponseWriter, _ *http.Request) {
+						mu.Lock()
+						defer mu.Unlock()
+						second := time.Now().Truncate(time.Second)
+						if served[second]++; served[second] > capacity {
+							w.Header().Set("Retry-After", "2")
+							w.WriteHeader(http.StatusServiceUnavailable)
+							return
+						}
+						fmt.Fprint(w, `{"accessToken":"t","expiresIn":60}`)
+					})
+				})
+				var last time.Duration
+				herd(t, s, 500, func(src *TokenSource) {
+					for {
+						if _, err := src.Token(t.Context()); err == nil {
+							mu.Lock()
+							defer mu.Unlock()
+							last = max(last, time.Since(start)-outage)
+							return
+						}
+						<-time.After(time.Second)
+					}
+				})
+				t.Logf("the last client had its token %v after the return", last)
+				if last > time.Minute {
+					t.Errorf("the last client waited %v, want at most a minute", last)
+				}
+			})
+		})
+	}
+}
+
+// SCL-005. While the server is away past expiry, callers fail at once and clearly, and
+// the process asks at most once a second, whatever the number of targets and callers.
+func TestOutageCausesNoStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{ttl: time.Minute}
+		c := newClient(t, s)
+		sources := make([]*TokenSource, 10)
+		for i := range sources {
+			sources[i] = c.TokenSource(fmt.Sprint("m", i))
+			mustToken(t, sources[i])
+		}
+		s.set(true, nil)
+		<-time.After(2 * time.Minute)
+		for _, src := range sources {
+			_, _ = src.Token(t.Context()) // one of them learns that the server is away
+		}
+		before := len(s.requests())
+		var wg sync.WaitGroup
+		for _, src := range sources {
+			for range 5 {
+				wg.Go(func() {
+					for range 10 * 60 * 5 {
+						asked := time.Now()
+						_, err := src.Token(t.Context())
+						var u *UnavailableError
+						if !errors.As(err, &u) || u.RetryIn > maxPause {
+							t.Errorf("got %v, want an UnavailableError", err)
+							return
+						}
+						if waited := time.Since(asked); waited > 0 {
+							t.Errorf("the caller waited %v for its error", waited)
+						}
+						<-time.After(200 * time.Millisecond)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		seen := s.requests()[before:]
+		for i := range seen[1:] {
+			if gap := seen[i+1].Sub(seen[i]); gap < time.Second {
+				t.Errorf("two tries %v apart", gap)
+			}
+		}
+		if n := len(seen); n < 20 || n > 80 {
+			t.Errorf("%d tries in ten minutes, want about one in 15 s", n)
+		}
+		s.set(false, nil)
+		<-time.After(maxPause)
+		mustToken(t, sources[0])
+		mustToken(t, sources[9]) // one success reopens for all
+	})
+}
+
+func TestPairInUseIsRenewedByItselfAfterAShortOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{ttl: 15 * time.Minute}
+		src := newClient(t, s).TokenSource("m2")
+		old := mustToken(t, src)
+		s.set(true, nil)
+		<-time.After(10 * time.Minute)
+		s.set(false, nil)
+		<-time.After(30 * time.Second)
+		if got := mustToken(t, src); got.Reveal() == old.Reveal() {
+			t.Error("still the old token, half a minute after the server's return")
+		}
+	})
+}
+
+func TestRetryAfterIsHonouredUpToItsCap(t *testing.T) {
+	for header, want := range map[string][2]time.Duration{
+		"":                              {time.Second, 2 * time.Second},
+		"8":                             {8 * time.Second, 12 * time.Second},
+		"86400":                         {maxRetryAfter, maxRetryAfter * 3 / 2},
+		"99999999999999999999":          {time.Second, 2 * time.Second},
+		"-5":                            {time.Second, 2 * time.Second},
+		"soon":                          {time.Second, 2 * time.Second},
+		"Sat, 01 Jan 2000 00:00:10 GMT": {10 * time.Second, 15 * time.Second},
+		"Sat, 01 Jan 1990 00:00:10 GMT": {time.Second, 2 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) { // starts at 2000-01-01 00:00:00 UTC
+			for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+				s := &fakeServer{}
+				s.answer = func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Retry-After", header)
+					w.WriteHeader(status)
+				}
+				_, err := newClient(t, s).TokenSource("m2").Token(t.Context())
+				var u *UnavailableError
+				if !errors.As(err, &u) || u.RetryIn < want[0] || u.RetryIn > want[1] {
+					t.Errorf("%q: got %v, want a next try in %v to %v", header, err, want[0], want[1])
+				}
+			}
+		})
+	}
+}
+
+func TestPausesGrowAndStayBetweenTheirBounds(t *testing.T) {
+	for n, want := range map[int][2]time.Duration{
+		1:    {time.Second, 2 * time.Second},
+		2:    {2 * time.Second, 4 * time.Second},
+		4:    {8 * time.Second, 16 * time.Second},
+		5:    {10 * time.Second, 20 * time.Second},
+		1000: {10 * time.Second, 20 * time.Second},
+	} {
+		if low, high := pause(n, 0, 0), pause(n, 0, 1); low != want[0] || high != want[1] {
+			t.Errorf("after %d failures: %v to %v, want %v", n, low, high, want)
+		}
+	}
+}
+
+func TestHangingServerIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{}
+		s.answer = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+		start := time.Now()
+		_, err := newClient(t, hanging{s}).TokenSource("m2").Token(t.Context())
+		var u *UnavailableError
+		if !errors.As(err, &u) || time.Since(start) != 10*time.Second {
+			t.Errorf("got %v after %v, want an UnavailableError after 10 s", err, time.Since(start))
+		}
+	})
+}
+
+// hanging ends a request with its context, as a real transport does.
+type hanging struct{ http.RoundTripper }
+
+func (h hanging) RoundTrip(r *http.Request) (*http.Response, error) {
+	if _, err := h.RoundTripper.RoundTrip(r); err != nil {
+		return nil, err
+	}
+	return nil, r.Context().Err()
+}
