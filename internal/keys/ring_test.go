@@ -361,7 +361,9 @@ func TestPauseDoesNotBackdateAKey(t *testing.T) {
 	m := at(&now)
 	r := NewRing(m, sealerOf(t, keyLine(1)), Options{Now: func() time.Time { return now }})
 	must(t, r.Load(t.Context()))
-	m.meanwhile = func() { now = now.Add(time.Minute) }
+	m.meanwhile = func() { // the first time the key is found missing, the second time it is there
+		m.meanwhile = func() { now = now.Add(time.Minute) }
+	}
 	must(t, r.step(t.Context()))
 	for _, k := range r.List() {
 		if k.State == StateNext && !k.CreatedAt.Equal(start.Add(time.Minute)) {
@@ -440,6 +442,41 @@ func (o *otherRecords) Reseal(_ context.Context, _ directory.Author, s *Sealer) 
 	}
 	o.sealed = again
 	return 1, nil
+}
+
+// ROT-010: a key made while another replica reseals must not bring the old line back.
+func TestKeyMadeDuringAResealIsUnderTheNewKey(t *testing.T) {
+	now := start
+	m := at(&now)
+	r, other := loaded(t, m, Options{}), loaded(t, m, Options{})
+	m.meanwhile = func() { // the key is found missing, and then made,
+		m.meanwhile = func() { // and before it is stored:
+			for _, each := range []*Ring{r, other} {
+				writeFile(t, each.sealer.path, keyLine(2)+keyLine(1))
+			}
+			_, err := other.Reseal(t.Context(), operator)
+			must(t, err)
+		}
+	}
+	_, err := r.Rotate(t.Context(), operator, UseAudit, "", false)
+	must(t, err)
+	must(t, NewRing(m, sealerOf(t, keyLine(2)), Options{}).Load(t.Context()))
+}
+
+// ROT-010: no downtime even where the new line was forgotten.
+func TestReplicaWhoseFileLagsBehindGoesOnSigning(t *testing.T) {
+	now := start
+	m := at(&now)
+	r := loaded(t, m, Options{})
+	other := NewRing(m, sealerOf(t, keyLine(2), keyLine(1)), Options{})
+	must(t, other.Load(t.Context()))
+	_, err := other.Reseal(t.Context(), operator)
+	must(t, err)
+	must(t, r.Reload(t.Context()))
+	must(t, r.Healthy())
+	if _, err := r.Signer(UseAccess, jose.ES256); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestKeyThatCannotBeOpenedIsReported(t *testing.T) {

@@ -33,7 +33,7 @@ const (
 // Errors of opening.
 var (
 	// ErrUnknownKEK: sealed under a key that the sealing key file does not have.
-	ErrUnknownKEK = errors.New("the sealing key file does not have the key this was sealed with; put its line back from a backup")
+	ErrUnknownKEK = errors.New("the sealing key file does not have the key this was sealed with; put its line back from a backup or from another replica")
 	// ErrSealBroken: not what Seal wrote for this id.
 	ErrSealBroken = errors.New("sealed bytes are damaged or belong to something else")
 )
