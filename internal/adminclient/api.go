@@ -1,0 +1,295 @@
+package adminclient
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Service is an actor in the directory.
+type Service struct {
+	UID             string    `json:"uid"`
+	Name            string    `json:"name"`
+	Description     string    `json:"description"`
+	Disabled        bool      `json:"disabled"`
+	TokenTTLSeconds int64     `json:"tokenTtlSeconds"`
+	Algorithm       string    `json:"algorithm"`
+	Version         int64     `json:"version"`
+	CreatedAt       time.Time `json:"createdAt"`
+	UpdatedAt       time.Time `json:"updatedAt"`
+}
+
+// NewService is what a service is made from.
+type NewService struct {
+	Name            string `json:"name"`
+	Description     string `json:"description,omitempty"`
+	TokenTTLSeconds int64  `json:"tokenTtlSeconds,omitempty"`
+	Algorithm       string `json:"algorithm,omitempty"`
+}
+
+// ServiceChange leaves alone what is nil.
+type ServiceChange struct {
+	Description     *string `json:"description,omitempty"`
+	Disabled        *bool   `json:"disabled,omitempty"`
+	TokenTTLSeconds *int64  `json:"tokenTtlSeconds,omitempty"`
+	Algorithm       *string `json:"algorithm,omitempty"`
+}
+
+// Credential is one way in which a service proves itself.
+type Credential struct {
+	ID           string     `json:"id"`
+	Service      string     `json:"service"`
+	Kind         string     `json:"kind"`
+	Name         string     `json:"name"`
+	Status       string     `json:"status"`
+	CIDR         string     `json:"cidr"`
+	CreatedAt    time.Time  `json:"createdAt"`
+	ExpiresAt    time.Time  `json:"expiresAt"`
+	RevokedAt    *time.Time `json:"revokedAt"`
+	LastUsedAt   *time.Time `json:"lastUsedAt"`
+	LastUsedFrom string     `json:"lastUsedFrom"`
+}
+
+// NewCredential is what a credential is made from.
+type NewCredential struct {
+	Name       string `json:"name,omitempty"`
+	TTLSeconds int64  `json:"ttlSeconds,omitempty"`
+	CIDR       string `json:"cidr,omitempty"`
+}
+
+// IssuedCredential is a credential with its secret, which the server tells once.
+type IssuedCredential struct {
+	Credential Credential `json:"credential"`
+	Token      string     `json:"token"`
+	Warning    string     `json:"warning"`
+}
+
+// Rule is one edge of the call map.
+type Rule struct {
+	Caller    string     `json:"caller"`
+	Target    string     `json:"target"`
+	Scopes    []string   `json:"scopes"`
+	Until     *time.Time `json:"until"`
+	Version   int64      `json:"version"`
+	CreatedAt time.Time  `json:"createdAt"`
+	UpdatedAt time.Time  `json:"updatedAt"`
+}
+
+// NewRule is what is put in the call map.
+type NewRule struct {
+	Scopes []string   `json:"scopes"`
+	Until  *time.Time `json:"until,omitempty"`
+}
+
+// Key is a key of the ring, without its private half.
+type Key struct {
+	ID        string          `json:"id"`
+	Use       string          `json:"use"`
+	Algorithm string          `json:"algorithm"`
+	State     string          `json:"state"`
+	CreatedAt time.Time       `json:"createdAt"`
+	SignsFrom *time.Time      `json:"signsFrom"`
+	RetiredAt *time.Time      `json:"retiredAt"`
+	DropAt    *time.Time      `json:"dropAt"`
+	RevokedAt *time.Time      `json:"revokedAt"`
+	Public    json.RawMessage `json:"public"`
+}
+
+// Rotation says which keys to replace, and how.
+type Rotation struct {
+	Use       string `json:"use,omitempty"`
+	Algorithm string `json:"algorithm,omitempty"`
+	Now       bool   `json:"now,omitempty"`
+}
+
+// Info is about the server.
+type Info struct {
+	Version     string   `json:"version"`
+	Issuer      string   `json:"issuer"`
+	PlainIssuer string   `json:"plainIssuer"`
+	Revision    int64    `json:"revision"`
+	Database    string   `json:"database"`
+	Algorithms  []string `json:"algorithms"`
+}
+
+// Services lists all services by name.
+func (c *Client) Services(ctx context.Context) ([]Answer[Service], error) {
+	return list[Service](ctx, c, "services", []string{"services"}, nil)
+}
+
+// CreateService makes a service.
+func (c *Client) CreateService(ctx context.Context, s NewService) (a Answer[Service], err error) {
+	_, err = c.do(ctx, request{method: http.MethodPost, path: []string{"services"}, body: s}, &a)
+	return a, err
+}
+
+// Service reads one service.
+func (c *Client) Service(ctx context.Context, name string) (a Answer[Service], err error) {
+	_, err = c.do(ctx, request{method: http.MethodGet, path: []string{"services", name}}, &a)
+	return a, err
+}
+
+// UpdateService changes a service, at that version only when it is not zero.
+func (c *Client) UpdateService(ctx context.Context, name string, version int64, change ServiceChange) (a Answer[Service], err error) {
+	_, err = c.do(ctx, request{method: http.MethodPatch, path: []string{"services", name}, body: change, header: ifMatch(version)}, &a)
+	return a, err
+}
+
+// DeleteService deletes a service with its credentials and rules.
+func (c *Client) DeleteService(ctx context.Context, name string, version int64) error {
+	_, err := c.do(ctx, request{method: http.MethodDelete, path: []string{"services", name}, header: ifMatch(version)}, nil)
+	return err
+}
+
+func ifMatch(version int64) http.Header {
+	if version == 0 {
+		return nil
+	}
+	return http.Header{"If-Match": {strconv.Quote(strconv.FormatInt(version, 10))}}
+}
+
+// Credentials lists the credentials of a service, or of all when it is empty.
+func (c *Client) Credentials(ctx context.Context, service string) ([]Answer[Credential], error) {
+	path := []string{"credentials"}
+	if service != "" {
+		path = []string{"services", service, "credentials"}
+	}
+	return list[Credential](ctx, c, "credentials", path, nil)
+}
+
+// IssueCredential makes a credential and tells its secret.
+func (c *Client) IssueCredential(ctx context.Context, service string, n NewCredential) (a Answer[IssuedCredential], err error) {
+	_, err = c.do(ctx, request{method: http.MethodPost, path: []string{"services", service, "credentials"}, body: n}, &a)
+	return a, err
+}
+
+// Credential reads one credential.
+func (c *Client) Credential(ctx context.Context, id string) (a Answer[Credential], err error) {
+	_, err = c.do(ctx, request{method: http.MethodGet, path: []string{"credentials", id}}, &a)
+	return a, err
+}
+
+// RevokeCredential ends a credential. Again is no error.
+func (c *Client) RevokeCredential(ctx context.Context, id string) (a Answer[Credential], err error) {
+	_, err = c.do(ctx, request{method: http.MethodPost, path: []string{"credentials", id, "revoke"}}, &a)
+	return a, err
+}
+
+// Rules lists the call map, or that part of it which has this caller and this target.
+func (c *Client) Rules(ctx context.Context, caller, target string) ([]Answer[Rule], error) {
+	query := url.Values{}
+	if caller != "" {
+		query.Set("caller", caller)
+	}
+	if target != "" {
+		query.Set("target", target)
+	}
+	return list[Rule](ctx, c, "rules", []string{"rules"}, query)
+}
+
+// Rule reads one rule.
+func (c *Client) Rule(ctx context.Context, caller, target string) (a Answer[Rule], err error) {
+	_, err = c.do(ctx, request{method: http.MethodGet, path: []string{"rules", caller, target}}, &a)
+	return a, err
+}
+
+// Allow puts a rule, and says whether there was none before.
+func (c *Client) Allow(ctx context.Context, caller, target string, n NewRule) (a Answer[Rule], created bool, err error) {
+	if n.Scopes == nil {
+		n.Scopes = []string{}
+	}
+	status, err := c.do(ctx, request{method: http.MethodPut, path: []string{"rules", caller, target}, body: n}, &a)
+	return a, status == http.StatusCreated, err
+}
+
+// Disallow deletes a rule. Again is no error.
+func (c *Client) Disallow(ctx context.Context, caller, target string) error {
+	_, err := c.do(ctx, request{method: http.MethodDelete, path: []string{"rules", caller, target}}, nil)
+	return err
+}
+
+// Keys lists the key ring.
+func (c *Client) Keys(ctx context.Context) ([]Answer[Key], error) {
+	return list[Key](ctx, c, "keys", []string{"keys"}, nil)
+}
+
+// RotateKeys makes the next key, and has it sign at once when r.Now is set.
+func (c *Client) RotateKeys(ctx context.Context, r Rotation) error {
+	_, err := c.do(ctx, request{method: http.MethodPost, path: []string{"keys", "rotate"}, body: r}, nil)
+	return err
+}
+
+// RevokeKey withdraws a stolen key at once.
+func (c *Client) RevokeKey(ctx context.Context, id string) error {
+	_, err := c.do(ctx, request{method: http.MethodPost, path: []string{"keys", id, "revoke"}}, nil)
+	return err
+}
+
+// ResealKeys seals all keys under the current sealing key.
+func (c *Client) ResealKeys(ctx context.Context) error {
+	_, err := c.do(ctx, request{method: http.MethodPost, path: []string{"keys", "reseal"}}, nil)
+	return err
+}
+
+// Info is about the server.
+func (c *Client) Info(ctx context.Context) (a Answer[Info], err error) {
+	_, err = c.do(ctx, request{method: http.MethodGet, path: []string{"info"}}, &a)
+	return a, err
+}
+
+// Ready asks whether the server can do its job; when not, the second result says why.
+func (c *Client) Ready(ctx context.Context) (ready bool, why string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL()+"/readyz", nil)
+	if err != nil {
+		return false, "", err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return false, "", &UnreachableError{c.URL(), err}
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return false, "", &UnreachableError{c.URL(), err}
+	}
+	return resp.StatusCode == http.StatusOK, strings.TrimSpace(string(text)), nil
+}
+
+// pageSize is the most the API gives at once.
+const pageSize = 1000
+
+// list follows the pages of a list to its end.
+func list[T any](ctx context.Context, c *Client, member string, path []string, query url.Values) ([]Answer[T], error) {
+	all := []Answer[T]{}
+	if query == nil {
+		query = url.Values{}
+	}
+	query.Set("limit", strconv.Itoa(pageSize))
+	for {
+		var page map[string]json.RawMessage
+		if _, err := c.do(ctx, request{method: http.MethodGet, path: path, query: query}, &page); err != nil {
+			return nil, err
+		}
+		var items []Answer[T]
+		var next string
+		if err := json.Unmarshal(page[member], &items); err != nil {
+			return nil, fmt.Errorf("read the list of %s: %w", member, err)
+		}
+		if raw := page["nextPageToken"]; raw != nil {
+			if err := json.Unmarshal(raw, &next); err != nil {
+				return nil, fmt.Errorf("read the list of %s: %w", member, err)
+			}
+		}
+		all = append(all, items...)
+		if next == "" || next == query.Get("pageToken") {
+			return all, nil
+		}
+		query.Set("pageToken", next)
+	}
+}
