@@ -1,0 +1,167 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/watchword-dev/watchword/internal/config"
+)
+
+// listener is one bound address and the server behind it.
+type listener struct {
+	name   string
+	net    net.Listener
+	server *http.Server
+	// certificate is nil where the listener speaks plain HTTP.
+	certificate *certificate
+}
+
+// URL is where the listener answers.
+func (l *listener) URL() string {
+	scheme := "http"
+	if l.certificate != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + l.net.Addr().String()
+}
+
+func (l *listener) serve() error {
+	if l.certificate != nil {
+		return l.server.ServeTLS(l.net, "", "")
+	}
+	return l.server.Serve(l.net)
+}
+
+// listen binds all listeners, so that a port that is taken is known before anything serves.
+func (s *Server) listen(ctx context.Context) error {
+	bind := []struct {
+		name, address, flag string
+		tls                 config.TLS
+		handler             http.Handler
+	}{
+		{"services", s.cfg.Listen, "--listen", s.cfg.TLS, s.public()},
+		{"operators", s.cfg.Admin.Listen, "--admin-listen", s.cfg.Admin.TLS, nil},
+	}
+	if s.door != nil {
+		bind = append(bind, struct {
+			name, address, flag string
+			tls                 config.TLS
+			handler             http.Handler
+		}{"SuperTokens clients", s.cfg.SuperTokens.Listen, "--supertokens-listen", s.cfg.SuperTokens.TLS, s.door.Handler()})
+	}
+	for _, b := range bind {
+		l, err := s.newListener(ctx, b.name, b.address, b.tls)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return fmt.Errorf("listen for %s: %w: stop what uses it, or choose another address with %s", b.name, err, b.flag)
+		} else if err != nil {
+			return fmt.Errorf("listen for %s: %w", b.name, err)
+		}
+		s.listeners = append(s.listeners, l)
+		if b.handler == nil { // the operators' handler wants to know its own address
+			b.handler = s.operators(l.net.Addr().String())
+		}
+		l.server.Handler = s.closeWhileDraining(b.handler)
+	}
+	return nil
+}
+
+func (s *Server) newListener(ctx context.Context, name, address string, t config.TLS) (*listener, error) {
+	var lc net.ListenConfig
+	n, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	l := &listener{name: name, net: n, server: &http.Server{
+		// net/http has no time limits until they are set.
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      15 * time.Second,
+		IdleTimeout:       90 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+	}}
+	if !t.Enabled() {
+		return l, nil
+	}
+	if l.certificate, err = loadCertificate(t, s.logger); err != nil {
+		n.Close()
+		return nil, err
+	}
+	l.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: l.certificate.current}
+	return l, nil
+}
+
+// closeWhileDraining asks clients to come back on another connection, so that none of them
+// sends a request on one that is about to be closed.
+func (s *Server) closeWhileDraining(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// certificate is a key pair from files, read again when they change.
+type certificate struct {
+	files  config.TLS
+	logger *slog.Logger
+
+	mu      sync.Mutex
+	pair    *tls.Certificate
+	stamp   [2]time.Time
+	checked time.Time
+}
+
+func loadCertificate(t config.TLS, logger *slog.Logger) (*certificate, error) {
+	c := &certificate{files: t, logger: logger}
+	c.stamp = c.stamps()
+	pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("load certificate: %w", err)
+	}
+	c.pair = &pair
+	return c, nil
+}
+
+// current is the certificate for a new connection. The files are looked at once a second at
+// most; what cannot be loaded leaves the old certificate in use.
+func (c *certificate) current(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.checked) < time.Second {
+		return c.pair, nil
+	}
+	c.checked = time.Now()
+	stamp := c.stamps()
+	if stamp == c.stamp {
+		return c.pair, nil
+	}
+	c.stamp = stamp
+	pair, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
+	if err != nil {
+		c.logger.Error("the certificate changed but cannot be loaded; still using the old one", "cert_file", c.files.CertFile, "error", err)
+		return c.pair, nil
+	}
+	c.pair = &pair
+	c.logger.Info("certificate reloaded", "cert_file", c.files.CertFile)
+	return c.pair, nil
+}
+
+func (c *certificate) stamps() (s [2]time.Time) {
+	for i, f := range []string{c.files.CertFile, c.files.KeyFile} {
+		if info, err := os.Stat(f); err == nil {
+			s[i] = info.ModTime()
+		}
+	}
+	return s
+}

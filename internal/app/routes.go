@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/watchword-dev/watchword/internal/accesstoken"
+	"github.com/watchword-dev/watchword/internal/admin"
+	"github.com/watchword-dev/watchword/internal/web"
+)
+
+// public is what services reach.
+func (s *Server) public() http.Handler {
+	jwks := func(w http.ResponseWriter, r *http.Request) error { s.ring.ServeJWKS(w, r); return nil }
+	mux := http.NewServeMux()
+	mux.Handle("/accesstoken", s.stack.Handle("/accesstoken", accesstoken.Handler(s.issuer)))
+	mux.Handle("/.well-known/jwks.json", s.stack.Handle("/.well-known/jwks.json", jwks))
+	mux.Handle("/auth/jwt/jwks.json", s.stack.Handle("/auth/jwt/jwks.json", jwks)) // where the public demo has it
+	mux.Handle("/", s.stack.Handle("/", func(http.ResponseWriter, *http.Request) error {
+		return &web.Error{Status: http.StatusNotFound, Code: "not_found", Description: "there is nothing here; tokens are at POST /accesstoken, keys at GET /.well-known/jwks.json"}
+	}))
+	return mux
+}
+
+// operators is what operators, probes and Prometheus reach.
+func (s *Server) operators(address string) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", admin.New(admin.Options{
+		Directory:    s.directory,
+		Lists:        s.db,
+		Keys:         s.ring,
+		Issuer:       s.issuer,
+		Audit:        s.log,
+		Token:        s.operatorToken.verify,
+		AllowedHosts: append([]string{address}, s.cfg.Admin.Hosts...),
+		Logger:       s.logger,
+		Info:         s.info,
+	}))
+	mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) {
+		web.WriteJSON(w, http.StatusOK, []byte("{\"status\":\"ok\"}\n"))
+	})
+	mux.HandleFunc("/readyz", s.serveReady)
+	mux.Handle("/metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// ready says what keeps the server from doing its job, by part; empty when nothing does.
+func (s *Server) ready(ctx context.Context) map[string]string {
+	problems := map[string]string{}
+	note := func(part string, err error) {
+		if err != nil {
+			problems[part] = err.Error()
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	note("store", s.db.Ping(ctx))
+	note("directory", s.directory.Fresh())
+	note("keys", s.ring.Healthy())
+	note("audit", s.log.Healthy())
+	if s.draining.Load() {
+		problems["server"] = "stopping"
+	}
+	return problems
+}
+
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+	answer := struct {
+		Status   string            `json:"status"`
+		Problems map[string]string `json:"problems,omitempty"`
+	}{"ready", s.ready(r.Context())}
+	status := http.StatusOK
+	if len(answer.Problems) > 0 {
+		answer.Status, status = "not ready", http.StatusServiceUnavailable
+	}
+	body, _ := json.Marshal(answer)
+	web.WriteJSON(w, status, append(body, '\n'))
+}
+
+func (s *Server) info() admin.Info {
+	database := "sqlite"
+	if s.cfg.Database.Reveal() != "" {
+		database = "postgres"
+	}
+	return admin.Info{
+		Version:     Version(),
+		Issuer:      s.cfg.Issuer,
+		PlainIssuer: s.cfg.PlainIssuer,
+		Revision:    s.directory.Snapshot().Revision(),
+		Database:    database,
+	}
+}
+
+// Version is that of the module this binary was built from, "devel" for a work tree.
+func Version() string {
+	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" && b.Main.Version != "(devel)" {
+		return b.Main.Version
+	}
+	return "devel"
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// connections is how many keep-alive connections load a server.
+const connections = 32
+
+// load sends request over and over on every connection for a while, and returns how many
+// answers came per second. It writes and reads bytes and nothing more: what the load
+// generator burns is taken from the server, and would flatter the ratio.
+func load(ctx context.Context, address string, request []byte, d time.Duration) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	var answers atomic.Int64
+	var wg sync.WaitGroup
+	errs := make([]error, connections)
+	start := time.Now()
+	for i := range connections {
+		wg.Go(func() { errs[i] = client(ctx, address, request, &answers) })
+	}
+	wg.Wait()
+	return float64(answers.Load()) / time.Since(start).Seconds(), errors.Join(errs...)
+}
+
+func client(ctx context.Context, address string, request []byte, answers *atomic.Int64) error {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	r := bufio.NewReaderSize(c, 4096)
+	for ctx.Err() == nil {
+		if _, err := c.Write(request); err != nil {
+			return err
+		}
+		if _, err := answer(r); err != nil {
+			return err
+		}
+		answers.Add(1)
+	}
+	return nil
+}
+
+var okStatus = []byte("HTTP/1.1 200 ")
+
+// answer reads one answer with a Content-Length, and returns its body's length.
+func answer(r *bufio.Reader) (int, error) {
+	status, err := r.ReadSlice('\n')
+	if err != nil {
+		return 0, err
+	}
+	if !bytes.HasPrefix(status, okStatus) {
+		rest, _ := r.Peek(min(r.Buffered(), 512))
+		return 0, fmt.Errorf("answer is %q %q", status, rest)
+	}
+	length := -1
+	for {
+		h, err := r.ReadSlice('\n')
+		if err != nil {
+			return 0, err
+		}
+		if len(h) <= 2 {
+			break
+		}
+		if v, ok := bytes.CutPrefix(h, []byte("Content-Length: ")); ok {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(v))); err != nil {
+				return 0, err
+			}
+		}
+	}
+	if length < 0 {
+		return 0, errors.New("answer has no Content-Length")
+	}
+	_, err = io.CopyN(io.Discard, r, int64(length))
+	return length, err
+}
+
+// tokenRequest is the request for a token, as bytes.
+func tokenRequest(credential string) []byte {
+	body := `{"target":"m2"}`
+	return fmt.Appendf(nil, "POST /accesstoken HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
+		credential, len(body), body)
+}
+
+// target is one server under load.
+type target struct {
+	address string
+	request []byte
+}
+
+// compare loads both in turns, each round a little, and returns the median rates.
+func (b *bench) compare(one, other target) (rate, otherRate float64, err error) {
+	var rates [2][]float64
+	for round := range b.o.rounds + 1 {
+		for i, t := range []target{one, other} {
+			r, err := load(b.ctx, t.address, t.request, b.o.round)
+			if err != nil {
+				return 0, 0, err
+			}
+			if round > 0 { // the first round warms up
+				rates[i] = append(rates[i], r)
+			}
+		}
+	}
+	return median(rates[0]), median(rates[1]), nil
+}
+
+func median(x []float64) float64 {
+	x = slices.Sorted(slices.Values(x))
+	return x[len(x)/2]
+}
+
+func newReader(c net.Conn) *bufio.Reader { return bufio.NewReaderSize(c, 4096) }
