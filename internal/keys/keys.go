@@ -47,11 +47,12 @@ type Record struct {
 	State     State
 	// Public is the public key as a JWK.
 	Public []byte
-	// Sealed is the private key as Seal wrote it.
+	// Sealed is the private key, PKCS #8, as Sealer.Seal wrote it. Empty once the key has
+	// signed its last: what is not kept cannot be stolen.
 	Sealed []byte
 	// CreatedAt is when it was made and, for UseAccess, published.
 	CreatedAt time.Time
-	// SignsFrom is the earliest moment it may become active.
+	// SignsFrom is when a next key has its turn, and since when an active one signs.
 	SignsFrom time.Time
 	// RetiredAt is when it stopped signing; zero before.
 	RetiredAt time.Time

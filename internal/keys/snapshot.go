@@ -7,11 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/watchword-dev/watchword/internal/jose"
 )
@@ -24,7 +20,8 @@ type snapshot struct {
 	verifiers map[Use]*jose.KeySet
 	jwks      []byte
 	etag      string
-	// broken says why an active key cannot sign, or why nothing can.
+	// failed says why the active key of a lane cannot sign, broken the same for all of them.
+	failed map[Lane]error
 	broken error
 	// warning says why a key cannot be used that is not needed yet.
 	warning error
@@ -38,14 +35,18 @@ var (
 // Signer is the key that signs now for use with alg, and with no other algorithm: a target's
 // verifier accepts only the one it asked for (RFC 8725, section 3.1).
 func (r *Ring) Signer(use Use, alg jose.Algorithm) (*jose.Signer, error) {
-	s := r.snapshot.Load()
-	if signer := s.signers[Lane{use, string(alg)}]; signer != nil {
+	s, l := r.snapshot.Load(), Lane{use, string(alg)}
+	if signer := s.signers[l]; signer != nil {
 		return signer, nil
 	}
-	if s.broken != nil {
-		return nil, fmt.Errorf("no %s key can sign with %s: %w", use, alg, s.broken)
+	err := ErrNotFound
+	switch {
+	case s.failed[l] != nil:
+		err = s.failed[l]
+	case len(s.records) == 0:
+		err = errNotLoaded
 	}
-	return nil, fmt.Errorf("no %s key signs with %s: %w", use, alg, ErrNotFound)
+	return nil, fmt.Errorf("no %s key signs with %s: %w", use, alg, err)
 }
 
 // Verifiers are the public keys of use that are not revoked: those that are next as well,
@@ -55,13 +56,6 @@ func (r *Ring) Verifiers(use Use) *jose.KeySet {
 		return set
 	}
 	return noKeys
-}
-
-// JWKS is the published key set, its entity tag, and how long a verifier may keep it. The
-// body is not to be changed.
-func (r *Ring) JWKS() (body []byte, etag string, maxAge time.Duration) {
-	s := r.snapshot.Load()
-	return s.jwks, s.etag, r.maxAge
 }
 
 // List is all keys, oldest first, without their private halves.
@@ -76,52 +70,12 @@ func (r *Ring) List() []Record {
 // Healthy is nil while every active key can sign.
 func (r *Ring) Healthy() error { return r.snapshot.Load().broken }
 
-// ServeJWKS answers with the published key set. The answer is the same whatever the request
-// says, so that no cache on the way can be made to keep a wrong one.
-func (r *Ring) ServeJWKS(w http.ResponseWriter, req *http.Request) {
-	h := w.Header()
-	if req.Method != http.MethodGet && req.Method != http.MethodHead {
-		h.Set("Allow", "GET, HEAD")
-		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-		return
-	}
-	body, etag, maxAge := r.JWKS()
-	if etag == "" {
-		h.Set("Cache-Control", "no-store")
-		http.Error(w, "key ring is not loaded yet", http.StatusServiceUnavailable)
-		return
-	}
-	h.Set("Cache-Control", "public, max-age="+strconv.Itoa(int(maxAge/time.Second)))
-	h.Set("ETag", etag)
-	h.Set("Access-Control-Allow-Origin", "*") // public keys, for pages that verify tokens too
-	if matches(req.Header.Values("If-None-Match"), etag) {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	h.Set("Content-Type", "application/json")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.Write(body) // a HEAD request's body is dropped by net/http
-}
-
-// matches compares as RFC 9110, section 13.1.2 asks: weakly, and * is any.
-func matches(ifNoneMatch []string, etag string) bool {
-	for _, line := range ifNoneMatch {
-		for tag := range strings.SplitSeq(line, ",") {
-			if tag = strings.TrimSpace(tag); tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // open makes a snapshot of records, which it keeps. What old has open already stays open, so that a replica
 // whose sealing key file lags behind goes on signing.
 func (r *Ring) open(records []Record, old *snapshot) *snapshot {
 	s := &snapshot{
 		records: records,
-		signers: map[Lane]*jose.Signer{}, opened: map[string]*jose.Signer{}, verifiers: map[Use]*jose.KeySet{},
+		signers: map[Lane]*jose.Signer{}, failed: map[Lane]error{}, opened: map[string]*jose.Signer{}, verifiers: map[Use]*jose.KeySet{},
 	}
 	public := map[Use][]jose.PublicKey{}
 	for _, k := range s.records {
@@ -164,6 +118,7 @@ func (r *Ring) open(records []Record, old *snapshot) *snapshot {
 func (s *snapshot) fail(k Record, err error) {
 	err = fmt.Errorf("%s %s key of %s %s: %w", k.State, k.Use, k.Algorithm, k.ID, err)
 	if k.State == StateActive {
+		s.failed[k.lane()] = err
 		s.broken = errors.Join(s.broken, err)
 	} else {
 		s.warning = errors.Join(s.warning, err)
