@@ -10,6 +10,7 @@ import (
 // so it is kept for some seconds and not asked for again meanwhile.
 type DeniedError struct {
 	Target     string
+	Scope      string // as asked for, separated by spaces
 	Caller     string // from the credential, when it says; unverified
 	Status     int    // of the HTTP answer
 	Code       string // the answer's "error": access_denied, invalid_token, ...
@@ -24,10 +25,11 @@ func (e *DeniedError) Error() string {
 		caller = "<this service>"
 	}
 	switch e.Code {
-	case "access_denied":
-		fmt.Fprintf(&b, "%s may not call it, or there is no such service; ask an operator to run: watchword allow %s %s", caller, caller, e.Target)
-	case "invalid_scope":
-		fmt.Fprintf(&b, "not with these scopes; ask an operator to run: watchword allow %s %s --scope ...", caller, e.Target)
+	case "access_denied", "invalid_scope":
+		fmt.Fprintf(&b, "no rule allows it, or there is no such service; ask an operator to run: watchword allow %s %s", caller, e.Target)
+		for scope := range strings.FieldsSeq(e.Scope) {
+			b.WriteString(" --scope " + scope)
+		}
 	case "invalid_token", "invalid_client":
 		fmt.Fprintf(&b, "the credential of %s was not accepted; it may be expired or revoked; ask an operator to run: watchword credential create %s", caller, caller)
 	case "":

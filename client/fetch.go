@@ -90,6 +90,7 @@ func (c *Client) answer(q question, cred Credential, resp *http.Response, body [
 	case code >= 400:
 		return grant{}, &DeniedError{
 			Target:     q.target,
+			Scope:      q.scope,
 			Caller:     subject(cred.Reveal()),
 			Status:     code,
 			Code:       parseErrorCode(body),

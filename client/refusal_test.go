@@ -86,7 +86,7 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 	}{
 		{401, "Watchword-Decision: " + decision, `{"error":"access_denied"}`, "watchword allow m1 m2 (status 401, access_denied, decision " + decision + ")"},
 		{401, "", `{"error":"invalid_token","error_description":"expired"}`, "watchword credential create m1 (status 401, invalid_token)"},
-		{400, "", `{"error":"invalid_scope"}`, "watchword allow m1 m2 --scope"},
+		{400, "", `{"error":"invalid_scope"}`, "watchword allow m1 m2 --scope read --scope write (status 400"},
 		{400, "", `{"error":"invalid_request"}`, "the server refused (status 400, invalid_request)"},
 		{404, "", `<html>`, "is its address right? (status 404)"},
 		// What a stranger may write into our logs is bounded.
@@ -99,7 +99,11 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 		{200, "", `<html>login</html>`, "not one well-formed JSON object"},
 	} {
 		client := newClient(t, refuse(c.status, c.header, c.body), func(cfg *Config) { cfg.Credential = Static(m1Credential) })
-		_, err := client.TokenSource("m2").Token(t.Context())
+		var scopes []string
+		if strings.Contains(c.body, "scope") {
+			scopes = []string{"write", "read"}
+		}
+		_, err := client.TokenSource("m2", scopes...).Token(t.Context())
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%d %s: got %q, want %q in it", c.status, c.body, err, c.want)
 		}

@@ -1,0 +1,246 @@
+// Package clienttest has a small authorization server for the tests of programs that use
+// packages client and verify. It answers POST /accesstoken and publishes its keys as
+// Watchword does, and signs real tokens; it keeps everything in memory, writes no audit
+// log and must never be used outside of tests.
+package clienttest
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/internal/strictjson"
+)
+
+// Issuer is the issuer of the server's tokens, the same as Watchword's default.
+const Issuer = "auth-server"
+
+// Server is a running server. At first it allows nothing.
+type Server struct {
+	// URL is its address, for client.Config.Server.
+	URL string
+
+	http        *httptest.Server
+	access      *jose.Signer
+	credentials *jose.Signer // never published, so that no callee can take one
+
+	mu       sync.Mutex
+	rules    map[edge][]string // scopes
+	lifetime time.Duration
+	away     bool
+	requests int
+}
+
+type edge struct{ caller, target string }
+
+// NewServer starts a server on a loopback address. Close it when the test ends. Like
+// httptest.NewServer it panics when it cannot start.
+func NewServer() *Server {
+	s := &Server{
+		access:      newSigner(),
+		credentials: newSigner(),
+		rules:       make(map[edge][]string),
+		lifetime:    15 * time.Minute,
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /accesstoken", s.accessToken)
+	mux.HandleFunc("GET /.well-known/jwks.json", s.keys)
+	mux.HandleFunc("GET /auth/jwt/jwks.json", s.keys)
+	s.http = httptest.NewServer(s.unlessAway(mux))
+	s.URL = s.http.URL
+	return s
+}
+
+// Close stops the server.
+func (s *Server) Close() { s.http.Close() }
+
+// JWKSURL is where the keys are, for verify.Config.
+func (s *Server) JWKSURL() string { return s.URL + "/.well-known/jwks.json" }
+
+// Allow lets caller have tokens for target, with any of the scopes.
+func (s *Server) Allow(caller, target string, scopes ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rules[edge{caller, target}] = scopes
+}
+
+// Disallow removes what Allow set.
+func (s *Server) Disallow(caller, target string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.rules, edge{caller, target})
+}
+
+// SetLifetime sets how long tokens live from now on, in whole seconds.
+func (s *Server) SetLifetime(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lifetime = d
+}
+
+// SetAway makes the server break every connection without an answer, or answer again.
+func (s *Server) SetAway(away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = away
+}
+
+// Requests is how many requests for a token have been answered so far.
+func (s *Server) Requests() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests
+}
+
+// Credential returns a bootstrap credential for service, for client.Static.
+func (s *Server) Credential(service string) string {
+	return sign(s.credentials, "bootstrap+jwt", service, Issuer, nil, time.Hour)
+}
+
+// Token returns an access token as the server would, without asking whether it is allowed.
+func (s *Server) Token(caller, target string, scopes ...string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return sign(s.access, "at+jwt", caller, target, scopes, s.lifetime)
+}
+
+func (s *Server) unlessAway(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		away := s.away
+		s.mu.Unlock()
+		if away {
+			panic(http.ErrAbortHandler)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) keys(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(jose.NewKeySet(s.access.Public()).JSON())
+}
+
+func (s *Server) accessToken(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Watchword-Decision", randomID())
+	w.Header().Set("Cache-Control", "no-store")
+	caller, err := s.authenticate(r)
+	if err != nil {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="watchword", error="invalid_token"`)
+		refuse(w, http.StatusUnauthorized, "invalid_token", "the credential is not valid here")
+		return
+	}
+	var req struct {
+		Target string `json:"target"`
+		Scope  string `json:"scope"`
+	}
+	if err := strictjson.Read(r.Body, 64<<10, &req); err != nil || req.Target == "" {
+		refuse(w, http.StatusBadRequest, "invalid_request", `the body must be one JSON object such as {"target":"m2"}`)
+		return
+	}
+	scopes := strings.Fields(req.Scope)
+	lifetime, ok := s.decide(caller, req.Target, scopes)
+	if !ok {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="watchword"`)
+		refuse(w, http.StatusUnauthorized, "access_denied", "no rule allows this call")
+		return
+	}
+	writeJSON(w, http.StatusOK, struct {
+		AccessToken string `json:"accessToken"`
+		ExpiresIn   int64  `json:"expiresIn"`
+	}{sign(s.access, "at+jwt", caller, req.Target, scopes, lifetime), int64(lifetime / time.Second)})
+}
+
+func (s *Server) decide(caller, target string, scopes []string) (time.Duration, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests++
+	granted, ok := s.rules[edge{caller, target}]
+	for _, scope := range scopes {
+		ok = ok && slices.Contains(granted, scope)
+	}
+	return s.lifetime, ok
+}
+
+func (s *Server) authenticate(r *http.Request) (caller string, err error) {
+	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return "", fmt.Errorf("no credential")
+	}
+	token, err := jose.Parse(text)
+	if err != nil {
+		return "", err
+	}
+	if err := token.Verify(jose.NewKeySet(s.credentials.Public()), []jose.Algorithm{jose.ES256}); err != nil {
+		return "", err
+	}
+	claims, err := jose.ParseClaims(token.Payload)
+	if err != nil {
+		return "", err
+	}
+	return claims.Subject, nil
+}
+
+func refuse(w http.ResponseWriter, status int, code, description string) {
+	writeJSON(w, status, struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}{code, description})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the caller may be gone
+}
+
+func sign(signer *jose.Signer, typ, sub, aud string, scopes []string, lifetime time.Duration) string {
+	now := time.Now().Unix()
+	payload, err := json.Marshal(struct {
+		Issuer   string `json:"iss"`
+		Subject  string `json:"sub"`
+		Audience string `json:"aud"`
+		IssuedAt int64  `json:"iat"`
+		Expiry   int64  `json:"exp"`
+		ID       string `json:"jti"`
+		Scope    string `json:"scope,omitempty"`
+	}{Issuer, sub, aud, now, now + int64(lifetime/time.Second), randomID(), strings.Join(scopes, " ")})
+	if err != nil {
+		panic(err) // strings and integers always encode
+	}
+	token, err := signer.Sign(typ, payload)
+	if err != nil {
+		panic(fmt.Sprintf("clienttest: sign: %v", err))
+	}
+	return token
+}
+
+func newSigner() *jose.Signer {
+	key, err := jose.GenerateKey(jose.ES256)
+	if err != nil {
+		panic(fmt.Sprintf("clienttest: make a key: %v", err))
+	}
+	id, err := jose.Thumbprint(key.Public())
+	if err != nil {
+		panic(fmt.Sprintf("clienttest: make a key id: %v", err))
+	}
+	s, err := jose.NewSigner(id, jose.ES256, key)
+	if err != nil {
+		panic(fmt.Sprintf("clienttest: make a signer: %v", err))
+	}
+	return s
+}
+
+func randomID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand
+	return hex.EncodeToString(b[:])
+}
