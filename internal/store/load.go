@@ -1,0 +1,32 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/watchword-dev/watchword/internal/directory"
+)
+
+// Load reads everything, with the revision it is of, in one consistent read.
+func (db *DB) Load(ctx context.Context) (*directory.State, error) {
+	ctx, cancel := context.WithTimeout(ctx, db.o.LoadTimeout)
+	defer cancel()
+	var s directory.State
+	err := db.readAll(ctx, func(ctx context.Context, t tx) (err error) {
+		if s.Revision, err = revisionOf(ctx, t); err != nil {
+			return err
+		}
+		if s.Services, err = list(ctx, t, scanService, `SELECT `+serviceColumns+` FROM services`); err != nil {
+			return err
+		}
+		if s.Credentials, err = list(ctx, t, scanCredential, `SELECT `+credentialColumns+` FROM credentials`); err != nil {
+			return err
+		}
+		s.Rules, err = list(ctx, t, ruleScanner{}.scan, `SELECT `+ruleColumns+` FROM rules`)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load everything: %w", err)
+	}
+	return &s, nil
+}

@@ -1,0 +1,228 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+const (
+	poolSize       = 20
+	connectTimeout = 5 * time.Second
+	channel        = "watchword"
+	// migrationLock is an advisory lock: "watchwrd" in ASCII.
+	migrationLock = 0x7761746368777264
+	oldestServer  = 150000
+)
+
+func openPostgres(ctx context.Context, o Options) (*DB, error) {
+	config, err := parseURL(o.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{engine: postgresEngine, o: o, config: config}
+	pool := stdlib.OpenDB(*config,
+		stdlib.OptionAfterConnect(func(_ context.Context, c *pgx.Conn) error {
+			c.PgConn().CustomData()["generation"] = db.generation.Load()
+			return nil
+		}),
+		stdlib.OptionResetSession(func(_ context.Context, c *pgx.Conn) error {
+			if generationOf(c) != db.generation.Load() {
+				return driver.ErrBadConn
+			}
+			return nil
+		}))
+	pool.SetMaxOpenConns(poolSize)
+	pool.SetMaxIdleConns(4)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	pool.SetConnMaxLifetime(30 * time.Minute)
+	db.writer, db.readers = pool, pool
+	if err := db.bringUpPostgres(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open PostgreSQL database: %w", err), pool.Close())
+	}
+	return db, nil
+}
+
+// parseURL reads the URL. What is wrong with it is not told: the text around a mistake may
+// be the password.
+func parseURL(databaseURL string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, errors.New("the database URL cannot be read: it is to look like postgres://user:password@host:5432/name?sslmode=verify-full, " +
+			"with special characters of the password written as %XX; files it names must exist")
+	}
+	// Nothing is prepared by name, so no plan goes stale when a newer replica changes the schema.
+	config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	if config.ValidateConnect == nil {
+		// Of several hosts the one that takes writes, also after a failover.
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	for name, value := range map[string]string{
+		"application_name": "watchword",
+		// A replica that was stopped in the middle of a change must not hold up the others.
+		"idle_in_transaction_session_timeout": "10s",
+	} {
+		if _, set := config.RuntimeParams[name]; !set {
+			config.RuntimeParams[name] = value
+		}
+	}
+	return config, nil
+}
+
+func (db *DB) bringUpPostgres(ctx context.Context) error {
+	s, err := newSchema(postgresEngine, db.writer, db.o.migrations)
+	if err != nil {
+		return err
+	}
+	conn, err := db.writer.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var number int
+	if err := conn.QueryRowContext(ctx, `SELECT CAST(current_setting('server_version_num') AS INTEGER)`).Scan(&number); err != nil {
+		return fmt.Errorf("read the server's version: %w", err)
+	}
+	if err := checkServer(number); err != nil {
+		return err
+	}
+	current := func() (v int64, err error) {
+		var there bool
+		err = conn.QueryRowContext(ctx, `SELECT to_regclass($1) IS NOT NULL`, versionTable).Scan(&there)
+		if err == nil && there {
+			v, err = storedVersion(ctx, conn)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("read the schema's version: %w", err)
+		}
+		if v > s.version {
+			return 0, newerSchema("the PostgreSQL database", v, s.version)
+		}
+		return v, nil
+	}
+	if v, err := current(); err != nil || v == s.version {
+		return err
+	}
+	// Replicas that start together wait here for the first one.
+	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
+		return fmt.Errorf("wait for another replica that changes the schema: %w", err)
+	}
+	defer conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(migrationLock))
+	if v, err := current(); err != nil || v == s.version {
+		return err
+	}
+	return s.up(ctx)
+}
+
+func checkServer(number int) error {
+	if number < oldestServer {
+		return fmt.Errorf("the server is PostgreSQL %d; Watchword needs %d or later", number/10000, oldestServer/10000)
+	}
+	return nil
+}
+
+// generationOf is when a connection was made, counted in losses.
+func generationOf(c *pgx.Conn) int64 {
+	g, _ := c.PgConn().CustomData()["generation"].(int64)
+	return g
+}
+
+// useless says whether err means that its connection cannot do the work any more: the server
+// ends it, or became a standby under it (25006, after a failover that kept connections).
+func useless(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "08") || slices.Contains([]string{"25006", "57P01", "57P02", "57P03"}, pg.Code))
+}
+
+// retriable says whether the server rolled the transaction back only because of another one.
+func retriable(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+}
+
+// mustTakeChanges fails, as a change would, on a server that only reads.
+func (t tx) mustTakeChanges(ctx context.Context) error {
+	var readOnly string
+	if err := t.row(ctx, `SELECT current_setting('transaction_read_only')`).Scan(&readOnly); err != nil {
+		return err
+	}
+	if readOnly == "on" {
+		return &pgconn.PgError{Severity: "ERROR", Code: "25006", Message: "the server only reads"}
+	}
+	return nil
+}
+
+// Notifications yields once for each notice of a change, and 0 once it listens: what was
+// committed before that was not heard. On SQLite, where nobody else writes, it only waits
+// for the end of ctx.
+func (db *DB) Notifications(ctx context.Context) iter.Seq2[int64, error] {
+	return func(yield func(int64, error) bool) {
+		if db.engine == sqliteEngine {
+			<-ctx.Done()
+			return
+		}
+		err := db.listen(ctx, func(revision int64) bool { return yield(revision, nil) })
+		if err != nil && ctx.Err() == nil {
+			yield(0, fmt.Errorf("listen for changes: %w", err))
+		}
+	}
+}
+
+// listen returns nil when notice does not want more.
+func (db *DB) listen(ctx context.Context, notice func(revision int64) bool) error {
+	conn, err := pgx.ConnectConfig(ctx, db.config.Copy())
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		conn.Close(ctx)
+	}()
+	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+		return err
+	}
+	if !notice(0) {
+		return nil
+	}
+	for {
+		n, err := waitNotice(ctx, conn)
+		if err != nil {
+			return err
+		}
+		if n == nil {
+			continue
+		}
+		revision, _ := strconv.ParseInt(n.Payload, 10, 64) // 0, unknown, when someone else sent it
+		if !notice(max(revision, 0)) {
+			return nil
+		}
+	}
+}
+
+// waitNotice waits a while for a notice; when none came, it asks the server whether it is
+// still there, since a connection that was cut says nothing.
+func waitNotice(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {
+	wait, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	n, err := conn.WaitForNotification(wait)
+	if err == nil || ctx.Err() != nil || wait.Err() == nil {
+		return n, err
+	}
+	ping, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return nil, conn.Ping(ping)
+}

@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/watchword-dev/watchword/internal/directory"
+	"github.com/watchword-dev/watchword/internal/policy"
+)
+
+const ruleColumns = `caller, target, scopes, until_at, version, created_at, updated_at`
+
+// ruleScanner reads rows of rules, of which many have the same scopes: those share a list.
+type ruleScanner map[string][]string
+
+func (seen ruleScanner) scan(row scanner) (r directory.Rule, err error) {
+	var caller, target, scopes string
+	var until, created, updated int64
+	if err := row.Scan(&caller, &target, &scopes, &until, &r.Version, &created, &updated); err != nil {
+		return r, err
+	}
+	if scopes != "" {
+		if _, ok := seen[scopes]; !ok {
+			seen[scopes] = strings.Split(scopes, " ")
+		}
+		r.Scopes = seen[scopes]
+	}
+	r.Until, r.CreatedAt, r.UpdatedAt = moment(until), moment(created), moment(updated)
+	if r.Caller, err = directory.ParseUID(caller); err != nil {
+		return r, err
+	}
+	r.Target, err = directory.ParseUID(target)
+	return r, err
+}
+
+func formatEdge(e policy.Edge) (caller, target string) {
+	return directory.FormatUID(e.Caller), directory.FormatUID(e.Target)
+}
+
+// ReadRule answers directory.ErrNotFound when there is no rule for e.
+func (db *DB) ReadRule(ctx context.Context, e policy.Edge) (r directory.Rule, err error) {
+	caller, target := formatEdge(e)
+	err = db.read(ctx, func(ctx context.Context, t tx) error {
+		r, err = ruleScanner{}.scan(t.row(ctx, `SELECT `+ruleColumns+` FROM rules WHERE caller = $1 AND target = $2`, caller, target))
+		return notFound(err)
+	})
+	if err != nil {
+		return directory.Rule{}, fmt.Errorf("read rule %s -> %s: %w", caller, target, err)
+	}
+	return r, nil
+}
+
+// ListRules lists the rules of a caller, for a target, or with the zero UID of and for any,
+// by caller and then target: those after the edge given, at most limit.
+func (db *DB) ListRules(ctx context.Context, caller, target directory.UID, after policy.Edge, limit int) (all []directory.Rule, err error) {
+	afterCaller, afterTarget := formatEdge(after)
+	query, args := `SELECT `+ruleColumns+` FROM rules WHERE (caller, target) > ($1, $2)`, []any{afterCaller, afterTarget, max(limit, 0)}
+	for _, filter := range []struct {
+		column string
+		uid    directory.UID
+	}{{"caller", caller}, {"target", target}} {
+		if filter.uid != (directory.UID{}) {
+			args = append(args, directory.FormatUID(filter.uid))
+			query += ` AND ` + filter.column + ` = $` + strconv.Itoa(len(args))
+		}
+	}
+	err = db.read(ctx, func(ctx context.Context, t tx) error {
+		all, err = list(ctx, t, ruleScanner{}.scan, query+` ORDER BY caller, target LIMIT $3`, args...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list rules: %w", err)
+	}
+	return all, nil
+}
+
+// PutRule inserts (Version 0) or updates (Version as stored) a rule.
+func (db *DB) PutRule(ctx context.Context, r directory.Rule, c directory.Change) (int64, error) {
+	caller, target := formatEdge(r.Edge)
+	scopes := strings.Join(r.Scopes, " ")
+	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
+		if r.Version != 0 {
+			n, err := t.exec(ctx, `
+				UPDATE rules SET scopes = $4, until_at = $5, version = version + 1, updated_at = $6
+				WHERE caller = $1 AND target = $2 AND version = $3`,
+				caller, target, r.Version, scopes, micros(r.Until), micros(r.UpdatedAt))
+			return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM rules WHERE caller = $1 AND target = $2`, caller, target)
+		}
+		if err := t.mustHave(ctx, r.Caller, r.Target); err != nil {
+			return err
+		}
+		n, err := t.exec(ctx, `
+			INSERT INTO rules (`+ruleColumns+`)
+			VALUES ($1, $2, $3, $4, 1, $5, $6) ON CONFLICT DO NOTHING`,
+			caller, target, scopes, micros(r.Until), micros(r.CreatedAt), micros(r.UpdatedAt))
+		return orElse(n, err, directory.ErrConflict)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("put rule %s -> %s: %w", caller, target, err)
+	}
+	return revision, nil
+}
+
+// DeleteRule removes the rule for e.
+func (db *DB) DeleteRule(ctx context.Context, e policy.Edge, version int64, c directory.Change) (int64, error) {
+	caller, target := formatEdge(e)
+	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
+		n, err := t.exec(ctx, `DELETE FROM rules WHERE caller = $1 AND target = $2 AND version = $3`, caller, target, version)
+		return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM rules WHERE caller = $1 AND target = $2`, caller, target)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("delete rule %s -> %s: %w", caller, target, err)
+	}
+	return revision, nil
+}
+
+// mustHave is directory.ErrNotFound when one of the services is not there. Within a change nobody
+// else can delete it afterwards.
+func (t tx) mustHave(ctx context.Context, uids ...directory.UID) error {
+	for _, uid := range uids {
+		var there int64
+		if err := t.row(ctx, `SELECT COUNT(*) FROM services WHERE uid = $1`, directory.FormatUID(uid)).Scan(&there); err != nil {
+			return err
+		}
+		if there == 0 {
+			return fmt.Errorf("service %s: %w", directory.FormatUID(uid), directory.ErrNotFound)
+		}
+	}
+	return nil
+}

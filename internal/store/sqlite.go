@@ -1,0 +1,325 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// Names in the data folder.
+const (
+	sqliteFile = "watchword.db"
+	lockName   = "watchword.lock"
+)
+
+// applicationID tells a Watchword database from other SQLite files ("Wtch").
+const applicationID = 0x57746368
+
+const (
+	readerConns = 4
+	// fullCheckBelow bounds what the check at start costs: about 0.1 s for 64 MiB.
+	fullCheckBelow = 64 << 20
+)
+
+func openSQLite(ctx context.Context, o Options) (_ *DB, err error) {
+	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data folder: %w; choose a folder this user may write, or create it and give it to this user", err)
+	}
+	dir, err := filepath.Abs(o.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("find data folder: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{engine: sqliteEngine, o: o, lock: lock}
+	defer func() {
+		if err != nil {
+			lock.Close()
+		}
+	}()
+
+	path := filepath.Join(dir, sqliteFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := createSQLite(ctx, dir, o.migrations); err != nil {
+			return nil, err
+		}
+	}
+	version, err := inspect(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if db.writer, err = sql.Open("sqlite", sqliteURL(path, "rw", "_txlock=immediate")); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	db.writer.SetMaxOpenConns(1)
+	if db.readers, err = sql.Open("sqlite", sqliteURL(path, "rw", "_query_only=1")); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.writer.Close())
+	}
+	db.readers.SetMaxOpenConns(readerConns)
+	db.readers.SetMaxIdleConns(readerConns)
+	if err := db.bringUp(ctx, path, version); err != nil {
+		return nil, errors.Join(err, db.readers.Close(), db.writer.Close())
+	}
+	return db, nil
+}
+
+// bringUp migrates the file from version and remembers which file it is.
+func (db *DB) bringUp(ctx context.Context, path string, version int64) error {
+	s, err := newSchema(sqliteEngine, db.writer, db.o.migrations)
+	if err != nil {
+		return err
+	}
+	switch {
+	case version > s.version:
+		return newerSchema("the database "+path, version, s.version)
+	case version < s.version:
+		if err := s.up(ctx); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{path, db.lock.Name()} {
+		info, err := os.Stat(name)
+		if err != nil {
+			return fmt.Errorf("look at %s: %w", name, err)
+		}
+		db.files = append(db.files, openFile{name, info})
+	}
+	return nil
+}
+
+// sqliteURL names a file for the driver. FULL syncs the log before a commit returns.
+func sqliteURL(path, mode string, more ...string) string {
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}
+	parts := append([]string{"mode=" + mode, "_busy_timeout=2000", "_foreign_keys=1", "_synchronous=FULL", "_dqs=0", "_defensive=1"}, more...)
+	return u.String() + "?" + strings.Join(parts, "&")
+}
+
+// lockDir keeps a second process away from the folder.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock data folder: %w; give the folder and all in it to this user", err)
+	}
+	locked, err := tryLock(f)
+	if locked {
+		// For whoever asks who has it; the lock itself does not depend on it.
+		if f.Truncate(0) == nil {
+			f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+		}
+		return f, nil
+	}
+	defer f.Close()
+	if err != nil {
+		return nil, fmt.Errorf("lock data folder: %w; it must be on a file system with locks", err)
+	}
+	owner := "another process"
+	if pid, err := io.ReadAll(io.LimitReader(f, 20)); err == nil && len(pid) > 1 {
+		owner = "process " + strings.TrimSpace(string(pid))
+	}
+	return nil, fmt.Errorf("the data folder %s is in use by %s: stop that first, choose another folder, or share a PostgreSQL to run several", dir, owner)
+}
+
+// companions are the names in a data folder that are made beside a database and last as
+// long as it. Where one of them is and the database is not, the database was lost.
+var companions = []string{sqliteFile + "-wal", sqliteFile + "-journal", "sealing.key", "operator.token", "audit"}
+
+// Leftovers lists what is in the data folder of a database that is not there, and nothing
+// when the database is there too, or neither.
+func Leftovers(dir string) (names []string, err error) {
+	if _, err := os.Stat(filepath.Join(dir, sqliteFile)); !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, name := range companions {
+		switch _, err := os.Lstat(filepath.Join(dir, name)); {
+		case err == nil:
+			names = append(names, name)
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("look into data folder: %w", err)
+		}
+	}
+	return names, nil
+}
+
+// createSQLite makes a database under another name and gives it its own when it is whole. So
+// what has the name is never half made, and an empty file is always a damaged one.
+func createSQLite(ctx context.Context, dir string, files fs.FS) error {
+	left, err := Leftovers(dir)
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("%s is not in the data folder %s, but %s is, so a database was there: restore it from a backup; "+
+			"if PostgreSQL has the data, set the database URL; to start anew, choose an empty folder", sqliteFile, dir, strings.Join(left, ", "))
+	}
+	path := filepath.Join(dir, sqliteFile)
+	tmp := path + ".new"
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} { // of a process that was killed here
+		if err := os.Remove(tmp + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("make database: %w", err)
+		}
+	}
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("make database: %w", err)
+	}
+	if err := errors.Join(f.Close(), fillNew(ctx, tmp, files)); err != nil {
+		return fmt.Errorf("make database: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("make database: %w", err)
+	}
+	return syncDir(dir)
+}
+
+func fillNew(ctx context.Context, path string, files fs.FS) error {
+	db, err := sql.Open("sqlite", sqliteURL(path, "rw", "_journal_mode=WAL"))
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+		return err
+	}
+	s, err := newSchema(sqliteEngine, db, files)
+	if err != nil {
+		return err
+	}
+	if err := s.up(ctx); err != nil {
+		return err
+	}
+	return db.Close() // folds the log into the file and syncs it
+}
+
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // folders cannot be opened there
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync data folder: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("sync data folder: %w", err)
+	}
+	return nil
+}
+
+// inspect looks at a file that is there, without changing it, and returns its schema.
+func inspect(ctx context.Context, path string) (version int64, err error) {
+	if err := checkHeader(path); err != nil {
+		return 0, err
+	}
+	db, err := sql.Open("sqlite", sqliteURL(path, "ro"))
+	if err != nil {
+		return 0, fmt.Errorf("open %s: %w", path, err)
+	}
+	defer db.Close()
+	if version, err = storedVersion(ctx, db); err != nil {
+		return 0, damaged(path, err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, fmt.Errorf("look at %s: %w", path, err)
+	}
+	// Beyond the bound, opening has found a truncated file and Load reads most of the rest.
+	if info.Size() < fullCheckBelow {
+		return version, quickCheck(ctx, db, path)
+	}
+	return version, nil
+}
+
+// Check reads the whole SQLite file and says whether it is damaged. On PostgreSQL it does
+// nothing: that checks its own.
+func (db *DB) Check(ctx context.Context) error {
+	if db.engine != sqliteEngine {
+		return nil
+	}
+	return quickCheck(ctx, db.readers, db.files[0].name)
+}
+
+func quickCheck(ctx context.Context, q querier, path string) error {
+	var problem string
+	if err := q.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&problem); err != nil {
+		return damaged(path, err)
+	}
+	if problem != "ok" {
+		return damaged(path, errors.New(problem))
+	}
+	return nil
+}
+
+// checkHeader reads the first bytes of the file itself: SQLite would create, recover or
+// convert, which is not to happen to a file that is not ours.
+func checkHeader(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open database: %w; give the file to this user", err)
+	}
+	defer f.Close()
+	// https://www.sqlite.org/fileformat.html, section 1.3
+	header := make([]byte, 100)
+	n, err := io.ReadFull(f, header)
+	switch {
+	case n == 0 && err == io.EOF:
+		return damaged(path, errors.New("the file is empty"))
+	case err != nil && err != io.ErrUnexpectedEOF:
+		return fmt.Errorf("read database: %w", err)
+	case strings.Trim(string(header[:n]), "\x00") == "":
+		return damaged(path, errors.New("it begins with zeros"))
+	case n < len(header) || string(header[:16]) != "SQLite format 3\x00":
+		return fmt.Errorf("%s is not a database of Watchword, or its beginning was overwritten; nothing was changed: restore it from a backup, or choose another data folder", path)
+	case binary.BigEndian.Uint32(header[68:]) != applicationID:
+		return fmt.Errorf("%s is an SQLite database of another program; nothing was changed: choose another data folder", path)
+	}
+	return nil
+}
+
+// damaged explains err, which reading the file gave.
+func damaged(path string, err error) error {
+	if e := (*sqlite.Error)(nil); errors.As(err, &e) {
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR:
+		default: // busy, no permission, interrupted: nothing wrong with the file
+			return fmt.Errorf("read database %s: %w", path, err)
+		}
+	} else if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("the database %s is damaged (%w); nothing was changed: copy the whole folder away, then restore %s from a backup "+
+		"(a damaged file may still give most of its rows to `sqlite3 %s .recover`)", path, err, sqliteFile, sqliteFile)
+}
+
+// openFile is a file this process relies on by name.
+type openFile struct {
+	name string
+	info fs.FileInfo
+}
+
+// stillThere finds a file that was deleted or replaced while it is open, where everything
+// written would be lost with the process.
+func (f openFile) stillThere() error {
+	info, err := os.Stat(f.name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the file is open but cannot be found: %w; stop the server and restore the file", err)
+	case !os.SameFile(info, f.info):
+		return fmt.Errorf("%s was replaced while it is open: restart the server", f.name)
+	}
+	return nil
+}
