@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/watchword-dev/watchword/internal/config"
+)
+
+// tour is what the demo prints: lines that work when they are pasted into a shell, each
+// with the answer it gets.
+func tour(server string, peers map[string]string, credentials string, cfg config.Config) string {
+	commands := "watchword rules --data " + cfg.Data
+	if cfg.Admin.Listen != config.Default().Admin.Listen {
+		commands += " --admin-url http://" + cfg.Admin.Listen
+	}
+	return strings.NewReplacer(
+		"SERVER", server, "M1", peers["m1"], "M2", peers["m2"], "M3", peers["m3"], "KEYS", credentials, "COMMANDS", commands,
+	).Replace(tourText) + fmt.Sprintln("Ctrl-C ends the demo.")
+}
+
+const tourText = `The server is at SERVER, m1 at M1, m2 at M2, m3 at M3.
+m1 and m2 may call m1 and m2; m3 may call m1. Paste these into another terminal.
+
+# m1 gets a token for m2 and calls it:            Hello to m1 from m2!
+curl -sd '{"target":"m2"}' -H 'Content-Type: application/json' M1/query; echo
+
+# m3 may not call m2:                             401
+curl -sd '{"target":"m2"}' -H 'Content-Type: application/json' M3/query; echo
+
+# The token itself, as m1 gets it:
+curl -K KEYS/m1.curl -d '{"target":"m2"}' SERVER/accesstoken
+
+# The replay. m2 keeps the token that m1 sent to it:
+curl -K KEYS/m1.curl -d '{"target":"m2"}' SERVER/accesstoken |
+  cut -d'"' -f4 | sed 's/^/Authorization: Bearer /' > KEYS/stolen
+# at m2, where it belongs, it is good:            Hello to m1 from m2!
+curl -sH @KEYS/stolen M2/hello; echo
+# at m3 it is not, nor at m1:                     401
+curl -sH @KEYS/stolen M3/hello; echo
+# nor does it make m2 a token in m1's name:       401
+curl -sH @KEYS/stolen -H 'Content-Type: application/json' -d '{"target":"m1"}' SERVER/accesstoken
+# and m1's long-lived credential opens no service: 401
+curl -K KEYS/m1.curl M2/hello; echo
+
+# The operator's side:
+COMMANDS
+`
