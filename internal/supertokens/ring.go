@@ -209,7 +209,7 @@ func (r *ring) insert(ctx context.Context, id string, static bool, now, unless t
 	if err != nil {
 		return fmt.Errorf("encode key %s: %w", id, err)
 	}
-	sealed, err := r.door.sealer.Seal(r.sealID(id), plain)
+	sealed, err := r.door.sealer.Seal(sealID(r.app, id), plain)
 	if err != nil {
 		return fmt.Errorf("seal key %s: %w", id, err)
 	}
@@ -226,10 +226,6 @@ func (r *ring) insert(ctx context.Context, id string, static bool, now, unless t
 	return nil
 }
 
-// sealID keeps the keys of one app from being put in the place of another's, or of the
-// server's own.
-func (r *ring) sealID(id string) string { return "supertokens/" + r.app + "/" + id }
-
 func (r *ring) open(stored []SigningKey, before *keySet, now time.Time) (*keySet, error) {
 	opened := map[string]*signingKey{}
 	if before != nil {
@@ -244,7 +240,7 @@ func (r *ring) open(stored []SigningKey, before *keySet, now time.Time) (*keySet
 		}
 		key, ok := opened[k.ID]
 		if !ok {
-			plain, err := r.door.sealer.Open(r.sealID(k.ID), k.Sealed)
+			plain, err := r.door.sealer.Open(sealID(r.app, k.ID), k.Sealed)
 			if err != nil {
 				return nil, fmt.Errorf("open key %s: %w", k.ID, err)
 			}

@@ -36,4 +36,7 @@ type Store interface {
 	// DeleteSigningKeys removes the keys with these ids, whatever the app. Ids that are not there
 	// are ignored.
 	DeleteSigningKeys(ctx context.Context, ids []string) error
+	// ResealSigningKeys puts what rewrap answers in the place of the sealed keys of all apps, and
+	// stores c, all in one step. It says how many changed; with none there is no change to store.
+	ResealSigningKeys(ctx context.Context, rewrap func(SigningKey) (sealed []byte, changed bool, err error), c directory.Change) (n int, err error)
 }

@@ -28,12 +28,6 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-// Sealer keeps private keys unreadable at rest. The id is bound to what it seals.
-type Sealer interface {
-	Seal(id string, plain []byte) ([]byte, error)
-	Open(id string, sealed []byte) ([]byte, error)
-}
-
 // Auditor records an event. It returns nil only when the record is on disk.
 type Auditor interface {
 	Append(ctx context.Context, e audit.Event) error
