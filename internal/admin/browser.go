@@ -1,0 +1,92 @@
+package admin
+
+import (
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+var (
+	errHost   = newProblem(http.StatusMisdirectedRequest, "host_not_allowed", "The operator listener does not go by this Host name. Call it by its address, or add the name to admin.hosts in the server's configuration.")
+	errOrigin = newProblem(http.StatusForbidden, "cross_site", "Web pages of other sites may not call the operator API. Call it from a program, or from the console this server serves.")
+	errMedia  = newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type", "The body must be JSON in UTF-8. Send it with Content-Type: application/json.")
+)
+
+// hostSet is the names in hosts, which may have a port.
+func hostSet(hosts []string) map[string]bool {
+	set := map[string]bool{"localhost": true}
+	for _, h := range hosts {
+		if name := hostName(h); name != "" {
+			set[name] = true
+		}
+	}
+	return set
+}
+
+// hostName is host without port and brackets, in lower case.
+func hostName(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+}
+
+// isOurs says whether a Host header names this listener. A page whose own name was made to
+// lead here (DNS rebinding) sends its own name.
+func (a *api) isOurs(r *http.Request) bool {
+	name := hostName(r.Host)
+	if a.hosts[name] {
+		return true
+	}
+	address, err := netip.ParseAddr(name)
+	if err != nil {
+		return false
+	}
+	address = address.Unmap()
+	if address.IsLoopback() {
+		return true
+	}
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if local == nil {
+		return false
+	}
+	arrived, err := netip.ParseAddrPort(local.String())
+	return err == nil && arrived.Addr().Unmap() == address
+}
+
+// isForeign says whether a browser sent the request for a page of another origin. A page of
+// another port of this machine is another origin, though browsers call it the same site.
+func isForeign(r *http.Request) bool {
+	for _, site := range r.Header.Values("Sec-Fetch-Site") {
+		if site != "same-origin" && site != "none" {
+			return true
+		}
+	}
+	for _, origin := range r.Header.Values("Origin") {
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || !strings.EqualFold(u.Host, r.Host) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasJSON says whether the request has no body, or says that it is JSON. Forms and
+// text/plain are what a page may send without asking first.
+func hasJSON(r *http.Request) bool {
+	if r.ContentLength == 0 && len(r.Header.Values("Content-Type")) == 0 {
+		return true
+	}
+	if len(r.Header.Values("Content-Type")) != 1 {
+		return false
+	}
+	media, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "application/json" {
+		return false
+	}
+	charset, ok := parameters["charset"]
+	return !ok && len(parameters) == 0 || len(parameters) == 1 && strings.EqualFold(charset, "utf-8")
+}
