@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -60,9 +61,14 @@ type reply struct {
 func text(status int, message string) *reply { return &reply{status: status, body: message} }
 func jsonText(body string) *reply            { return &reply{status: http.StatusOK, json: true, body: body} }
 
-// unavailable is the answer when the server cannot do its part. The cause is for the log.
-func (d *Door) unavailable(attempt string, err error) *reply {
-	d.logger.Error("the SuperTokens door cannot answer", "attempt", attempt, "error", err)
+// unavailable is the answer when the server cannot do its part. The cause is for the log; a
+// client that hung up is not the server's fault.
+func (d *Door) unavailable(c *call, attempt string, err error) *reply {
+	level := slog.LevelError
+	if c.r.Context().Err() != nil {
+		level = slog.LevelDebug
+	}
+	d.logger.Log(c.r.Context(), level, "the SuperTokens door cannot answer", "attempt", attempt, "app", c.app, "error", err)
 	return &reply{
 		status: http.StatusServiceUnavailable, body: "Service unavailable, try again later",
 		header: http.Header{"Retry-After": {"1"}},
@@ -140,7 +146,7 @@ func (d *Door) refuseKey(c *call) *reply {
 	e.Reason = "invalid_api_key"
 	e.Detail = map[string]string{"app": c.app, "path": c.endpoint.path}
 	if err := d.record(c, e); err != nil {
-		return d.unavailable("record a refused API key", err)
+		return d.unavailable(c, "record a refused API key", err)
 	}
 	return text(http.StatusUnauthorized, "Invalid API key")
 }
@@ -179,7 +185,7 @@ func (d *Door) telemetry(*call) *reply { return jsonText(`{"exists":false}`) }
 func (d *Door) publicJWKS(c *call) *reply {
 	keys, maxAge, err := d.jwks(c)
 	if err != nil {
-		return d.unavailable("publish keys", err)
+		return d.unavailable(c, "publish keys", err)
 	}
 	a := jsonText(`{"keys":` + keys + `}`)
 	a.header = http.Header{"Cache-Control": {fmt.Sprintf("max-age=%d, must-revalidate", maxAge)}}
@@ -189,7 +195,7 @@ func (d *Door) publicJWKS(c *call) *reply {
 func (d *Door) recipeJWKS(c *call) *reply {
 	keys, _, err := d.jwks(c)
 	if err != nil {
-		return d.unavailable("publish keys", err)
+		return d.unavailable(c, "publish keys", err)
 	}
 	return jsonText(`{"keys":` + keys + `,"status":"OK"}`)
 }

@@ -46,11 +46,11 @@ func (d *Door) createJWT(c *call) *reply {
 	}
 	keys, err := d.rings[c.app].keys(c.r.Context())
 	if err != nil {
-		return d.unavailable("sign a token", err)
+		return d.unavailable(c, "sign a token", err)
 	}
 	key := keys.signer(req.static, now)
 	if key == nil {
-		return d.unavailable("sign a token", errNoKey)
+		return d.unavailable(c, "sign a token", errNoKey)
 	}
 	e := d.event(c, audit.Allowed)
 	e.KeyID = key.id
@@ -58,11 +58,11 @@ func (d *Door) createJWT(c *call) *reply {
 	e.Detail["app"] = c.app
 	e.Detail["validity"] = strconv.FormatInt(req.validity, 10)
 	if err := d.record(c, e); err != nil {
-		return d.unavailable("record a token", err)
+		return d.unavailable(c, "record a token", err)
 	}
 	token, err := key.sign(claims.json())
 	if err != nil {
-		return d.unavailable("sign a token", err)
+		return d.unavailable(c, "sign a token", err)
 	}
 	return jsonText(`{"status":"OK","jwt":"` + token + `"}`)
 }

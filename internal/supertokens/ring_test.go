@@ -214,26 +214,29 @@ func TestResealedKeysOpenWithTheNewSealingKeyAlone(t *testing.T) {
 	}
 }
 
-func TestReplicasMakeOneKey(t *testing.T) {
-	db, sealer, c := newStore(t), newSealer(t), newClock()
+// askReplicas lets replicas that share a database make what keys they need, all at once.
+func askReplicas(t *testing.T, c *clock, stores []supertokens.Store) {
+	t.Helper()
+	sealer := newSealer(t)
 	var replicas []*fixture
-	for range 3 {
-		replicas = append(replicas, newReplica(t, db, sealer, c, supertokens.Options{}))
+	for _, s := range stores {
+		replicas = append(replicas, newReplica(t, s, sealer, c, supertokens.Options{}))
 	}
-	ask := func() {
-		var wg sync.WaitGroup
+	for _, step := range []struct {
+		after time.Duration
+		keys  int
+	}{{0, 2}, {168*time.Hour - 30*time.Second, 3}} {
+		c.add(step.after)
+		var asking sync.WaitGroup
 		for _, f := range replicas {
 			for range 4 {
-				wg.Go(func() { f.do("GET", jwksPath, "", nil) })
+				asking.Go(func() { f.do("GET", jwksPath, "", nil) })
 			}
 		}
-		wg.Wait()
-	}
-	agree := func(want int) {
-		t.Helper()
+		asking.Wait()
 		first := replicas[0].kids(t, jwksPath)
-		if len(first) != want {
-			t.Errorf("%d keys published, want %d: %v", len(first), want, first)
+		if len(first) != step.keys {
+			t.Errorf("%d keys published, want %d: %v", len(first), step.keys, first)
 		}
 		for _, f := range replicas[1:] {
 			if got := f.kids(t, jwksPath); !slices.Equal(got, first) {
@@ -241,11 +244,11 @@ func TestReplicasMakeOneKey(t *testing.T) {
 			}
 		}
 	}
-	ask()
-	agree(2)
-	c.add(168*time.Hour - 30*time.Second)
-	ask()
-	agree(3)
+}
+
+func TestReplicasMakeOneKey(t *testing.T) {
+	db := newStore(t)
+	askReplicas(t, newClock(), []supertokens.Store{db, db, db})
 }
 
 func TestReplicaPublishesTheOthersKeyBeforeItSigns(t *testing.T) {
