@@ -71,11 +71,13 @@ type Error struct {
 func (e *Error) Error() string {
 	var parts []string
 	for _, inner := range e.Errors {
-		text := inner.Message
-		if inner.Location != "" {
-			text = strings.TrimPrefix(inner.Location, "body.") + " " + text
+		field := strings.TrimPrefix(strings.TrimPrefix(inner.Location, "body"), ".")
+		if field != "" && !strings.HasPrefix(inner.Message, field) {
+			field += ": "
+		} else {
+			field = ""
 		}
-		parts = append(parts, text)
+		parts = append(parts, field+inner.Message)
 	}
 	switch {
 	case len(parts) > 0:

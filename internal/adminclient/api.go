@@ -65,9 +65,9 @@ type NewCredential struct {
 
 // IssuedCredential is a credential with its secret, which the server tells once.
 type IssuedCredential struct {
-	Credential Credential `json:"credential"`
-	Token      string     `json:"token"`
-	Warning    string     `json:"warning"`
+	Credential Answer[Credential] `json:"credential"`
+	Token      string             `json:"token"`
+	Warning    string             `json:"warning"`
 }
 
 // Rule is one edge of the call map.
@@ -287,8 +287,11 @@ func list[T any](ctx context.Context, c *Client, member string, path []string, q
 			}
 		}
 		all = append(all, items...)
-		if next == "" || next == query.Get("pageToken") {
+		if next == "" {
 			return all, nil
+		}
+		if next == query.Get("pageToken") {
+			return nil, fmt.Errorf("read the list of %s: the server gave one page twice", member)
 		}
 		query.Set("pageToken", next)
 	}

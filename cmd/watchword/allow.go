@@ -1,0 +1,89 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/internal/adminclient"
+)
+
+func (c *cli) allowCommand() *cobra.Command {
+	var scopes []string
+	var until string
+	cmd := &cobra.Command{
+		Use:   "allow CALLER TARGET",
+		Short: "Let one service call another",
+		Long: `Lets CALLER have tokens for TARGET, with the scopes given, until the date given. It
+sets the rule as a whole: scopes and date it had before and that are not given again are
+gone. A date without time is the moment that day begins, in UTC. A service that calls
+itself needs a rule too. The rule is in force when the command returns.`,
+		Example: `  watchword allow m1 m2
+  watchword allow m1 m2 --scope read --scope write --until 2027-01-01`,
+		Args: exactly("CALLER", "TARGET"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			rule := adminclient.NewRule{Scopes: scopes}
+			if until != "" {
+				at, err := parseMoment(until)
+				if err != nil {
+					return usage(cmd, "--until: %v", err)
+				}
+				rule.Until = &at
+			}
+			return c.allow(cmd, args[0], args[1], rule)
+		},
+	}
+	cmd.Flags().StringArrayVar(&scopes, "scope", nil, "scope the tokens may have; repeat for more")
+	cmd.Flags().StringVar(&until, "until", "", "when the rule ends, as in 2027-01-01")
+	return asOperator(c.withJSON(cmd))
+}
+
+func (c *cli) allow(cmd *cobra.Command, caller, target string, rule adminclient.NewRule) error {
+	admin, err := c.admin(cmd)
+	if err != nil {
+		return err
+	}
+	before, err := admin.Rule(cmd.Context(), caller, target)
+	if err != nil && statusOf(err) != http.StatusNotFound {
+		return err
+	}
+	after, created, err := admin.Allow(cmd.Context(), caller, target, rule)
+	if err != nil {
+		return c.unknownOfTwo(cmd, admin, err, caller, target)
+	}
+	if c.json {
+		return c.printJSON(after)
+	}
+	what := "changed"
+	switch {
+	case created:
+		what = "allowed"
+	case before.Value.Version == after.Value.Version:
+		what = "already allowed"
+	}
+	text := ""
+	if r := after.Value; len(r.Scopes) > 0 {
+		text = ", scope " + strings.Join(r.Scopes, " ")
+	}
+	if after.Value.Until != nil {
+		text += ", until " + moment(*after.Value.Until)
+	}
+	return c.printf("%s: %s may call %s%s", what, caller, target, text)
+}
+
+// unknownOfTwo adds to a "not found" which of two services has to be made.
+func (c *cli) unknownOfTwo(cmd *cobra.Command, admin *adminclient.Client, err error, names ...string) error {
+	if statusOf(err) != http.StatusNotFound {
+		return err
+	}
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		if _, missing := admin.Service(cmd.Context(), name); statusOf(missing) == http.StatusNotFound {
+			return unknownService(err, name)
+		}
+	}
+	return err
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) disallowCommand() *cobra.Command {
+	return asOperator(&cobra.Command{
+		Use:   "disallow CALLER TARGET",
+		Short: "No longer let one service call another",
+		Long: `Takes the rule away by which CALLER may have tokens for TARGET: its very next request
+for one is refused. Tokens it has already are good until they expire. To take away what
+is not there changes nothing.`,
+		Example: `  watchword disallow m1 m2`,
+		Args:    exactly("CALLER", "TARGET"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			admin, err := c.admin(cmd)
+			if err != nil {
+				return err
+			}
+			caller, target := args[0], args[1]
+			_, before := admin.Rule(cmd.Context(), caller, target)
+			if err := admin.Disallow(cmd.Context(), caller, target); err != nil {
+				return c.unknownOfTwo(cmd, admin, err, caller, target)
+			}
+			if statusOf(before) == http.StatusNotFound {
+				c.say("was not allowed: %s may not call %s", caller, target)
+				return nil
+			}
+			c.say("no longer allowed: %s may not call %s", caller, target)
+			return nil
+		},
+	})
+}

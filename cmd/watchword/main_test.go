@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"watchword": main})
+}
+
+// call runs the program in this process.
+func call(t *testing.T, stdin string, environ []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), args, environ, strings.NewReader(stdin), &out, &err)
+	return code, out.String(), err.String()
+}
+
+// commands lists every command there is.
+func commands() []*cobra.Command {
+	c := &cli{}
+	var all []*cobra.Command
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		all = append(all, cmd)
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(c.root())
+	return all
+}
+
+func TestEveryCommandExplainsItself(t *testing.T) {
+	for _, cmd := range commands() {
+		if cmd.Short == "" || len(cmd.Long) < 40 || !strings.Contains(cmd.Example, "watchword") {
+			t.Errorf("%s lacks a Short, a Long or an Example", cmd.CommandPath())
+		}
+		for line := range strings.Lines(cmd.Long) {
+			if len(line) > 130 {
+				t.Errorf("%s: a line of its Long has %d bytes", cmd.CommandPath(), len(line))
+			}
+		}
+		if cmd.RunE == nil {
+			t.Errorf("%s has no RunE", cmd.CommandPath())
+		}
+		code, stdout, stderr := call(t, "", nil, append(strings.Fields(cmd.CommandPath())[1:], "--help")...)
+		if code != 0 || stderr != "" || !strings.Contains(stdout, "Usage:\n  "+cmd.CommandPath()) {
+			t.Errorf("%s --help: got %d, %q, %q", cmd.CommandPath(), code, stdout, stderr)
+		}
+	}
+}
+
+// Examples are what people paste.
+func TestExamplesAreUnderstood(t *testing.T) {
+	for _, cmd := range commands() {
+		for line := range strings.Lines(cmd.Example) {
+			words := strings.Fields(line)
+			if len(words) == 0 || words[0] != "watchword" {
+				continue // a shell line around it
+			}
+			words = words[1:]
+			for i, w := range words {
+				if w == "|" || w == "<" {
+					words = words[:i]
+					break
+				}
+			}
+			found, rest, err := (&cli{}).root().Find(words)
+			if err != nil {
+				t.Errorf("%s: %v", strings.TrimSpace(line), err)
+				continue
+			}
+			if strings.ContainsAny(line, `"$`) {
+				continue // needs a shell to split it
+			}
+			if err := found.ParseFlags(rest); err != nil {
+				t.Errorf("%s: %v", strings.TrimSpace(line), err)
+			}
+			if err := found.ValidateArgs(found.Flags().Args()); err != nil {
+				t.Errorf("%s: %v", strings.TrimSpace(line), err)
+			}
+		}
+	}
+}
+
+func TestWrongCommandLinesAreUsageErrors(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		want string
+	}{
+		{"servce", `"servce" is not a command; did you mean serve or service?`},
+		{"zzzz", `"zzzz" is not a command`},
+		{"service creat m1", "did you mean create?"},
+		{"service create", "NAME is missing"},
+		{"service create m1 m2", `"m2" is one argument too many`},
+		{"service create m1 --token-ttl 5", "--token-ttl: \"5\" is not a duration"},
+		{"service create m1 --token-ttl 500ms", "is not whole seconds"},
+		{"service update m1", "nothing to change"},
+		{"service delete m1", "say --yes"},
+		{"credential create m1 --ttl 0", "must live for some time"},
+		{"credential list m1 m2", "one argument too many"},
+		{"allow m1", "TARGET is missing"},
+		{"allow m1 m2 --until tomorrow", `"tomorrow" is not a date: write 2027-01-01`},
+		{"rules m1", "one argument too many"},
+		{"keys revoke kid", "say --yes"},
+		{"keys list --bogus", "unknown flag: --bogus"},
+		{"token get --as m1", "--target is missing"},
+		{"token get --target m2", "--as or --credential-file is missing"},
+		{"token get --as m1 --credential-file f --target m2", "name two credentials"},
+		{"token inspect a.b.c", "everybody can read the arguments of a process"},
+		{"audit tail -n -1", "not negative"},
+		{"audit tail -n many", "invalid argument"},
+		{"config validate a --config b", "name two files"},
+		{"serve now", "one argument too many"},
+		{"serve --supertokens-api-keys x", "unknown flag: --supertokens-api-keys"},
+	} {
+		code, stdout, stderr := call(t, "", nil, strings.Fields(c.args)...)
+		if code != 2 || stdout != "" || !strings.Contains(stderr, c.want) || !strings.Contains(stderr, "\nSee: watchword ") {
+			t.Errorf("%s: got %d, %q, %q, want 2 and %q on stderr", c.args, code, stdout, stderr, c.want)
+		}
+		if strings.Contains(stderr, "a.b.c") {
+			t.Errorf("%s: the token is repeated: %s", c.args, stderr)
+		}
+	}
+}
+
+func TestErrorsEndWithWhatToDo(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "operator.token"), []byte("0123456789012345678901234567890123456789\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	empty := t.TempDir()
+	for _, c := range []struct {
+		name    string
+		environ []string
+		args    string
+		want    string
+	}{
+		{"no token", []string{"WATCHWORD_DATA=" + empty}, "service list", "no operator token: " + empty + "/operator.token: no such file or directory\nThe server makes it on its first start: watchword serve\n"},
+		{"no server", []string{"WATCHWORD_DATA=" + folder}, "service list --admin-url http://127.0.0.1:1", "no answer from http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused\nIs the server running? Start it with: watchword serve\n"},
+		{"no server, by variable", []string{"WATCHWORD_DATA=" + folder, "WATCHWORD_ADMIN_URL=http://127.0.0.1:1"}, "status", "Is the server running?"},
+		{"no server, by its own setting", []string{"WATCHWORD_DATA=" + folder, "WATCHWORD_ADMIN_LISTEN=127.0.0.1:1"}, "status", "no answer from http://127.0.0.1:1:"},
+		{"another machine", []string{"WATCHWORD_DATA=" + folder}, "rules --admin-url http://10.0.0.1:8010", "use https, or a tunnel such as: ssh -L 8010:127.0.0.1:8010 10.0.0.1"},
+		{"no credential", []string{"WATCHWORD_DATA=" + empty}, "token get --credential-file " + empty + "/m1.jwt --target m2", "Make a credential with: watchword credential create"},
+		{"a credential to another machine", nil, "token get --credential-file " + folder + "/operator.token --target m2 --url http://10.0.0.1:8000", "http"},
+		{"no audit log", []string{"WATCHWORD_DATA=" + empty}, "audit tail", "no audit log in " + empty + "/audit\nName the data folder with --data"},
+		{"no keys", nil, "audit verify --keys " + empty + "/none", "none: no such file or directory"},
+		{"no configuration", nil, "config validate " + empty + "/none", "name a file that is there"},
+		{"a bad configuration", []string{"WATCHWORD_LISTEN=x"}, "serve", "See what is in force with: watchword config print\n"},
+	} {
+		code, stdout, stderr := call(t, "", c.environ, strings.Fields(c.args)...)
+		if code != 1 || stdout != "" || !strings.HasPrefix(stderr, "watchword: ") || !strings.Contains(stderr, c.want) {
+			t.Errorf("%s: got %d, %q, %q, want 1 and %q", c.name, code, stdout, stderr, c.want)
+		}
+		if strings.Contains(stderr, "0123456789") {
+			t.Errorf("%s: a secret is told: %s", c.name, stderr)
+		}
+	}
+}
+
+func TestTextFromOutsideCannotCommandTheTerminal(t *testing.T) {
+	for in, want := range map[string]string{
+		"m1": "m1", "a\tb": `a\u0009b`, "\x1b[2Jx": `\u001b[2Jx`, "é日": "é日", "\u202ex": `\u202ex`, "\u009b1m": `\u009b1m`, "a\nb": "a\nb",
+	} {
+		if got := clean(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("WATCHWORD_DATA", filepath.Join(e.WorkDir, "data"))
+			return nil
+		},
+	})
+}
