@@ -77,7 +77,7 @@ func New(ctx context.Context, cfg config.Config, logger *slog.Logger) (_ *Server
 }
 
 func (s *Server) openStore(ctx context.Context) (err error) {
-	s.db, err = store.Open(ctx, store.Options{DataDir: s.cfg.Data, DatabaseURL: s.cfg.Database.Reveal(), Logger: s.logger})
+	s.db, err = store.Open(ctx, store.Options{DataDir: s.cfg.Data, DatabaseURL: s.cfg.Database.Reveal()})
 	return err
 }
 
@@ -95,6 +95,7 @@ func (s *Server) openKeys(ctx context.Context) (err error) {
 		RotateEvery: s.cfg.Keys.RotateEvery,
 		MaxTokenTTL: s.cfg.Token.MaxTTL,
 		Algorithm:   jose.Algorithm(s.cfg.Signing.Algorithm),
+		Resealers:   []keys.Resealer{supertokens.Resealer{Store: s.db}},
 		Logger:      s.logger,
 	})
 	return s.ring.Load(ctx)
@@ -179,6 +180,12 @@ func (s *Server) openIssuer(context.Context) error {
 	return nil
 }
 
+// URL is where services reach the server.
+func (s *Server) URL() string { return s.listeners[0].URL() }
+
+// AdminURL is where operators reach it.
+func (s *Server) AdminURL() string { return s.listeners[1].URL() }
+
 // Run serves until ctx ends, then drains: not ready at once, still serving for the
 // configured time, every request that arrived answered. It returns nil after that.
 func (s *Server) Run(ctx context.Context) error {
@@ -199,6 +206,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		})
 	}
+	s.awaitAudit(ctx)
 	for _, l := range s.listeners {
 		group.Go(func() error {
 			if err := l.serve(); !errors.Is(err, http.ErrServerClosed) {
@@ -214,6 +222,20 @@ func (s *Server) Run(ctx context.Context) error {
 	err := s.shutdown(ctx)
 	stopLoops()
 	return errors.Join(group.Wait(), err)
+}
+
+// awaitAudit holds back the listeners until the audit log has written its first record, so
+// that the first requests are not refused for it. A disk that fails does not keep the server
+// from saying so: after a moment it serves in any case.
+func (s *Server) awaitAudit(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	for s.log.Healthy() != nil && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 func (s *Server) loops() []func(context.Context) error {

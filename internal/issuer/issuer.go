@@ -199,7 +199,7 @@ func (i *Issuer) grant(ctx context.Context, e audit.Event, g grant) (Token, erro
 	if signErr != nil {
 		return Token{}, fmt.Errorf("%w: sign: %w", ErrUnavailable, signErr)
 	}
-	return Token{Value: value, ExpiresIn: m.expiresAt.Sub(g.now).Truncate(time.Second), Scopes: g.scopes}, nil
+	return Token{Value: value, ExpiresIn: m.expiresAt.Sub(g.now.Truncate(time.Second)), Scopes: g.scopes}, nil
 }
 
 func (i *Issuer) event(r Request, now time.Time) audit.Event {
