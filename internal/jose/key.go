@@ -50,7 +50,7 @@ func (k PublicKey) check() error {
 			return fmt.Errorf("%w: %s with an elliptic curve key", ErrAlgorithm, k.Algorithm)
 		}
 	case *rsa.PublicKey:
-		if (k.Algorithm != RS256 && k.Algorithm != PS256) || pub == nil {
+		if (k.Algorithm != RS256 && k.Algorithm != PS256) || pub == nil || pub.N == nil {
 			return fmt.Errorf("%w: %s with an RSA key", ErrAlgorithm, k.Algorithm)
 		}
 		return checkRSA(pub)

@@ -18,6 +18,7 @@ import (
 type Signer struct {
 	public  PublicKey
 	key     crypto.Signer
+	size    int      // of a signature, in bytes
 	headers sync.Map // typ -> encoded header and its dot; a server has two or three types
 }
 
@@ -30,6 +31,10 @@ func NewSigner(id string, alg Algorithm, key crypto.Signer) (*Signer, error) {
 	s := &Signer{public: PublicKey{ID: id, Algorithm: alg, Key: key.Public()}, key: key}
 	if err := s.public.check(); err != nil {
 		return nil, fmt.Errorf("signing key %q: %w", id, err)
+	}
+	s.size = signatureSize
+	if pub, ok := s.public.Key.(*rsa.PublicKey); ok {
+		s.size = pub.Size()
 	}
 	return s, nil
 }
@@ -49,7 +54,7 @@ func (s *Signer) Sign(typ string, payload []byte) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode token header: %w", err)
 	}
-	token := make([]byte, 0, len(header)+base64.RawURLEncoding.EncodedLen(len(payload))+1+base64.RawURLEncoding.EncodedLen(maxRSABits/8))
+	token := make([]byte, 0, len(header)+base64.RawURLEncoding.EncodedLen(len(payload))+1+base64.RawURLEncoding.EncodedLen(s.size))
 	token = append(token, header...)
 	token = base64.RawURLEncoding.AppendEncode(token, payload)
 	signature, err := s.signature(token)
@@ -108,8 +113,8 @@ func fixedLength(der []byte) ([]byte, error) {
 	if sig.R.Sign() <= 0 || sig.S.Sign() <= 0 || sig.R.BitLen() > 256 || sig.S.BitLen() > 256 {
 		return nil, errors.New("signer answered with an ECDSA signature out of range")
 	}
-	out := make([]byte, es256Size)
-	sig.R.FillBytes(out[:es256Size/2])
-	sig.S.FillBytes(out[es256Size/2:])
+	out := make([]byte, signatureSize)
+	sig.R.FillBytes(out[:signatureSize/2])
+	sig.S.FillBytes(out[signatureSize/2:])
 	return out, nil
 }

@@ -18,7 +18,8 @@ import (
 // else is done with them (CVE-2025-30204, CVE-2025-27144).
 const MaxTokenSize = 8 << 10
 
-const es256Size = 64
+// signatureSize of ES256 (RFC 7518, section 3.4) and of Ed25519, in bytes.
+const signatureSize = 64
 
 // Token is a compact token as received. Its shape is sound; nothing else is known of it
 // until Verify has returned nil.
@@ -147,11 +148,11 @@ func (t *Token) signedBy(k PublicKey) bool {
 	digest := sha256.Sum256([]byte(t.input))
 	switch pub := k.Key.(type) {
 	case *ecdsa.PublicKey:
-		if len(t.signature) != es256Size {
+		if len(t.signature) != signatureSize {
 			return false
 		}
-		r := new(big.Int).SetBytes(t.signature[:es256Size/2])
-		s := new(big.Int).SetBytes(t.signature[es256Size/2:])
+		r := new(big.Int).SetBytes(t.signature[:signatureSize/2])
+		s := new(big.Int).SetBytes(t.signature[signatureSize/2:])
 		return ecdsa.Verify(pub, digest[:], r, s) // refuses 0 and n (CVE-2022-21449)
 	case *rsa.PublicKey:
 		if k.Algorithm == PS256 {
