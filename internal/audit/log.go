@@ -34,9 +34,8 @@ const (
 	// maxBatch bounds the bytes of the events that wait for the disk. It is not above
 	// tailWindow.
 	maxBatch = tailWindow - maxLine/8
-	// stallAfter is when a write that does not return fails those who wait for it. An event
-	// waits for at most two writes: its own and the one before.
-	stallAfter = 900 * time.Millisecond
+	// giveUpAfter so long an event fails whose write has not returned.
+	giveUpAfter = 1800 * time.Millisecond
 	// probeEvery is how often a broken log is tried again.
 	probeEvery = 250 * time.Millisecond
 )
@@ -94,7 +93,7 @@ type Log struct {
 	due   chan struct{} // a checkpoint is due
 	quit  chan struct{} // Close was called
 	ended chan struct{} // Run returned, or will never be called
-	watch *time.Timer   // fires when a write stalls
+	watch *time.Timer   // fires when a write takes too long
 
 	mu       sync.Mutex
 	head     link     // of the last event queued
@@ -128,7 +127,7 @@ type batch struct {
 	checkpoints uint64
 	first       uint64
 	end         link
-	began       time.Time // of its write
+	since       time.Time // when its first event came
 }
 
 // Pending is an event that is not known to be durable yet. Events of one batch share one:
@@ -214,7 +213,7 @@ func (l *Log) Begin(e Event) *Pending {
 	}
 	first := b.n == 1
 	if first {
-		b.first = b.end.seq
+		b.first, b.since = b.end.seq, time.Now()
 	}
 	l.mu.Unlock()
 	if first {

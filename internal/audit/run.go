@@ -81,10 +81,9 @@ func (l *Log) flush() bool {
 	fresh := l.fresh
 	l.fresh = false
 	l.queue, l.inflight, l.spare = newBatch(l.spare), b, nil
-	b.began = time.Now()
 	l.mu.Unlock()
 
-	l.watch.Reset(stallAfter)
+	l.watch.Reset(giveUpAfter - time.Since(b.since))
 	meddled, err := l.out.commit(b.first, b.lines, fresh)
 	l.watch.Stop()
 	if meddled != unchanged {
@@ -143,7 +142,7 @@ func (l *Log) stalled() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.inflight
-	if b == nil || l.fault != nil || time.Since(b.began) < stallAfter {
+	if b == nil || l.fault != nil || time.Since(b.since) < giveUpAfter {
 		return
 	}
 	l.fail(errStalled)

@@ -75,9 +75,9 @@ func (e *DamageError) Error() string {
 		e.File, e.Line, e.Problem)
 }
 
-// readTail looks at the end of the file. An incomplete last line, or a hole of zero bytes
-// that a power loss left in the last batch, is a torn tail: it was never acknowledged. All
-// else that is wrong is damage.
+// readTail looks at the end of the file. An incomplete last line, or zero bytes that a power
+// loss left in its place, are a torn tail: it was never acknowledged. All else that is wrong
+// is damage.
 func readTail(f *os.File) (tail, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -98,10 +98,7 @@ func readTail(f *os.File) (tail, error) {
 		next, err := parseFrame(line)
 		switch {
 		case err == nil && complete && (t.last.seq == 0 || next.prev == t.last.hash && next.seq == t.last.seq+1):
-		case err != nil && isTorn(line, complete):
-			t.torn = int64(len(rest))
-			return t, nil
-		case err == nil && !complete: // all but the newline was written
+		case err != nil && isTorn(line, complete, after), err == nil && !complete:
 			t.torn = int64(len(rest))
 			return t, nil
 		default:
@@ -113,9 +110,14 @@ func readTail(f *os.File) (tail, error) {
 	return t, nil
 }
 
-// isTorn says whether a crash may have left this bad line. A file that only begins like no
-// line of ours was not written by us, and is never cut.
-func isTorn(line []byte, complete bool) bool {
+// isTorn says whether a crash may have left this bad line and what comes after it. What only
+// begins like no line of ours was not written by us, and is never cut off.
+func isTorn(line []byte, complete bool, after []byte) bool {
+	for later := range bytes.SplitSeq(after, []byte("\n")) {
+		if _, err := parseFrame(later); err == nil {
+			return false // a crash leaves nothing good after something bad
+		}
+	}
 	if bytes.IndexByte(line, 0) >= 0 { // JSON has no zero byte
 		return true
 	}
