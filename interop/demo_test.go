@@ -22,11 +22,11 @@ type demo struct {
 	credentials map[string]string
 }
 
-func startDemo(t *testing.T, c *core, sdk string) *demo {
+func startDemo(t *testing.T, s *server, sdk string) *demo {
 	t.Helper()
 	d := &demo{services: map[string]string{}, credentials: map[string]string{}}
-	d.authServer = listening(t, node(t, c.env("SDK="+sdk), "authserver.js"))
-	mint := startSDK(t, c.env("SDK="+sdk))
+	d.authServer = listening(t, node(t, s.client("SDK="+sdk), "authserver.js"))
+	mint := startSDK(t, s.client("SDK="+sdk))
 	var processes []*process
 	for _, name := range []string{"m1", "m2", "m3"} {
 		d.credentials[name] = mint.createJWT(t, map[string]any{"iss": "auth-server", "sub": name, "aud": "auth-server"}, century, nil)
@@ -53,7 +53,7 @@ func listening(t *testing.T, p *process) (url string) {
 func TestDemo(t *testing.T) {
 	for _, sdk := range sdks {
 		t.Run(sdk, func(t *testing.T) {
-			d := startDemo(t, startCore(t), sdk)
+			d := startDemo(t, startServer(t), sdk)
 			allowed := map[string]bool{"m1m1": true, "m1m2": true, "m2m1": true, "m2m2": true, "m3m1": true}
 			for _, caller := range []string{"m1", "m2", "m3"} {
 				for _, target := range []string{"m1", "m2", "m3"} {

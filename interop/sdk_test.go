@@ -57,10 +57,10 @@ func (s sdk) createJWT(t *testing.T, payload, validity, static any) string {
 }
 
 func TestNodeSDKs(t *testing.T) {
-	c := startCore(t)
+	server := startServer(t)
 	for _, name := range sdks {
 		t.Run(name, func(t *testing.T) {
-			s := startSDK(t, c.env("SDK="+name))
+			s := startSDK(t, server.client("SDK="+name))
 			payload := map[string]any{"iss": "auth-server", "sub": "m1", "aud": "m2"}
 			tokens := []struct {
 				token, prefix string
@@ -80,7 +80,7 @@ func TestNodeSDKs(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "status code: 400 and message: validity must be greater than or equal to 0") {
 				t.Errorf("a validity of -1: %v", err)
 			}
-			wrong := startSDK(t, c.env("SDK="+name, "API_KEY=not-the-key-of-this-core"))
+			wrong := startSDK(t, server.client("SDK="+name, "API_KEY=not-the-key-of-this-core"))
 			err = wrong.call(t, map[string]any{"op": "createJWT", "payload": payload, "validity": 60}, &ignored)
 			if err == nil || !strings.Contains(err.Error(), "status code: 401 and message: Invalid API key") {
 				t.Errorf("a wrong API key: %v", err)
@@ -134,12 +134,12 @@ func check(t *testing.T, set *jose.KeySet, compact, prefix string, lifetime time
 }
 
 func TestGoSDK(t *testing.T) {
-	c := startCore(t)
-	a := runGoSDK(t, c.env())
+	server := startServer(t)
+	a := runGoSDK(t, server.client())
 	if a.Error != "" {
 		t.Fatal(a.Error)
 	}
-	set := fetchKeys(t, c)
+	set := fetchKeys(t, server.core)
 	check(t, set, a.Static, "s-", time.Hour)
 	check(t, set, a.Dynamic, "d-", time.Hour)
 	check(t, set, a.Unlimited, "s-", century*time.Second)
@@ -151,7 +151,7 @@ func TestGoSDK(t *testing.T) {
 		t.Errorf("the SDK sees the keys %v, published are %v", a.Keys, published)
 	}
 
-	a = runGoSDK(t, c.env("API_KEY=not-the-key-of-this-core"))
+	a = runGoSDK(t, server.client("API_KEY=not-the-key-of-this-core"))
 	if !strings.Contains(a.Error, "401") || !strings.Contains(a.Error, "Invalid API key") {
 		t.Errorf("a wrong API key: %q", a.Error)
 	}
@@ -179,9 +179,9 @@ func runGoSDK(t *testing.T, env []string) (a goAnswer) {
 	return a
 }
 
-func fetchKeys(t *testing.T, c *core) *jose.KeySet {
+func fetchKeys(t *testing.T, url string) *jose.KeySet {
 	t.Helper()
-	_, body := get(t, c.url+"/.well-known/jwks.json", "")
+	_, body := get(t, url+"/.well-known/jwks.json", "")
 	set, err := jose.ParseKeySet([]byte(body))
 	if err != nil {
 		t.Fatal(err)
@@ -189,29 +189,51 @@ func fetchKeys(t *testing.T, c *core) *jose.KeySet {
 	return set
 }
 
-func TestCredentialMintedThroughAnSDKVerifiesWithTheBootstrapKeys(t *testing.T) {
-	c := startCore(t)
+func TestCredentialMintedThroughAnSDKIsHonoured(t *testing.T) {
+	server := startServer(t)
+	for _, name := range []string{"m1", "m2", "m3"} {
+		server.run(t, "service", "create", name)
+	}
+	server.run(t, "allow", "m1", "m2")
+	set := fetchKeys(t, server.public)
+
 	for _, name := range sdks {
-		s := startSDK(t, c.env("SDK="+name))
-		payload := map[string]any{"iss": "auth-server", "sub": "m1", "aud": "auth-server"}
-		static, err := jose.Parse(s.createJWT(t, payload, century, true))
-		if err != nil {
-			t.Fatal(err)
+		s := startSDK(t, server.client("SDK="+name))
+		tests := []struct {
+			name, iss, sub, aud string
+			static              bool
+			target              string
+			want                int
+		}{
+			{"allowed", "auth-server", "m1", "auth-server", true, "m2", 200},
+			{"no rule", "auth-server", "m1", "auth-server", true, "m3", 401},
+			{"no rule for this caller", "auth-server", "m3", "auth-server", true, "m2", 401},
+			{"unknown service", "auth-server", "m9", "auth-server", true, "m2", 401},
+			{"other issuer", "http://localhost:8000", "m1", "auth-server", true, "m2", 401},
+			{"an access token of the demo's", "auth-server", "m1", "m2", true, "m2", 401},
+			{"a key that leaves in days", "auth-server", "m1", "auth-server", false, "m2", 401},
 		}
-		if err := static.Verify(c.BootstrapKeys(), []jose.Algorithm{jose.RS256}); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		claims, err := jose.ParseClaims(static.Payload)
-		if err != nil || claims.Issuer != "auth-server" || claims.Subject != "m1" || claims.AudienceIsArray ||
-			!slices.Equal(claims.Audience, []string{"auth-server"}) || claims.Expiry.IsZero() {
-			t.Errorf("%s: claims %s, %v", name, static.Payload, err)
-		}
-		dynamic, err := jose.Parse(s.createJWT(t, payload, 60, false))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := dynamic.Verify(c.BootstrapKeys(), []jose.Algorithm{jose.RS256}); err == nil {
-			t.Errorf("%s: a credential signed with a key that leaves in days is honoured", name)
+		for _, test := range tests {
+			payload := map[string]any{"iss": test.iss, "sub": test.sub, "aud": test.aud}
+			credential := s.createJWT(t, payload, century, test.static)
+			status, body := post(t, server.public+"/accesstoken", credential, test.target)
+			if status != test.want {
+				t.Errorf("%s, %s: %d %s, want %d", name, test.name, status, body, test.want)
+			}
+			if status != 200 {
+				continue
+			}
+			var answer struct{ AccessToken string }
+			if err := json.Unmarshal([]byte(body), &answer); err != nil {
+				t.Fatalf("%s: %v", body, err)
+			}
+			token, err := jose.Parse(answer.AccessToken)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := token.Verify(set, []jose.Algorithm{jose.ES256}); err != nil {
+				t.Errorf("the token is not the server's own: %v", err)
+			}
 		}
 	}
 }
