@@ -26,7 +26,7 @@ type Service struct {
 
 // NewService is the body that creates a service.
 type NewService struct {
-	Name            string `json:"name" minLength:"1" maxLength:"128" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$" example:"m1" doc:"1 to 128 letters, digits, '.', '_' and '-', beginning with a letter or a digit."`
+	Name            string `json:"name" maxLength:"128" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$" patternDescription:"letters, digits, '.', '_' and '-', beginning with a letter or a digit" example:"m1" doc:"1 to 128 letters, digits, '.', '_' and '-', beginning with a letter or a digit."`
 	Description     string `json:"description,omitempty" maxLength:"1024" example:"Takes orders." doc:"For people."`
 	TokenTTLSeconds int64  `json:"tokenTtlSeconds,omitempty" minimum:"0" maximum:"3155760000" example:"900" doc:"Lifetime of tokens for this service as a target. 0: the server's default. The server's configuration bounds it."`
 	Algorithm       string `json:"algorithm,omitempty" enum:",ES256,RS256,PS256,EdDSA" example:"ES256" doc:"Signs tokens for this service as a target. Empty: the server's default."`
