@@ -28,8 +28,10 @@ const (
 	// lookAgain is how long a replica goes without asking the store for keys that another one
 	// made. Far below overlap.
 	lookAgain = 5 * time.Second
-	// storeTimeout bounds one reading of the store, the making of keys included.
-	storeTimeout = 10 * time.Second
+	// storeTimeout bounds one reading of the store, the making of keys included; with keys at
+	// hand that may sign, a request waits no longer than refreshTimeout for newer ones.
+	storeTimeout   = 10 * time.Second
+	refreshTimeout = 2 * time.Second
 )
 
 var errNoKey = errors.New("no key can sign now")
@@ -66,8 +68,8 @@ func (s *keySet) signs(k *signingKey, now time.Time) bool {
 	return now.Before(k.createdAt.Add(s.interval))
 }
 
-// usable says whether every request can be answered from s.
-func (s *keySet) usable(now time.Time) bool {
+// complete says whether every request can be answered from s.
+func (s *keySet) complete(now time.Time) bool {
 	return s != nil && s.signer(true, now) != nil && s.signer(false, now) != nil
 }
 
@@ -109,17 +111,17 @@ func newRing(d *Door, app string) *ring {
 	return &ring{door: d, app: app, lock: make(chan struct{}, 1)}
 }
 
-// keys returns a set from which every request can be answered, or an error. While the store
-// is away the set at hand is used as long as its keys may sign: keys of this door are
-// never revoked, so an old set is not a wrong one.
+// keys returns the keys to answer a request from. While the store is away those at hand are
+// used as long as they may sign: keys of this door are never revoked, so an old set is not
+// a wrong one.
 func (r *ring) keys(ctx context.Context) (*keySet, error) {
 	now := r.door.now()
 	s := r.state.Load()
-	usable := s.usable(now)
-	if usable && now.Before(s.lookAt) {
+	if s != nil && now.Before(s.lookAt) {
 		return s, nil
 	}
-	if usable {
+	complete := s.complete(now)
+	if complete {
 		select {
 		case r.lock <- struct{}{}:
 		default:
@@ -133,32 +135,34 @@ func (r *ring) keys(ctx context.Context) (*keySet, error) {
 		}
 	}
 	defer func() { <-r.lock }()
-	if latest := r.state.Load(); latest != s && latest.usable(now) {
+	if latest := r.state.Load(); latest != s {
 		return latest, nil
 	}
+	timeout := storeTimeout
+	if complete {
+		timeout = refreshTimeout
+	}
 	// The work is not the client's alone: one that hangs up must not undo it for all.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
+	return r.refresh(ctx, s, now)
+}
+
+// refresh puts what the store has in the place of s. It is called with the lock held.
+func (r *ring) refresh(ctx context.Context, s *keySet, now time.Time) (*keySet, error) {
 	fresh, err := r.read(ctx, s, now)
-	if err == nil && !fresh.usable(now) {
-		err = errNoKey
-	}
 	switch {
-	case err == nil:
-		s = fresh
-	case usable:
-		r.door.logger.Warn("cannot read the keys of the SuperTokens door; going on with those at hand", "app", r.app, "error", err)
-		again := *s
-		again.lookAt = now.Add(time.Second)
-		s = &again
-	default:
+	case err != nil && s == nil:
 		return nil, fmt.Errorf("keys of app %q: %w", r.app, err)
+	case err != nil:
+		r.door.logger.Warn("cannot read the keys of the SuperTokens door; going on with those at hand", "app", r.app, "error", err)
+		fresh = &keySet{static: s.static, dynamic: s.dynamic, interval: s.interval, lookAt: now.Add(time.Second)}
 	}
-	before := r.state.Swap(s)
-	if before == nil || !slices.Equal(before.static, s.static) {
+	r.state.Store(fresh)
+	if s == nil || !slices.Equal(s.static, fresh.static) {
 		r.door.staticKeysChanged()
 	}
-	return s, nil
+	return fresh, nil
 }
 
 // read returns the keys as stored, after making those that are missing. What was opened
