@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,7 +58,7 @@ func openPostgres(ctx context.Context, o Options) (*DB, error) {
 // be the password.
 func parseURL(databaseURL string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(databaseURL)
-	if err != nil {
+	if err != nil || misread(config) {
 		return nil, errors.New("the database URL cannot be read: it is to look like postgres://user:password@host:5432/name?sslmode=verify-full, " +
 			"with special characters of the password written as %XX; files it names must exist")
 	}
@@ -80,6 +81,16 @@ func parseURL(databaseURL string) (*pgx.ConnConfig, error) {
 		}
 	}
 	return config, nil
+}
+
+// misread says whether a part of the password, with a character that ought to have been
+// escaped, may stand where connection errors show it.
+func misread(c *pgx.ConnConfig) bool {
+	parts := append(slices.Collect(maps.Keys(c.RuntimeParams)), c.Host, c.Database)
+	for _, f := range c.Fallbacks {
+		parts = append(parts, f.Host)
+	}
+	return slices.ContainsFunc(parts, func(s string) bool { return strings.Contains(s, "@") })
 }
 
 func (db *DB) bringUpPostgres(ctx context.Context) error {
@@ -121,10 +132,16 @@ func (db *DB) bringUpPostgres(ctx context.Context) error {
 		return fmt.Errorf("wait for another replica that changes the schema: %w", err)
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(migrationLock))
-	if v, err := current(); err != nil || v == s.version {
+	v, err := current()
+	if err != nil || v == s.version {
 		return err
 	}
-	return s.up(ctx)
+	if err := s.up(ctx); err != nil && v == 0 {
+		return fmt.Errorf("%w; give Watchword a database of its own", err)
+	} else if err != nil {
+		return err
+	}
+	return nil
 }
 
 func checkServer(number int) error {

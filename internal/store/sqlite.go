@@ -36,7 +36,7 @@ const (
 
 func openSQLite(ctx context.Context, o Options) (_ *DB, err error) {
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make data folder: %w; choose a folder this user may write, or create it and give it to this user", err)
+		return nil, fmt.Errorf("make data folder %s: %w; choose another, or make it and give it to this user", o.DataDir, err)
 	}
 	dir, err := filepath.Abs(o.DataDir)
 	if err != nil {
@@ -282,8 +282,10 @@ func checkHeader(path string) error {
 		return fmt.Errorf("read database: %w", err)
 	case strings.Trim(string(header[:n]), "\x00") == "":
 		return damaged(path, errors.New("it begins with zeros"))
-	case n < len(header) || string(header[:16]) != "SQLite format 3\x00":
+	case !strings.HasPrefix(string(header[:n]), "SQLite format 3\x00"):
 		return fmt.Errorf("%s is not a database of Watchword, or its beginning was overwritten; nothing was changed: restore it from a backup, or choose another data folder", path)
+	case n < len(header):
+		return damaged(path, errors.New("it is cut short"))
 	case binary.BigEndian.Uint32(header[68:]) != applicationID:
 		return fmt.Errorf("%s is an SQLite database of another program; nothing was changed: choose another data folder", path)
 	}

@@ -119,7 +119,12 @@ func (s *Server) url(database string) string {
 
 func (s *Server) sql(text string) error {
 	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, s.url("postgres"))
+	config, err := pgx.ParseConfig(s.url("postgres"))
+	if err != nil {
+		return err
+	}
+	config.RuntimeParams["default_transaction_read_only"] = "off" // whatever a test set
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -167,7 +172,7 @@ func start(bin string, o Options) (_ *Server, err error) {
 		"-c max_connections=200", "-c shared_buffers=32MB", "-c max_wal_size=256MB",
 	}
 	if !o.Fsync {
-		s.options = append(s.options, "-c fsync=off", "-c full_page_writes=off", "-c synchronous_commit=off")
+		s.options = append(s.options, "-c fsync=off", "-c full_page_writes=off")
 	}
 	return s, s.up()
 }
