@@ -44,9 +44,9 @@ func (c *cli) allow(cmd *cobra.Command, caller, target string, rule adminclient.
 	if err != nil {
 		return err
 	}
-	before, err := admin.Rule(cmd.Context(), caller, target)
-	if err != nil && statusOf(err) != http.StatusNotFound {
-		return err
+	before, err := admin.Rules(cmd.Context(), caller, target)
+	if err != nil {
+		return c.unknownOfTwo(cmd, admin, err, caller, target)
 	}
 	after, created, err := admin.Allow(cmd.Context(), caller, target, rule)
 	if err != nil {
@@ -59,7 +59,7 @@ func (c *cli) allow(cmd *cobra.Command, caller, target string, rule adminclient.
 	switch {
 	case created:
 		what = "allowed"
-	case before.Value.Version == after.Value.Version:
+	case len(before) == 1 && before[0].Value.Version == after.Value.Version:
 		what = "already allowed"
 	}
 	text := ""

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -120,7 +119,8 @@ func (c *cli) auditVerify() *cobra.Command {
 		Short: "Prove that the log was not changed",
 		Long: `Reads the whole audit log, checks that each record continues the one before, and the
 signatures the server puts over the log from time to time. The keys for those come from
-the operator's listener, or from --keys: a key set in JSON, kept apart from the server.
+the operator's listener, or from --keys: what "watchword keys list --json" printed, kept
+apart from the server, or a JWK Set.
 Without keys it is only proved that nobody edited the log without computing it anew. It
 exits with 1 at the first record that is bad. Records after the last signature are counted:
 who can write the files could have cut those off.`,
@@ -146,33 +146,24 @@ who can write the files could have cut those off.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&file, "keys", "", "file of the keys that sign the log, a JWK Set")
+	cmd.Flags().StringVar(&file, "keys", "", "file of the keys that sign the log")
 	return c.withJSON(cmd)
 }
 
 // checkpointKeys makes the check of the log's signatures, or none when there are no keys, and
 // says so.
 func (c *cli) checkpointKeys(cmd *cobra.Command, file string) (func(string) ([]byte, error), error) {
+	var keys *publicKeys
+	var err error
 	if file != "" {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("read the keys: %w", pathError(err))
+		if keys, err = fileKeys(file); err != nil {
+			return nil, err
 		}
-		set, err := jose.ParseKeySet(text)
-		if err != nil {
-			return nil, fmt.Errorf("read the keys in %s: %w", file, err)
-		}
-		if len(set.Keys()) == 0 {
-			return nil, next(fmt.Errorf("%s has no key", file), `It has to be a JWK Set: {"keys": [...]}, of the public keys with use "audit" that watchword keys list --json shows.`)
-		}
-		return checkpoint(set), nil
-	}
-	keys, err := c.ringKeys(cmd, "audit")
-	if err != nil {
+	} else if _, keys, err = c.serverKeys(cmd, "audit"); err != nil {
 		if cmd.Context().Err() != nil {
 			return nil, context.Cause(cmd.Context())
 		}
-		c.say("warning: the signatures over the log are not checked: %v", err)
+		c.say("warning: the signatures over the log are not checked: %s", clean(c.text(err)))
 		c.say("Start the server, or give the keys with --keys.")
 		return nil, nil
 	}
@@ -206,7 +197,7 @@ func (c *cli) printReport(r audit.Report, signatures bool) error {
 	if signatures {
 		checked = fmt.Sprintf("%d good; %d records after the last one", r.Checkpoints, r.Uncovered)
 	}
-	fields := []string{"records", fmt.Sprintf("%d in %d files", r.Records, r.Files)}
+	fields := []string{"records", fmt.Sprintf("%d, files: %d", r.Records, r.Files)}
 	if r.Records > 0 {
 		fields = append(fields, "first", fmt.Sprintf("%d, %s", r.First.Seq, moment(r.First.Time)), "last", fmt.Sprintf("%d, %s", r.Last.Seq, moment(r.Last.Time)))
 	}

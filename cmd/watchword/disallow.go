@@ -1,13 +1,9 @@
 package main
 
-import (
-	"net/http"
-
-	"github.com/spf13/cobra"
-)
+import "github.com/spf13/cobra"
 
 func (c *cli) disallowCommand() *cobra.Command {
-	return asOperator(&cobra.Command{
+	return asOperator(c.withJSON(&cobra.Command{
 		Use:   "disallow CALLER TARGET",
 		Short: "No longer let one service call another",
 		Long: `Takes the rule away by which CALLER may have tokens for TARGET: its very next request
@@ -21,16 +17,19 @@ is not there changes nothing.`,
 				return err
 			}
 			caller, target := args[0], args[1]
-			_, before := admin.Rule(cmd.Context(), caller, target)
-			if err := admin.Disallow(cmd.Context(), caller, target); err != nil {
+			before, err := admin.Rules(cmd.Context(), caller, target)
+			if err == nil {
+				err = admin.Disallow(cmd.Context(), caller, target)
+			}
+			if err != nil {
 				return c.unknownOfTwo(cmd, admin, err, caller, target)
 			}
-			if statusOf(before) == http.StatusNotFound {
+			if len(before) == 0 {
 				c.say("was not allowed: %s may not call %s", caller, target)
 				return nil
 			}
 			c.say("no longer allowed: %s may not call %s", caller, target)
 			return nil
 		},
-	})
+	}))
 }

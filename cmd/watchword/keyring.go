@@ -1,34 +1,27 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/internal/adminclient"
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-// ring is public keys of a server, for one use.
-type ring struct {
-	admin  *adminclient.Client
-	server string
-	set    *jose.KeySet
-	// revoked are keys in set that were stolen.
+// publicKeys are keys of one use, of a server or a file.
+type publicKeys struct {
+	set *jose.KeySet
+	// revoked are those in set that were stolen.
 	revoked []string
 }
 
-// ringKeys asks the operator's listener for the public keys of one use, also those it
-// publishes nowhere. A revoked key verifies nothing, except of the audit log: what it signed
-// before it was stolen cannot be signed again.
-func (c *cli) ringKeys(cmd *cobra.Command, use string) (*ring, error) {
-	admin, err := c.admin(cmd)
-	if err != nil {
-		return nil, err
-	}
-	all, err := admin.Keys(cmd.Context())
-	if err != nil {
-		return nil, err
-	}
-	r := &ring{admin: admin, server: admin.URL()}
+// usable are the public halves of keys of one use. A revoked key verifies nothing, except the
+// audit log: what it signed before it was stolen cannot be signed again.
+func usable(all []adminclient.Answer[adminclient.Key], use string) (*publicKeys, error) {
+	var p publicKeys
 	var keys []jose.PublicKey
 	for _, a := range all {
 		k := a.Value
@@ -37,13 +30,57 @@ func (c *cli) ringKeys(cmd *cobra.Command, use string) (*ring, error) {
 		}
 		public, err := jose.ParseJWK(k.Public)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("key %s: %w", k.ID, err)
 		}
 		if k.State == "revoked" {
-			r.revoked = append(r.revoked, k.ID)
+			p.revoked = append(p.revoked, k.ID)
 		}
 		keys = append(keys, public)
 	}
-	r.set = jose.NewKeySet(keys...)
-	return r, nil
+	p.set = jose.NewKeySet(keys...)
+	return &p, nil
+}
+
+// serverKeys asks the operator's listener, which also knows the keys that are published
+// nowhere.
+func (c *cli) serverKeys(cmd *cobra.Command, use string) (*adminclient.Client, *publicKeys, error) {
+	admin, err := c.admin(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err := admin.Keys(cmd.Context())
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := usable(all, use)
+	return admin, keys, err
+}
+
+// fileKeys reads the keys of the audit log from what "keys list --json" printed, or from a
+// JWK Set.
+func fileKeys(name string) (*publicKeys, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read the keys: %w", pathError(err))
+	}
+	var list struct {
+		Keys []adminclient.Answer[adminclient.Key] `json:"keys"`
+	}
+	if json.Unmarshal(text, &list) == nil {
+		keys, err := usable(list.Keys, "audit")
+		if err != nil {
+			return nil, fmt.Errorf("read the keys in %s: %w", name, err)
+		}
+		if len(keys.set.Keys()) > 0 {
+			return keys, nil
+		}
+	}
+	set, err := jose.ParseKeySet(text)
+	if err != nil {
+		return nil, fmt.Errorf("read the keys in %s: %w", name, err)
+	}
+	if len(set.Keys()) == 0 {
+		return nil, next(fmt.Errorf("%s has no key of the audit log", name), "Write it, while the server runs, with: watchword keys list --json > %s", name)
+	}
+	return &publicKeys{set: set}, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -36,25 +37,21 @@ access tokens are published; those for credentials and the audit log are this se
 			if err != nil {
 				return err
 			}
-			return c.printKeys(cmd, admin)
+			all, err := admin.Keys(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(map[string]any{"keys": all})
+			}
+			rows := [][]string{{"ID", "USE", "ALGORITHM", "STATE", "CREATED", "SIGNS FROM", "RETIRED", "LEAVES"}}
+			for _, a := range all {
+				k := a.Value
+				rows = append(rows, []string{k.ID, k.Use, k.Algorithm, k.State, moment(k.CreatedAt), momentOf(k.SignsFrom), momentOf(k.RetiredAt), momentOf(k.DropAt)})
+			}
+			return c.printTable(rows)
 		},
 	})
-}
-
-func (c *cli) printKeys(cmd *cobra.Command, admin *adminclient.Client) error {
-	all, err := admin.Keys(cmd.Context())
-	if err != nil {
-		return err
-	}
-	if c.json {
-		return c.printJSON(map[string]any{"keys": all})
-	}
-	rows := [][]string{{"ID", "USE", "ALGORITHM", "STATE", "CREATED", "SIGNS FROM", "RETIRED", "LEAVES"}}
-	for _, a := range all {
-		k := a.Value
-		rows = append(rows, []string{k.ID, k.Use, k.Algorithm, k.State, moment(k.CreatedAt), momentOf(k.SignsFrom), momentOf(k.RetiredAt), momentOf(k.DropAt)})
-	}
-	return c.printTable(rows)
 }
 
 func (c *cli) keysRotate() *cobra.Command {
@@ -62,9 +59,9 @@ func (c *cli) keysRotate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Replace a signing key",
-		Long: `Makes the next key and publishes it; it signs once services had the time to fetch it
-(keys.publish_lead), and then replaces the active one. With --now it signs at once: services
-that fetched the keys before refuse its tokens until they fetch them again.`,
+		Long: `Puts the next key in the place of the active one, once it was published long enough for
+services to have fetched it (keys.publish_lead). With --now it signs at once: services that
+have not fetched it yet refuse its tokens until they do.`,
 		Example: `  watchword keys rotate
   watchword keys rotate --algorithm EdDSA`,
 		Args: exactly(),
@@ -73,10 +70,22 @@ that fetched the keys before refuse its tokens until they fetch them again.`,
 			if err != nil {
 				return err
 			}
-			if err := admin.RotateKeys(cmd.Context(), r); err != nil {
+			k, err := admin.RotateKeys(cmd.Context(), r)
+			if statusOf(err) == http.StatusNotFound {
+				return next(errors.New("no key of that use and algorithm signs, so there is none to replace"),
+					"List keys with: watchword keys list\nA key is made when a service wants it: watchword service update NAME --algorithm ALGORITHM")
+			}
+			if err != nil {
 				return err
 			}
-			return c.printKeys(cmd, admin)
+			if c.json {
+				return c.printJSON(k)
+			}
+			when := "now"
+			if k.Value.State == "next" {
+				when = momentOf(k.Value.SignsFrom)
+			}
+			return c.printf("key %s (%s) signs from %s", k.Value.ID, k.Value.Algorithm, when)
 		},
 	}
 	cmd.Flags().StringVar(&r.Use, "use", "", "what the key is for: access, credential or audit (default access)")
@@ -102,14 +111,17 @@ or takes --yes where there is nobody to ask. For a key that is merely old, rotat
 			if err != nil {
 				return err
 			}
-			err = admin.RevokeKey(cmd.Context(), args[0])
+			k, err := admin.RevokeKey(cmd.Context(), args[0])
 			if statusOf(err) == http.StatusNotFound {
 				return next(fmt.Errorf("there is no key %q", args[0]), "List keys with: watchword keys list")
 			}
 			if err != nil {
 				return err
 			}
-			return c.printKeys(cmd, admin)
+			if c.json {
+				return c.printJSON(k)
+			}
+			return c.printf("revoked key %s", k.Value.ID)
 		},
 	}))
 }
@@ -118,9 +130,9 @@ func (c *cli) keysReseal() *cobra.Command {
 	return c.withJSON(&cobra.Command{
 		Use:   "reseal",
 		Short: "Seal the keys under the current sealing key",
-		Long: `Seals all private keys anew under the first key of the sealing key file. To replace the
-sealing key, put a new line in front of the file (32 random bytes, base64), restart or wait
-until it is read again, reseal, and then take the old line away.`,
+		Long: `Reads the sealing key file again and seals all private keys under its first line. To
+replace the sealing key, put a new line in front (32 random bytes, base64) in the file of
+every replica, reseal, and then take the old line away.`,
 		Example: `  watchword keys reseal`,
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -128,10 +140,14 @@ until it is read again, reseal, and then take the old line away.`,
 			if err != nil {
 				return err
 			}
-			if err := admin.ResealKeys(cmd.Context()); err != nil {
+			n, err := admin.ResealKeys(cmd.Context())
+			if err != nil {
 				return err
 			}
-			return c.printKeys(cmd, admin)
+			if c.json {
+				return c.printJSON(n)
+			}
+			return c.printf("sealed %d keys anew", n.Value.Resealed)
 		},
 	})
 }

@@ -7,13 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 )
-
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"watchword": main})
-}
 
 // call runs the program in this process.
 func call(t *testing.T, stdin string, environ []string, args ...string) (code int, stdout, stderr string) {
@@ -174,14 +169,4 @@ func TestTextFromOutsideCannotCommandTheTerminal(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
-}
-
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
-		Setup: func(e *testscript.Env) error {
-			e.Setenv("WATCHWORD_DATA", filepath.Join(e.WorkDir, "data"))
-			return nil
-		},
-	})
 }

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/internal/adminclient"
 )
 
 func (c *cli) rulesCommand() *cobra.Command {
@@ -28,6 +32,9 @@ Nothing is allowed that no rule allows.`,
 			if c.json {
 				return c.printJSON(map[string]any{"rules": all})
 			}
+			slices.SortFunc(all, func(a, b adminclient.Answer[adminclient.Rule]) int {
+				return cmp.Or(cmp.Compare(a.Value.Caller, b.Value.Caller), cmp.Compare(a.Value.Target, b.Value.Target))
+			})
 			rows := [][]string{{"CALLER", "TARGET", "SCOPES", "UNTIL"}}
 			for _, a := range all {
 				r := a.Value

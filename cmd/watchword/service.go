@@ -258,5 +258,5 @@ takes --yes where there is nobody to ask. To take a service out for a while, dis
 		},
 	}
 	cmd.Flags().Int64Var(&version, "if-version", 0, "delete only this version")
-	return withConfirmation(cmd)
+	return withConfirmation(c.withJSON(cmd))
 }

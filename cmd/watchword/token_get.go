@@ -48,7 +48,7 @@ lives five minutes, uses it and revokes it, all of which the audit log shows.`,
 				}
 			}
 			if file != "" {
-				return c.printToken(cmd, client.File(file), as, target, scopes)
+				return c.printToken(cmd, client.File(file), target, scopes)
 			}
 			return c.tokenByOperator(cmd, as, target, scopes)
 		},
@@ -79,10 +79,10 @@ func (c *cli) tokenByOperator(cmd *cobra.Command, as, target string, scopes []st
 			c.say("warning: credential %s could not be revoked and lives for five minutes: %v", id, err)
 		}
 	}()
-	return c.printToken(cmd, client.Static(issued.Value.Token), as, target, scopes)
+	return c.printToken(cmd, client.Static(issued.Value.Token), target, scopes)
 }
 
-func (c *cli) printToken(cmd *cobra.Command, credential client.CredentialSource, as, target string, scopes []string) error {
+func (c *cli) printToken(cmd *cobra.Command, credential client.CredentialSource, target string, scopes []string) error {
 	server := c.publicURL(cmd)
 	cl, err := client.New(client.Config{Server: server, Credential: credential, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -91,7 +91,7 @@ func (c *cli) printToken(cmd *cobra.Command, credential client.CredentialSource,
 	defer cl.Close()
 	token, err := cl.TokenSource(target, scopes...).Token(cmd.Context())
 	if err != nil {
-		return explainToken(err, as, target)
+		return explainToken(err)
 	}
 	if !c.json {
 		_, err = fmt.Fprintln(c.stdout, token.Reveal())
@@ -117,15 +117,9 @@ func lifetimeOf(token string) (time.Duration, error) {
 }
 
 // explainToken adds what to do to the errors of the SDK.
-func explainToken(err error, as, target string) error {
+func explainToken(err error) error {
 	if denied, ok := errors.AsType[*client.DeniedError](err); ok {
-		if as == "" {
-			as = denied.Caller
-		}
-		switch {
-		case denied.Code == "access_denied" && as != "":
-			return next(err, "The audit log says why: watchword audit tail\nAllow it with: watchword allow %s %s", as, target)
-		case denied.Code == "invalid_token":
+		if denied.Code == "invalid_token" {
 			return next(err, "The credential is expired, revoked or not of this server. See it with: watchword token inspect < FILE\nMake another with: watchword credential create SERVICE --out FILE")
 		}
 		return next(err, "The audit log says why: watchword audit tail")

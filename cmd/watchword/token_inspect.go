@@ -131,14 +131,14 @@ func (c *cli) inspectCredential(cmd *cobra.Command, i *inspection) *inspection {
 	if !i.inTime() {
 		return i
 	}
-	keys, err := c.ringKeys(cmd, "credential")
+	admin, keys, err := c.serverKeys(cmd, "credential")
 	if err != nil {
-		return i.conclude(unchecked, "only the operator's listener tells whether a credential is good: %v", err)
+		return i.conclude(unchecked, "only the operator's listener tells whether a credential is good: %s", c.text(err))
 	}
-	if !i.signedBy(keys.set, "in the key ring of "+keys.server) {
+	if !i.signedBy(keys.set, "in the key ring of "+admin.URL()) {
 		return i
 	}
-	record, err := keys.admin.Credential(cmd.Context(), i.claims.ID)
+	record, err := admin.Credential(cmd.Context(), i.claims.ID)
 	switch {
 	case statusOf(err) == http.StatusNotFound:
 		return i.conclude(refused, "the server has no record of it: its service was deleted")
@@ -146,6 +146,10 @@ func (c *cli) inspectCredential(cmd *cobra.Command, i *inspection) *inspection {
 		return i.conclude(unchecked, "its record could not be read: %v", err)
 	case record.Value.Status != "active":
 		return i.conclude(refused, "it is %s", record.Value.Status)
+	}
+	service, err := admin.Service(cmd.Context(), record.Value.Service)
+	if err == nil && service.Value.Disabled {
+		return i.conclude(refused, "its service is disabled")
 	}
 	return i.conclude(good, "signed by this server, in time and not revoked")
 }

@@ -108,6 +108,11 @@ type Rotation struct {
 	Now       bool   `json:"now,omitempty"`
 }
 
+// Resealed counts keys that were sealed anew.
+type Resealed struct {
+	Resealed int `json:"resealed"`
+}
+
 // Info is about the server.
 type Info struct {
 	Version     string   `json:"version"`
@@ -193,12 +198,6 @@ func (c *Client) Rules(ctx context.Context, caller, target string) ([]Answer[Rul
 	return list[Rule](ctx, c, "rules", []string{"rules"}, query)
 }
 
-// Rule reads one rule.
-func (c *Client) Rule(ctx context.Context, caller, target string) (a Answer[Rule], err error) {
-	_, err = c.do(ctx, request{method: http.MethodGet, path: []string{"rules", caller, target}}, &a)
-	return a, err
-}
-
 // Allow puts a rule, and says whether there was none before.
 func (c *Client) Allow(ctx context.Context, caller, target string, n NewRule) (a Answer[Rule], created bool, err error) {
 	if n.Scopes == nil {
@@ -216,25 +215,29 @@ func (c *Client) Disallow(ctx context.Context, caller, target string) error {
 
 // Keys lists the key ring.
 func (c *Client) Keys(ctx context.Context) ([]Answer[Key], error) {
-	return list[Key](ctx, c, "keys", []string{"keys"}, nil)
+	var all struct {
+		Keys []Answer[Key] `json:"keys"`
+	}
+	_, err := c.do(ctx, request{method: http.MethodGet, path: []string{"keys"}}, &all)
+	return all.Keys, err
 }
 
 // RotateKeys makes the next key, and has it sign at once when r.Now is set.
-func (c *Client) RotateKeys(ctx context.Context, r Rotation) error {
-	_, err := c.do(ctx, request{method: http.MethodPost, path: []string{"keys", "rotate"}, body: r}, nil)
-	return err
+func (c *Client) RotateKeys(ctx context.Context, r Rotation) (a Answer[Key], err error) {
+	_, err = c.do(ctx, request{method: http.MethodPost, path: []string{"keys", "rotate"}, body: r}, &a)
+	return a, err
 }
 
 // RevokeKey withdraws a stolen key at once.
-func (c *Client) RevokeKey(ctx context.Context, id string) error {
-	_, err := c.do(ctx, request{method: http.MethodPost, path: []string{"keys", id, "revoke"}}, nil)
-	return err
+func (c *Client) RevokeKey(ctx context.Context, id string) (a Answer[Key], err error) {
+	_, err = c.do(ctx, request{method: http.MethodPost, path: []string{"keys", id, "revoke"}}, &a)
+	return a, err
 }
 
 // ResealKeys seals all keys under the current sealing key.
-func (c *Client) ResealKeys(ctx context.Context) error {
-	_, err := c.do(ctx, request{method: http.MethodPost, path: []string{"keys", "reseal"}}, nil)
-	return err
+func (c *Client) ResealKeys(ctx context.Context) (a Answer[Resealed], err error) {
+	_, err = c.do(ctx, request{method: http.MethodPost, path: []string{"keys", "reseal"}}, &a)
+	return a, err
 }
 
 // Info is about the server.
