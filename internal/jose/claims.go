@@ -22,6 +22,8 @@ type Claims struct {
 
 	IssuedAt, NotBefore, Expiry time.Time
 
+	Bound bool // has cnf: good only with proof of a key (RFC 7800)
+
 	Raw []byte // the whole claim set
 }
 
@@ -38,6 +40,7 @@ func ParseClaims(payload []byte) (*Claims, error) {
 		IssuedAt  date     `json:"iat"`
 		NotBefore date     `json:"nbf"`
 		Expiry    date     `json:"exp"`
+		Bound     presence `json:"cnf"`
 	}
 	// The text of the error would quote the claims.
 	if err := strictjson.Unmarshal(payload, &m); err != nil {
@@ -50,7 +53,8 @@ func ParseClaims(payload []byte) (*Claims, error) {
 		Issuer: m.Issuer.s, Subject: m.Subject.s, ID: m.ID.s, Scope: m.Scope.s, ClientID: m.ClientID.s,
 		Audience: m.Audience.values, AudienceIsArray: m.Audience.isArray,
 		IssuedAt: m.IssuedAt.Time, NotBefore: m.NotBefore.Time, Expiry: m.Expiry.Time,
-		Raw: payload,
+		Bound: bool(m.Bound),
+		Raw:   payload,
 	}, nil
 }
 

@@ -26,8 +26,8 @@ import (
 var (
 	// ErrMalformed: not a compact signed token, or a claim set or key that breaks the rules.
 	ErrMalformed = errors.New("malformed")
-	// ErrTooLarge: longer than MaxTokenSize.
-	ErrTooLarge = errors.New("token too large")
+	// ErrTooLarge: longer than MaxTokenSize. It is an ErrMalformed.
+	ErrTooLarge = fmt.Errorf("%w token: too large", ErrMalformed)
 	// ErrAlgorithm: an algorithm that is unknown, not allowed here, or not the key's own.
 	ErrAlgorithm = errors.New("signature algorithm not accepted")
 	// ErrNoKey: the token names no key.

@@ -52,7 +52,7 @@ type header struct {
 // Parse reads the shape of a compact token.
 func Parse(compact string) (*Token, error) {
 	if len(compact) > MaxTokenSize {
-		return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, MaxTokenSize)
+		return nil, ErrTooLarge
 	}
 	// A JWE has four dots and goes no further: there is no decryption here.
 	if strings.Count(compact, ".") != 2 {

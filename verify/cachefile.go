@@ -1,0 +1,83 @@
+package verify
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/internal/strictjson"
+)
+
+// cacheFile keeps one key set on disk. The file names the URL it is from, so that
+// a verifier of another authorization server never takes it for its own.
+type cacheFile struct{ path, url string }
+
+type cacheDocument struct {
+	URL       string    `json:"url"`
+	FetchedAt time.Time `json:"fetchedAt"`
+	Lifetime  int64     `json:"lifetimeSeconds"`
+	KeySet    string    `json:"keySet"` // as received
+}
+
+func (f cacheFile) save(got fetched) error {
+	b, err := json.Marshal(cacheDocument{f.url, got.at.UTC(), int64(got.lifetime / time.Second), string(got.document)})
+	if err != nil {
+		return err
+	}
+	// A reader sees the old file or the new one, never half of it.
+	temp, err := os.CreateTemp(filepath.Dir(f.path), filepath.Base(f.path)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = temp.Write(b)
+	if err = errors.Join(err, temp.Close()); err == nil {
+		err = os.Rename(temp.Name(), f.path)
+	}
+	if err != nil {
+		_ = os.Remove(temp.Name())
+	}
+	return err
+}
+
+func (f cacheFile) load() (fetched, error) {
+	got, err := f.read()
+	if err != nil {
+		return fetched{}, fmt.Errorf("read key set from %s: %w", f.path, err)
+	}
+	return got, nil
+}
+
+func (f cacheFile) read() (fetched, error) {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return fetched{}, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return fetched{}, err
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
+		return fetched{}, fmt.Errorf("others may write it (mode %v): chmod go-w it, or delete it", info.Mode().Perm())
+	}
+	var doc cacheDocument
+	if err := strictjson.Read(file, 4*maxKeySetSize, &doc); err != nil {
+		return fetched{}, err
+	}
+	if doc.URL != f.url {
+		return fetched{}, errors.New("it holds the keys of another server: give every JWKSURL a file of its own")
+	}
+	if doc.FetchedAt.After(time.Now()) {
+		return fetched{}, errors.New("it is from the future")
+	}
+	set, err := jose.ParseKeySet([]byte(doc.KeySet))
+	if err != nil {
+		return fetched{}, err
+	}
+	return fetched{set: set, at: doc.FetchedAt, lifetime: time.Duration(doc.Lifetime) * time.Second}, nil
+}

@@ -1,0 +1,164 @@
+// Package verifytest stands in for the authorization server in tests of a service that uses
+// package verify: it publishes keys over HTTP and signs any token, good or bad. It applies no
+// policy.
+package verifytest
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/verify"
+)
+
+// Issuer signs tokens and serves its public keys until the test ends. It is safe for
+// concurrent use.
+type Issuer struct {
+	// Name is the iss of its tokens.
+	Name string
+	// JWKSURL is where its keys are.
+	JWKSURL string
+
+	t testing.TB
+
+	mu        sync.Mutex
+	signers      []*jose.Signer // the last one signs
+	published    int            // how many of signers, from the end, are published
+	cacheControl string
+	down         bool
+	fetches      int
+}
+
+// NewIssuer starts an issuer named "auth-server", with one ES256 key.
+func NewIssuer(t testing.TB) *Issuer {
+	t.Helper()
+	i := &Issuer{Name: "auth-server", t: t}
+	i.Rotate("ES256")
+	server := httptest.NewServer(http.HandlerFunc(i.serveKeys))
+	t.Cleanup(server.Close)
+	i.JWKSURL = server.URL + "/.well-known/jwks.json"
+	return i
+}
+
+// Config is that of a verifier for the service named audience.
+func (i *Issuer) Config(audience string) verify.Config {
+	return verify.Config{Issuer: i.Name, Audience: audience, JWKSURL: i.JWKSURL}
+}
+
+// Rotate makes a key for an algorithm (ES256, RS256, PS256 or EdDSA), publishes it beside those
+// there are and signs with it from now on.
+func (i *Issuer) Rotate(algorithm string) {
+	i.t.Helper()
+	signer, err := newSigner(algorithm)
+	if err != nil {
+		i.t.Fatalf("verifytest: make a key: %v", err)
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.signers = append(i.signers, signer)
+	i.published++
+}
+
+// Withdraw stops publishing all keys but the one that signs.
+func (i *Issuer) Withdraw() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.published = 1
+}
+
+// SetDown makes the key set answer 503 while down is true.
+func (i *Issuer) SetDown(down bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.down = down
+}
+
+// SetCacheControl sets that header of the key set.
+func (i *Issuer) SetCacheControl(value string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.cacheControl = value
+}
+
+// Fetches is how many times the key set was asked for.
+func (i *Issuer) Fetches() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.fetches
+}
+
+// KeySet is the published key set: what Config.Keys of package verify takes.
+func (i *Issuer) KeySet() []byte {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var keys []jose.PublicKey
+	for _, s := range i.signers[len(i.signers)-i.published:] {
+		keys = append(keys, s.Public())
+	}
+	return jose.NewKeySet(keys...).JSON()
+}
+
+func (i *Issuer) serveKeys(w http.ResponseWriter, _ *http.Request) {
+	i.mu.Lock()
+	i.fetches++
+	down, cacheControl := i.down, i.cacheControl
+	i.mu.Unlock()
+	if down {
+		http.Error(w, "down", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/jwk-set+json")
+	if cacheControl != "" {
+		w.Header().Set("Cache-Control", cacheControl)
+	}
+	_, _ = w.Write(i.KeySet())
+}
+
+// Token is a good access token with which the service caller may call the service audience,
+// valid for 15 minutes, unless options spoil it.
+func (i *Issuer) Token(caller, audience string, options ...Option) string {
+	i.t.Helper()
+	i.mu.Lock()
+	d := draft{signer: i.signers[len(i.signers)-1], typ: "at+jwt", issued: time.Now(), ttl: 15 * time.Minute, claims: map[string]any{}}
+	i.mu.Unlock()
+	for _, option := range options {
+		option(&d)
+	}
+	claims := map[string]any{
+		"iss": i.Name, "sub": caller, "aud": audience, "jti": rand.Text(),
+		"iat": d.issued.Unix(), "exp": d.issued.Add(d.ttl).Unix(),
+	}
+	maps.Copy(claims, d.claims)
+	maps.DeleteFunc(claims, func(_ string, value any) bool { return value == nil })
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		i.t.Fatalf("verifytest: encode claims: %v", err)
+	}
+	token, err := d.signer.Sign(d.typ, payload)
+	if err != nil {
+		i.t.Fatalf("verifytest: %v", err)
+	}
+	return token
+}
+
+func newSigner(algorithm string) (*jose.Signer, error) {
+	alg, err := jose.ParseAlgorithm(algorithm)
+	if err != nil {
+		return nil, err
+	}
+	key, err := jose.GenerateKey(alg)
+	if err != nil {
+		return nil, err
+	}
+	id, err := jose.Thumbprint(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	return jose.NewSigner(id, alg, key)
+}
