@@ -217,7 +217,7 @@ func (l *Log) Begin(e Event) *Pending {
 	}
 	l.mu.Unlock()
 	if first {
-		signal(l.wake)
+		nudge(l.wake)
 	}
 	return b.Pending
 }
@@ -283,7 +283,7 @@ func (l *Log) Close() error {
 	return nil
 }
 
-func signal(c chan struct{}) {
+func nudge(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

@@ -116,7 +116,7 @@ func (l *Log) finish(b *batch, err error) {
 			l.o.Logger.Info("audit log: records again")
 		}
 		if l.unsigned >= l.o.CheckpointEvery {
-			signal(l.due)
+			nudge(l.due)
 		}
 	}
 	if !stalled {
