@@ -46,9 +46,9 @@ type Config struct {
 	HTTPClient *http.Client
 	// Timeout bounds one request to the server; zero means 10 s.
 	Timeout time.Duration
-	// AllowInsecure permits plain http to a server on another host. Whoever is on the
+	// AllowHTTP permits plain http to a server on another host. Whoever is on the
 	// way then reads the credential.
-	AllowInsecure bool
+	AllowHTTP bool
 	// Logger hears of failures and recoveries, never of a token; nil means slog.Default().
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now. A token's age is measured on its monotonic
@@ -85,7 +85,7 @@ type Client struct {
 // New checks the configuration. It sends nothing: a server that is away now may be
 // back when the first token is needed.
 func New(cfg Config) (*Client, error) {
-	server, err := parseServer(cfg.Server, cfg.AllowInsecure)
+	server, err := parseServer(cfg.Server, cfg.AllowHTTP)
 	if err != nil {
 		return nil, fmt.Errorf("watchword client: server %w", err)
 	}
@@ -202,7 +202,7 @@ func parseServer(s string, insecure bool) (*url.URL, error) {
 	case u.User != nil, u.RawQuery != "", u.Fragment != "":
 		return nil, fmt.Errorf("address %q must have no user, query or fragment", u.Redacted())
 	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
-		return nil, fmt.Errorf("address %q would send the credential in the clear; use https, or set AllowInsecure", u)
+		return nil, fmt.Errorf("address %q would send the credential in the clear; use https, or set AllowHTTP", u)
 	}
 	return u, nil
 }

@@ -304,8 +304,8 @@ func TestConfigurationIsChecked(t *testing.T) {
 			t.Errorf("%q: the error %q repeats the password", server, err)
 		}
 	}
-	if _, err := New(Config{Server: "http://auth.example.com", Credential: Static("x"), AllowInsecure: true}); err != nil {
-		t.Errorf("AllowInsecure: %v", err)
+	if _, err := New(Config{Server: "http://auth.example.com", Credential: Static("x"), AllowHTTP: true}); err != nil {
+		t.Errorf("AllowHTTP: %v", err)
 	}
 	if _, err := New(Config{Server: "http://localhost"}); err == nil {
 		t.Error("no credential: accepted")

@@ -29,7 +29,6 @@ func (s secret) Reveal() string {
 
 func (secret) String() string               { return redacted }
 func (secret) GoString() string             { return redacted }
-func (secret) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, redacted) }
 func (secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
 func (secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
 func (secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -271,3 +271,52 @@ func (h hanging) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return nil, r.Context().Err()
 }
+
+func TestRequestsThatFailTogetherCountAsOneFailure(t *testing.T) {
+	now := time.Now()
+	var g gate
+	for range 50 { // all sent while the gate was open
+		g.failure(now, failure{err: errors.New("away")}, false, 1)
+	}
+	if wait := g.next.Sub(now); wait != firstPause {
+		t.Errorf("got a pause of %v, want that of one failure, %v", wait, firstPause)
+	}
+}
+
+// The last twentieth of a token's life, at most five seconds, may not outlast the way to
+// the callee: a new token is waited for, and the old one is for want of a better.
+func TestTokenAboutToExpireIsReplacedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{ttl: 100 * time.Second}
+		src := newClient(t, s).TokenSource("m2")
+		e := src.client.entry(src.q)
+		for _, c := range []struct {
+			down bool
+			want string
+		}{{false, "token-1"}, {true, "old"}} {
+			now := time.Now()
+			e.token, e.lifetime = Token{newSecret("old"), now.Add(3 * time.Second)}, s.ttl
+			e.renewAt = now.Add(-time.Minute)
+			s.set(c.down, nil)
+			if got := mustToken(t, src); got.Reveal() != c.want {
+				t.Errorf("server away %v: got %s, want %s", c.down, got.Reveal(), c.want)
+			}
+		}
+	})
+}
+
+func TestRefusalAfterAnOutageShowsThatTheServerIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{ttl: time.Minute, down: true}
+		c := newClient(t, s)
+		_, _ = c.TokenSource("m2").Token(t.Context())
+		<-time.After(maxPause)
+		s.set(false, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+		var d *DeniedError
+		if _, err := c.TokenSource("m2").Token(t.Context()); !errors.As(err, &d) {
+			t.Fatalf("got %v, want a DeniedError", err)
+		}
+		s.set(false, nil)
+		mustToken(t, c.TokenSource("m3"))
+	})
+}
