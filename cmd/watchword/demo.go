@@ -93,7 +93,7 @@ func (c *cli) demoServices(ctx context.Context, group *errgroup.Group, cfg confi
 	for i, s := range services {
 		l, err := net.Listen("tcp", s.listen)
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return next(fmt.Errorf("listen for service %s: address %s is taken", s.name, s.listen), "Choose another with --"+s.name+"-listen 127.0.0.1:PORT.")
+			return next(fmt.Errorf("listen for service %s: address %s is taken", s.name, s.listen), "Choose another with --%s-listen 127.0.0.1:PORT.", s.name)
 		} else if err != nil {
 			return fmt.Errorf("listen for service %s: %w", s.name, err)
 		}
@@ -137,7 +137,7 @@ func (c *cli) demoSetUp(ctx context.Context, cfg config.Config, server *app.Serv
 		if _, err := admin.Service(ctx, s.name); err == nil {
 			continue
 		}
-		if _, err := admin.CreateService(ctx, adminclient.Service{Name: s.name, Description: "a service of the demo"}); err != nil {
+		if _, err := admin.CreateService(ctx, adminclient.NewService{Name: s.name, Description: "a service of the demo"}); err != nil {
 			return fmt.Errorf("create service %s: %w", s.name, err)
 		}
 	}
