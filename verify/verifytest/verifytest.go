@@ -27,7 +27,7 @@ type Issuer struct {
 
 	t testing.TB
 
-	mu        sync.Mutex
+	mu           sync.Mutex
 	signers      []*jose.Signer // the last one signs
 	published    int            // how many of signers, from the end, are published
 	cacheControl string
@@ -40,7 +40,7 @@ func NewIssuer(t testing.TB) *Issuer {
 	t.Helper()
 	i := &Issuer{Name: "auth-server", t: t}
 	i.Rotate("ES256")
-	server := httptest.NewServer(http.HandlerFunc(i.serveKeys))
+	server := httptest.NewServer(i)
 	t.Cleanup(server.Close)
 	i.JWKSURL = server.URL + "/.well-known/jwks.json"
 	return i
@@ -104,7 +104,8 @@ func (i *Issuer) KeySet() []byte {
 	return jose.NewKeySet(keys...).JSON()
 }
 
-func (i *Issuer) serveKeys(w http.ResponseWriter, _ *http.Request) {
+// ServeHTTP answers with the key set, for a test that wants it at an address of its own.
+func (i *Issuer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	i.mu.Lock()
 	i.fetches++
 	down, cacheControl := i.down, i.cacheControl
