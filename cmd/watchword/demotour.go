@@ -23,10 +23,10 @@ const tourText = `The server is at SERVER, m1 at M1, m2 at M2, m3 at M3.
 m1 and m2 may call m1 and m2; m3 may call m1. Paste these into another terminal.
 
 # m1 gets a token for m2 and calls it:            Hello to m1 from m2!
-curl -sd '{"target":"m2"}' -H 'Content-Type: application/json' M1/query; echo
+curl -sd '{"target":"m2"}' -H 'Content-Type: application/json' M1/query -w ' %{http_code}\n'
 
 # m3 may not call m2:                             401
-curl -sd '{"target":"m2"}' -H 'Content-Type: application/json' M3/query; echo
+curl -sd '{"target":"m2"}' -H 'Content-Type: application/json' M3/query -w ' %{http_code}\n'
 
 # The token itself, as m1 gets it:
 curl -K KEYS/m1.curl -d '{"target":"m2"}' SERVER/accesstoken
@@ -35,13 +35,13 @@ curl -K KEYS/m1.curl -d '{"target":"m2"}' SERVER/accesstoken
 curl -K KEYS/m1.curl -d '{"target":"m2"}' SERVER/accesstoken |
   cut -d'"' -f4 | sed 's/^/Authorization: Bearer /' > KEYS/stolen
 # at m2, where it belongs, it is good:            Hello to m1 from m2!
-curl -sH @KEYS/stolen M2/hello; echo
+curl -sH @KEYS/stolen M2/hello -w ' %{http_code}\n'
 # at m3 it is not, nor at m1:                     401
-curl -sH @KEYS/stolen M3/hello; echo
+curl -sH @KEYS/stolen M3/hello -w ' %{http_code}\n'
 # nor does it make m2 a token in m1's name:       401
-curl -sH @KEYS/stolen -H 'Content-Type: application/json' -d '{"target":"m1"}' SERVER/accesstoken
+curl -sH @KEYS/stolen -H 'Content-Type: application/json' -d '{"target":"m1"}' SERVER/accesstoken -w '%{http_code}\n'
 # and m1's long-lived credential opens no service: 401
-curl -K KEYS/m1.curl M2/hello; echo
+curl -K KEYS/m1.curl M2/hello -w ' %{http_code}\n'
 
 # The operator's side:
 COMMANDS

@@ -1,20 +1,20 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/policy"
+	"github.com/watchword-dev/watchword/internal/store/storetest"
 	"github.com/watchword-dev/watchword/verify"
 )
 
@@ -102,7 +102,7 @@ func (b *bench) verify() ([]line, error) {
 }
 
 func newVerifier(s *jose.Signer) (*verify.Verifier, error) {
-	return verify.New(nil, verify.Config{Issuer: "auth-server", Audience: "m2", Keys: jose.NewKeySet(s.Public()).JSON()})
+	return verify.New(context.Background(), verify.Config{Issuer: "auth-server", Audience: "m2", Keys: jose.NewKeySet(s.Public()).JSON()})
 }
 
 // perToken is the mean time check takes for one of tokens.
@@ -175,7 +175,7 @@ func (b *bench) large() ([]line, error) {
 	if err := big.stop(); err != nil {
 		return nil, err
 	}
-	if err := fill(b.ctx, big.data, b.o.services, b.o.rules); err != nil {
+	if err := storetest.Fill(b.ctx, big.data, "", b.o.services, b.o.rules/b.o.services); err != nil {
 		return nil, err
 	}
 	if big, err = b.serve("large"); err != nil {
@@ -191,7 +191,7 @@ func (b *bench) large() ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []line{l, {"resident memory with the large directory", fmt.Sprintf("%.0f MiB", rss), "", true}}, joinErrors(big.stop(), small.stop())
+	return []line{l, {"resident memory with the large directory", fmt.Sprintf("%.0f MiB", rss), "", true}}, errors.Join(big.stop(), small.stop())
 }
 
 // start measures from the start of the process to its first token, on an existing database.

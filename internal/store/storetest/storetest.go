@@ -4,12 +4,12 @@
 package storetest
 
 import (
+	"context"
 	"database/sql"
 	"encoding/hex"
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
 	_ "modernc.org/sqlite"             // driver "sqlite"
@@ -32,8 +32,7 @@ func Target(i, g, n int) int { return (i*7 + g*13 + 1) % n }
 // Fill inserts n services, s0 and on, each with rulesEach rules of scope "read" (at most n),
 // into a database that a store has opened once: that of databaseURL or, when it is empty, the
 // one in dataDir.
-func Fill(tb testing.TB, dataDir, databaseURL string, n, rulesEach int) {
-	tb.Helper()
+func Fill(ctx context.Context, dataDir, databaseURL string, n, rulesEach int) error {
 	driver, source := "pgx", databaseURL
 	if databaseURL == "" {
 		u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(filepath.Join(dataDir, "watchword.db"))}
@@ -41,7 +40,7 @@ func Fill(tb testing.TB, dataDir, databaseURL string, n, rulesEach int) {
 	}
 	db, err := sql.Open(driver, source)
 	if err != nil {
-		tb.Fatal(err)
+		return err
 	}
 	defer db.Close()
 	const (
@@ -55,8 +54,9 @@ func Fill(tb testing.TB, dataDir, databaseURL string, n, rulesEach int) {
 		numbers + `INSERT INTO rules (caller, target, scopes, until_at, version, created_at, updated_at)
 			SELECT ` + fmt.Sprintf(digits, "(i + 1)") + `, ` + fmt.Sprintf(digits, "((i * 7 + g * 13 + 1) % $1 + 1)") + `, 'read', 0, 1, 1, 1 FROM n, g`,
 	} {
-		if _, err := db.ExecContext(tb.Context(), query, n, rulesEach); err != nil {
-			tb.Fatalf("fill database: %v", err)
+		if _, err := db.ExecContext(ctx, query, n, rulesEach); err != nil {
+			return fmt.Errorf("fill database: %w", err)
 		}
 	}
+	return nil
 }
