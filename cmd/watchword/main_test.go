@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -168,5 +170,31 @@ func TestTextFromOutsideCannotCommandTheTerminal(t *testing.T) {
 		if got := clean(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
+	}
+	var out bytes.Buffer
+	c := &cli{stdout: &out}
+	if err := c.printTable([][]string{{"NAME"}, {"a\nb\x1b[2J"}}); err != nil || out.String() != "NAME\na b\\u001b[2J\n" {
+		t.Errorf("a table: got %q, %v", out.String(), err)
+	}
+}
+
+// A server that is not ready cannot be had for the asking: this one only says so.
+func TestStatusFailsWhenTheServerIsNotReady(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/readyz" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			w.Write([]byte(`{"status":"not ready","problems":{"audit":"no space left on device"}}`))
+			return
+		}
+		w.Write([]byte(`{"version":"v1","issuer":"http://localhost:8000"}`))
+	}))
+	defer server.Close()
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("0123456789012345678901234567890123456789"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := call(t, "", nil, "status", "--admin-url", server.URL, "--admin-token-file", token)
+	if code != 1 || !strings.Contains(stdout, "ready     no\n") || !strings.Contains(stderr, "not ready: audit: no space left on device\n") {
+		t.Errorf("got %d, %q, %q", code, stdout, stderr)
 	}
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,7 +24,7 @@ audit log can do their part. It exits with 1 when not.`,
 			if err != nil {
 				return err
 			}
-			ready, why, err := admin.Ready(cmd.Context())
+			problems, err := admin.Ready(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -30,8 +32,13 @@ audit log can do their part. It exits with 1 when not.`,
 			if err != nil {
 				return err
 			}
+			ready := len(problems) == 0
 			if c.json {
-				err = c.printJSON(map[string]any{"ready": ready, "info": info})
+				answer := map[string]any{"ready": ready, "info": info}
+				if !ready {
+					answer["problems"] = problems
+				}
+				err = c.printJSON(answer)
 			} else {
 				i := info.Value
 				err = c.printFields("ready", map[bool]string{true: "yes", false: "no"}[ready], "server", admin.URL(), "version", i.Version,
@@ -41,7 +48,11 @@ audit log can do their part. It exits with 1 when not.`,
 			if err != nil || ready {
 				return err
 			}
-			return next(errors.New("the server is not ready: "+why), "Its log says why.")
+			var parts []string
+			for _, name := range slices.Sorted(maps.Keys(problems)) {
+				parts = append(parts, name+": "+problems[name])
+			}
+			return next(errors.New("the server is not ready: "+strings.Join(parts, "; ")), "Its log says more.")
 		},
 	}))
 }

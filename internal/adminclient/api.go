@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -246,22 +245,27 @@ func (c *Client) Info(ctx context.Context) (a Answer[Info], err error) {
 	return a, err
 }
 
-// Ready asks whether the server can do its job; when not, the second result says why.
-func (c *Client) Ready(ctx context.Context) (ready bool, why string, err error) {
+// Ready asks what keeps the server from doing its job, by part; nothing when it is ready.
+func (c *Client) Ready(ctx context.Context) (problems map[string]string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL()+"/readyz", nil)
 	if err != nil {
-		return false, "", err
+		return nil, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return false, "", &UnreachableError{c.URL(), err}
+		return nil, &UnreachableError{c.URL(), err}
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	if err != nil {
-		return false, "", &UnreachableError{c.URL(), err}
+	if resp.StatusCode == http.StatusOK {
+		return nil, nil
 	}
-	return resp.StatusCode == http.StatusOK, strings.TrimSpace(string(text)), nil
+	var answer struct {
+		Problems map[string]string `json:"problems"`
+	}
+	if json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&answer) != nil || len(answer.Problems) == 0 {
+		return map[string]string{"server": "answered " + resp.Status}, nil
+	}
+	return answer.Problems, nil
 }
 
 // pageSize is the most the API gives at once.

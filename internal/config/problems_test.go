@@ -64,6 +64,7 @@ func TestWrongValuesAreRefusedWithAFix(t *testing.T) {
 		{"WATCHWORD_AUDIT_MAX_SIZE=64MB", "is not a size"},
 		{"WATCHWORD_AUDIT_MAX_SIZE=1KiB", "choose from 1MiB to 16GiB"},
 		{"WATCHWORD_AUDIT_MAX_SIZE=9223372036854775807GiB", "choose from 1MiB to 16GiB"},
+		{"WATCHWORD_AUDIT_MAX_SIZE=17179869185GiB", "choose from 1MiB to 16GiB"}, // 1 GiB, if it wrapped around
 		{"WATCHWORD_AUDIT_RETENTION=1h", "choose from 24h to 36500d, or 0"},
 		{"WATCHWORD_SHUTDOWN_DRAIN=9s", "choose from 1ms to 8s, or 0"},
 		{"WATCHWORD_LOG_LEVEL=INFO+1", "choose one of debug, info, warn, error"},

@@ -124,7 +124,7 @@ func (v size) set(s string) error {
 		if err != nil || n < 0 {
 			break
 		}
-		if n < v.least/u.bytes || n > v.most/u.bytes || n*u.bytes < v.least {
+		if n > v.most/u.bytes || n*u.bytes < v.least {
 			return fmt.Errorf("%s is out of range: choose from %s to %s", s, formatSize(v.least), formatSize(v.most))
 		}
 		*v.to = n * u.bytes
