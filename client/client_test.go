@@ -326,6 +326,9 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	}
 	c := newClient(t, s)
 	token := mustToken(t, c.TokenSource("m2"))
+	if err := c.Close(); err != nil { // so that nothing changes c while it is printed
+		t.Fatal(err)
+	}
 	cred := NewCredential("hunter2")
 	if token.Reveal() != "hunter2" || cred.Reveal() != "hunter2" {
 		t.Fatal("Reveal does not")

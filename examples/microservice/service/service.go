@@ -45,7 +45,7 @@ type Config struct {
 	// AllowHTTP permits plain http to an authorization server on another host.
 	AllowHTTP bool
 
-	now func() time.Time // for tests
+	now func() time.Time // of the client, for tests
 }
 
 // DefaultPeers is where m1, m2 and m3 of the demo are.
@@ -103,7 +103,6 @@ func New(cfg Config) (*Service, error) {
 		JWKSURL:   strings.TrimSuffix(cfg.Server, "/") + "/.well-known/jwks.json",
 		AllowHTTP: cfg.AllowHTTP,
 		Logger:    cfg.Logger,
-		Now:       cfg.now,
 	})
 	if err != nil {
 		_ = c.Close()
