@@ -127,7 +127,7 @@ const operator = "operator"
 // catching up: another replica may have just made it.
 func found[T any](ctx context.Context, a *api, name string, read func(*directory.Service) (T, error)) (T, error) {
 	var none T
-	if _, err := directory.ParseName(name); err != nil {
+	if _, err := directory.ParseName(name); err != nil { // not worth asking the store
 		return none, errNoService
 	}
 	for fresh := false; ; fresh = true {
@@ -150,7 +150,7 @@ func (a *api) resolve(ctx context.Context, name string) (directory.UID, error) {
 	return found(ctx, a, name, func(s *directory.Service) (directory.UID, error) { return s.UID, nil })
 }
 
-// names renders rows that name services by identity: those of services deleted meanwhile
+// named renders rows that name services by identity: those of services deleted meanwhile
 // are left out.
 func named[Row, View any](ctx context.Context, a *api, rows []Row, view func(*directory.Snapshot, Row) (View, bool)) ([]View, error) {
 	views := make([]View, 0, len(rows))

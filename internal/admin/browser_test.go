@@ -43,6 +43,9 @@ func TestPagesOfOtherSitesAreRefused(t *testing.T) {
 			}
 		}
 	}
+	r := s.request("POST", "/admin/v1/services", body)
+	r.Header["Content-Type"] = []string{"application/json", "text/plain"}
+	s.do(r).wantProblem("two types", http.StatusUnsupportedMediaType)
 	if _, ok := s.directory.Snapshot().Service("m1"); ok {
 		t.Error("a refused page made a service")
 	}

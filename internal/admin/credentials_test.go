@@ -107,7 +107,7 @@ func TestCredentialThatEndedIsShownAsExpired(t *testing.T) {
 	s.services("m1")
 	var issued IssuedCredential
 	s.must("POST", "/services/m1/credentials", `{"ttlSeconds":60}`).into(&issued)
-	now = now.Add(time.Minute)
+	now = issued.Credential.ExpiresAt
 	var c Credential
 	if s.must("GET", "/credentials/"+issued.Credential.ID, "").into(&c); c.Status != "expired" {
 		t.Errorf("got %q, want expired", c.Status)

@@ -34,7 +34,7 @@ var (
 // ServeHTTP answers in memory first: nothing leaves before the audit record is on disk,
 // whatever happens on the way, and nothing a handler forgets can change that.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	req := &request{id: requestID(r), address: clientOf(r), body: nil}
+	req := &request{id: requestID(r), address: clientOf(r)}
 	ans := newAnswer(req.id)
 	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
 	a.answer(ans, r, req)
@@ -78,9 +78,11 @@ func (a *api) recorded(w *answer, r *http.Request, req *request) {
 		}
 	} else {
 		req.actor = operator
-		if req.mustRecord(r.Method) && a.Audit.Healthy() != nil {
-			errAudit.because(a.Audit.Healthy()).write(w)
-			return // there is no log to record it in
+		if req.mustRecord(r.Method) {
+			if err := a.Audit.Healthy(); err != nil {
+				errAudit.because(err).write(w)
+				return // there is no log to record it in
+			}
 		}
 		a.handle(w, r, req)
 	}

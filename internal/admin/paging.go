@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Limits of lists. 100,000 services are a hundred pages, never one answer.
+// Limits of lists, as the tags of Page have them. 100,000 services are a hundred pages, never one answer.
 const (
 	defaultLimit = 100
 	maxLimit     = 1000

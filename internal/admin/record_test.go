@@ -197,6 +197,18 @@ func TestUnrecordedOutcomeIsWithheld(t *testing.T) {
 	}
 }
 
+// A client that goes away once the change is made does not keep it from being recorded.
+func TestRecordDoesNotWaitForTheClient(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	w := &watched{before: func() {}}
+	s := start(t, func(o *Options) { w.Log = o.Audit.(*audit.Log); o.Audit = w })
+	w.before = leave
+	a := s.do(s.request("POST", "/admin/v1/services", `{"name":"m1"}`, "X-Request-Id", "left").WithContext(ctx))
+	if got := s.records("left"); a.Code != http.StatusCreated || len(got) != 1 {
+		t.Errorf("got %d and records %v, want 201 and one", a.Code, got)
+	}
+}
+
 // exploding is a key ring with a bug.
 type exploding struct{ Keys }
 

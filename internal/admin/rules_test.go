@@ -125,7 +125,7 @@ func TestNoDecisionAllowsAfterTheDeleteWasAnswered(t *testing.T) {
 			}
 		})
 	}
-	for range 50 {
+	for range 20 {
 		turn.Lock()
 		deleted.Store(false)
 		s.must("PUT", "/rules/m1/m2", `{}`)
