@@ -56,7 +56,7 @@ func (s *Server) listen(ctx context.Context) error {
 			name, address, flag string
 			tls                 config.TLS
 			handler             http.Handler
-		}{"SuperTokens clients", s.cfg.SuperTokens.Listen, "--supertokens-listen", s.cfg.SuperTokens.TLS, s.door.Handler()})
+		}{"SuperTokens clients", s.cfg.SuperTokens.Listen, "--supertokens-listen", s.cfg.SuperTokens.TLS, s.superTokens()})
 	}
 	for _, b := range bind {
 		l, err := s.newListener(ctx, b.name, b.address, b.tls)

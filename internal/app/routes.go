@@ -27,6 +27,15 @@ func (s *Server) public() http.Handler {
 	return mux
 }
 
+// superTokens is what clients of the SuperTokens core reach.
+func (s *Server) superTokens() http.Handler {
+	door := s.door.Handler()
+	return s.stack.Handle("supertokens", func(w http.ResponseWriter, r *http.Request) error {
+		door.ServeHTTP(w, r)
+		return nil
+	})
+}
+
 // operators is what operators, probes and Prometheus reach.
 func (s *Server) operators(address string) http.Handler {
 	mux := http.NewServeMux()

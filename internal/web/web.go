@@ -35,6 +35,7 @@ type Stack struct {
 	seconds  *prometheus.HistogramVec
 	shed     prometheus.Counter
 	inFlight atomic.Int64
+	told     atomic.Int64 // when a failure that may go on was last logged, ns since 1970
 	most     int64
 }
 
@@ -116,11 +117,12 @@ func (s *Stack) panicked(w *recorder, r *http.Request, route string, p any) {
 	}
 }
 
-// log writes one line a request: at error level when the server failed, else at debug
-// level, for the audit log already has a record of every decision.
+// log writes one line a request, at debug level, for the audit log already has a record of
+// every decision. Failures of the server are errors, but those of one kind that goes on, as
+// when the disk is full, are told once a second: the log is on a disk too.
 func (s *Stack) log(w *recorder, r *http.Request, route string, took time.Duration) {
 	level := slog.LevelDebug
-	if w.status >= 500 {
+	if w.status == http.StatusInternalServerError || w.status > 500 && s.mayTell(time.Now()) {
 		level = slog.LevelError
 	}
 	if !s.logger.Enabled(r.Context(), level) {
@@ -131,6 +133,12 @@ func (s *Stack) log(w *recorder, r *http.Request, route string, took time.Durati
 		attrs = append(attrs, "error", w.err)
 	}
 	s.logger.Log(r.Context(), level, "request", attrs...)
+}
+
+// mayTell is true once a second.
+func (s *Stack) mayTell(now time.Time) bool {
+	last := s.told.Load()
+	return now.UnixNano()-last >= int64(time.Second) && s.told.CompareAndSwap(last, now.UnixNano())
 }
 
 // recorder remembers what was answered.
