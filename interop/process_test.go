@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -54,7 +55,10 @@ type process struct {
 // node starts a script of the folder node. It ends with the test.
 func node(t *testing.T, env []string, script string, args ...string) *process {
 	t.Helper()
-	if what, err := install(); err != nil {
+	what, err := install()
+	if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") != "true" && os.Getenv("WATCHWORD_TEST") != "all" {
+		t.Skip(what) // plain `go test ./...` is for machines that have only Go
+	} else if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
 	cmd := exec.CommandContext(t.Context(), "node", append([]string{filepath.Join("node", script)}, args...)...)

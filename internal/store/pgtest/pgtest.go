@@ -30,7 +30,7 @@ import (
 // with the test. It returns the URL, which holds a password.
 //
 // Without PostgreSQL the test is skipped, or fails where the environment says CI=true or
-// WATCHWORD_TEST_POSTGRES=required.
+// WATCHWORD_TEST=all, as `make test` does.
 func Start(tb testing.TB) (databaseURL string) {
 	tb.Helper()
 	bin := binaries(tb)
@@ -150,7 +150,7 @@ func start(bin string, o Options) (_ *Server, err error) {
 	}
 	defer func() {
 		if err != nil {
-			s.guard.Close()
+			_ = s.guard.Close()
 		}
 	}()
 	passwordFile := filepath.Join(s.dir, "password")
@@ -193,10 +193,10 @@ func (s *Server) startGuard() error {
 	cmd.Stdin = r
 	cmd.SysProcAttr.Setpgid = true // Ctrl-C is for the tests; the guard follows
 	if err := cmd.Start(); err != nil {
-		w.Close()
+		_ = w.Close()
 		return fmt.Errorf("start guard: %w", err)
 	}
-	go cmd.Wait()
+	go func() { _ = cmd.Wait() }()
 	s.guard = w
 	return nil
 }
@@ -212,7 +212,7 @@ func (s *Server) run(name string, args ...string) error {
 }
 
 func (s *Server) command(path string, args ...string) *exec.Cmd {
-	cmd := exec.Command(path, args...)
+	cmd := exec.CommandContext(context.Background(), path, args...)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "HOME="+s.dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential()}
@@ -239,7 +239,7 @@ func credential() *syscall.Credential {
 }
 
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}
@@ -262,7 +262,7 @@ func binaries(tb testing.TB) string {
 		return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return major(a) - major(b) }))
 	}
 	const missing = "PostgreSQL (15 or later) is not installed, so this test cannot run: apt-get install postgresql"
-	if os.Getenv("CI") == "true" || os.Getenv("WATCHWORD_TEST_POSTGRES") == "required" {
+	if os.Getenv("CI") == "true" || os.Getenv("WATCHWORD_TEST") == "all" {
 		tb.Fatal(missing)
 	}
 	tb.Skip(missing)
