@@ -153,10 +153,10 @@ func (s *keySource) run(flight chan<- struct{}) {
 		s.failures = 0
 	}
 	s.mu.Unlock()
-	close(flight)
 	if err != nil {
 		s.logger.Warn("cannot fetch the key set; going on with the last one, if any", "error", err)
 	}
+	close(flight)
 }
 
 // use makes what was fetched the current key set. Keys that did not change stay the same

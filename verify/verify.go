@@ -20,7 +20,6 @@ package verify
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -163,7 +162,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
 	if len(token) > jose.MaxTokenSize {
 		return nil, jose.ErrTooLarge
 	}
-	id := sha256.Sum256([]byte(token))
+	id := identify(token)
 	claims := v.seen.find(id, keys)
 	fresh := claims == nil
 	if fresh {

@@ -28,8 +28,8 @@ type Issuer struct {
 	t testing.TB
 
 	mu           sync.Mutex
-	signers      []*jose.Signer // the last one signs
-	published    int            // how many of signers, from the end, are published
+	published    []*jose.Signer
+	active       *jose.Signer // signs
 	cacheControl string
 	down         bool
 	fetches      int
@@ -51,9 +51,9 @@ func (i *Issuer) Config(audience string) verify.Config {
 	return verify.Config{Issuer: i.Name, Audience: audience, JWKSURL: i.JWKSURL}
 }
 
-// Rotate makes a key for an algorithm (ES256, RS256, PS256 or EdDSA), publishes it beside those
-// there are and signs with it from now on.
-func (i *Issuer) Rotate(algorithm string) {
+// Publish makes a key for an algorithm (ES256, RS256, PS256 or EdDSA) and publishes it beside
+// those there are. It does not sign yet.
+func (i *Issuer) Publish(algorithm string) {
 	i.t.Helper()
 	signer, err := newSigner(algorithm)
 	if err != nil {
@@ -61,15 +61,29 @@ func (i *Issuer) Rotate(algorithm string) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.signers = append(i.signers, signer)
-	i.published++
+	i.published = append(i.published, signer)
+}
+
+// Activate signs with the key published last from now on.
+func (i *Issuer) Activate() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.active = i.published[len(i.published)-1]
+}
+
+// Rotate does both at once, which a real issuer never does: a verifier that has just fetched
+// the keys does not hear of the new one for 30 seconds.
+func (i *Issuer) Rotate(algorithm string) {
+	i.t.Helper()
+	i.Publish(algorithm)
+	i.Activate()
 }
 
 // Withdraw stops publishing all keys but the one that signs.
 func (i *Issuer) Withdraw() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.published = 1
+	i.published = []*jose.Signer{i.active}
 }
 
 // SetDown makes the key set answer 503 while down is true.
@@ -98,7 +112,7 @@ func (i *Issuer) KeySet() []byte {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	var keys []jose.PublicKey
-	for _, s := range i.signers[len(i.signers)-i.published:] {
+	for _, s := range i.published {
 		keys = append(keys, s.Public())
 	}
 	return jose.NewKeySet(keys...).JSON()
@@ -126,7 +140,7 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 func (i *Issuer) Token(caller, audience string, options ...Option) string {
 	i.t.Helper()
 	i.mu.Lock()
-	d := draft{signer: i.signers[len(i.signers)-1], typ: "at+jwt", issued: time.Now(), ttl: 15 * time.Minute, claims: map[string]any{}}
+	d := draft{signer: i.active, typ: "at+jwt", issued: time.Now(), ttl: 15 * time.Minute, claims: map[string]any{}}
 	i.mu.Unlock()
 	for _, option := range options {
 		option(&d)
