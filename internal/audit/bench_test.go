@@ -56,3 +56,48 @@ func BenchmarkAppend(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkVerifyDir(b *testing.B) {
+	dir := b.TempDir()
+	var l link
+	var lines []byte
+	const n = 100_000
+	for range n {
+		lines, l = l.appendRecord(lines, &sample)
+	}
+	write(b, segmentPath(dir, 1), lines)
+	for b.Loop() {
+		if r, err := VerifyDir(dir, nil); err != nil || r.Records != n {
+			b.Fatal(r, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/record")
+}
+
+func BenchmarkOpenFullFile(b *testing.B) {
+	dir := b.TempDir()
+	var l link
+	var lines []byte
+	for len(lines) < defaultMaxSize {
+		lines, l = l.appendRecord(lines, &sample)
+	}
+	write(b, segmentPath(dir, 1), lines)
+	for b.Loop() {
+		log, err := Open(dir, Options{MaxSize: 1 << 40})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := log.Run(stopped()); err != nil {
+			b.Fatal(err)
+		}
+		log.Close()
+		b.StartTimer()
+	}
+}
+
+func stopped() context.Context {
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	return ctx
+}

@@ -36,6 +36,8 @@ const (
 	maxBatch = tailWindow - maxLine/8
 	// giveUpAfter so long an event fails whose write has not returned.
 	giveUpAfter = 1800 * time.Millisecond
+	// maxPatience bounds how long a batch waits to grow.
+	maxPatience = 2 * time.Millisecond
 	// probeEvery is how often a broken log is tried again.
 	probeEvery = 250 * time.Millisecond
 )
@@ -89,11 +91,14 @@ type Log struct {
 	o   Options
 	out *output // of the writer goroutine
 
-	wake  chan struct{} // an event waits for the writer
-	due   chan struct{} // a checkpoint is due
-	quit  chan struct{} // Close was called
-	ended chan struct{} // Run returned, or will never be called
-	watch *time.Timer   // fires when a write takes too long
+	wake   chan struct{} // an event waits for the writer
+	enough chan struct{} // the queue has the events the writer waits for
+	due    chan struct{} // a checkpoint is due
+	quit   chan struct{} // Close was called
+	ended  chan struct{} // Run returned
+	watch  *time.Timer   // fires when a write takes too long
+
+	patience time.Duration // of the writer goroutine: how long it waits for enough
 
 	mu       sync.Mutex
 	head     link     // of the last event queued
@@ -102,6 +107,8 @@ type Log struct {
 	queue    *batch   // gathers while inflight is written
 	inflight *batch   // nil: nothing is being written
 	spare    []byte   // of a batch written, for the next
+	crowd    uint64   // how many callers there lately were at once
+	want     uint64   // how many events the writer waits for; zero: it does not
 	broken   bool     // a write failed, and the file was not repaired yet
 	fault    error    // why events are refused; nil: they are not
 	refused  *Pending // what Begin answers while there is a fault
@@ -170,7 +177,7 @@ func Open(dir string, o Options) (*Log, error) {
 	}
 	l := &Log{
 		dir: dir, o: o, out: out,
-		wake: make(chan struct{}, 1), due: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), enough: make(chan struct{}, 1), due: make(chan struct{}, 1),
 		quit: make(chan struct{}), ended: make(chan struct{}),
 		head: end.last, durable: end.last,
 		queue: newBatch(nil), full: failed(errQueueFull),
@@ -214,6 +221,9 @@ func (l *Log) Begin(e Event) *Pending {
 	first := b.n == 1
 	if first {
 		b.first, b.since = b.end.seq, time.Now()
+	}
+	if b.n == l.want {
+		nudge(l.enough)
 	}
 	l.mu.Unlock()
 	if first {

@@ -77,7 +77,7 @@ func ParseLine(line []byte) (Record, error) {
 		return Record{}, fmt.Errorf("line %w", err)
 	}
 	var r Record
-	if err := strictjson.UnmarshalKnown(line, &r); err != nil {
+	if err := strictjson.Unmarshal(line, &r); err != nil {
 		return Record{}, fmt.Errorf("line %w: %w", errNotALine, err)
 	}
 	return r, nil

@@ -177,6 +177,7 @@ func (v *verifier) line(lines *lineReader, repeats *bool) *Problem {
 		return &Problem{Seq: v.last.seq + 1, Fault: Edited, Detail: "line " + err.Error()}
 	}
 	if v.report.Records == 0 {
+		*repeats = false
 		return v.anchor(f, lines.line)
 	}
 	switch {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -239,7 +240,7 @@ func FuzzVerify(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := Open(dir, Options{})
+		l, err := Open(dir, Options{Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			return
 		}
