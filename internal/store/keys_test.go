@@ -190,3 +190,50 @@ func TestNoErrorShowsAKey(t *testing.T) {
 		}
 	})
 }
+
+func TestSigningKeysAreResealedTogether(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		db := open(t, o)
+		for _, k := range []supertokens.SigningKey{signingKey("public", "s-1", true, noon), signingKey("m2m-auth", "s-1", true, noon), signingKey("public", "d-1", false, noon)} {
+			if _, err := db.InsertSigningKey(t.Context(), k, time.Time{}, change("supertokens")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := revision(t, db)
+		broken := errors.New("cannot open")
+		for _, c := range []struct {
+			rewrap    func(supertokens.SigningKey) ([]byte, bool, error)
+			n         int
+			err       error
+			revisions int64
+		}{
+			{func(supertokens.SigningKey) ([]byte, bool, error) { return nil, false, nil }, 0, nil, 0},
+			{func(k supertokens.SigningKey) ([]byte, bool, error) {
+				if k.Static {
+					return []byte("lost"), true, nil
+				}
+				return nil, false, broken
+			}, 0, broken, 0},
+			{func(k supertokens.SigningKey) ([]byte, bool, error) { return []byte("new " + k.App), k.Static, nil }, 2, nil, 1},
+		} {
+			n, err := db.ResealSigningKeys(t.Context(), c.rewrap, change("supertokens"))
+			if n != c.n || !errors.Is(err, c.err) {
+				t.Errorf("got %d, %v, want %d, %v", n, err, c.n, c.err)
+			}
+			if got := revision(t, db) - before; got != c.revisions {
+				t.Errorf("got %d revisions, want %d", got, c.revisions)
+			}
+		}
+		var sealed string
+		for _, app := range []string{"m2m-auth", "public"} {
+			all, err := db.SigningKeys(t.Context(), app)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sealed += names(all, func(k supertokens.SigningKey) string { return k.ID + "=" + string(k.Sealed) })
+		}
+		if want := " s-1=new m2m-auth d-1=d-1 s-1=new public"; sealed != want {
+			t.Errorf("got%s, want%s", sealed, want)
+		}
+	})
+}

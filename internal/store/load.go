@@ -22,7 +22,12 @@ func (db *DB) Load(ctx context.Context) (*directory.State, error) {
 		if s.Credentials, err = list(ctx, t, scanCredential, `SELECT `+credentialColumns+` FROM credentials`); err != nil {
 			return err
 		}
-		s.Rules, err = list(ctx, t, ruleScanner{}.scan, `SELECT `+ruleColumns+` FROM rules`)
+		// A million rules are better counted first than copied as the list grows.
+		var n int64
+		if err := t.row(ctx, `SELECT COUNT(*) FROM rules`).Scan(&n); err != nil {
+			return err
+		}
+		s.Rules, err = appendRows(ctx, t, make([]directory.Rule, 0, n), ruleScanner{}.scan, `SELECT `+ruleColumns+` FROM rules`)
 		return err
 	})
 	if err != nil {

@@ -46,6 +46,10 @@ func (f failed) Scan(...any) error { return f.err }
 
 // list collects the rows of a query.
 func list[T any](ctx context.Context, t tx, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	return appendRows(ctx, t, nil, scan, query, args...)
+}
+
+func appendRows[T any](ctx context.Context, t tx, all []T, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
 	if err := storable(args); err != nil {
 		return nil, err
 	}
@@ -54,7 +58,6 @@ func list[T any](ctx context.Context, t tx, scan func(scanner) (T, error), query
 		return nil, err
 	}
 	defer rows.Close()
-	var all []T
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {
@@ -129,7 +132,7 @@ func (db *DB) try(ctx context.Context, pool *sql.DB, o sql.TxOptions, work func(
 		return db.lost(ctx, conn, err), err
 	}
 	if err := work(ctx, tx{t}); err != nil {
-		t.Rollback() // on a lost connection it fails too, which changes nothing
+		_ = t.Rollback() // on a lost connection it fails too, which changes nothing
 		return db.lost(ctx, conn, err) || retriable(err), err
 	}
 	if err := t.Commit(); err != nil {
@@ -145,7 +148,7 @@ func (db *DB) lost(ctx context.Context, conn *sql.Conn, err error) (lost bool) {
 	if db.engine != postgresEngine || errors.Is(err, errNothingToDo) {
 		return false
 	}
-	conn.Raw(func(c any) error {
+	_ = conn.Raw(func(c any) error {
 		pg := c.(*stdlib.Conn).Conn()
 		// When ctx ends, pgx closes the connection, which says nothing about the others.
 		lost = useless(err) || pg.IsClosed() && ctx.Err() == nil
