@@ -269,13 +269,14 @@ func (c *Client) schedule(e *entry, in time.Duration) {
 	e.timer = time.AfterFunc(in, func() { c.wake(e) })
 }
 
-// wake renews the token of e in the background. A target that was not asked for during
-// one whole lifetime is let go.
+// wake renews the token of e in the background, or tries again to get a first one: at its
+// own random time, whatever the rhythm of the callers. A target that was not asked for
+// during one whole lifetime, or a minute, is let go.
 func (c *Client) wake(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	if c.entries[e.q] != e || now.Sub(e.used) > e.lifetime {
+	if c.entries[e.q] != e || now.Sub(e.used) > max(e.lifetime, time.Minute) {
 		return
 	}
 	var away *UnavailableError

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,11 +96,15 @@ func TestMissingCredentialIsLookedForEachSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeServer{ttl: time.Minute}
 		missing := errors.New("vault is sealed")
-		asked := 0
+		var asked atomic.Int32
+		var found atomic.Bool
 		c := newClient(t, s, func(cfg *Config) {
 			cfg.Credential = CredentialFunc(func(context.Context) (Credential, error) {
-				asked++
-				return NewCredential(secretText), missing
+				asked.Add(1)
+				if found.Load() {
+					return NewCredential(secretText), nil
+				}
+				return Credential{}, missing
 			})
 		})
 		src := c.TokenSource("m2")
@@ -111,10 +116,10 @@ func TestMissingCredentialIsLookedForEachSecond(t *testing.T) {
 			}
 			<-time.After(500 * time.Millisecond)
 		}
-		if asked > 50 || len(s.requests()) > 0 {
-			t.Errorf("the source was asked %d times in 50 s, the server %d times", asked, len(s.requests()))
+		if n := asked.Load(); n > 50 || len(s.requests()) > 0 {
+			t.Errorf("the source was asked %d times in 50 s, the server %d times", n, len(s.requests()))
 		}
-		missing = nil
+		found.Store(true)
 		<-time.After(2 * time.Second)
 		mustToken(t, src)
 	})

@@ -20,7 +20,7 @@ func TestClientsStartedTogetherDriftApart(t *testing.T) {
 		herd(t, s, clients, func(src *TokenSource) {
 			for time.Since(start) < span {
 				mustToken(t, src)
-				<-time.After(time.Second)
+				<-time.After(10 * time.Second)
 			}
 		})
 		perSecond := make(map[int]int)
@@ -63,11 +63,11 @@ func TestTokensOutliveTheServerByHalfTheirLife(t *testing.T) {
 			start := time.Now()
 			away := 3*ttl + 7*time.Second
 			time.AfterFunc(away, func() { s.set(true, nil) })
-			herd(t, s, 200, func(src *TokenSource) {
+			herd(t, s, 100, func(src *TokenSource) {
 				for {
 					_, err := src.Token(t.Context())
 					if err == nil {
-						<-time.After(ttl / 180)
+						<-time.After(ttl / 120)
 						continue
 					}
 					var u *UnavailableError
@@ -114,7 +114,7 @@ func TestAllClientsHaveTokensWithinAMinuteOfTheServersReturn(t *testing.T) {
 							w.WriteHeader(http.StatusServiceUnavailable)
 							return
 						}
-						fmt.Fprint(w, `{"accessToken":"t","expiresIn":60}`)
+						fmt.Fprint(w, `{"accessToken":"t","expiresIn":900}`)
 					})
 				})
 				var last time.Duration
@@ -126,7 +126,7 @@ func TestAllClientsHaveTokensWithinAMinuteOfTheServersReturn(t *testing.T) {
 							last = max(last, time.Since(start)-outage)
 							return
 						}
-						<-time.After(time.Second)
+						<-time.After(3 * time.Second)
 					}
 				})
 				t.Logf("the last client had its token %v after the return", last)
@@ -189,6 +189,31 @@ func TestOutageCausesNoStorm(t *testing.T) {
 		<-time.After(maxPause)
 		mustToken(t, sources[0])
 		mustToken(t, sources[9]) // one success reopens for all
+	})
+}
+
+func TestFirstTokenIsSoughtWithoutAnotherCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeServer{ttl: time.Hour, down: true}
+		src := newClient(t, s).TokenSource("m2")
+		if _, err := src.Token(t.Context()); err == nil {
+			t.Fatal("a token from a server that is away")
+		}
+		<-time.After(5 * time.Second)
+		s.set(false, nil)
+		<-time.After(maxPause)
+		n := len(s.requests())
+		mustToken(t, src)
+		if after := len(s.requests()); after != n {
+			t.Error("the token was not there yet")
+		}
+		// Nobody asks: after a minute the client does not either.
+		s = &fakeServer{down: true}
+		_, _ = newClient(t, s).TokenSource("m2").Token(t.Context())
+		<-time.After(time.Hour)
+		if n := len(s.requests()); n > 12 {
+			t.Errorf("%d tries for one call an hour ago", n)
+		}
 	})
 }
 
@@ -310,8 +335,8 @@ func TestRefusalAfterAnOutageShowsThatTheServerIsBack(t *testing.T) {
 		s := &fakeServer{ttl: time.Minute, down: true}
 		c := newClient(t, s)
 		_, _ = c.TokenSource("m2").Token(t.Context())
-		<-time.After(maxPause)
 		s.set(false, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+		<-time.After(maxPause)
 		var d *DeniedError
 		if _, err := c.TokenSource("m2").Token(t.Context()); !errors.As(err, &d) {
 			t.Fatalf("got %v, want a DeniedError", err)
