@@ -97,8 +97,7 @@ func (c *cli) issueToFile(ctx context.Context, admin *adminclient.Client, servic
 	}
 	issued, err := admin.IssueCredential(ctx, service, n)
 	if err != nil {
-		f.Close()
-		return errors.Join(unknownService(err, service), os.Remove(name))
+		return errors.Join(unknownService(err, service), f.Close(), os.Remove(name))
 	}
 	_, err = f.WriteString(issued.Value.Token + "\n")
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {

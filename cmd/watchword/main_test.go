@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -183,10 +184,10 @@ func TestStatusFailsWhenTheServerIsNotReady(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/readyz" {
 			w.WriteHeader(http.StatusServiceUnavailable)
-			w.Write([]byte(`{"status":"not ready","problems":{"audit":"no space left on device"}}`))
+			fmt.Fprint(w, `{"status":"not ready","problems":{"audit":"no space left on device"}}`)
 			return
 		}
-		w.Write([]byte(`{"version":"v1","issuer":"http://localhost:8000"}`))
+		fmt.Fprint(w, `{"version":"v1","issuer":"http://localhost:8000"}`)
 	}))
 	defer server.Close()
 	token := filepath.Join(t.TempDir(), "token")

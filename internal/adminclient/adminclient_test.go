@@ -69,7 +69,7 @@ func TestNamesAreEscaped(t *testing.T) {
 		if got, want := r.URL.EscapedPath(), "/admin/v1/services/..%2Fkeys%3Fa"; got != want {
 			t.Errorf("got path %s, want %s", got, want)
 		}
-		w.Write([]byte(`{}`))
+		fmt.Fprint(w, `{}`)
 	})
 	if _, err := c.Service(t.Context(), "../keys?a"); err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func TestErrorsSayWhatTheServerSaid(t *testing.T) {
 		client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", c.kind)
 			w.WriteHeader(c.status)
-			w.Write([]byte(c.body))
+			fmt.Fprint(w, c.body)
 		})
 		_, err := client.Info(t.Context())
 		if e, ok := errors.AsType[*Error](err); !ok || e.Status != c.status || e.Error() != c.want {
@@ -103,7 +103,7 @@ func TestErrorsSayWhatTheServerSaid(t *testing.T) {
 
 func TestWhatIsNoAnswerIsAnError(t *testing.T) {
 	for _, body := range []string{"", "<html>", `{"version":1}`, "[]"} {
-		c := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(body)) })
+		c := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
 		if _, err := c.Info(t.Context()); err == nil || !strings.Contains(err.Error(), "is "+c.URL()+" the operator's listener?") {
 			t.Errorf("%q: got %v", body, err)
 		}
@@ -140,7 +140,7 @@ func TestListsFollowTheirPages(t *testing.T) {
 	if text, err := json.Marshal(all[0]); err != nil || string(text) != `{"name":"a","added":"by a newer server"}` {
 		t.Errorf("got %s, %v: not what the server wrote", text, err)
 	}
-	endless := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"services":[],"nextPageToken":"x"}`)) })
+	endless := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"services":[],"nextPageToken":"x"}`) })
 	if all, err := endless.Services(t.Context()); err == nil {
 		t.Errorf("a list that never ends: got %v", all)
 	}

@@ -84,8 +84,9 @@ func TestDocumentationIsThatOfTheTable(t *testing.T) {
 	if err != nil || string(got) != want {
 		t.Errorf("docs/configuration.md is not what the table says (%v); write it with: go test ./internal/config -update", err)
 	}
-	example := want[strings.Index(want, "```yaml\n")+len("```yaml\n"):]
-	if _, problems := parseYAML("example", []byte(example[:strings.Index(example, "```")])); len(problems) > 0 {
+	_, example, _ := strings.Cut(want, "```yaml\n")
+	example, _, _ = strings.Cut(example, "```")
+	if entries, problems := parseYAML("example", []byte(example)); len(problems) > 0 || len(entries) != 5 {
 		t.Errorf("the example is wrong: %v", problems)
 	}
 }

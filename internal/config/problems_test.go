@@ -57,7 +57,7 @@ func TestWrongValuesAreRefusedWithAFix(t *testing.T) {
 		{"WATCHWORD_SUPERTOKENS_API_KEYS=abcdefghijklmnopqrst_", "has a key with a character other than"},
 		// ADM-016.
 		{"WATCHWORD_SUPERTOKENS_API_KEYS=aaaaaaaaaaaaaaaaaaaaaaaaa", "is easy to guess"},
-		{"WATCHWORD_SUPERTOKENS_APPS=public,M2M", `"M2M" is not an app id`},
+		{"WATCHWORD_SUPERTOKENS_APPS=public,m2M-auth", `"m2M-auth" is not an app id`},
 		{"WATCHWORD_SUPERTOKENS_BASE_PATH=auth/", "is not a path"},
 		{"WATCHWORD_SUPERTOKENS_TRUST_BOOTSTRAP=true", "while the SuperTokens door is shut"},
 		{"WATCHWORD_INSECURE_HTTP=yes", `"yes" is neither true nor false`},
@@ -201,9 +201,21 @@ func TestDurations(t *testing.T) {
 		want time.Duration
 		back string
 	}{
-		{"90d", 90 * day, "90d"}, {"1y", year, "365d"}, {"100y", century, "36500d"}, {"1d12h", 36 * time.Hour, "36h"}, {"1y1d", 366 * day, "366d"},
-		{"0", 0, "0s"}, {"0d", 0, "0s"}, {"15m", 15 * time.Minute, "15m"}, {"24h", day, "24h"}, {"1h30m", 90 * time.Minute, "1h30m"}, {"1m30s", 90 * time.Second, "1m30s"},
-		{"150ms", 150 * time.Millisecond, "150ms"}, {"10s", 10 * time.Second, "10s"}, {"1h0m10s", time.Hour + 10*time.Second, "1h0m10s"}, {"10h", 10 * time.Hour, "10h"},
+		{"90d", 90 * day, "90d"},
+		{"1y", year, "365d"},
+		{"100y", century, "36500d"},
+		{"1d12h", 36 * time.Hour, "36h"},
+		{"1y1d", 366 * day, "366d"},
+		{"0", 0, "0s"},
+		{"0d", 0, "0s"},
+		{"15m", 15 * time.Minute, "15m"},
+		{"24h", day, "24h"},
+		{"1h30m", 90 * time.Minute, "1h30m"},
+		{"1m30s", 90 * time.Second, "1m30s"},
+		{"150ms", 150 * time.Millisecond, "150ms"},
+		{"10s", 10 * time.Second, "10s"},
+		{"1h0m10s", time.Hour + 10*time.Second, "1h0m10s"},
+		{"10h", 10 * time.Hour, "10h"},
 	} {
 		got, err := ParseDuration(c.text)
 		if err != nil || got != c.want || FormatDuration(got) != c.back {

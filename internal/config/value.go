@@ -116,11 +116,11 @@ var sizeUnits = []struct {
 
 func (v size) set(s string) error {
 	for _, u := range sizeUnits {
-		digits, found := strings.CutSuffix(s, u.name)
+		number, found := strings.CutSuffix(s, u.name)
 		if !found {
 			continue
 		}
-		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
 		if err != nil || n < 0 {
 			break
 		}
@@ -231,13 +231,18 @@ func (v apiKeys) set(s string) error {
 	return nil
 }
 
+const (
+	letters = "abcdefghijklmnopqrstuvwxyz"
+	digits  = "0123456789"
+)
+
 // checkAPIKey holds the SuperTokens core's own rule for its keys, and refuses what somebody
 // typed to get past it.
 func checkAPIKey(s string) error {
 	different := map[rune]bool{}
 	for _, c := range s {
 		different[c] = true
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '=' || c == '-') {
+		if !strings.ContainsRune(letters+strings.ToUpper(letters)+digits+"=-", c) {
 			return errors.New("has a key with a character other than A-Z, a-z, 0-9, '=' and '-': make one with: openssl rand -hex 24")
 		}
 	}
@@ -314,10 +319,8 @@ func hostName(s string) error {
 }
 
 func appID(s string) error {
-	for _, c := range s {
-		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') {
-			return fmt.Errorf("%q is not an app id: use only a-z, 0-9 and '-'", s)
-		}
+	if strings.ContainsFunc(s, func(c rune) bool { return !strings.ContainsRune(letters+digits+"-", c) }) {
+		return fmt.Errorf("%q is not an app id: use only a-z, 0-9 and '-'", s)
 	}
 	return nil
 }
