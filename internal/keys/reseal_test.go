@@ -161,6 +161,18 @@ func TestKeyThatCannotBeOpenedIsReported(t *testing.T) {
 	must(t, r.Healthy())
 }
 
+func TestStartWithTheWrongSealingKeyChangesNothing(t *testing.T) {
+	now := start
+	m := at(&now)
+	loaded(t, m, Options{})
+	version := m.version
+	now = now.Add(2 * DefaultRotateEvery)
+	err := NewRing(m, sealerOf(t, keyLine(2)), Options{Algorithm: jose.EdDSA}).Load(t.Context())
+	if !errors.Is(err, ErrUnknownKEK) || m.version != version {
+		t.Errorf("got %v, and %d changes", err, m.version-version)
+	}
+}
+
 func TestDamagedRecordsAreNotUsed(t *testing.T) {
 	now := start
 	for name, damage := range map[string]func(k, other *Record){

@@ -114,6 +114,13 @@ var system = directory.Author{Actor: "system"}
 // Load reads the ring, and makes the first keys of a ring that lacks them. It fails when a
 // key that has to sign cannot be opened.
 func (r *Ring) Load(ctx context.Context) error {
+	if err := r.Reload(ctx); err != nil {
+		return err
+	}
+	// With the wrong sealing key file nothing is to be added that only that file opens.
+	if err := r.Healthy(); err != nil && len(r.snapshot.Load().records) > 0 {
+		return fmt.Errorf("load key ring: %w", err)
+	}
 	_, err := r.change(ctx, system, "", func(ring []Record, now time.Time) ([]Record, error) {
 		return eachLane(ring, r.want, func(l Lane, keys []Record) []Record { return r.policy.promote(l, keys, now) }), nil
 	})

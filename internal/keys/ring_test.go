@@ -23,6 +23,10 @@ func TestFirstKeySignsAtOnceAndTheNextStandsBy(t *testing.T) {
 	if _, err := r.Signer(UseAccess, jose.ES256); err == nil || r.Healthy() == nil {
 		t.Error("a ring that is not loaded signs")
 	}
+	must(t, r.Reload(t.Context())) // of a store without keys
+	if _, err := r.Signer(UseAccess, jose.ES256); err == nil || r.Healthy() == nil {
+		t.Error("a ring without keys is well")
+	}
 	must(t, r.Load(t.Context()))
 	for _, use := range []Use{UseAccess, UseCredential, UseAudit} {
 		s, err := r.Signer(use, jose.ES256)

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
 const (
@@ -71,7 +72,7 @@ func readPrivate(path string) ([]byte, error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is not a regular file", path)
-	case info.Mode().Perm()&0o077 != 0:
+	case info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows": // which has no such modes
 		return nil, fmt.Errorf("%s can be read by others than its owner (mode %#o); run: chmod 600 %s", path, info.Mode().Perm(), path)
 	case info.Size() > maxSealingFile:
 		return nil, fmt.Errorf("%s has %d bytes, which is no sealing key file", path, info.Size())
@@ -164,6 +165,9 @@ func createSealingFile(path string) error {
 }
 
 func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // a folder cannot be synced there
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -77,6 +77,9 @@ func (r *Ring) open(records []Record, old *snapshot) *snapshot {
 		records: records,
 		signers: map[Lane]*jose.Signer{}, failed: map[Lane]error{}, opened: map[string]*jose.Signer{}, verifiers: map[Use]*jose.KeySet{},
 	}
+	if len(records) == 0 {
+		s.broken = errNotLoaded
+	}
 	public := map[Use][]jose.PublicKey{}
 	for _, k := range s.records {
 		if k.State == StateRevoked {
