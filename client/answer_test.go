@@ -78,7 +78,12 @@ var answers = []struct {
 	{`{"accessToken":"a.b.c","expiresIn":900`, 0},
 	{"{\"accessToken\":\"a.b.c\",\"expiresIn\":900,\"x\":\"\xff\"}", 0},
 	{`{"expiresIn":900}`, 0},
-	{`{}`, 0}, {`[]`, 0}, {`null`, 0}, {`"a.b.c"`, 0}, {`a.b.c`, 0}, {``, 0},
+	{`{}`, 0},
+	{`[]`, 0},
+	{`null`, 0},
+	{`"a.b.c"`, 0},
+	{`a.b.c`, 0},
+	{``, 0},
 }
 
 func TestTokenAnswersAreParsedStrictly(t *testing.T) {

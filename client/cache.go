@@ -49,6 +49,7 @@ func (e *entry) stop() {
 func (e *entry) usable(now time.Time) bool {
 	return e.token.value != nil && now.Before(e.token.expires)
 }
+
 func (e *entry) ample(now time.Time) bool {
 	return e.usable(now) && now.Before(e.token.expires.Add(-min(e.lifetime/20, 5*time.Second)))
 }

@@ -55,7 +55,7 @@ func (s *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	case answer != nil:
 		answer(w, r)
 	default:
-		fmt.Fprintf(w, `{"accessToken":"token-%d","expiresIn":%d}`, n, int(s.ttl.Seconds()))
+		_, _ = fmt.Fprintf(w, `{"accessToken":"token-%d","expiresIn":%d}`, n, int(s.ttl.Seconds()))
 	}
 	return w.Result(), nil
 }
@@ -154,7 +154,7 @@ func TestManyCallersShareOneRequestAndOneMayLeave(t *testing.T) {
 		s := &fakeServer{ttl: time.Hour}
 		s.answer = func(w http.ResponseWriter, _ *http.Request) {
 			<-release
-			fmt.Fprint(w, `{"accessToken":"t","expiresIn":60}`)
+			_, _ = fmt.Fprint(w, `{"accessToken":"t","expiresIn":60}`)
 		}
 		c := newClient(t, s)
 		src := c.TokenSource("m2")
@@ -322,7 +322,7 @@ func TestServerBelowAPathIsAskedThere(t *testing.T) {
 func TestSecretsDoNotPrint(t *testing.T) {
 	s := &fakeServer{ttl: time.Hour}
 	s.answer = func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"accessToken":"hunter2","expiresIn":60}`)
+		_, _ = fmt.Fprint(w, `{"accessToken":"hunter2","expiresIn":60}`)
 	}
 	c := newClient(t, s)
 	token := mustToken(t, c.TokenSource("m2"))

@@ -77,7 +77,7 @@ func TestRotatedCredentialIsUsedAtTheNextRequest(t *testing.T) {
 	var sent []string
 	s := roundTripFunc(func(r *http.Request) (*http.Response, error) {
 		sent = append(sent, r.Header.Get("Authorization"))
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: newBody(`{"accessToken":"t","expiresIn":60}`), Request: r}, nil
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: newBody(`{"accessToken":"t","expiresIn":60}`), Request: r}, nil
 	})
 	c := newClient(t, s, func(cfg *Config) { cfg.Credential = File(path) })
 	mustToken(t, c.TokenSource("m2"))

@@ -114,7 +114,7 @@ func TestAllClientsHaveTokensWithinAMinuteOfTheServersReturn(t *testing.T) {
 							w.WriteHeader(http.StatusServiceUnavailable)
 							return
 						}
-						fmt.Fprint(w, `{"accessToken":"t","expiresIn":900}`)
+						_, _ = fmt.Fprint(w, `{"accessToken":"t","expiresIn":900}`)
 					})
 				})
 				var last time.Duration

@@ -32,7 +32,7 @@ func TestRefusalIsKeptForTenSeconds(t *testing.T) {
 			s := &fakeServer{ttl: time.Minute}
 			s.answer = func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(status)
-				fmt.Fprint(w, `{"error":"access_denied"}`)
+				_, _ = fmt.Fprint(w, `{"error":"access_denied"}`)
 			}
 			c := newClient(t, s)
 			for range 100 {

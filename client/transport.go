@@ -62,7 +62,7 @@ func (t *transport) again(req *http.Request, resp *http.Response, rejected Token
 	if req.GetBody != nil {
 		body, err := req.GetBody()
 		if err != nil {
-			return resp, nil
+			return resp, nil //nolint:nilerr // it cannot be replayed after all, so the 401 stands
 		}
 		second = req.Clone(req.Context())
 		second.Body = body

@@ -155,7 +155,7 @@ func TestOtherAnswersAreNotRetried(t *testing.T) {
 		calls := 0
 		rt := newClient(t, s).Transport("m2", roundTripFunc(func(r *http.Request) (*http.Response, error) {
 			calls++
-			return &http.Response{StatusCode: 401, Header: http.Header{"Www-Authenticate": {challenge}}, Body: newBody(""), Request: r}, nil
+			return &http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{"Www-Authenticate": {challenge}}, Body: newBody(""), Request: r}, nil
 		}))
 		send(t, rt, nil)
 		if retried := calls == 2; retried != want {

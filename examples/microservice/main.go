@@ -29,8 +29,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Getenv, os.Stderr); err != nil {
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	stop()
+	if err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, "microservice:", err)
 		}
@@ -57,13 +58,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 		return err
 	}
 	defer func() { _ = s.Close() }() // nothing is left to lose
-	l, err := net.Listen("tcp", o.listen)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("address %s is taken; choose another with --listen 127.0.0.1:PORT", o.listen)
 	} else if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s listens on http://%s\n", o.name, l.Addr())
+	_, _ = fmt.Fprintf(out, "%s listens on http://%s\n", o.name, l.Addr())
 	return serve(ctx, l, s)
 }
 
@@ -94,7 +95,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (options, e
 	flags := flag.NewFlagSet("microservice", flag.ContinueOnError)
 	flags.SetOutput(out)
 	flags.Usage = func() {
-		fmt.Fprintln(out, "usage: microservice NAME [flags]")
+		_, _ = fmt.Fprintln(out, "usage: microservice NAME [flags]")
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&o.listen, "listen", "", "loopback `address` to listen on; m1 to m3 have one by default")
