@@ -4,6 +4,6 @@
 // server only what its clients and operators see.
 //
 // The tests need Node.js 20 or later and npm, and install what package-lock.json pins.
-// Without Node.js they fail under CI=true and WATCHWORD_TEST=all, as `make test` sets it: what
+// Without Node.js they fail under CI=true and WWTEST=all, as `make test` sets it: what
 // real clients make of the door is not to go untested unseen.
 package interop

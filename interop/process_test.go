@@ -56,7 +56,7 @@ type process struct {
 func node(t *testing.T, env []string, script string, args ...string) *process {
 	t.Helper()
 	what, err := install()
-	if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") != "true" && os.Getenv("WATCHWORD_TEST") != "all" {
+	if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") != "true" && os.Getenv("WWTEST") != "all" {
 		t.Skip(what) // plain `go test ./...` is for machines that have only Go
 	} else if err != nil {
 		t.Fatalf("%s: %v", what, err)

@@ -24,7 +24,7 @@ import (
 
 // The test binary is also the server that is killed: it serves the folder named by this
 // variable, and prints where.
-const serveEnv = "WATCHWORD_TEST_SERVE"
+const serveEnv = "WWTEST_SERVE"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(serveEnv); dir != "" {
@@ -74,7 +74,7 @@ func child(t *testing.T, cfg config.Config) (*server, *exec.Cmd) {
 	return s, cmd
 }
 
-// FLT-001, FLT-002: kill -9 while tokens are issued and rules change. WATCHWORD_KILLS says
+// FLT-001, FLT-002: kill -9 while tokens are issued and rules change. WWTEST_KILLS says
 // how often (8 when it says nothing).
 func TestKillLosesNothingAcknowledged(t *testing.T) {
 	t.Run("SQLite", func(t *testing.T) { killAgainAndAgain(t, testConfig(t)) })
@@ -87,7 +87,7 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 
 func killAgainAndAgain(t *testing.T, cfg config.Config) {
 	kills := 8
-	if n, err := strconv.Atoi(os.Getenv("WATCHWORD_KILLS")); err == nil {
+	if n, err := strconv.Atoi(os.Getenv("WWTEST_KILLS")); err == nil {
 		kills = n
 	}
 	s := start(t, cfg)

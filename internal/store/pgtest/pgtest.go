@@ -30,7 +30,7 @@ import (
 // with the test. It returns the URL, which holds a password.
 //
 // Without PostgreSQL the test is skipped, or fails where the environment says CI=true or
-// WATCHWORD_TEST=all, as `make test` does.
+// WWTEST=all, as `make test` does.
 func Start(tb testing.TB) (databaseURL string) {
 	tb.Helper()
 	bin := binaries(tb)
@@ -262,7 +262,7 @@ func binaries(tb testing.TB) string {
 		return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return major(a) - major(b) }))
 	}
 	const missing = "PostgreSQL (15 or later) is not installed, so this test cannot run: apt-get install postgresql"
-	if os.Getenv("CI") == "true" || os.Getenv("WATCHWORD_TEST") == "all" {
+	if os.Getenv("CI") == "true" || os.Getenv("WWTEST") == "all" {
 		tb.Fatal(missing)
 	}
 	tb.Skip(missing)
