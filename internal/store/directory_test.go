@@ -518,3 +518,21 @@ func TestHostileTextIsDataOrRefused(t *testing.T) {
 		}
 	})
 }
+
+func TestTimeoutBoundsAllButLoading(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		db := open(t, o)
+		s := insert(t, db, "m1")[0]
+		db.o.Timeout = 1
+		_, err1 := db.ReadService(t.Context(), s.UID)
+		_, err2 := db.InsertService(t.Context(), newService("m2"), change("x"))
+		for i, err := range []error{err1, err2} {
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%d: got %v, want DeadlineExceeded", i, err)
+			}
+		}
+		if state, err := db.Load(t.Context()); err != nil || len(state.Services) != 1 {
+			t.Errorf("got %v, %v", state, err)
+		}
+	})
+}

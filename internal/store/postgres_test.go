@@ -277,25 +277,47 @@ func TestSchemaChangeUnderLoadIsNotSeen(t *testing.T) {
 	wg.Wait()
 }
 
+// One of the replicas that start together makes the schema, while the others wait for it.
 func TestReplicasMayStartTogether(t *testing.T) {
 	o := Options{DatabaseURL: pgtest.Start(t)}
-	var wg sync.WaitGroup
-	for i := range 6 {
-		wg.Go(func() {
-			db, err := Open(t.Context(), o)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer db.Close()
-			if _, err := db.InsertService(t.Context(), newService(fmt.Sprint("m", i)), change("x")); err != nil {
-				t.Error(err)
-			}
-		})
+	conn, err := pgx.Connect(t.Context(), o.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
 	}
-	wg.Wait()
-	if got := revision(t, open(t, o)); got != 6 {
-		t.Errorf("got revision %d, want 6", got)
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	if _, err := conn.Exec(t.Context(), "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
+		t.Fatal(err)
+	}
+	const replicas = 6
+	opened := make(chan error, replicas)
+	for i := range replicas {
+		go func() {
+			db, err := Open(t.Context(), o)
+			if err == nil {
+				_, err = db.InsertService(t.Context(), newService(fmt.Sprint("m", i)), change("x"))
+				err = errors.Join(err, db.Close())
+			}
+			opened <- err
+		}()
+	}
+	for waiting := 0; waiting < replicas && len(opened) == 0; {
+		if err := conn.QueryRow(t.Context(), "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(opened) > 0 {
+		t.Error("a replica did not wait for the one that changes the schema")
+	}
+	if _, err := conn.Exec(t.Context(), "SELECT pg_advisory_unlock_all()"); err != nil {
+		t.Fatal(err)
+	}
+	for range replicas {
+		if err := <-opened; err != nil {
+			t.Error(err)
+		}
+	}
+	if got := revision(t, open(t, o)); got != replicas {
+		t.Errorf("got revision %d, want %d", got, replicas)
 	}
 }
 
