@@ -3,6 +3,7 @@ package verify
 import (
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"github.com/watchword-dev/watchword/internal/jose"
 )
@@ -30,5 +31,27 @@ func TestRememberedTokensAreBounded(t *testing.T) {
 	}
 	if c.find(id(0), jose.NewKeySet()) != nil {
 		t.Error("a token counts under a key set that did not verify it")
+	}
+}
+
+// What was verified stays known when the same keys are fetched again.
+func TestKeysThatDidNotChangeStayTheSameSet(t *testing.T) {
+	key, err := jose.GenerateKey(jose.EdDSA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func() *jose.KeySet {
+		return jose.NewKeySet(jose.PublicKey{ID: "k", Algorithm: jose.EdDSA, Key: key.Public()})
+	}
+	first := set()
+	var s keySource
+	for _, next := range []*jose.KeySet{first, set()} {
+		s.use(fetched{set: next, at: time.Now()})
+		if s.state.Load().set != first {
+			t.Error("the same keys became another set")
+		}
+	}
+	if s.use(fetched{set: jose.NewKeySet(), at: time.Now()}); s.state.Load().set == first {
+		t.Error("another set was not used")
 	}
 }

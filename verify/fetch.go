@@ -117,7 +117,7 @@ func (r remote) get(ctx context.Context) (fetched, error) {
 	resp, err := r.client.Do(req)
 	if err != nil {
 		if e := (*url.Error)(nil); errors.As(err, &e) {
-			err = e.Err // its text repeats the URL, with any password in it
+			err = e.Err // its text repeats the URL
 		}
 		return fetched{}, err
 	}
