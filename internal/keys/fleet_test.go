@@ -188,7 +188,7 @@ func TestTokensVerifyWhileKeysRotate(t *testing.T) {
 			r := NewRing(m, sealer, Options{Lead: MinLead, RotateEvery: time.Hour, MaxTokenTTL: ttl})
 			must(t, r.Load(ctx))
 			replicas = append(replicas, r)
-			running.Go(func() { r.Run(ctx) })
+			running.Go(func() { _ = r.Run(ctx) })
 		}
 		used := make([]map[string]bool, len(replicas))
 		for i, r := range replicas {

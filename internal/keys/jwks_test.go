@@ -27,7 +27,7 @@ func TestKeySetIsPublishedForCaches(t *testing.T) {
 		must(t, err)
 		body, err := io.ReadAll(res.Body)
 		must(t, err)
-		res.Body.Close()
+		must(t, res.Body.Close())
 		return res, string(body)
 	}
 	want, etag, maxAge := r.JWKS()
@@ -39,7 +39,7 @@ func TestKeySetIsPublishedForCaches(t *testing.T) {
 		"X-Forwarded-Host": {"evil.example"}, "Origin": {"https://evil.example"}, "Cookie": {"a=b"},
 		"Accept": {"text/html"}, "Accept-Encoding": {"gzip"},
 	})
-	if res.StatusCode != 200 || body != string(want) {
+	if res.StatusCode != http.StatusOK || body != string(want) {
 		t.Errorf("got %s and %s", res.Status, body)
 	}
 	for name, value := range map[string]string{
@@ -50,7 +50,7 @@ func TestKeySetIsPublishedForCaches(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got, value)
 		}
 	}
-	if res, body := ask("HEAD", nil); res.StatusCode != 200 || body != "" || res.ContentLength != int64(len(want)) {
+	if res, body := ask("HEAD", nil); res.StatusCode != http.StatusOK || body != "" || res.ContentLength != int64(len(want)) {
 		t.Errorf("HEAD: %s, %d bytes announced, %q", res.Status, res.ContentLength, body)
 	}
 	for _, c := range []struct {
@@ -72,7 +72,7 @@ func TestKeySetIsPublishedForCaches(t *testing.T) {
 		}
 	}
 	for _, method := range []string{"POST", "PUT", "DELETE", "OPTIONS"} {
-		if res, _ := ask(method, nil); res.StatusCode != 405 || res.Header.Get("Allow") != "GET, HEAD" {
+		if res, _ := ask(method, nil); res.StatusCode != http.StatusMethodNotAllowed || res.Header.Get("Allow") != "GET, HEAD" {
 			t.Errorf("%s: got %s, Allow %q", method, res.Status, res.Header.Get("Allow"))
 		}
 	}
@@ -104,7 +104,7 @@ func TestRingThatIsNotLoadedPublishesNothing(t *testing.T) {
 	now := start
 	r := NewRing(at(&now), sealerOf(t, keyLine(1)), Options{})
 	w := httptest.NewRecorder()
-	r.ServeJWKS(w, httptest.NewRequest("GET", "/", nil))
+	r.ServeJWKS(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	if w.Code != 503 || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("got %d, Cache-Control %q", w.Code, w.Header().Get("Cache-Control"))
 	}

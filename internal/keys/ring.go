@@ -153,7 +153,7 @@ func (r *Ring) Run(ctx context.Context) error {
 	for {
 		err := r.step(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // asked to end, not failed
 		}
 		if failed := err != nil; failed != failing {
 			failing = failed

@@ -185,7 +185,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 	now := start
 	r := loaded(t, at(&now), Options{})
 	if n := testing.AllocsPerRun(100, func() {
-		r.Signer(UseAccess, jose.ES256)
+		_, _ = r.Signer(UseAccess, jose.ES256)
 		r.Verifiers(UseAccess)
 		r.JWKS()
 	}); n != 0 {
@@ -243,7 +243,7 @@ func TestRunMakesTheNextKeyAfterARotation(t *testing.T) {
 			t.Errorf("next keys are %v, want one at once", got)
 		}
 		stop()
-		<-done
+		must(t, <-done)
 	})
 }
 

@@ -52,7 +52,7 @@ type kek struct {
 }
 
 // Format keeps the key schedules out of logs, whatever the verb.
-func (s *Sealer) Format(f fmt.State, _ rune) { io.WriteString(f, "sealer of "+s.path) }
+func (s *Sealer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sealer of "+s.path) }
 
 // Seal seals plain for the record named id. It reads the sealing key file again: a line that
 // was just put first on all replicas must be the one that seals, or the line it replaces

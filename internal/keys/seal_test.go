@@ -233,7 +233,7 @@ func TestSealingKeyFileOthersCanReadIsRefused(t *testing.T) {
 		}
 	}
 	for _, mode := range []os.FileMode{0o600, 0o400} {
-		os.Chmod(path, mode)
+		must(t, os.Chmod(path, mode))
 		if _, err := NewSealer(path, false); err != nil {
 			t.Errorf("mode %#o: %v", mode, err)
 		}

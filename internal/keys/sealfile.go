@@ -65,7 +65,7 @@ func readPrivate(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	info, err := f.Stat() // of what was opened, not of what the path names now
 	switch {
 	case err != nil:
@@ -152,7 +152,7 @@ func createSealingFile(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }() // what stays behind is a key nothing uses
 	_, err = f.Write(line)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err

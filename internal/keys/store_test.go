@@ -52,7 +52,7 @@ func (p place) open(t testing.TB) *later {
 	t.Helper()
 	db, err := store.Open(t.Context(), p.options)
 	must(t, err)
-	t.Cleanup(func() { db.Close() })
+	t.Cleanup(func() { _ = db.Close() })
 	return &later{DB: db}
 }
 
