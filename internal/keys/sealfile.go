@@ -66,7 +66,7 @@ func readPrivate(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // only read
-	info, err := f.Stat() // of what was opened, not of what the path names now
+	info, err := f.Stat()            // of what was opened, not of what the path names now
 	switch {
 	case err != nil:
 		return nil, err
