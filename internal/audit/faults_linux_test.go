@@ -115,9 +115,11 @@ func appendForEver(dir string) error {
 				e.ID = fmt.Sprintf("%d-%d-%d", os.Getpid(), i, j)
 				if err := l.Append(context.Background(), e); err != nil {
 					failed <- err
+					return
 				}
 				if _, err := os.Stdout.WriteString(e.ID + "\n"); err != nil {
 					failed <- err
+					return
 				}
 			}
 		}()

@@ -278,3 +278,78 @@ func TestNothingAfterAFailedSyncIsTrusted(t *testing.T) {
 		}
 	})
 }
+
+// AUD-002 and AUD-008 at once.
+func TestFileEmptiedWhileTheDiskFailsLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l := start(t, dir, Options{})
+		add(t, l, "1")
+		synctest.Wait()
+		path := onlyFile(t, dir)
+		copyFile(t, path, path+".1")
+		add(t, l, "2")
+		synctest.Wait()
+		l.out.sync = func(*os.File) error { return syscall.EIO }
+		if err := l.Append(t.Context(), Event{ID: "failed"}); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("got %v, want ErrUnavailable", err)
+		}
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(3 * probeEvery)
+		synctest.Wait()
+		if err := l.Healthy(); !errors.Is(err, syscall.EIO) {
+			t.Errorf("while the disk fails: got %v, want EIO", err)
+		}
+		l.out.sync = syncData
+		<-time.After(probeEvery)
+		synctest.Wait()
+		add(t, l, "3")
+		l.Close()
+		if got := ids(t, dir); !slices.Equal(got, []string{"1", "2", "3"}) {
+			t.Errorf("got events %q", got)
+		}
+		sound(t, dir)
+	})
+}
+
+func TestLoneCallerIsNeverMadeToWaitForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, t.TempDir(), Options{})
+		synctest.Wait()
+		const sync = time.Millisecond
+		l.out.sync = func(*os.File) error { <-time.After(sync); return nil }
+		begun := time.Now()
+		for i := range 20 {
+			add(t, l, fmt.Sprint(i))
+		}
+		if took := time.Since(begun); took != 20*sync {
+			t.Errorf("20 events, one after the other, took %v; want the time of 20 syncs, %v", took, 20*sync)
+		}
+	})
+}
+
+func TestManyCallersShareSyncs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, t.TempDir(), Options{})
+		synctest.Wait()
+		before := l.Stats()
+		l.out.sync = func(*os.File) error { <-time.After(time.Millisecond); return nil }
+		var all sync.WaitGroup
+		for range 32 {
+			all.Go(func() {
+				for range 50 {
+					if err := l.Append(t.Context(), sample); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		after := l.Stats()
+		if events, syncs := after.Events-before.Events, after.Batches-before.Batches; events/syncs < 16 {
+			t.Errorf("got %d syncs for %d events of 32 callers", syncs, events)
+		}
+	})
+}

@@ -26,7 +26,7 @@ type output struct {
 	path string      // that file had when it was opened
 	size int64       // of what is durable in file
 	// recent holds the newest durable lines of file. When size is zero and recent is not,
-	// the file was emptied by another program and they are owed to it.
+	// the file was emptied by another program and they are to be written again.
 	recent []byte
 }
 
@@ -164,17 +164,32 @@ func (o *output) repair() error {
 	if o.file == nil {
 		return nil
 	}
-	err := o.file.Truncate(o.size)
-	if err == nil {
-		err = o.sync(o.file)
-	}
-	if err != nil {
+	if err := o.cutBack(); err != nil {
 		// A file that is no longer in the folder cannot stand in the way.
 		if what, lookErr := o.look(); lookErr != nil || what != moved {
 			return fmt.Errorf("cut audit log %s back to its last durable record: %w", o.path, err)
 		}
 	}
 	o.closeFile()
+	return nil
+}
+
+// cutBack removes what is not durable from the end of the file. When another program emptied
+// the file meanwhile, what is kept of its lines is owed to the next one.
+func (o *output) cutBack() error {
+	info, err := o.file.Stat()
+	if err != nil {
+		return err
+	}
+	switch {
+	case info.Size() > o.size:
+		if err := o.file.Truncate(o.size); err != nil {
+			return err
+		}
+		return o.sync(o.file)
+	case info.Size() == 0:
+		o.size = 0
+	}
 	return nil
 }
 

@@ -73,9 +73,15 @@ func VerifyDir(dir string, verify func(jws string) (payload []byte, err error)) 
 	if err != nil {
 		return Report{}, err
 	}
+	return verifyFiles(files, verify, true)
+}
+
+// verifyFiles verifies files; live says that the last line of the last one may be being
+// written.
+func verifyFiles(files []segment, verify func(string) ([]byte, error), live bool) (Report, error) {
 	v := verifier{verify: verify, hashes: make([]link, rememberedHashes)}
 	for i, s := range files {
-		if err := v.file(s, i == len(files)-1); err != nil {
+		if err := v.file(s, live && i == len(files)-1 && s.suffix == ""); err != nil {
 			return v.report, err
 		}
 		if v.report.Bad != nil {
@@ -139,7 +145,7 @@ type verifier struct {
 	torn     *Problem // an incomplete line nothing has made up for yet
 }
 
-func (v *verifier) file(s segment, newest bool) error {
+func (v *verifier) file(s segment, live bool) error {
 	lines, err := openLines(s)
 	if err != nil {
 		return err
@@ -148,7 +154,7 @@ func (v *verifier) file(s segment, newest bool) error {
 	v.report.Files++
 	repeats := true
 	for lines.next() {
-		if newest && s.suffix == "" {
+		if live {
 			lines.awaitEnd()
 		}
 		problem := v.line(lines, &repeats)
