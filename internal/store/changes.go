@@ -58,11 +58,6 @@ func (db *DB) ChangesAfter(ctx context.Context, revision int64, limit int) (chan
 	return changes, nil
 }
 
-// ListChanges is ChangesAfter.
-func (db *DB) ListChanges(ctx context.Context, afterRevision int64, limit int) ([]directory.Change, error) {
-	return db.ChangesAfter(ctx, afterRevision, limit)
-}
-
 func scanChange(row scanner) (c directory.Change, err error) {
 	var at int64
 	var detail string
