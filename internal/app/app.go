@@ -46,6 +46,7 @@ type Server struct {
 	operatorToken operatorToken
 	listeners     []*listener
 	draining      atomic.Bool
+	damaged       atomic.Pointer[error] // what checkStore found
 }
 
 // Run serves until ctx ends, and returns nil when it ended in good order.
@@ -251,11 +252,21 @@ func (s *Server) awaitAudit(ctx context.Context) {
 }
 
 func (s *Server) loops() []func(context.Context) error {
-	loops := []func(context.Context) error{s.log.Run, s.ring.Run, s.directory.Run}
+	loops := []func(context.Context) error{s.log.Run, s.ring.Run, s.directory.Run, s.checkStore}
 	if s.door != nil {
 		loops = append(loops, s.door.Run)
 	}
 	return loops
+}
+
+// checkStore reads the whole database once, which opening it does only when it is small, and
+// has the server not ready when it is damaged.
+func (s *Server) checkStore(ctx context.Context) error {
+	if err := s.db.Check(ctx); err != nil && ctx.Err() == nil {
+		s.logger.Error("the database is damaged; stop the server and restore a backup", "error", err)
+		s.damaged.Store(&err)
+	}
+	return nil
 }
 
 // shutdownTimeout is how long requests that are being answered may still take.

@@ -238,3 +238,30 @@ func TestPublicListenerHasNoOperatorsThings(t *testing.T) {
 		}
 	}
 }
+
+// FLT-007: a server on a database that was damaged says so.
+func TestDamageFoundLaterMakesTheServerNotReady(t *testing.T) {
+	s := start(t, testConfig(t))
+	s.demo()
+	raw, err := os.ReadFile(s.cfg.Data + "/watchword.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 4096; i < len(raw); i++ {
+		raw[i] = 0xa5
+	}
+	f, err := os.OpenFile(s.cfg.Data+"/watchword.db", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(raw, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.s.checkStore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if problems := s.s.ready(t.Context()); !strings.Contains(problems["store"], "damaged") {
+		t.Errorf("got %v, want the store damaged", problems)
+	}
+}

@@ -69,6 +69,9 @@ func (s *Server) ready(ctx context.Context) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	note("store", s.db.Ping(ctx))
+	if damage := s.damaged.Load(); damage != nil {
+		note("store", *damage)
+	}
 	note("directory", s.directory.Fresh())
 	note("keys", s.ring.Healthy())
 	note("audit", s.log.Healthy())

@@ -26,6 +26,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds, of which the median counts")
 	flag.IntVar(&o.services, "services", 100_000, "services of the large directory")
 	flag.IntVar(&o.rules, "rules", 1_000_000, "rules of the large directory")
+	flag.StringVar(&o.only, "only", "", "one measurement alone: decide, verify, issue, large, start, memory or size")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -39,6 +40,7 @@ type options struct {
 	round           time.Duration
 	rounds          int
 	services, rules int
+	only            string
 }
 
 // line is one promise and what was measured.
@@ -54,10 +56,22 @@ func run(ctx context.Context, o options) error {
 	}
 	defer b.close()
 	var lines []line
-	for _, measure := range []func() ([]line, error){
-		b.decide, b.verify, b.issue, b.large, b.start, b.memory, b.size,
+	for _, m := range []struct {
+		name string
+		run  func() ([]line, error)
+	}{
+		{"decide", b.decide},
+		{"verify", b.verify},
+		{"issue", b.issue},
+		{"large", b.large},
+		{"start", b.start},
+		{"memory", b.memory},
+		{"size", b.size},
 	} {
-		l, err := measure()
+		if o.only != "" && o.only != m.name {
+			continue
+		}
+		l, err := m.run()
 		if err != nil {
 			return err
 		}

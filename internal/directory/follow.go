@@ -189,7 +189,9 @@ func (d *Directory) CatchUp(ctx context.Context) error {
 		d.publish(s, asked)
 		return nil
 	case len(changes) == catchUpLimit:
-		if err := d.load(ctx); err != nil {
+		// A large directory takes longer to load than the caller would wait for a change; the
+		// store has its own bound.
+		if err := d.load(context.WithoutCancel(ctx)); err != nil {
 			return err
 		}
 		return d.keysChanged(ctx)
