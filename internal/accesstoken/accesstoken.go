@@ -25,6 +25,7 @@ const DecisionHeader = "Watchword-Decision"
 type Issuer interface {
 	AccessToken(ctx context.Context, p *issuer.Proposal) (t issuer.Token, decisionID string, err error)
 	Refuse(ctx context.Context, r issuer.Request, kind issuer.RefusalKind, reason string) (decisionID string, err error)
+	Fail(ctx context.Context, r issuer.Request, cause error) (decisionID string, err error)
 }
 
 // Handler is the door.
@@ -33,8 +34,16 @@ func Handler(i Issuer) web.HandlerFunc {
 		if r.Method != http.MethodPost {
 			return web.Method(http.MethodPost)
 		}
+		from := issuer.Request{Door: "accesstoken", RequestID: web.RequestID(w), Address: web.Address(r)}
+		defer func() {
+			if p := recover(); p != nil {
+				// A panic is recorded like any other outcome, and then is web's to answer.
+				_, _ = i.Fail(r.Context(), from, errors.New("panic"))
+				panic(p)
+			}
+		}()
 		p, problem := parse(r)
-		p.Request = issuer.Request{Door: "accesstoken", RequestID: web.RequestID(w), Address: web.Address(r)}
+		p.Request = from
 		if problem != nil {
 			id, err := i.Refuse(r.Context(), p.Request, problem.kind, problem.reason)
 			w.Header()[DecisionHeader] = []string{id}

@@ -168,6 +168,12 @@ func (i *Issuer) Refuse(ctx context.Context, r Request, kind RefusalKind, reason
 	return e.ID, i.refuse(ctx, e, kind, reason)
 }
 
+// Fail records a request that a door failed to serve by its own fault.
+func (i *Issuer) Fail(ctx context.Context, r Request, cause error) (decisionID string, err error) {
+	e := i.event(r, i.o.Now())
+	return e.ID, i.fail(ctx, e, cause)
+}
+
 // grant is a decision that a token be made.
 type grant struct {
 	caller   clientauth.Identity
