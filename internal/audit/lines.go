@@ -38,7 +38,7 @@ func openLines(s segment) (*lineReader, error) {
 			return nil, fmt.Errorf("read compressed audit log %s: %w", s.path, err)
 		}
 	}
-	return &lineReader{file: f, r: bufio.NewReaderSize(r, 256<<10), complete: true}, nil
+	return &lineReader{file: f, r: bufio.NewReaderSize(r, 64<<10), complete: true}, nil
 }
 
 func (l *lineReader) close() { l.file.Close() }
