@@ -99,23 +99,36 @@ func tokenRequest(credential string) []byte {
 type target struct {
 	address string
 	request []byte
+	pid     int
 }
 
-// compare loads both in turns, each round a little, and returns the median rates.
-func (b *bench) compare(one, other target) (rate, otherRate float64, err error) {
-	var rates [2][]float64
+// measured is what a target did: answers a second, and processor time an answer.
+type measured struct{ rate, micros float64 }
+
+// compare loads both in turns, each round a little, and returns the medians.
+func (b *bench) compare(one, other target) (measured, measured, error) {
+	var rates, micros [2][]float64
 	for round := range b.o.rounds + 1 {
 		for i, t := range []target{one, other} {
+			before, err := processorTime(t.pid)
+			if err != nil {
+				return measured{}, measured{}, err
+			}
 			r, err := load(b.ctx, t.address, t.request, b.o.round)
 			if err != nil {
-				return 0, 0, err
+				return measured{}, measured{}, err
+			}
+			after, err := processorTime(t.pid)
+			if err != nil {
+				return measured{}, measured{}, err
 			}
 			if round > 0 { // the first round warms up
 				rates[i] = append(rates[i], r)
+				micros[i] = append(micros[i], float64((after-before).Microseconds())/(r*b.o.round.Seconds()))
 			}
 		}
 	}
-	return median(rates[0]), median(rates[1]), nil
+	return measured{median(rates[0]), median(micros[0])}, measured{median(rates[1]), median(micros[1])}, nil
 }
 
 func median(x []float64) float64 {
