@@ -52,10 +52,28 @@ func (b *bench) decide() ([]line, error) {
 			}
 		}
 	})
+	decision := atMost(fmt.Sprintf("policy.Decide, %d rules, random order", m.Len()), float64(r.NsPerOp()), 150, "ns")
+	decision.measured += fmt.Sprintf("  (one random read of as much memory: %d ns)", b.memoryRead(m.Len()*2).NsPerOp())
 	return []line{
-		atMost(fmt.Sprintf("policy.Decide, %d rules, random order", m.Len()), float64(r.NsPerOp()), 150, "ns"),
+		decision,
 		atMost("policy.Decide, allocations", float64(r.AllocsPerOp()), 0, ""),
 	}, nil
+}
+
+// memoryRead is a chain of reads of n cache lines in random order: what one look-up costs
+// that misses every cache, on this machine and at this moment.
+func (b *bench) memoryRead(n int) testing.BenchmarkResult {
+	order := rand.Perm(n)
+	lines := make([][8]int64, n)
+	for i, at := range order {
+		lines[at][0] = int64(order[(i+1)%n])
+	}
+	at := int64(0)
+	return b.best(func(tb *testing.B) {
+		for tb.Loop() {
+			at = lines[at][0]
+		}
+	})
 }
 
 // best is the fastest of the rounds: what others do on the machine only ever adds.
