@@ -1,13 +1,12 @@
 package verify_test
 
 import (
+	"crypto/elliptic"
 	"encoding/base64"
 	"math/big"
 	"strings"
 	"testing"
 	"time"
-
-	"crypto/elliptic"
 
 	"github.com/watchword-dev/watchword/verify"
 	"github.com/watchword-dev/watchword/verify/verifytest"

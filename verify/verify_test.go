@@ -183,10 +183,19 @@ func TestDateClaims(t *testing.T) {
 		exp  any
 		want error
 	}{
-		{nil, verify.ErrMissingClaim}, {raw("null"), verify.ErrMalformed}, {0, verify.ErrMalformed}, {"x", verify.ErrMalformed},
-		{in(time.Hour), verify.ErrMalformed}, {-1, verify.ErrMalformed}, {raw("1e3"), verify.ErrExpired}, {raw("1000.5"), verify.ErrExpired},
-		{raw("9223372036854775808"), verify.ErrMalformed}, {raw("1e400"), verify.ErrMalformed}, {"NaN", verify.ErrMalformed},
-		{raw(in(time.Hour) + ".5"), nil}, {raw(in(time.Hour)), nil},
+		{nil, verify.ErrMissingClaim},
+		{raw("null"), verify.ErrMalformed},
+		{0, verify.ErrMalformed},
+		{"x", verify.ErrMalformed},
+		{in(time.Hour), verify.ErrMalformed},
+		{-1, verify.ErrMalformed},
+		{raw("1e3"), verify.ErrExpired},
+		{raw("1000.5"), verify.ErrExpired},
+		{raw("9223372036854775808"), verify.ErrMalformed},
+		{raw("1e400"), verify.ErrMalformed},
+		{"NaN", verify.ErrMalformed},
+		{raw(in(time.Hour) + ".5"), nil},
+		{raw(in(time.Hour)), nil},
 	} {
 		token := i.Token("m1", "m2", verifytest.Claim("exp", c.exp))
 		if c.want != nil {

@@ -56,7 +56,8 @@ func (a *api) changes() {
 func (a *api) listChanges(ctx context.Context, in *struct {
 	After int64 `query:"after" minimum:"0" default:"0" example:"41" doc:"Only changes after this revision."`
 	Limit int   `query:"limit" default:"100" minimum:"1" maximum:"1000" example:"100" doc:"How many to return at most."`
-}) (*answered[ChangeList], error) {
+},
+) (*answered[ChangeList], error) {
 	rows, err := a.Lists.ChangesAfter(ctx, in.After, in.Limit)
 	if err != nil {
 		return nil, err

@@ -75,7 +75,8 @@ func (a *api) credentials() {
 	}, func(ctx context.Context, in *struct {
 		ByName
 		Page
-	}) (*answered[CredentialList], error) {
+	},
+	) (*answered[CredentialList], error) {
 		uid, err := a.resolve(ctx, in.Name)
 		if err != nil {
 			return nil, err
@@ -123,7 +124,8 @@ func (a *api) listCredentials(ctx context.Context, p Page, service directory.UID
 func (a *api) createCredential(ctx context.Context, in *struct {
 	ByName
 	Body *NewCredential
-}) (*created[IssuedCredential], error) {
+},
+) (*created[IssuedCredential], error) {
 	body := NewCredential{}
 	if in.Body != nil {
 		body = *in.Body

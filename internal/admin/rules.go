@@ -161,7 +161,8 @@ func (a *api) readRule(ctx context.Context, in *ByEdge) (*versioned[Rule], error
 func (a *api) deleteRule(ctx context.Context, in *struct {
 	ByEdge
 	Conditions
-}) (*nothing, error) {
+},
+) (*nothing, error) {
 	version, err := in.version()
 	if err != nil {
 		return nil, err

@@ -152,7 +152,8 @@ func (a *api) updateService(ctx context.Context, in *struct {
 	ByName
 	Conditions
 	Body ServicePatch
-}) (*versioned[Service], error) {
+},
+) (*versioned[Service], error) {
 	version, err := in.version()
 	if err != nil {
 		return nil, err
@@ -169,7 +170,8 @@ func (a *api) updateService(ctx context.Context, in *struct {
 func (a *api) deleteService(ctx context.Context, in *struct {
 	ByName
 	Conditions
-}) (*nothing, error) {
+},
+) (*nothing, error) {
 	version, err := in.version()
 	if err != nil {
 		return nil, err

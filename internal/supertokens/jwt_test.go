@@ -254,8 +254,10 @@ func TestClaims(t *testing.T) {
 		{"iat and exp of the payload", request("payload", `{"a":1,"exp":5,"iat":4}`), `{"iat":4,"exp":5,"iss":"http://x","a":1}`},
 		{"exp null", request("payload", `{"exp":null}`), `{` + iat + `"exp":null,"iss":"http://x"}`},
 		{"nbf and jti of the payload", request("payload", `{"nbf":1,"jti":"x"}`), `{` + iss + `,"nbf":1,"jti":"x"}`},
-		{"kinds of values", request("payload", `{"n":null,"t":true,"d":1.50,"e":1e2,"i":-9223372036854775808,"o":{"b":[1,{}],"a":""},"l":[[]]}`),
-			`{` + iss + `,"n":null,"t":true,"d":1.50,"e":1e2,"i":-9223372036854775808,"o":{"b":[1,{}],"a":""},"l":[[]]}`},
+		{
+			"kinds of values", request("payload", `{"n":null,"t":true,"d":1.50,"e":1e2,"i":-9223372036854775808,"o":{"b":[1,{}],"a":""},"l":[[]]}`),
+			`{` + iss + `,"n":null,"t":true,"d":1.50,"e":1e2,"i":-9223372036854775808,"o":{"b":[1,{}],"a":""},"l":[[]]}`,
+		},
 		{"white space", request("payload", "{ \"a\" :\t[ 1 ,\n2 ] }"), `{` + iss + `,"a":[1,2]}`},
 		{"names", request("payload", `{"":1,"__proto__":2,"é\n":3}`), `{` + iss + `,"":1,"__proto__":2,"é\n":3}`},
 

@@ -17,17 +17,11 @@ import (
 	"github.com/watchword-dev/watchword/internal/directory"
 )
 
-// Name of service i: "s0", "s1", ...
-func Name(i int) string { return fmt.Sprintf("s%d", i) }
-
 // UID of service i.
 func UID(i int) (u directory.UID) {
 	hex.Decode(u[:], fmt.Appendf(nil, "%032d", i+1)) // decimal digits are hexadecimal ones too
 	return u
 }
-
-// Target is the service that rule g of service i allows it to call, of n services.
-func Target(i, g, n int) int { return (i*7 + g*13 + 1) % n }
 
 // Fill inserts n services, s0 and on, each with rulesEach rules of scope "read" (at most n),
 // into a database that a store has opened once: that of databaseURL or, when it is empty, the
