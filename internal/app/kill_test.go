@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,6 +36,9 @@ func TestMain(m *testing.M) {
 }
 
 func serveUntilKilled(dir string) {
+	if n, err := strconv.ParseUint(os.Getenv(serveEnv+"_FILES"), 10, 32); err == nil {
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n})
+	}
 	cfg := config.Default()
 	cfg.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg = inFolder(cfg, dir)
