@@ -214,6 +214,7 @@ func TestRunGoesOnWhileTheStoreIsAway(t *testing.T) {
 		}
 		m.fail(nil)
 		<-time.After(time.Minute)
+		synctest.Wait() // until Run rests: it writes to the log
 		if s, _ := r.Signer(UseAccess, jose.ES256); s.ID() != next[0] {
 			t.Error("did not rotate when the store was back")
 		}

@@ -145,12 +145,20 @@ func (db *DB) try(ctx context.Context, pool *sql.DB, o sql.TxOptions, work func(
 // lost says whether conn can no longer be used, after err, and then takes it out of the pool,
 // and with it the others that were made before: what ended one of them mostly ended all.
 func (db *DB) lost(ctx context.Context, conn *sql.Conn, err error) (lost bool) {
-	if db.engine != postgresEngine || errors.Is(err, errNothingToDo) {
+	// When ctx ends, database/sql takes the connection back by itself, which says nothing about
+	// the others.
+	if db.engine != postgresEngine || errors.Is(err, errNothingToDo) || ctx.Err() != nil {
 		return false
 	}
+	// Raw looks whether the connection is there, and then takes it, in two steps: it panics
+	// when ctx ends in between.
+	defer func() {
+		if recover() != nil {
+			lost = false
+		}
+	}()
 	_ = conn.Raw(func(c any) error {
 		pg := c.(*stdlib.Conn).Conn()
-		// When ctx ends, pgx closes the connection, which says nothing about the others.
 		lost = useless(err) || pg.IsClosed() && ctx.Err() == nil
 		if lost {
 			db.generation.CompareAndSwap(generationOf(pg), generationOf(pg)+1)
