@@ -26,9 +26,12 @@ func (e *DeniedError) Error() string {
 	}
 	switch e.Code {
 	case "access_denied", "invalid_scope":
-		fmt.Fprintf(&b, "no rule allows it, or there is no such service; ask an operator to run: watchword allow %s %s", caller, e.Target)
-		for scope := range strings.FieldsSeq(e.Scope) {
-			b.WriteString(" --scope " + scope)
+		// The server does not tell which, and a rule that lacks one scope is not to be replaced by
+		// one that has no other.
+		if b.WriteString("no rule allows it, or there is no such service"); e.Scope != "" {
+			fmt.Fprintf(&b, ", or the rule lacks scope %s; ask an operator, who sees why with: watchword audit tail", e.Scope)
+		} else {
+			fmt.Fprintf(&b, "; ask an operator to run: watchword allow %s %s", caller, e.Target)
 		}
 	case "invalid_token", "invalid_client":
 		fmt.Fprintf(&b, "the credential of %s was not accepted; it may be expired or revoked; ask an operator to run: watchword credential create %s", caller, caller)

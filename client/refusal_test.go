@@ -86,7 +86,7 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 	}{
 		{401, "Watchword-Decision: " + decision, `{"error":"access_denied"}`, "watchword allow m1 m2 (status 401, access_denied, decision " + decision + ")"},
 		{401, "", `{"error":"invalid_token","error_description":"expired"}`, "watchword credential create m1 (status 401, invalid_token)"},
-		{400, "", `{"error":"invalid_scope"}`, "watchword allow m1 m2 --scope read --scope write (status 400"},
+		{400, "", `{"error":"invalid_scope"}`, "or the rule lacks scope read write; ask an operator, who sees why with: watchword audit tail (status 400"},
 		{400, "", `{"error":"invalid_request"}`, "the server refused (status 400, invalid_request)"},
 		{404, "", `<html>`, "is its address right? (status 404)"},
 		// What a stranger may write into our logs is bounded.

@@ -62,14 +62,21 @@ func (c *cli) allow(cmd *cobra.Command, caller, target string, rule adminclient.
 	case len(before) == 1 && before[0].Value.Version == after.Value.Version:
 		what = "already allowed"
 	}
-	text := ""
-	if r := after.Value; len(r.Scopes) > 0 {
+	if what == "changed" && len(before) == 1 {
+		c.say("before: %s may call %s%s", caller, target, terms(before[0].Value))
+	}
+	return c.printf("%s: %s may call %s%s", what, caller, target, terms(after.Value))
+}
+
+// terms are what a rule says beside who may call whom.
+func terms(r adminclient.Rule) (text string) {
+	if len(r.Scopes) > 0 {
 		text = ", scope " + strings.Join(r.Scopes, " ")
 	}
-	if after.Value.Until != nil {
-		text += ", until " + moment(*after.Value.Until)
+	if r.Until != nil {
+		text += ", until " + moment(*r.Until)
 	}
-	return c.printf("%s: %s may call %s%s", what, caller, target, text)
+	return text
 }
 
 // unknownOfTwo adds to a "not found" which of two services has to be made.

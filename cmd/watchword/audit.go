@@ -190,8 +190,9 @@ func (c *cli) printReport(r audit.Report, signatures bool) error {
 	if c.json {
 		return c.printJSON(struct {
 			audit.Report
-			CheckpointsChecked bool `json:"checkpointsChecked"`
-		}{r, signatures})
+			CheckpointsChecked bool   `json:"checkpointsChecked"`
+			Verdict            string `json:"verdict"`
+		}{r, signatures, verdict(r, signatures)})
 	}
 	checked := "not checked"
 	if signatures {
@@ -205,10 +206,18 @@ func (c *cli) printReport(r audit.Report, signatures bool) error {
 		fields = append(fields, "deleted for their age", fmt.Sprintf("up to %d", r.DeletedThrough))
 	}
 	fields = append(fields, "signatures", checked)
-	if r.Bad == nil {
-		fields = append(fields, "verdict", "unchanged")
-	} else {
-		fields = append(fields, "verdict", "changed")
+	return c.printFields(append(fields, "verdict", verdict(r, signatures))...)
+}
+
+// verdict says no more than was proved: the hashes alone can be made anew by whoever can
+// write the files, and so can an end that was cut off.
+func verdict(r audit.Report, signatures bool) string {
+	switch {
+	case r.Bad != nil:
+		return "changed"
+	case signatures && r.Checkpoints > 0:
+		return "unchanged up to the last signature; after it, whole"
+	default:
+		return "whole, but not proved unchanged: no signature was checked"
 	}
-	return c.printFields(fields...)
 }

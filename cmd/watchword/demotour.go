@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/watchword-dev/watchword/internal/config"
@@ -10,7 +11,11 @@ import (
 // tour is what the demo prints: lines that work when they are pasted into a shell, each
 // with the answer it gets.
 func tour(server string, peers map[string]string, credentials string, cfg config.Config) string {
-	commands := "watchword rules --data " + cfg.Data
+	commands := "watchword"
+	if strings.Contains(os.Args[0], "go-build") { // go run left no program behind
+		commands = "go run ./cmd/watchword"
+	}
+	commands += " rules --data " + cfg.Data
 	if cfg.Admin.Listen != config.Default().Admin.Listen {
 		commands += " --admin-url http://" + cfg.Admin.Listen
 	}
@@ -36,13 +41,13 @@ curl -K KEYS/m1.curl -d '{"target":"m2"}' SERVER/accesstoken |
   cut -d'"' -f4 | sed 's/^/Authorization: Bearer /' > KEYS/stolen
 # at m2, where it belongs, it is good:            Hello to m1 from m2!
 curl -sH @KEYS/stolen M2/hello -w ' %{http_code}\n'
-# at m3 it is not, nor at m1:                     401
+# at m3 it is not:                                401
 curl -sH @KEYS/stolen M3/hello -w ' %{http_code}\n'
-# nor does it make m2 a token in m1's name:       401
+# nor does it get m2 a token as m1:               401
 curl -sH @KEYS/stolen -H 'Content-Type: application/json' -d '{"target":"m1"}' SERVER/accesstoken -w '%{http_code}\n'
-# and m1's long-lived credential opens no service: 401
+# and the long-lived credential of m1 opens none: 401
 curl -K KEYS/m1.curl M2/hello -w ' %{http_code}\n'
 
-# The operator's side:
+# What the operator sees:
 COMMANDS
 `

@@ -98,13 +98,14 @@ func (c *cli) keysRevoke() *cobra.Command {
 	return withConfirmation(c.withJSON(&cobra.Command{
 		Use:   "revoke KID",
 		Short: "Withdraw a stolen key",
-		Long: `Withdraws a key at once: what it signed is no longer good, wherever services have
-fetched the keys anew. When it was the active one another takes its place. It asks before,
+		Long: `Withdraws a key at once: what it signed is no longer good. For an access key that is so
+wherever services have fetched the keys anew; for a credential key, at the server at once,
+and every service needs a new credential. When it was the active one another takes its place. It asks before,
 or takes --yes where there is nobody to ask. For a key that is merely old, rotate.`,
 		Example: `  watchword keys revoke NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs`,
 		Args:    exactly("KID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.confirm(cmd, fmt.Sprintf("Revoke key %s, and with it everything it signed?", args[0])); err != nil {
+			if err := c.confirm(cmd, fmt.Sprintf("Revoke key %s, and with it everything it signed? For a credential key these are all credentials made since it signs.", args[0])); err != nil {
 				return err
 			}
 			admin, err := c.admin(cmd)

@@ -417,3 +417,22 @@ func TestReusedTokenNeverCrossesCredentialsScopesOrChanges(t *testing.T) {
 		t.Errorf("after the rule is gone: got %d", a.status)
 	}
 }
+
+// A revoked credential key ends every credential it signed, at the next request; new ones
+// are signed by the key that follows it.
+func TestRevokedCredentialKeyEndsItsCredentials(t *testing.T) {
+	s := start(t, testConfig(t))
+	m1, _, _ := s.demo()
+	s.operate("POST", "/keys/"+part(t, m1, 0)["kid"].(string)+"/revoke", "")
+	a := s.ask(m1, `{"target":"m2"}`)
+	if a.status != 401 || a.json(t)["error"] != "invalid_token" {
+		t.Fatalf("got %d %s", a.status, a.body)
+	}
+	if got := s.record(a.header.Get(accesstoken.DecisionHeader))["reason"]; got != "unknown_key" {
+		t.Errorf("audit reason: got %v, want unknown_key", got)
+	}
+	fresh, _ := s.credential("m1")
+	if a := s.ask(fresh, `{"target":"m2"}`); a.status != 200 {
+		t.Errorf("a new credential: got %d %s", a.status, a.body)
+	}
+}

@@ -238,7 +238,11 @@ func (s *Server) Run(ctx context.Context) error {
 	<-failed.Done()
 	err := s.shutdown(ctx)
 	stopLoops()
-	return errors.Join(group.Wait(), err)
+	if err := errors.Join(group.Wait(), err); err != nil {
+		return err
+	}
+	s.logger.Info("stopped")
+	return nil
 }
 
 // awaitAudit holds back the listeners until the audit log has written its first record, so

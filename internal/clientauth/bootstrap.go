@@ -156,6 +156,9 @@ func (b *bootstrap) verify(token string) (*signedToken, error) {
 		return nil, err
 	}
 	t := &signedToken{keyID: parsed.KeyID, from: b.signer(parsed.KeyID)}
+	if _, ok := b.keys(t.from).Find(parsed.KeyID); !ok {
+		return nil, jose.ErrUnknownKey // said before the algorithm, which is each ring's own
+	}
 	if err := parsed.Verify(b.keys(t.from), algorithms[t.from]); err != nil {
 		return nil, err
 	}

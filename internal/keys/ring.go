@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -272,8 +273,18 @@ func (r *Ring) try(ctx context.Context, by directory.Author, action string, e ed
 	}
 	// Saved from this version, so this is what the store now holds.
 	r.install(after)
-	r.o.Logger.Info("key ring changed", "action", action, "actor", by.Actor, "keys", d.detail)
+	r.o.Logger.Info("key ring changed", "action", action, "actor", by.Actor, "keys", listed(d.detail))
 	return after, nil
+}
+
+// listed is what happened to which keys, for a log line.
+func listed(detail map[string]string) string {
+	var all []string
+	for id, what := range detail {
+		all = append(all, what+" "+id)
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
 }
 
 // fill gives the records without an ID the spare keys.
