@@ -95,14 +95,17 @@ func parse(r *http.Request) (*issuer.Proposal, *problem) {
 		return p, bad
 	}
 	var body struct {
-		Target string `json:"target"`
-		Scope  string `json:"scope"`
+		Target string         `json:"target"`
+		Scope  string         `json:"scope"`
+		Others map[string]any `json:",embed"`
 	}
 	switch err := strictjson.Read(r.Body, web.BodyLimit, &body); {
 	case errors.Is(err, strictjson.ErrTooLarge):
 		return p, malformed(http.StatusRequestEntityTooLarge, "body_too_large", "the body is larger than 64 KiB")
 	case err != nil:
 		return p, malformed(http.StatusBadRequest, "malformed_body", `the body must be one JSON object such as {"target":"m2"}, without repeated members`)
+	case nearlyNamed(body.Others, "target", "scope"):
+		return p, malformed(http.StatusBadRequest, "malformed_body", "the members of the body are target and scope, in lower case")
 	case body.Target == "":
 		return p, malformed(http.StatusBadRequest, "no_target", `the body must name the service to call: {"target":"m2"}`)
 	}
@@ -112,6 +115,19 @@ func parse(r *http.Request) (*issuer.Proposal, *problem) {
 	}
 	p.Target, p.Scopes = body.Target, scopes
 	return p, nil
+}
+
+// nearlyNamed says whether a member has one of names in another case. What is unknown is
+// ignored, but what some readers would take for a known member is refused.
+func nearlyNamed(members map[string]any, names ...string) bool {
+	for member := range members {
+		for _, name := range names {
+			if strings.EqualFold(member, name) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // credential reads the Authorization header (RFC 6750, section 2.1).
@@ -137,7 +153,7 @@ func credential(h http.Header) (clientauth.Presented, *problem) {
 
 func mediaType(h http.Header) *problem {
 	unsupported := malformed(http.StatusUnsupportedMediaType, "unsupported_media_type", "send the body as Content-Type: application/json, in UTF-8 and not compressed")
-	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") || len(h["Content-Encoding"]) > 1 || len(h["Content-Type"]) > 1 {
 		return unsupported
 	}
 	v := h.Get("Content-Type")

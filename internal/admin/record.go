@@ -71,8 +71,16 @@ func (a *api) record(w *answer, ctx context.Context, req *request) {
 	}
 }
 
-// printable is what of a path from outside goes into the record.
+// printable is what of a path from outside goes into the record. No name or id is longer than
+// 128 bytes, but a token is: one that was pasted in the place of an id is not written down.
 func printable(path string) string {
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		if len(s) > 128 {
+			segments[i] = "(too long for a name or an id)"
+		}
+	}
+	path = strings.Join(segments, "/")
 	const limit = 512
 	if len(path) > limit {
 		path = path[:limit]

@@ -102,3 +102,67 @@ func TestListenersHaveTimeLimits(t *testing.T) {
 		}
 	}
 }
+
+// ADM-003, ADM-012, RFC 9700, section 4.12: a path that is not clean leads nowhere, and is
+// never a redirect that a client follows with its credential.
+func TestPathsAreTakenAsTheyAre(t *testing.T) {
+	s := start(t, testConfig(t))
+	m1, _, _ := s.demo()
+	operators := strings.TrimSuffix(s.admin, "/admin/v1")
+	s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	for _, url := range []string{
+		s.url + "//accesstoken", s.url + "/./accesstoken", s.url + "/x/../accesstoken", s.url + "/accesstoken/",
+		operators + "//admin/v1/services", operators + "/admin/v1/services/../keys", operators + "/admin/v1/services/%2e%2e/keys",
+	} {
+		r := s.request("POST", url, `{"target":"m2"}`, "Authorization", "Bearer "+m1)
+		if a := s.do(r); a.status < 400 || a.status >= 500 {
+			t.Errorf("%s: got %d %s", url, a.status, a.header.Get("Location"))
+		}
+	}
+	for host, want := range map[string]int{"evil.test": 421, "localhost:8010": 200, "127.0.0.1:8010": 200, "[::1]:8010": 200} {
+		for _, path := range []string{"/livez", "/readyz", "/metrics"} {
+			r := s.request("GET", operators+path, "")
+			r.Host = host
+			if a := s.do(r); a.status != want {
+				t.Errorf("%s with Host %s: got %d, want %d", path, host, a.status, want)
+			}
+		}
+	}
+	if a := s.do(s.request("GET", s.url+"/.well-known/jwks.json?"+strings.Repeat("x", 9000), "")); a.status != 414 {
+		t.Errorf("a URL of 9 KB: got %d, want 414", a.status)
+	}
+}
+
+// A token pasted in the place of an id is in no log.
+func TestTokenInAPathIsNotRecorded(t *testing.T) {
+	s := start(t, testConfig(t))
+	m1, _, _ := s.demo()
+	a := s.do(s.request("GET", s.admin+"/credentials/"+m1, "", "Authorization", "Bearer "+s.token))
+	if a.status != 404 && a.status != 400 {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	text := auditText(t, s.cfg.Audit.Dir)
+	if strings.Contains(text, m1[len(m1)-80:]) || !strings.Contains(text, "too long for a name") {
+		t.Error("the token is in the audit log, or the request is not")
+	}
+}
+
+// RFC 9112, section 9.6: a client may close its half once it has sent all.
+func TestHalfClosedRequestIsAnswered(t *testing.T) {
+	s := start(t, testConfig(t))
+	m1, _, _ := s.demo()
+	for range 20 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "POST /accesstoken HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 15\r\n\r\n{\"target\":\"m2\"}", m1)
+		c.(*net.TCPConn).CloseWrite()
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("got %v, %v", resp, err)
+		}
+		resp.Body.Close()
+		c.Close()
+	}
+}

@@ -69,7 +69,7 @@ func (s *Server) listen(ctx context.Context) error {
 		if b.handler == nil { // the operators' handler wants to know its own address
 			b.handler = s.operators(l.net.Addr().String())
 		}
-		l.server.Handler = s.closeWhileDraining(b.handler)
+		l.server.Handler = shortURLs(s.closeWhileDraining(b.handler))
 	}
 	return nil
 }
@@ -98,6 +98,17 @@ func (s *Server) newListener(ctx context.Context, name, address string, t config
 	}
 	l.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: l.certificate.current}
 	return l, nil
+}
+
+// shortURLs refuses what no client of ours sends (RFC 9110, section 15.5.15).
+func shortURLs(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.RequestURI) > 8<<10 {
+			http.Error(w, "URI too long", http.StatusRequestURITooLong)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // closeWhileDraining asks clients to come back on another connection, so that none of them

@@ -3,8 +3,12 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -14,10 +18,42 @@ import (
 	"github.com/watchword-dev/watchword/internal/web"
 )
 
+// routes are handlers by exact path; "/" has all others. It is no http.ServeMux because that
+// answers a path such as //accesstoken with a redirect, which clients follow with their
+// credential, before any handler is asked.
+type routes map[string]http.Handler
+
+func (m routes) Handle(path string, h http.Handler) { m[path] = h }
+
+func (m routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h, ok := m[r.URL.Path]
+	if !ok {
+		h = m["/"]
+	}
+	h.ServeHTTP(w, r)
+}
+
+// forHosts answers requests that name the server by address or by one of hosts, so that a web
+// page whose name was made to lead here reads nothing.
+func forHosts(hosts []string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+		if err != nil && !slices.ContainsFunc(hosts, func(known string) bool { return strings.EqualFold(known, host) }) {
+			http.Error(w, "this name is not one of admin.hosts", http.StatusMisdirectedRequest)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
 // public is what services reach.
 func (s *Server) public() http.Handler {
 	jwks := func(w http.ResponseWriter, r *http.Request) error { s.ring.ServeJWKS(w, r); return nil }
-	mux := http.NewServeMux()
+	mux := routes{}
 	mux.Handle("/accesstoken", s.stack.Handle("/accesstoken", accesstoken.Handler(s.issuer)))
 	mux.Handle("/.well-known/jwks.json", s.stack.Handle("/.well-known/jwks.json", jwks))
 	mux.Handle("/auth/jwt/jwks.json", s.stack.Handle("/auth/jwt/jwks.json", jwks)) // where the public demo has it
@@ -38,7 +74,7 @@ func (s *Server) superTokens() http.Handler {
 
 // operators is what operators, probes and Prometheus reach.
 func (s *Server) operators(address string) http.Handler {
-	mux := http.NewServeMux()
+	mux := routes{}
 	mux.Handle("/", admin.New(admin.Options{
 		Directory:    s.directory,
 		Lists:        s.db,
@@ -50,11 +86,12 @@ func (s *Server) operators(address string) http.Handler {
 		Logger:       s.logger,
 		Info:         s.info,
 	}))
-	mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) {
+	hosts := append([]string{"localhost"}, s.cfg.Admin.Hosts...)
+	mux.Handle("/livez", forHosts(hosts, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		web.WriteJSON(w, http.StatusOK, []byte("{\"status\":\"ok\"}\n"))
-	})
-	mux.HandleFunc("/readyz", s.serveReady)
-	mux.Handle("/metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	})))
+	mux.Handle("/readyz", forHosts(hosts, http.HandlerFunc(s.serveReady)))
+	mux.Handle("/metrics", forHosts(hosts, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})))
 	return mux
 }
 

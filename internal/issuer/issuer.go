@@ -131,6 +131,9 @@ func (r *Refusal) Error() string { return "refused: " + r.Reason }
 // ErrUnavailable: the server cannot do its part now.
 var ErrUnavailable = errors.New("unavailable")
 
+// A caller that closes its half of the connection, or leaves, changes nothing about a
+// decision: it is recorded all the same, and the log bounds the wait itself.
+
 // AccessToken decides about p. The decision is on disk when it returns, granted or refused
 // (*Refusal); when it cannot be recorded, or a key or the directory is not fit for use, the
 // error wraps ErrUnavailable and there is no token. The id names the decision in the audit
@@ -199,7 +202,7 @@ func (i *Issuer) grant(ctx context.Context, e audit.Event, g grant) (Token, erro
 	e.Token, e.KeyID, e.Scope = m.id, signer.ID(), strings.Join(g.scopes, " ")
 	pending := i.log.Begin(e)
 	value, signErr := m.token()
-	if err := pending.Wait(ctx); err != nil {
+	if err := pending.Wait(context.WithoutCancel(ctx)); err != nil {
 		return Token{}, fmt.Errorf("%w: record the decision: %w", ErrUnavailable, err)
 	}
 	if signErr != nil {
@@ -218,7 +221,7 @@ func (i *Issuer) event(r Request, now time.Time) audit.Event {
 
 func (i *Issuer) refuse(ctx context.Context, e audit.Event, kind RefusalKind, reason string) error {
 	e.Outcome, e.Reason = audit.Refused, reason
-	if err := i.log.Begin(clip(e)).Wait(ctx); err != nil {
+	if err := i.log.Begin(clip(e)).Wait(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("%w: record the refusal: %w", ErrUnavailable, err)
 	}
 	return &Refusal{kind, reason}
@@ -227,7 +230,7 @@ func (i *Issuer) refuse(ctx context.Context, e audit.Event, kind RefusalKind, re
 // fail records a request that the server itself could not serve.
 func (i *Issuer) fail(ctx context.Context, e audit.Event, cause error) error {
 	e.Outcome, e.Reason = audit.Failed, "server_failed"
-	if err := i.log.Begin(clip(e)).Wait(ctx); err != nil {
+	if err := i.log.Begin(clip(e)).Wait(context.WithoutCancel(ctx)); err != nil {
 		cause = errors.Join(cause, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, cause)
