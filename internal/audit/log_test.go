@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -290,7 +291,13 @@ func TestFileEmptiedWhileTheDiskFailsLosesNothing(t *testing.T) {
 		copyFile(t, path, path+".1")
 		add(t, l, "2")
 		synctest.Wait()
-		l.out.sync = func(*os.File) error { return syscall.EIO }
+		var well atomic.Bool // the writer probes by itself, so it is not asked to rest for the change
+		l.out.sync = func(f *os.File) error {
+			if !well.Load() {
+				return syscall.EIO
+			}
+			return syncData(f)
+		}
 		if err := l.Append(t.Context(), Event{ID: "failed"}); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("got %v, want ErrUnavailable", err)
 		}
@@ -302,7 +309,7 @@ func TestFileEmptiedWhileTheDiskFailsLosesNothing(t *testing.T) {
 		if err := l.Healthy(); !errors.Is(err, syscall.EIO) {
 			t.Errorf("while the disk fails: got %v, want EIO", err)
 		}
-		l.out.sync = syncData
+		well.Store(true)
 		<-time.After(probeEvery)
 		synctest.Wait()
 		add(t, l, "3")
