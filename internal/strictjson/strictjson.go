@@ -1,7 +1,7 @@
 // Package strictjson decodes one JSON text from outside, the way RFC 8259 and
-// I-JSON (RFC 7493) ask and encoding/json does not: a repeated member, a member
-// in the wrong case, invalid UTF-8, a lone surrogate and bytes after the value
-// are errors. It knows nothing of what the text means.
+// I-JSON (RFC 7493) ask and encoding/json does not: a repeated member, invalid UTF-8, a
+// lone surrogate and bytes after the value are errors, and members are known by their exact
+// case only. It knows nothing of what the text means.
 //
 // It is a thin layer over github.com/go-json-experiment/json, which is the
 // encoding/json/v2 of Go 1.27 for older toolchains, and adds the two limits that
