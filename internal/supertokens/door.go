@@ -48,6 +48,8 @@ type call struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	version version
+	// recorded says that the audit log has this call.
+	recorded bool
 }
 
 // reply is an answer; it is written last.
@@ -166,8 +168,10 @@ func (d *Door) event(c *call, outcome audit.Outcome) audit.Event {
 
 // record gives the audit log two seconds, as every door does.
 func (d *Door) record(c *call, e audit.Event) error {
-	ctx, cancel := context.WithTimeout(c.r.Context(), 2*time.Second)
+	// A client that closed its half of the connection still waits for the answer.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), 2*time.Second)
 	defer cancel()
+	c.recorded = true
 	return d.auditor.Append(ctx, e)
 }
 

@@ -22,7 +22,25 @@ type jwtRequest struct {
 	static     bool
 }
 
+// createJWT records what it refuses too; a token was recorded before it was signed.
 func (d *Door) createJWT(c *call) *reply {
+	a := d.mint(c)
+	if c.recorded || a.status >= http.StatusInternalServerError {
+		return a
+	}
+	e := d.event(c, audit.Refused)
+	e.Reason = "invalid_request"
+	if a.json {
+		e.Reason = "unsupported_algorithm"
+	}
+	e.Detail = map[string]string{"app": c.app, "status": strconv.Itoa(a.status)}
+	if err := d.record(c, e); err != nil {
+		return d.unavailable(c, "record a refused token", err)
+	}
+	return a
+}
+
+func (d *Door) mint(c *call) *reply {
 	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, web.BodyLimit))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		return text(http.StatusRequestEntityTooLarge, "Request body is larger than 65536 bytes")

@@ -209,8 +209,13 @@ func TestBodiesThatAreRefused(t *testing.T) {
 			}
 		})
 	}
-	if len(f.audit.events) != 0 {
-		t.Errorf("recorded as minted: %+v", f.audit.events)
+	if len(f.audit.events) == 0 {
+		t.Error("no refusal was recorded")
+	}
+	for _, e := range f.audit.events {
+		if e.Outcome != audit.Refused || e.Reason == "" || e.Token != "" {
+			t.Errorf("recorded as %s %s, token %q", e.Outcome, e.Reason, e.Token)
+		}
 	}
 }
 
