@@ -143,7 +143,9 @@ func TestWithdrawnKeyStopsVerifying(t *testing.T) {
 		accepted(t, v, "before the key set is due", old)
 		fetches(t, i, 1)
 		pass(3*time.Minute + time.Second) // 0.8 of ten minutes
+		n.set(false, time.Second)
 		accepted(t, v, "this request starts the fetch and does not wait", old)
+		pass(2 * time.Second)
 		fetches(t, i, 2)
 		refused(t, v, "after the fetch", old, verify.ErrUnknownKey)
 		accepted(t, v, "the new key", i.Token("m1", "m2"))
