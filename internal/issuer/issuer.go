@@ -131,13 +131,13 @@ func (r *Refusal) Error() string { return "refused: " + r.Reason }
 // ErrUnavailable: the server cannot do its part now.
 var ErrUnavailable = errors.New("unavailable")
 
-// A caller that closes its half of the connection, or leaves, changes nothing about a
-// decision: it is recorded all the same, and the log bounds the wait itself.
-
 // AccessToken decides about p. The decision is on disk when it returns, granted or refused
 // (*Refusal); when it cannot be recorded, or a key or the directory is not fit for use, the
 // error wraps ErrUnavailable and there is no token. The id names the decision in the audit
 // log, and may be told.
+//
+// A caller that leaves, or closes its half of the connection, changes nothing about a decision:
+// it is recorded all the same, and the log bounds the wait itself.
 func (i *Issuer) AccessToken(ctx context.Context, p *Proposal) (t Token, decisionID string, err error) {
 	now := i.o.Now()
 	e := i.event(p.Request, now)

@@ -2,8 +2,6 @@ package supertokens
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +11,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/audit"
+	"github.com/watchword-dev/watchword/internal/directory"
 	"github.com/watchword-dev/watchword/internal/web"
 )
 
@@ -154,10 +153,8 @@ func (d *Door) refuseKey(c *call) *reply {
 }
 
 func (d *Door) event(c *call, outcome audit.Outcome) audit.Event {
-	var id [16]byte
-	rand.Read(id[:])
 	e := audit.Event{
-		ID: hex.EncodeToString(id[:]), At: d.now(), Kind: audit.KindMint, Outcome: outcome, Action: "mint",
+		ID: directory.RandomID(), At: d.now(), Kind: audit.KindMint, Outcome: outcome, Action: "mint",
 		Door: "supertokens", RequestID: web.RequestID(c.w),
 	}
 	if a := web.Address(c.r); a.IsValid() {
