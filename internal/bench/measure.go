@@ -35,7 +35,7 @@ func (b *bench) decide() ([]line, error) {
 	}
 	m := policy.Compile(len(edges), func(yield func(policy.Rule) bool) {
 		for _, e := range edges {
-			if !yield(policy.Rule{Edge: e, Scopes: []string{"read"}}) {
+			if !yield(policy.Rule{Edge: e, Terms: &policy.Terms{Scopes: []string{"read"}}}) {
 				return
 			}
 		}

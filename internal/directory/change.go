@@ -48,7 +48,10 @@ type NewCredential struct {
 
 // NewRule is what a rule is to say.
 type NewRule struct {
-	Scopes []string
+	Scopes   []string
+	Exchange policy.Exchange
+	// MayAct names a service, or is empty.
+	MayAct string
 	Until  time.Time
 }
 
@@ -80,7 +83,7 @@ func (d *Directory) UpdateService(ctx context.Context, by Author, name string, v
 		s := old
 		edit(&s)
 		s.UID, s.Name, s.Version, s.CreatedAt, s.UpdatedAt = old.UID, old.Name, old.Version, old.CreatedAt, old.UpdatedAt
-		if s == old {
+		if s.Equal(old) {
 			return old, nil
 		}
 		if err := d.check(ctx, by, s); err != nil {
@@ -104,7 +107,9 @@ func (d *Directory) DeleteService(ctx context.Context, by Author, name string, v
 		if err != nil {
 			return s, err
 		}
-		_, err = d.store.DeleteService(ctx, s.UID, s.Version, d.change(by, "service.delete", SubjectService(s.UID), "service", s.Name))
+		now := d.now()
+		gone := Revocation{ID: FormatUID(s.UID), RevokedAt: now, Until: now.Add(d.o.MaxTokenTTL)}
+		_, err = d.store.DeleteService(ctx, s.UID, s.Version, gone, d.change(by, "service.delete", SubjectService(s.UID), "service", s.Name))
 		return s, d.settle(ctx, err, "delete service %q", name)
 	})
 	return err
@@ -155,6 +160,26 @@ func (d *Directory) RevokeCredential(ctx context.Context, by Author, id string) 
 	})
 }
 
+// RevokeToken records that the token with this jti is good no longer, wherever it is asked about.
+// expiry is the token's own end; zero, when it is not known: the longest a token can live.
+// Revoking it again changes nothing.
+func (d *Directory) RevokeToken(ctx context.Context, by Author, jti string, expiry time.Time) error {
+	now := d.now()
+	if last := now.Add(d.o.MaxTokenTTL); expiry.IsZero() || expiry.After(last) {
+		expiry = last
+	}
+	if !expiry.After(now) || d.Snapshot().Denied(jti) {
+		return nil
+	}
+	// Tokens that were exchanged for it end no later than it does.
+	r := Revocation{ID: jti, RevokedAt: now, Until: expiry.Add(time.Minute)} // clocks differ
+	_, err := d.store.InsertRevocation(ctx, r, d.change(by, "token.revoke", SubjectRevocation(jti), "token", jti))
+	if errors.Is(err, ErrExists) {
+		err = nil
+	}
+	return d.settle(ctx, err, "revoke token %s", jti)
+}
+
 // Allow makes or changes the rule from caller to target, and says whether it made one. A
 // rule that says so already stays as it is.
 func (d *Directory) Allow(ctx context.Context, by Author, caller, target string, n NewRule, version int64) (r Rule, created bool, err error) {
@@ -163,12 +188,25 @@ func (d *Directory) Allow(ctx context.Context, by Author, caller, target string,
 		return Rule{}, false, err
 	}
 	now := d.now()
+	switch n.Exchange {
+	case policy.NoExchange, policy.Delegate, policy.Impersonate:
+	default:
+		return Rule{}, false, &InvalidError{"exchange", "must be delegate or impersonate, or empty for neither"}
+	}
 	if !n.Until.IsZero() && !n.Until.After(now) {
 		return Rule{}, false, &InvalidError{"until", "must be in the future; to end a rule now, delete it"}
 	}
 	e, err := d.edge(ctx, caller, target)
 	if err != nil {
 		return Rule{}, false, err
+	}
+	var mayAct UID
+	if n.MayAct != "" {
+		s, err := d.resolve(ctx, n.MayAct)
+		if err != nil {
+			return Rule{}, false, err
+		}
+		mayAct = s.UID
 	}
 	r, err = retried(version, func() (Rule, error) {
 		old, err := d.store.ReadRule(ctx, e)
@@ -180,15 +218,15 @@ func (d *Directory) Allow(ctx context.Context, by Author, caller, target string,
 			return old, ErrConflict
 		}
 		until := n.Until.UTC().Truncate(time.Microsecond)
-		if !created && slices.Equal(old.Scopes, scopes) && old.Until.Equal(until) {
+		if !created && slices.Equal(old.Scopes, scopes) && old.Until.Equal(until) && old.Exchange == n.Exchange && old.MayAct == mayAct {
 			return old, nil
 		}
-		r := Rule{Edge: e, Scopes: scopes, Until: until, Version: old.Version, CreatedAt: old.CreatedAt, UpdatedAt: now}
+		r := Rule{Edge: e, Scopes: scopes, Exchange: n.Exchange, MayAct: mayAct, Until: until, Version: old.Version, CreatedAt: old.CreatedAt, UpdatedAt: now}
 		if created {
 			r.CreatedAt = now
 		}
 		_, err = d.store.PutRule(ctx, r, d.change(by, "rule.allow", SubjectRule(e),
-			"caller", caller, "target", target, "scope", strings.Join(scopes, " ")))
+			"caller", caller, "target", target, "scope", strings.Join(scopes, " "), "exchange", string(n.Exchange), "mayAct", n.MayAct))
 		r.Version++
 		return r, d.settle(ctx, err, "allow %s to call %s", caller, target)
 	})
@@ -307,7 +345,9 @@ func (d *Directory) check(ctx context.Context, by Author, s Service) error {
 func (d *Directory) change(by Author, action, subject string, detail ...string) Change {
 	c := Change{At: d.now(), Actor: by.Actor, RequestID: by.RequestID, Action: action, Subject: subject, Detail: map[string]string{}}
 	for i := 0; i+1 < len(detail); i += 2 {
-		c.Detail[detail[i]] = detail[i+1]
+		if detail[i+1] != "" {
+			c.Detail[detail[i]] = detail[i+1]
+		}
 	}
 	return c
 }

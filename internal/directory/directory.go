@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -59,16 +60,58 @@ type Service struct {
 	TokenTTL time.Duration
 	// Algorithm that signs tokens for this service as a target. Empty: the server's default.
 	Algorithm string
+	// Audiences are absolute URIs by which this service is asked for and known to itself, beside
+	// its name (RFC 8707, section 2). No two services share one. Sorted.
+	Audiences []string
+	// AuthMethods are the ways in which this service may prove itself. None: any. Sorted.
+	AuthMethods []string
+	// GrantTypes this service may use (RFC 6749, section 4). None: any. Sorted.
+	GrantTypes []string
+	// Binding says how the tokens this service gets must be bound to a key of its own.
+	Binding Binding
+	// TokenEndpointAudience lets the client assertions of this service name the token endpoint as
+	// their audience, as older clients do, and not only the issuer.
+	TokenEndpointAudience bool
+	// MultipleTargets lets this service ask for one token that is good for several services.
+	MultipleTargets bool
 	// Version counts changes, from 1. An update names the version it was made from.
 	Version              int64
 	CreatedAt, UpdatedAt time.Time
 }
 
+// Equal says whether all of s and o is the same.
+func (s Service) Equal(o Service) bool { return reflect.DeepEqual(s, o) }
+
+// Binding says how the tokens of a service must be bound to a key of its own, so that who
+// steals one cannot use it.
+type Binding string
+
+// The bindings.
+const (
+	BindingOptional Binding = ""         // as the request asks for
+	BindingRequired Binding = "required" // by DPoP or mTLS, as the request asks for
+	BindingDPoP     Binding = "dpop"     // RFC 9449
+	BindingMTLS     Binding = "mtls"     // RFC 8705, section 3
+)
+
 // Kind of credential.
 type Kind string
 
-// KindBootstrap is a long-lived JWT with iss = aud = the server's plain name.
-const KindBootstrap Kind = "bootstrap"
+// The kinds.
+const (
+	// KindBootstrap is a long-lived JWT with iss = aud = the server's plain name.
+	KindBootstrap Kind = "bootstrap"
+	// KindSecret is a client secret (RFC 6749, section 2.3.1) that this server made.
+	KindSecret Kind = "secret"
+	// KindKey is a public key, whose private half signs assertions (RFC 7523).
+	KindKey Kind = "key"
+	// KindJWKS is a place where the service publishes such keys.
+	KindJWKS Kind = "jwks"
+	// KindCertificate is a self-signed certificate (RFC 8705, section 2.2).
+	KindCertificate Kind = "certificate"
+	// KindTLSSubject is a name in certificates of a trusted authority (RFC 8705, section 2.1).
+	KindTLSSubject Kind = "tls_subject"
+)
 
 // Credential is one way in which a service proves itself. It holds no secret.
 type Credential struct {
@@ -77,8 +120,16 @@ type Credential struct {
 	Service UID
 	Kind    Kind
 	// Name an operator gave it, for people. May be empty.
-	Name      string
+	Name string
+	// Material is what a proof is held against, by kind. None for KindBootstrap. KindSecret: the
+	// keyed SHA-256 of the secret, hexadecimal, not for display. KindKey: the public JWK.
+	// KindJWKS: the URL. KindCertificate: the base64url SHA-256 of the certificate. KindTLSSubject:
+	// "dn:", "dns:", "uri:", "ip:" or "email:" and the name.
+	Material  string
 	CreatedAt time.Time
+	// NotBefore is when it begins to be good; zero: at once.
+	NotBefore time.Time
+	// ExpiresAt is when it ends, that moment excluded.
 	ExpiresAt time.Time
 	// RevokedAt is zero while the credential is good.
 	RevokedAt time.Time
@@ -90,10 +141,37 @@ type Credential struct {
 	Version      int64
 }
 
+// Good is "" when c may be used at the moment now, else why not, in a word for the audit log.
+func (c *Credential) Good(now time.Time) (why string) {
+	switch {
+	case !c.RevokedAt.IsZero():
+		return "revoked"
+	case !now.Before(c.ExpiresAt):
+		return "expired"
+	case now.Before(c.NotBefore):
+		return "not_yet_valid"
+	}
+	return ""
+}
+
+// Revocation is an id that no token may hang on any more: the jti of a token, or the uid of a
+// service that was deleted.
+type Revocation struct {
+	ID        string
+	RevokedAt time.Time
+	// Until is when the last token that could hang on it has expired.
+	Until time.Time
+}
+
 // Rule is one edge of the call map as the operator sees it: policy.Rule and its history.
 type Rule struct {
 	policy.Edge
-	Scopes               []string
+	Scopes []string
+	// Exchange is what the caller may do with tokens of others that it received.
+	Exchange policy.Exchange
+	// MayAct is the one service that may exchange tokens of this rule beside their audience.
+	// Zero: none.
+	MayAct               UID
 	Until                time.Time
 	Version              int64
 	CreatedAt, UpdatedAt time.Time
@@ -101,7 +179,10 @@ type Rule struct {
 
 // Compiled is what of r counts in a decision.
 func (r Rule) Compiled() policy.Rule {
-	c := policy.Rule{Edge: r.Edge, Scopes: r.Scopes}
+	c := policy.Rule{Edge: r.Edge}
+	if len(r.Scopes) > 0 || r.Exchange != policy.NoExchange || r.MayAct != (UID{}) {
+		c.Terms = &policy.Terms{Scopes: r.Scopes, Exchange: r.Exchange, MayAct: r.MayAct}
+	}
 	if !r.Until.IsZero() {
 		c.Until = r.Until.UnixMicro()
 	}
@@ -131,6 +212,9 @@ func SubjectCredential(id string) string { return "credential/" + id }
 func SubjectRule(e policy.Edge) string {
 	return "rule/" + FormatUID(e.Caller) + "/" + FormatUID(e.Target)
 }
+
+// SubjectRevocation is the subject of the revocation of a token by its jti.
+func SubjectRevocation(id string) string { return "revocation/" + id }
 
 // SubjectKeys is the subject of every change of the key ring.
 const SubjectKeys = "keys"

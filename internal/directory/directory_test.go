@@ -46,7 +46,7 @@ func decide(d *directory.Directory, caller, target string) policy.Reason {
 	if !ok {
 		return policy.CallerDisabled
 	}
-	got, _ := s.Decide(c.UID, target, nil, time.Now())
+	got, _ := s.Decide(directory.Question{Caller: c.UID, Target: target, At: time.Now()})
 	return got.Reason
 }
 
@@ -91,7 +91,7 @@ func TestFollowingEndsWhereLoadingDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := directory.NewSnapshot(state)
+		want := directory.NewSnapshot(state, 24*time.Hour)
 		for _, d := range []*directory.Directory{one, other} {
 			same(t, d.Snapshot(), want, state)
 		}

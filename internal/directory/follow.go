@@ -60,7 +60,7 @@ func New(store Store, follower Follower, o Options) *Directory {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	d := &Directory{store: store, follower: follower, o: o}
-	d.snapshot.Store(NewSnapshot(&State{}))
+	d.snapshot.Store(NewSnapshot(&State{}, o.MaxTokenTTL))
 	d.synced.Store(&time.Time{})
 	return d
 }
@@ -92,7 +92,7 @@ func (d *Directory) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load directory: %w", err)
 	}
-	d.publish(NewSnapshot(state), asked)
+	d.publish(NewSnapshot(state, d.o.MaxTokenTTL), asked)
 	return nil
 }
 
@@ -228,7 +228,7 @@ func (d *Directory) reload(ctx context.Context, s *Snapshot, subject string) (*S
 		}
 		svc, err := d.store.ReadService(ctx, uid)
 		if errors.Is(err, ErrNotFound) {
-			return s.withoutService(uid), nil
+			return s.withoutService(uid, d.now()), nil
 		} else if err != nil {
 			return nil, err
 		}
@@ -253,6 +253,14 @@ func (d *Directory) reload(ctx context.Context, s *Snapshot, subject string) (*S
 			return nil, err
 		}
 		return s.withRule(r.Compiled()), nil
+	case "revocation":
+		r, err := d.store.ReadRevocation(ctx, rest)
+		if errors.Is(err, ErrNotFound) { // expired meanwhile
+			return s, nil
+		} else if err != nil {
+			return nil, err
+		}
+		return s.withRevocation(r), nil
 	case SubjectKeys:
 		return s, d.keysChanged(ctx)
 	default: // written by a newer version for something this one does not hold

@@ -1,6 +1,10 @@
 package directory
 
 import (
+	"iter"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/cowmap"
@@ -13,50 +17,104 @@ type Snapshot struct {
 	revision    int64
 	byName      cowmap.Map[string, *Service]
 	byUID       cowmap.Map[UID, *Service]
+	byAudience  cowmap.Map[string, *Service]
 	credentials cowmap.Map[string, *Credential]
+	byOwner     cowmap.Map[UID, []*Credential]
+	denied      cowmap.Map[string, time.Time]
+	keep        time.Duration
 	callMap     policy.CallMap
 }
 
-// NewSnapshot indexes a state.
-func NewSnapshot(s *State) *Snapshot {
-	return &Snapshot{
-		revision: s.Revision,
-		byName: cowmap.Collect(len(s.Services), func(yield func(string, *Service) bool) {
-			for i := range s.Services {
-				if !yield(s.Services[i].Name, &s.Services[i]) {
-					return
-				}
-			}
-		}),
-		byUID: cowmap.Collect(len(s.Services), func(yield func(UID, *Service) bool) {
-			for i := range s.Services {
-				if !yield(s.Services[i].UID, &s.Services[i]) {
-					return
-				}
-			}
-		}),
-		credentials: cowmap.Collect(len(s.Credentials), func(yield func(string, *Credential) bool) {
-			for i := range s.Credentials {
-				if !yield(s.Credentials[i].ID, &s.Credentials[i]) {
-					return
-				}
-			}
-		}),
-		callMap: policy.Compile(len(s.Rules), func(yield func(policy.Rule) bool) {
-			for _, r := range s.Rules {
+// NewSnapshot indexes a state. keep is how long a token can live: for so long what was revoked
+// stays denied.
+func NewSnapshot(st *State, keep time.Duration) *Snapshot {
+	s := &Snapshot{
+		revision:    st.Revision,
+		keep:        keep,
+		byName:      cowmap.Collect(len(st.Services), indexed(st.Services, func(svc *Service) string { return svc.Name })),
+		byUID:       cowmap.Collect(len(st.Services), indexed(st.Services, func(svc *Service) UID { return svc.UID })),
+		credentials: cowmap.Collect(len(st.Credentials), indexed(st.Credentials, func(c *Credential) string { return c.ID })),
+		callMap: policy.Compile(len(st.Rules), func(yield func(policy.Rule) bool) {
+			for _, r := range st.Rules {
 				if !yield(r.Compiled()) {
 					return
 				}
 			}
 		}),
 	}
+	audiences, owners, denied := map[string]*Service{}, map[UID][]*Credential{}, map[string]time.Time{}
+	for i := range st.Services {
+		svc := &st.Services[i]
+		for _, a := range svc.Audiences {
+			audiences[a] = svc
+		}
+		if svc.Disabled {
+			denied[FormatUID(svc.UID)] = time.Time{}
+		}
+	}
+	for i := range st.Credentials {
+		c := &st.Credentials[i]
+		owners[c.Service] = append(owners[c.Service], c)
+		if !c.RevokedAt.IsZero() {
+			denied[c.ID] = c.RevokedAt.Add(keep)
+		}
+	}
+	for _, r := range st.Revocations {
+		denied[r.ID] = r.Until
+	}
+	for _, all := range owners {
+		slices.SortFunc(all, byID)
+	}
+	s.byAudience = cowmap.Collect(len(audiences), maps.All(audiences))
+	s.byOwner = cowmap.Collect(len(owners), maps.All(owners))
+	s.denied = cowmap.Collect(len(denied), maps.All(denied))
+	return s
 }
+
+// indexed ranges over pointers to the rows, each with its key.
+func indexed[K, V any](rows []V, key func(*V) K) iter.Seq2[K, *V] {
+	return func(yield func(K, *V) bool) {
+		for i := range rows {
+			if !yield(key(&rows[i]), &rows[i]) {
+				return
+			}
+		}
+	}
+}
+
+func byID(a, b *Credential) int { return strings.Compare(a.ID, b.ID) }
 
 // Revision is that of the last change the snapshot holds.
 func (s *Snapshot) Revision() int64 { return s.revision }
 
 // Service finds a service by name.
 func (s *Snapshot) Service(name string) (*Service, bool) { return s.byName.Find(name) }
+
+// Audience finds the service that has name as its name or among its audiences.
+func (s *Snapshot) Audience(name string) (*Service, bool) {
+	if svc, ok := s.byName.Find(name); ok {
+		return svc, true
+	}
+	return s.byAudience.Find(name)
+}
+
+// CredentialsOf are all credentials of a service, by id. Not to be changed.
+func (s *Snapshot) CredentialsOf(uid UID) []*Credential {
+	all, _ := s.byOwner.Find(uid)
+	return all
+}
+
+// Denied says whether no token may hang on id any more: the jti of a revoked token, the uid of
+// a service that is deleted or disabled, the id of a revoked credential. It goes on saying so
+// until the last such token has expired.
+func (s *Snapshot) Denied(id string) bool {
+	_, ok := s.denied.Find(id)
+	return ok
+}
+
+// Denials ranges over all that is denied, in no order, with the moment from which it need not
+// be said any more. Zero: it must be said for as long as it is so.
+func (s *Snapshot) Denials() iter.Seq2[string, time.Time] { return s.denied.All() }
 
 // ServiceByUID finds a service by its identity.
 func (s *Snapshot) ServiceByUID(uid UID) (*Service, bool) { return s.byUID.Find(uid) }
@@ -72,14 +130,26 @@ func (s *Snapshot) Counts() (services, credentials, rules int) {
 	return s.byUID.Len(), s.credentials.Len(), s.callMap.Len()
 }
 
-// Decide says whether caller may have a token for the service named target, and which
-// service that is. It is the one decision: every door, and whatever explains or rehearses a
-// decision, asks here.
-func (s *Snapshot) Decide(caller UID, target string, scopes []string, at time.Time) (policy.Decision, *Service) {
-	if c, ok := s.byUID.Find(caller); !ok || c.Disabled {
+// Question is what Decide answers.
+type Question struct {
+	Caller UID
+	// Target is the name of a service, or one of its audiences.
+	Target string
+	// Scopes asked for, sorted. None: all there are.
+	Scopes []string
+	// Exchange and Within are those of policy.Query.
+	Exchange policy.Exchange
+	Within   []string
+	At       time.Time
+}
+
+// Decide says whether the caller may have a token for the target, and which service that is. It
+// is the one decision: every door, and whatever explains or rehearses a decision, asks here.
+func (s *Snapshot) Decide(q Question) (policy.Decision, *Service) {
+	if c, ok := s.byUID.Find(q.Caller); !ok || c.Disabled {
 		return policy.Decision{Reason: policy.CallerDisabled}, nil
 	}
-	to, ok := s.byName.Find(target)
+	to, ok := s.Audience(q.Target)
 	switch {
 	case !ok:
 		return policy.Decision{Reason: policy.UnknownTarget}, nil
@@ -87,9 +157,11 @@ func (s *Snapshot) Decide(caller UID, target string, scopes []string, at time.Ti
 		return policy.Decision{Reason: policy.TargetDisabled}, to
 	}
 	return s.callMap.Decide(policy.Query{
-		Edge:   policy.Edge{Caller: caller, Target: to.UID},
-		Scopes: scopes,
-		At:     at.UnixMicro(),
+		Edge:     policy.Edge{Caller: q.Caller, Target: to.UID},
+		Scopes:   q.Scopes,
+		Exchange: q.Exchange,
+		Within:   q.Within,
+		At:       q.At.UnixMicro(),
 	}), to
 }
 
@@ -97,14 +169,35 @@ func (s *Snapshot) Decide(caller UID, target string, scopes []string, at time.Ti
 func (s Snapshot) withService(svc Service) *Snapshot {
 	// Names are immutable, so the entry by name is replaced and never left behind.
 	s.byName = s.byName.With(svc.Name, &svc)
+	if old, ok := s.byUID.Find(svc.UID); ok {
+		s.forgetAudiences(old)
+	}
 	s.byUID = s.byUID.With(svc.UID, &svc)
+	for _, a := range svc.Audiences {
+		s.byAudience = s.byAudience.With(a, &svc)
+	}
+	if id := FormatUID(svc.UID); svc.Disabled {
+		s.denied = s.denied.With(id, time.Time{})
+	} else {
+		s.denied = s.denied.Without(id)
+	}
 	return &s
 }
 
-// withoutService returns a snapshot without the service and all that hangs on it. It looks
-// at every rule and credential: deleting is rare, and an index of who is called by whom would
-// be paid for by every other change.
-func (s Snapshot) withoutService(uid UID) *Snapshot {
+// forgetAudiences leaves alone those that are another service's by now: of two changes that
+// are applied together the later one counts.
+func (s *Snapshot) forgetAudiences(svc *Service) {
+	for _, a := range svc.Audiences {
+		if owner, ok := s.byAudience.Find(a); ok && owner.UID == svc.UID {
+			s.byAudience = s.byAudience.Without(a)
+		}
+	}
+}
+
+// withoutService returns a snapshot without the service and all that hangs on it; the tokens it
+// got are denied for as long as one can live. It looks at every rule: deleting is rare, and an
+// index of who is called by whom would be paid for by every other change.
+func (s Snapshot) withoutService(uid UID, now time.Time) *Snapshot {
 	svc, ok := s.byUID.Find(uid)
 	if !ok {
 		return &s
@@ -114,23 +207,57 @@ func (s Snapshot) withoutService(uid UID) *Snapshot {
 	if named, ok := s.byName.Find(svc.Name); ok && named.UID == uid {
 		s.byName = s.byName.Without(svc.Name)
 	}
+	s.forgetAudiences(svc)
 	s.byUID = s.byUID.Without(uid)
-	for id, c := range s.credentials.All() {
-		if c.Service == uid {
-			s.credentials = s.credentials.Without(id)
-		}
+	for _, c := range s.CredentialsOf(uid) {
+		s.credentials = s.credentials.Without(c.ID)
 	}
+	s.byOwner = s.byOwner.Without(uid)
 	s.callMap = s.callMap.WithoutService(uid)
+	s.denied = s.denied.With(FormatUID(uid), now.Add(s.keep))
 	return &s
 }
 
 func (s Snapshot) withCredential(c Credential) *Snapshot {
+	s.disown(c.ID)
 	s.credentials = s.credentials.With(c.ID, &c)
+	all := append(slices.Clone(s.CredentialsOf(c.Service)), &c)
+	slices.SortFunc(all, byID)
+	s.byOwner = s.byOwner.With(c.Service, all)
+	if !c.RevokedAt.IsZero() {
+		s.denied = s.denied.With(c.ID, c.RevokedAt.Add(s.keep))
+	}
 	return &s
 }
 
 func (s Snapshot) withoutCredential(id string) *Snapshot {
+	s.disown(id)
 	s.credentials = s.credentials.Without(id)
+	return &s
+}
+
+// disown takes a credential from the list of its service.
+func (s *Snapshot) disown(id string) {
+	c, ok := s.credentials.Find(id)
+	if !ok {
+		return
+	}
+	others := slices.DeleteFunc(slices.Clone(s.CredentialsOf(c.Service)), func(o *Credential) bool { return o.ID == id })
+	s.byOwner = s.byOwner.With(c.Service, others)
+}
+
+func (s Snapshot) withRevocation(r Revocation) *Snapshot {
+	s.denied = s.denied.With(r.ID, r.Until)
+	return &s
+}
+
+// withoutExpired returns a snapshot that no longer denies what no token can hang on.
+func (s Snapshot) withoutExpired(now time.Time) *Snapshot {
+	for id, until := range s.denied.All() {
+		if !until.IsZero() && !now.Before(until) {
+			s.denied = s.denied.Without(id)
+		}
+	}
 	return &s
 }
 

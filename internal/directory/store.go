@@ -24,12 +24,19 @@ type Store interface {
 	ReadService(ctx context.Context, uid UID) (Service, error)
 	ReadCredential(ctx context.Context, id string) (Credential, error)
 	ReadRule(ctx context.Context, e policy.Edge) (Rule, error)
+	ReadRevocation(ctx context.Context, id string) (Revocation, error)
 
-	// InsertService answers ErrExists when the name is taken.
+	// InsertRevocation records a revocation. Again: ErrExists.
+	InsertRevocation(ctx context.Context, r Revocation, c Change) (revision int64, err error)
+	// PurgeRevocations deletes those that ended before now. Not a change: no revision.
+	PurgeRevocations(ctx context.Context, now time.Time) error
+
+	// InsertService and UpdateService answer ErrExists when the name or an audience is taken.
 	InsertService(ctx context.Context, s Service, c Change) (revision int64, err error)
 	UpdateService(ctx context.Context, s Service, c Change) (revision int64, err error)
-	// DeleteService removes the service with its credentials and every rule that names it.
-	DeleteService(ctx context.Context, uid UID, version int64, c Change) (revision int64, err error)
+	// DeleteService removes the service with its credentials and every rule that names it, and
+	// records r, the revocation of its uid.
+	DeleteService(ctx context.Context, uid UID, version int64, r Revocation, c Change) (revision int64, err error)
 
 	InsertCredential(ctx context.Context, cr Credential, c Change) (revision int64, err error)
 	UpdateCredential(ctx context.Context, cr Credential, c Change) (revision int64, err error)
@@ -56,6 +63,8 @@ type State struct {
 	Services    []Service
 	Credentials []Credential
 	Rules       []Rule
+	// Revocations that have not ended.
+	Revocations []Revocation
 }
 
 // Follower tells when the store may have changed. On SQLite only this process writes;

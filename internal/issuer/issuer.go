@@ -156,7 +156,7 @@ func (i *Issuer) AccessToken(ctx context.Context, p *Proposal) (t Token, decisio
 		return Token{}, e.ID, i.refuse(ctx, e, kind, failure.Reason)
 	}
 	e.Caller, e.CallerUID, e.Credential = caller.Service.Name, directory.FormatUID(caller.Service.UID), caller.CredentialID
-	decision, target := snapshot.Decide(caller.Service.UID, p.Target, p.Scopes, now)
+	decision, target := snapshot.Decide(directory.Question{Caller: caller.Service.UID, Target: p.Target, Scopes: p.Scopes, At: now})
 	if !decision.Allowed() {
 		return Token{}, e.ID, i.refuse(ctx, e, Denied, string(decision.Reason))
 	}

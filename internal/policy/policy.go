@@ -18,12 +18,52 @@ type Edge struct{ Caller, Target ServiceID }
 // Rule allows one caller one target.
 type Rule struct {
 	Edge
-	// Scopes the caller may have at the target: sorted, without repetition.
-	Scopes []string
 	// Until is when the rule ends, that moment excluded, in microseconds since 1970.
 	// Zero: it does not end.
 	Until int64
+	// Terms are what else the rule says. Many rules say the same, and share them. Nil: nothing.
+	Terms *Terms
 }
+
+// Terms of a rule. They are immutable: rules share them.
+type Terms struct {
+	// Scopes the caller may have at the target: sorted, without repetition.
+	Scopes []string
+	// Exchange says what the caller may do with the token of another that it received.
+	Exchange Exchange
+	// MayAct is the one service that may exchange the tokens this rule gives, beside their
+	// audience (RFC 8693, section 4.4). Zero: none is named.
+	MayAct ServiceID
+}
+
+// Exchange is what a rule allows of token exchange (RFC 8693).
+type Exchange string
+
+// The degrees of Exchange, each of which includes those before it.
+const (
+	NoExchange  Exchange = ""            // the caller calls as itself only
+	Delegate    Exchange = "delegate"    // on behalf of another, and the token says so (act)
+	Impersonate Exchange = "impersonate" // as another, without a trace in the token
+)
+
+var noTerms = &Terms{}
+
+// terms are never nil.
+func (r *Rule) terms() *Terms {
+	if r.Terms == nil {
+		return noTerms
+	}
+	return r.Terms
+}
+
+// Scopes the caller may have at the target. Not to be changed.
+func (r *Rule) Scopes() []string { return r.terms().Scopes }
+
+// Exchange is what the rule allows of token exchange.
+func (r *Rule) Exchange() Exchange { return r.terms().Exchange }
+
+// MayAct is the service that may exchange the tokens this rule gives, or zero.
+func (r *Rule) MayAct() ServiceID { return r.terms().MayAct }
 
 // Query asks whether Caller may have a token for Target.
 type Query struct {
@@ -31,6 +71,11 @@ type Query struct {
 	// Scopes asked for, sorted and without repetition. None asks for all the rule has
 	// (RFC 6749, section 3.3: a pre-defined default value).
 	Scopes []string
+	// Exchange is set when Caller would call on behalf of another, or as another.
+	Exchange Exchange
+	// Within are the scopes of the token that is exchanged: what is granted is among them,
+	// whatever the rule has. Looked at only with Exchange.
+	Within []string
 	// At is the moment of the question, in microseconds since 1970.
 	At int64
 }
@@ -49,6 +94,10 @@ const (
 	UnknownTarget   Reason = "unknown_target"
 	TargetDisabled  Reason = "target_disabled"
 	CallerDisabled  Reason = "caller_disabled"
+
+	ExchangeNotAllowed   Reason = "exchange_not_allowed"
+	ImpersonateForbidden Reason = "impersonation_not_allowed"
+	ScopeNotInToken      Reason = "scope_not_in_subject_token"
 )
 
 // Decision is the answer to one Query.
@@ -114,13 +163,44 @@ func (m CallMap) Decide(q Query) Decision {
 		return Decision{Reason: NoRule}
 	case rule.Until != 0 && q.At >= rule.Until:
 		return Decision{Reason: RuleEnded, Rule: rule}
+	case q.Exchange != NoExchange:
+		return decideExchange(rule, q)
 	case len(q.Scopes) == 0:
-		return Decision{Reason: Allowed, Rule: rule, Scopes: rule.Scopes}
-	case !subset(q.Scopes, rule.Scopes):
+		return Decision{Reason: Allowed, Rule: rule, Scopes: rule.Scopes()}
+	case !subset(q.Scopes, rule.Scopes()):
 		return Decision{Reason: ScopeNotGranted, Rule: rule}
 	default:
 		return Decision{Reason: Allowed, Rule: rule, Scopes: q.Scopes}
 	}
+}
+
+// decideExchange: the actor's rule must allow exchange, and scopes only shrink (RFC 8693,
+// section 2.1; RFC 9700, section 2.3).
+func decideExchange(rule *Rule, q Query) Decision {
+	allowed := rule.Exchange()
+	switch {
+	case allowed == NoExchange:
+		return Decision{Reason: ExchangeNotAllowed, Rule: rule}
+	case q.Exchange == Impersonate && allowed != Impersonate:
+		return Decision{Reason: ImpersonateForbidden, Rule: rule}
+	case len(q.Scopes) == 0:
+		return Decision{Reason: Allowed, Rule: rule, Scopes: intersection(rule.Scopes(), q.Within)}
+	case !subset(q.Scopes, q.Within):
+		return Decision{Reason: ScopeNotInToken, Rule: rule}
+	case !subset(q.Scopes, rule.Scopes()):
+		return Decision{Reason: ScopeNotGranted, Rule: rule}
+	}
+	return Decision{Reason: Allowed, Rule: rule, Scopes: q.Scopes}
+}
+
+// intersection of two sorted lists.
+func intersection(a, b []string) (both []string) {
+	for _, s := range a {
+		if _, found := slices.BinarySearch(b, s); found {
+			both = append(both, s)
+		}
+	}
+	return both
 }
 
 // subset says whether all of some are in all; both are sorted.

@@ -21,7 +21,7 @@ var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC).UnixMicro()
 func TestNothingIsAllowedThatNoRuleAllows(t *testing.T) {
 	m := CallMap{}.
 		With(Rule{Edge: Edge{id(1), id(2)}}).
-		With(Rule{Edge: Edge{id(2), id(3)}, Scopes: []string{"read", "write"}}).
+		With(Rule{Edge: Edge{id(2), id(3)}, Terms: &Terms{Scopes: []string{"read", "write"}}}).
 		With(Rule{Edge: Edge{id(3), id(1)}, Until: now})
 	for _, c := range []struct {
 		name   string
@@ -96,7 +96,7 @@ func TestOrderOfChangesNeverMatters(t *testing.T) {
 }
 
 func TestDecideDoesNotAllocate(t *testing.T) {
-	m := CallMap{}.With(Rule{Edge: Edge{id(1), id(2)}, Scopes: []string{"a", "b"}})
+	m := CallMap{}.With(Rule{Edge: Edge{id(1), id(2)}, Terms: &Terms{Scopes: []string{"a", "b"}}})
 	q := Query{Edge: Edge{id(1), id(2)}, Scopes: []string{"b"}, At: now}
 	if n := testing.AllocsPerRun(100, func() { m.Decide(q) }); n != 0 {
 		t.Errorf("Decide allocates %v times", n)
@@ -113,7 +113,7 @@ func million() (CallMap, []Edge) {
 	}
 	m := Compile(len(edges), func(yield func(Rule) bool) {
 		for _, e := range edges {
-			if !yield(Rule{Edge: e, Scopes: []string{"read"}}) {
+			if !yield(Rule{Edge: e, Terms: &Terms{Scopes: []string{"read"}}}) {
 				return
 			}
 		}

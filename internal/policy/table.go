@@ -19,7 +19,10 @@ type table struct {
 }
 
 // slot is 64 bytes. It is empty when its edge is the zero edge, which no service has.
-type slot struct{ Rule }
+type slot struct {
+	Rule
+	_ [16]byte
+}
 
 const (
 	minShards = 16
@@ -107,10 +110,12 @@ func collect(n int, rules iter.Seq[Rule]) table {
 		shards *= 2
 	}
 	parts := make([]map[Edge]Rule, shards)
+	shared := map[string]*Terms{}
 	for r := range rules {
 		if r.Edge == (Edge{}) {
 			continue
 		}
+		r.Terms = intern(shared, r.Terms)
 		i := int(hash(r.Edge) & uint64(shards-1))
 		if parts[i] == nil {
 			parts[i] = make(map[Edge]Rule, n/shards)
@@ -128,6 +133,25 @@ func collect(n int, rules iter.Seq[Rule]) table {
 			}
 		})
 	}
+	return t
+}
+
+// intern returns terms equal to t, the same ones for all that are: of a million rules few say
+// something of their own, and what a decision reads is then in the cache.
+func intern(shared map[string]*Terms, t *Terms) *Terms {
+	if t == nil || len(t.Scopes) == 0 && t.Exchange == NoExchange && t.MayAct == (ServiceID{}) {
+		return nil
+	}
+	var buf [256]byte
+	key := append(buf[:0], t.Exchange...)
+	key = append(append(key, ' '), t.MayAct[:]...)
+	for _, s := range t.Scopes {
+		key = append(append(key, ' '), s...)
+	}
+	if known, ok := shared[string(key)]; ok {
+		return known
+	}
+	shared[string(key)] = t
 	return t
 }
 

@@ -12,14 +12,15 @@ import (
 	"github.com/watchword-dev/watchword/internal/directory"
 )
 
-const credentialColumns = `id, service, kind, name, cidr, created_at, expires_at, revoked_at, last_used_at, last_used_from, version`
+const credentialColumns = `id, service, kind, name, cidr, material, created_at, not_before, expires_at, revoked_at, last_used_at, last_used_from, version`
 
 func scanCredential(row scanner) (c directory.Credential, err error) {
 	var service, cidr string
-	var created, expires, revoked, used int64
-	if err := row.Scan(&c.ID, &service, &c.Kind, &c.Name, &cidr, &created, &expires, &revoked, &used, &c.LastUsedFrom, &c.Version); err != nil {
+	var created, from, expires, revoked, used int64
+	if err := row.Scan(&c.ID, &service, &c.Kind, &c.Name, &cidr, &c.Material, &created, &from, &expires, &revoked, &used, &c.LastUsedFrom, &c.Version); err != nil {
 		return c, err
 	}
+	c.NotBefore = moment(from)
 	c.CreatedAt, c.ExpiresAt, c.RevokedAt, c.LastUsedAt = moment(created), moment(expires), moment(revoked), moment(used)
 	if cidr != "" {
 		// An error here must not read as "from anywhere".
@@ -76,8 +77,8 @@ func (db *DB) InsertCredential(ctx context.Context, cr directory.Credential, c d
 		}
 		n, err := t.exec(ctx, `
 			INSERT INTO credentials (`+credentialColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1) ON CONFLICT DO NOTHING`,
-			cr.ID, service, string(cr.Kind), cr.Name, formatCIDR(cr.CIDR), micros(cr.CreatedAt), micros(cr.ExpiresAt),
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1) ON CONFLICT DO NOTHING`,
+			cr.ID, service, string(cr.Kind), cr.Name, formatCIDR(cr.CIDR), cr.Material, micros(cr.CreatedAt), micros(cr.NotBefore), micros(cr.ExpiresAt),
 			micros(cr.RevokedAt), micros(cr.LastUsedAt), cr.LastUsedFrom)
 		return orElse(n, err, directory.ErrExists)
 	})

@@ -55,7 +55,7 @@ func TestWhatIsStoredIsReadBackWhole(t *testing.T) {
 		gotS, err1 := db.ReadService(t.Context(), s.UID)
 		gotR, err2 := db.ReadRule(t.Context(), r.Edge)
 		gotC, err3 := db.ReadCredential(t.Context(), c.ID)
-		if err := errors.Join(err1, err2, err3); err != nil || gotS != s || !reflect.DeepEqual(gotR, r) || gotC != c {
+		if err := errors.Join(err1, err2, err3); err != nil || !gotS.Equal(s) || !reflect.DeepEqual(gotR, r) || gotC != c {
 			t.Errorf("got %v %v %v, %v", gotS, gotR, gotC, err)
 		}
 		changes, err := db.ChangesAfter(t.Context(), 1, 1)
@@ -118,7 +118,7 @@ func TestUpdateNeedsTheStoredVersion(t *testing.T) {
 				if !there {
 					uid = absent.UID
 				}
-				_, err := db.DeleteService(ctx, uid, v, change("x"))
+				_, err := db.DeleteService(ctx, uid, v, gone(uid), change("x"))
 				return err
 			},
 		}
@@ -204,7 +204,7 @@ func TestDeletedServiceLeavesNothingBehind(t *testing.T) {
 		kept := allow(t, db, s[1], s[2])
 		addCredential(t, db, s[0], "c1")
 		keptCredential := addCredential(t, db, s[1], "c2")
-		if _, err := db.DeleteService(t.Context(), s[0].UID, 1, change("x")); err != nil {
+		if _, err := db.DeleteService(t.Context(), s[0].UID, 1, gone(s[0].UID), change("x")); err != nil {
 			t.Fatal(err)
 		}
 		// The name made again inherits nothing.
@@ -486,7 +486,7 @@ func TestHostileTextIsDataOrRefused(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%q: %v", text, err)
 			}
-			if got, err := db.ReadService(t.Context(), s.UID); err != nil || got != s {
+			if got, err := db.ReadService(t.Context(), s.UID); err != nil || !got.Equal(s) {
 				t.Errorf("%q: got %+v, %v", text, got, err)
 			}
 			if got, err := db.ChangesAfter(t.Context(), rev-1, 1); err != nil || got[0].Subject != text || got[0].Detail[text] != text {

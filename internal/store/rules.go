@@ -10,15 +10,15 @@ import (
 	"github.com/watchword-dev/watchword/internal/policy"
 )
 
-const ruleColumns = `caller, target, scopes, until_at, version, created_at, updated_at`
+const ruleColumns = `caller, target, scopes, exchange, may_act, until_at, version, created_at, updated_at`
 
 // ruleScanner reads rows of rules, of which many have the same scopes: those share a list.
 type ruleScanner map[string][]string
 
 func (seen ruleScanner) scan(row scanner) (r directory.Rule, err error) {
-	var caller, target, scopes string
+	var caller, target, scopes, mayAct string
 	var until, created, updated int64
-	if err := row.Scan(&caller, &target, &scopes, &until, &r.Version, &created, &updated); err != nil {
+	if err := row.Scan(&caller, &target, &scopes, &r.Exchange, &mayAct, &until, &r.Version, &created, &updated); err != nil {
 		return r, err
 	}
 	if scopes != "" {
@@ -26,6 +26,11 @@ func (seen ruleScanner) scan(row scanner) (r directory.Rule, err error) {
 			seen[scopes] = strings.Split(scopes, " ")
 		}
 		r.Scopes = seen[scopes]
+	}
+	if mayAct != "" {
+		if r.MayAct, err = directory.ParseUID(mayAct); err != nil {
+			return r, err
+		}
 	}
 	r.Until, r.CreatedAt, r.UpdatedAt = moment(until), moment(created), moment(updated)
 	if r.Caller, err = directory.ParseUID(caller); err != nil {
@@ -79,13 +84,16 @@ func (db *DB) ListRules(ctx context.Context, caller, target directory.UID, after
 // PutRule inserts (Version 0) or updates (Version as stored) a rule.
 func (db *DB) PutRule(ctx context.Context, r directory.Rule, c directory.Change) (int64, error) {
 	caller, target := formatEdge(r.Edge)
-	scopes := strings.Join(r.Scopes, " ")
+	scopes, mayAct := strings.Join(r.Scopes, " "), ""
+	if r.MayAct != (directory.UID{}) {
+		mayAct = directory.FormatUID(r.MayAct)
+	}
 	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
 		if r.Version != 0 {
 			n, err := t.exec(ctx, `
-				UPDATE rules SET scopes = $4, until_at = $5, version = version + 1, updated_at = $6
+				UPDATE rules SET scopes = $4, exchange = $5, may_act = $6, until_at = $7, version = version + 1, updated_at = $8
 				WHERE caller = $1 AND target = $2 AND version = $3`,
-				caller, target, r.Version, scopes, micros(r.Until), micros(r.UpdatedAt))
+				caller, target, r.Version, scopes, string(r.Exchange), mayAct, micros(r.Until), micros(r.UpdatedAt))
 			return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM rules WHERE caller = $1 AND target = $2`, caller, target)
 		}
 		if err := t.mustHave(ctx, r.Caller, r.Target); err != nil {
@@ -93,8 +101,8 @@ func (db *DB) PutRule(ctx context.Context, r directory.Rule, c directory.Change)
 		}
 		n, err := t.exec(ctx, `
 			INSERT INTO rules (`+ruleColumns+`)
-			VALUES ($1, $2, $3, $4, 1, $5, $6) ON CONFLICT DO NOTHING`,
-			caller, target, scopes, micros(r.Until), micros(r.CreatedAt), micros(r.UpdatedAt))
+			VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8) ON CONFLICT DO NOTHING`,
+			caller, target, scopes, string(r.Exchange), mayAct, micros(r.Until), micros(r.CreatedAt), micros(r.UpdatedAt))
 		return orElse(n, err, directory.ErrConflict)
 	})
 	if err != nil {

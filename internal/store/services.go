@@ -3,23 +3,35 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/directory"
 )
 
-const serviceColumns = `uid, name, description, disabled, token_ttl, algorithm, version, created_at, updated_at`
+const serviceColumns = `uid, name, description, disabled, token_ttl, algorithm, audiences, auth_methods, grant_types, binding,
+	token_endpoint_audience, multiple_targets, version, created_at, updated_at`
 
 func scanService(row scanner) (s directory.Service, err error) {
-	var uid string
+	var uid, audiences, methods, grants string
 	var ttl, created, updated int64
-	if err := row.Scan(&uid, &s.Name, &s.Description, &s.Disabled, &ttl, &s.Algorithm, &s.Version, &created, &updated); err != nil {
+	if err := row.Scan(&uid, &s.Name, &s.Description, &s.Disabled, &ttl, &s.Algorithm, &audiences, &methods, &grants, &s.Binding,
+		&s.TokenEndpointAudience, &s.MultipleTargets, &s.Version, &created, &updated); err != nil {
 		return s, err
 	}
+	s.Audiences, s.AuthMethods, s.GrantTypes = words(audiences), words(methods), words(grants)
 	s.TokenTTL = time.Duration(ttl) * time.Microsecond
 	s.CreatedAt, s.UpdatedAt = moment(created), moment(updated)
 	s.UID, err = directory.ParseUID(uid)
 	return s, err
+}
+
+// words are what strings.Join put together with spaces; of nothing, nil.
+func words(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, " ")
 }
 
 // ReadService answers directory.ErrNotFound when there is no such service.
@@ -46,15 +58,19 @@ func (db *DB) ListServices(ctx context.Context, after string, limit int) (all []
 	return all, nil
 }
 
-// InsertService stores s as version 1. ErrExists: the name is taken.
+// InsertService stores s as version 1. ErrExists: the name or an audience is taken.
 func (db *DB) InsertService(ctx context.Context, s directory.Service, c directory.Change) (int64, error) {
 	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
 		n, err := t.exec(ctx, `
 			INSERT INTO services (`+serviceColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8) ON CONFLICT DO NOTHING`,
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13, $14) ON CONFLICT DO NOTHING`,
 			directory.FormatUID(s.UID), s.Name, s.Description, s.Disabled, s.TokenTTL.Microseconds(), s.Algorithm,
-			micros(s.CreatedAt), micros(s.UpdatedAt))
-		return orElse(n, err, directory.ErrExists)
+			strings.Join(s.Audiences, " "), strings.Join(s.AuthMethods, " "), strings.Join(s.GrantTypes, " "), string(s.Binding),
+			s.TokenEndpointAudience, s.MultipleTargets, micros(s.CreatedAt), micros(s.UpdatedAt))
+		if err := orElse(n, err, directory.ErrExists); err != nil {
+			return err
+		}
+		return t.putAudiences(ctx, s)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("insert service %q: %w", s.Name, err)
@@ -67,10 +83,17 @@ func (db *DB) UpdateService(ctx context.Context, s directory.Service, c director
 	uid := directory.FormatUID(s.UID)
 	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
 		n, err := t.exec(ctx, `
-			UPDATE services SET description = $3, disabled = $4, token_ttl = $5, algorithm = $6, version = version + 1, updated_at = $7
+			UPDATE services SET description = $3, disabled = $4, token_ttl = $5, algorithm = $6, audiences = $7, auth_methods = $8,
+				grant_types = $9, binding = $10, token_endpoint_audience = $11, multiple_targets = $12,
+				version = version + 1, updated_at = $13
 			WHERE uid = $1 AND version = $2`,
-			uid, s.Version, s.Description, s.Disabled, s.TokenTTL.Microseconds(), s.Algorithm, micros(s.UpdatedAt))
-		return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM services WHERE uid = $1`, uid)
+			uid, s.Version, s.Description, s.Disabled, s.TokenTTL.Microseconds(), s.Algorithm, strings.Join(s.Audiences, " "),
+			strings.Join(s.AuthMethods, " "), strings.Join(s.GrantTypes, " "), string(s.Binding), s.TokenEndpointAudience,
+			s.MultipleTargets, micros(s.UpdatedAt))
+		if err := t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM services WHERE uid = $1`, uid); err != nil {
+			return err
+		}
+		return t.putAudiences(ctx, s)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("update service %s: %w", uid, err)
@@ -78,12 +101,31 @@ func (db *DB) UpdateService(ctx context.Context, s directory.Service, c director
 	return revision, nil
 }
 
-// DeleteService removes the service with its credentials and every rule that names it.
-func (db *DB) DeleteService(ctx context.Context, uid directory.UID, version int64, c directory.Change) (int64, error) {
+// putAudiences makes s the owner of its audiences and of no others. ErrExists: one is taken.
+func (t tx) putAudiences(ctx context.Context, s directory.Service) error {
+	uid := directory.FormatUID(s.UID)
+	if _, err := t.exec(ctx, `DELETE FROM audiences WHERE service = $1`, uid); err != nil {
+		return err
+	}
+	for _, a := range s.Audiences {
+		n, err := t.exec(ctx, `INSERT INTO audiences (uri, service) VALUES ($1, $2) ON CONFLICT DO NOTHING`, a, uid)
+		if err := orElse(n, err, fmt.Errorf("audience %q: %w", a, directory.ErrExists)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteService removes the service with its credentials and every rule that names it, and
+// records r, the revocation of its uid.
+func (db *DB) DeleteService(ctx context.Context, uid directory.UID, version int64, r directory.Revocation, c directory.Change) (int64, error) {
 	id := directory.FormatUID(uid)
 	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
 		n, err := t.exec(ctx, `DELETE FROM services WHERE uid = $1 AND version = $2`, id, version)
-		return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM services WHERE uid = $1`, id)
+		if err := t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM services WHERE uid = $1`, id); err != nil {
+			return err
+		}
+		return t.insertRevocation(ctx, r)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("delete service %s: %w", id, err)

@@ -131,3 +131,7 @@ func names[T any](all []T, name func(T) string) string {
 	}
 	return fmt.Sprint(s)
 }
+
+func gone(uid directory.UID) directory.Revocation {
+	return directory.Revocation{ID: directory.FormatUID(uid), RevokedAt: noon, Until: noon.Add(time.Hour)}
+}
