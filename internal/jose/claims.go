@@ -22,7 +22,15 @@ type Claims struct {
 
 	IssuedAt, NotBefore, Expiry time.Time
 
-	Bound bool // has cnf: good only with proof of a key (RFC 7800)
+	// Bound: has cnf, so it is good only with proof of a key (RFC 7800). Of which key, one or both
+	// of these say, unless it is a way of saying it that this package does not know.
+	Bound             bool
+	KeyThumbprint     string // cnf.jkt: RFC 7638 thumbprint of a DPoP key (RFC 9449, section 6.1)
+	CertificateSHA256 string // cnf.x5t#S256: hash of a certificate in base64url (RFC 8705, section 3.1)
+
+	Actors []string // subs of the act chain, the current actor first (RFC 8693, section 4.1)
+	MayAct string   // may_act.sub (RFC 8693, section 4.4)
+	Deps   []string // deps: ids this token is refused with, the uid of sub first
 
 	Raw []byte // the whole claim set
 }
@@ -31,16 +39,19 @@ type Claims struct {
 // own (null among them), and dates outside (0, MaxDate] are errors.
 func ParseClaims(payload []byte) (*Claims, error) {
 	var m struct {
-		Issuer    text     `json:"iss"`
-		Subject   text     `json:"sub"`
-		ID        text     `json:"jti"`
-		Scope     text     `json:"scope"`
-		ClientID  text     `json:"client_id"`
-		Audience  audience `json:"aud"`
-		IssuedAt  date     `json:"iat"`
-		NotBefore date     `json:"nbf"`
-		Expiry    date     `json:"exp"`
-		Bound     presence `json:"cnf"`
+		Issuer    text         `json:"iss"`
+		Subject   text         `json:"sub"`
+		ID        text         `json:"jti"`
+		Scope     text         `json:"scope"`
+		ClientID  text         `json:"client_id"`
+		Audience  audience     `json:"aud"`
+		IssuedAt  date         `json:"iat"`
+		NotBefore date         `json:"nbf"`
+		Expiry    date         `json:"exp"`
+		Bound     confirmation `json:"cnf"`
+		Actors    actors       `json:"act"`
+		MayAct    party        `json:"may_act"`
+		Deps      texts        `json:"deps"`
 	}
 	// The text of the error would quote the claims.
 	if err := strictjson.Unmarshal(payload, &m); err != nil {
@@ -49,13 +60,17 @@ func ParseClaims(payload []byte) (*Claims, error) {
 	if k := jsontext.Value(payload).Kind(); k != '{' {
 		return nil, fmt.Errorf("%w claims: not a JSON object", ErrMalformed)
 	}
-	return &Claims{
+	c := &Claims{
 		Issuer: m.Issuer.s, Subject: m.Subject.s, ID: m.ID.s, Scope: m.Scope.s, ClientID: m.ClientID.s,
 		Audience: m.Audience.values, AudienceIsArray: m.Audience.isArray,
 		IssuedAt: m.IssuedAt.Time, NotBefore: m.NotBefore.Time, Expiry: m.Expiry.Time,
-		Bound: bool(m.Bound),
-		Raw:   payload,
-	}, nil
+		Actors: m.Actors, MayAct: string(m.MayAct), Deps: m.Deps,
+		Raw: payload,
+	}
+	if m.Bound.set {
+		c.Bound, c.KeyThumbprint, c.CertificateSHA256 = true, m.Bound.Thumbprint.s, m.Bound.Certificate.s
+	}
+	return c, nil
 }
 
 // audience is a string or an array of strings (RFC 7519, section 4.1.3).
@@ -70,17 +85,10 @@ func (a *audience) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		return json.UnmarshalDecode(dec, &a.values[0])
 	}
 	a.isArray = true
-	var texts []text
-	if dec.PeekKind() != '[' {
-		return errors.New("not a string or an array")
-	}
-	if err := json.UnmarshalDecode(dec, &texts); err != nil {
-		return err
-	}
-	for _, t := range texts {
-		a.values = append(a.values, t.s)
-	}
-	return nil
+	var values texts
+	err := values.UnmarshalJSONFrom(dec)
+	a.values = values
+	return err
 }
 
 // maxDate is the last second of the year 9999, the last that RFC 3339 can write.

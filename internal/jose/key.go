@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -26,11 +27,12 @@ type PublicKey struct {
 
 // Thumbprint is the RFC 7638 SHA-256 thumbprint of pub in base64url: what our key ids are.
 func Thumbprint(pub crypto.PublicKey) (string, error) {
-	sum, err := (&josev4.JSONWebKey{Key: pub}).Thumbprint(crypto.SHA256)
+	input, err := thumbprintInput(pub)
 	if err != nil {
 		return "", fmt.Errorf("thumbprint: %w", err)
 	}
-	return base64.RawURLEncoding.EncodeToString(sum), nil
+	sum := sha256.Sum256(input)
+	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
 }
 
 // JWK is the key as a JSON Web Key, for signatures.
@@ -107,17 +109,31 @@ type jwk struct {
 // for encryption, algorithms that are not of the key's type, weak keys. An RSA key that names
 // no algorithm is taken for RS256, since that is what issuers who leave it out sign with.
 func ParseJWK(b []byte) (PublicKey, error) {
+	m, err := readJWK(b)
+	if err != nil {
+		return PublicKey{}, err
+	}
+	return m.publicKey(RS256)
+}
+
+func readJWK(b []byte) (*jwk, error) {
 	var m jwk
 	if err := strictjson.Unmarshal(b, &m); err != nil {
-		return PublicKey{}, fmt.Errorf("%w JWK: %w", ErrMalformed, err)
+		return nil, fmt.Errorf("%w JWK: %w", ErrMalformed, err)
 	}
+	return &m, nil
+}
+
+// publicKey is the key, if it may be used. An RSA key that names no algorithm is one for
+// algorithmOfRSA.
+func (m *jwk) publicKey(algorithmOfRSA Algorithm) (PublicKey, error) {
 	if m.D || m.P || m.Q || m.DP || m.DQ || m.QI || m.K || m.Other {
 		return PublicKey{}, fmt.Errorf("%w JWK: has private members", ErrMalformed)
 	}
 	if m.Use.set && m.Use.s != "sig" || m.Operations != nil && !slices.Contains(m.Operations, "verify") {
 		return PublicKey{}, fmt.Errorf("%w JWK: not for verifying signatures", ErrMalformed)
 	}
-	alg, err := m.algorithm()
+	alg, err := m.algorithm(algorithmOfRSA)
 	if err != nil {
 		return PublicKey{}, err
 	}
@@ -132,7 +148,7 @@ func ParseJWK(b []byte) (PublicKey, error) {
 	return k, nil
 }
 
-func (m *jwk) algorithm() (Algorithm, error) {
+func (m *jwk) algorithm(ofRSA Algorithm) (Algorithm, error) {
 	if m.Algorithm.set {
 		return ParseAlgorithm(m.Algorithm.s)
 	}
@@ -142,14 +158,17 @@ func (m *jwk) algorithm() (Algorithm, error) {
 	case "OKP":
 		return EdDSA, nil
 	case "RSA":
-		return RS256, nil
+		return ofRSA, nil
 	}
 	return "", fmt.Errorf("%w: key type not supported", ErrAlgorithm)
 }
 
-// key hands go-jose the members that make the key and no others: it would also parse
-// certificates, which nobody here looks at.
+// key reads P-256 itself. Of other keys it hands go-jose the members that make the key and no
+// others: it would also parse certificates, which nobody here looks at.
 func (m *jwk) key() (crypto.PublicKey, error) {
+	if m.KeyType.s == "EC" && m.Curve.s == "P-256" {
+		return p256Key(m.X.s, m.Y.s)
+	}
 	members := map[string]string{"kty": m.KeyType.s}
 	for name, t := range map[string]text{"crv": m.Curve, "x": m.X, "y": m.Y, "n": m.N, "e": m.E} {
 		if !t.set {

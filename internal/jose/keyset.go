@@ -33,17 +33,12 @@ func NewKeySet(keys ...PublicKey) *KeySet {
 // ParseKeySet reads a JWK Set. A key that cannot be used here is passed over (RFC 7517,
 // section 5); two usable keys with one id are an error, because nothing says which is meant.
 func ParseKeySet(b []byte) (*KeySet, error) {
-	var doc struct {
-		Keys []jsontext.Value `json:"keys"`
-	}
-	if err := strictjson.Unmarshal(b, &doc); err != nil {
-		return nil, fmt.Errorf("%w key set: %w", ErrMalformed, err)
-	}
-	if doc.Keys == nil {
-		return nil, fmt.Errorf("%w key set: no member \"keys\"", ErrMalformed)
+	members, err := keySetMembers(b)
+	if err != nil {
+		return nil, err
 	}
 	var keys []PublicKey
-	for _, v := range doc.Keys {
+	for _, v := range members {
 		switch k, err := ParseJWK(v); {
 		case err == nil && k.ID != "":
 			keys = append(keys, k)
@@ -54,6 +49,19 @@ func ParseKeySet(b []byte) (*KeySet, error) {
 		return nil, fmt.Errorf("%w key set: two keys have one id", ErrMalformed)
 	}
 	return s, nil
+}
+
+func keySetMembers(b []byte) ([]jsontext.Value, error) {
+	var doc struct {
+		Keys []jsontext.Value `json:"keys"`
+	}
+	if err := strictjson.Unmarshal(b, &doc); err != nil {
+		return nil, fmt.Errorf("%w key set: %w", ErrMalformed, err)
+	}
+	if doc.Keys == nil {
+		return nil, fmt.Errorf("%w key set: no member \"keys\"", ErrMalformed)
+	}
+	return doc.Keys, nil
 }
 
 // Keys are the keys, in their order.

@@ -53,6 +53,10 @@ func (s *Signer) Sign(typ string, payload []byte) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode token header: %w", err)
 	}
+	return s.sign(header, payload)
+}
+
+func (s *Signer) sign(header string, payload []byte) (string, error) {
 	token := make([]byte, 0, len(header)+base64.RawURLEncoding.EncodedLen(len(payload))+1+base64.RawURLEncoding.EncodedLen(s.size))
 	token = append(token, header...)
 	token = base64.RawURLEncoding.AppendEncode(token, payload)

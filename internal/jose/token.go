@@ -51,29 +51,40 @@ type header struct {
 
 // Parse reads the shape of a compact token.
 func Parse(compact string) (*Token, error) {
-	if len(compact) > MaxTokenSize {
-		return nil, ErrTooLarge
-	}
-	// A JWE has four dots and goes no further: there is no decryption here.
-	if strings.Count(compact, ".") != 2 {
-		return nil, fmt.Errorf("%w token: not three parts", ErrMalformed)
-	}
-	first, last := strings.IndexByte(compact, '.'), strings.LastIndexByte(compact, '.')
-	head, err := decode("token: header", compact[:first])
+	t, head, err := split(compact)
 	if err != nil {
 		return nil, err
 	}
-	t := &Token{input: compact[:last]}
-	if t.Payload, err = decode("token: payload", compact[first+1:last]); err != nil {
+	if err := t.readHeader(head); err != nil {
 		return nil, err
+	}
+	return t, nil
+}
+
+// split decodes the three parts. The header is not read yet.
+func split(compact string) (t *Token, head []byte, err error) {
+	if len(compact) > MaxTokenSize {
+		return nil, nil, ErrTooLarge
+	}
+	// A JWE has four dots and goes no further: there is no decryption here.
+	if strings.Count(compact, ".") != 2 {
+		return nil, nil, fmt.Errorf("%w token: not three parts", ErrMalformed)
+	}
+	first, last := strings.IndexByte(compact, '.'), strings.LastIndexByte(compact, '.')
+	if head, err = decode("token: header", compact[:first]); err != nil {
+		return nil, nil, err
+	}
+	t = &Token{input: compact[:last]}
+	if t.Payload, err = decode("token: payload", compact[first+1:last]); err != nil {
+		return nil, nil, err
 	}
 	if t.signature, err = decode("token: signature", compact[last+1:]); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(t.signature) == 0 {
-		return nil, fmt.Errorf("%w token: no signature", ErrMalformed)
+		return nil, nil, fmt.Errorf("%w token: no signature", ErrMalformed)
 	}
-	return t, t.readHeader(head)
+	return t, head, nil
 }
 
 // readHeader says nothing of what the header holds: it is the sender's text.
