@@ -22,6 +22,7 @@ var arrows = map[string][]string{
 	"internal/strictjson": {},
 	"internal/audit":      {"internal/strictjson"},
 	"internal/jose":       {"internal/strictjson"},
+	"internal/dpop":       {"internal/jose", "internal/strictjson"},
 	"internal/web":        {},
 	"internal/config":     {},
 	"internal/directory":  {"internal/policy", "internal/cowmap"},
