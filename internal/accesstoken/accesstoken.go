@@ -13,6 +13,7 @@ import (
 
 	"github.com/watchword-dev/watchword/internal/clientauth"
 	"github.com/watchword-dev/watchword/internal/directory"
+	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/internal/issuer"
 	"github.com/watchword-dev/watchword/internal/strictjson"
 	"github.com/watchword-dev/watchword/internal/web"
@@ -28,8 +29,9 @@ type Issuer interface {
 	Fail(ctx context.Context, r issuer.Request, cause error) (decisionID string, err error)
 }
 
-// Handler is the door.
-func Handler(i Issuer) web.HandlerFunc {
+// Handler is the door. url is where clients find it, for proofs of a key (RFC 9449, section 4.3);
+// nonce is the nonce for the next proof.
+func Handler(i Issuer, url string, nonce func() string) web.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodPost {
 			return web.Method(http.MethodPost)
@@ -47,13 +49,14 @@ func Handler(i Issuer) web.HandlerFunc {
 		if problem != nil {
 			id, err := i.Refuse(r.Context(), p.Request, problem.kind, problem.reason)
 			w.Header()[DecisionHeader] = []string{id}
-			return answer(err, problem)
+			return answer(err, problem, nonce)
 		}
 		p.Presented.Address = p.Address
+		p.Proof = issuer.Proof{Headers: r.Header["Dpop"], Method: r.Method, URL: url}
 		t, id, err := i.AccessToken(r.Context(), p)
 		w.Header()[DecisionHeader] = []string{id}
 		if err != nil {
-			return answer(err, nil)
+			return answer(err, nil, nonce)
 		}
 		web.WriteJSON(w, http.StatusOK, encode(t))
 		return nil
@@ -67,6 +70,9 @@ func encode(t issuer.Token) []byte {
 	b = append(b, t.Value...)
 	b = append(b, `","expiresIn":`...)
 	b = strconv.AppendInt(b, int64(t.ExpiresIn/time.Second), 10)
+	if t.Type == issuer.DPoP {
+		b = append(b, `,"tokenType":"DPoP"`...)
+	}
 	return append(b, "}\n"...)
 }
 
@@ -113,7 +119,7 @@ func parse(r *http.Request) (*issuer.Proposal, *problem) {
 	if err != nil {
 		return p, malformed(http.StatusBadRequest, "malformed_scope", err.Error())
 	}
-	p.Target, p.Scopes = body.Target, scopes
+	p.Targets, p.Scopes = []string{body.Target}, scopes
 	return p, nil
 }
 
@@ -171,7 +177,7 @@ const realm = `Bearer realm="watchword"`
 
 // answer turns what the issuer said of a request into what the caller may know. bad is what
 // the door itself found wrong, if anything.
-func answer(err error, bad *problem) error {
+func answer(err error, bad *problem, nonce func() string) error {
 	var refusal *issuer.Refusal
 	if !errors.As(err, &refusal) {
 		if errors.Is(err, issuer.ErrUnavailable) {
@@ -182,7 +188,18 @@ func answer(err error, bad *problem) error {
 	e := &web.Error{Status: http.StatusUnauthorized, Header: http.Header{}, Cause: refusal}
 	switch refusal.Kind {
 	case issuer.Malformed:
-		e.Status, e.Code, e.Description = bad.status, "invalid_request", bad.text
+		e.Status, e.Code, e.Description = http.StatusBadRequest, "invalid_request", refusal.Text
+		if bad != nil {
+			e.Status, e.Description = bad.status, bad.text
+		}
+	case issuer.InvalidProof:
+		e.Status, e.Code, e.Description = http.StatusBadRequest, "invalid_dpop_proof", refusal.Text
+	case issuer.NonceNeeded: // RFC 9449, section 8
+		e.Status, e.Code, e.Description = http.StatusBadRequest, "use_dpop_nonce", refusal.Text
+		e.Header.Set(dpop.NonceHeader, nonce())
+	case issuer.Throttled:
+		e.Status, e.Code, e.Description = http.StatusTooManyRequests, "temporarily_unavailable", "too many failures; try again later"
+		e.Header.Set("Retry-After", strconv.Itoa(max(1, int(refusal.RetryAfter/time.Second))))
 	case issuer.Unauthenticated:
 		// RFC 6750, section 3.1: no error code where no credential was sent.
 		e.Header.Set("WWW-Authenticate", realm)

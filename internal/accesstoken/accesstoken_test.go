@@ -33,7 +33,7 @@ func (p *panicking) Fail(_ context.Context, r issuer.Request, cause error) (stri
 // AUD-011.
 func TestPanicIsRecordedOnce(t *testing.T) {
 	p := &panicking{}
-	h := web.NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), 0).Handle("/accesstoken", Handler(p))
+	h := web.NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), 0).Handle("/accesstoken", Handler(p, "http://localhost/accesstoken", nil))
 	r := httptest.NewRequest("POST", "/accesstoken", strings.NewReader(`{"target":"m2"}`))
 	r.Header.Set("Authorization", "Bearer x")
 	r.Header.Set(web.RequestIDHeader, "r1")
@@ -53,8 +53,8 @@ func FuzzParse(f *testing.F) {
 		r := httptest.NewRequest("POST", "/accesstoken", strings.NewReader(string(body)))
 		r.Header = http.Header{"Authorization": {authorization}, "Content-Type": {contentType}}
 		p, bad := parse(r)
-		if bad == nil && (p.Presented.Bearer == "" || p.Target == "" || strings.ContainsAny(p.Presented.Bearer, " ,\t")) {
-			t.Errorf("accepted %q %q as %+v", authorization, body, p.Target)
+		if bad == nil && (p.Presented.Bearer == "" || len(p.Targets) != 1 || strings.ContainsAny(p.Presented.Bearer, " ,\t")) {
+			t.Errorf("accepted %q %q as %+v", authorization, body, p.Targets)
 		}
 		if bad != nil && bad.kind == issuer.Malformed && bad.status == 0 {
 			t.Errorf("a refusal without a status: %+v", bad)

@@ -72,7 +72,7 @@ func start(t testing.TB, change ...func(*Options)) *server {
 		Credentials: func() *jose.KeySet { return s.ring.Verifiers(keys.UseCredential) },
 		Access:      func() *jose.KeySet { return s.ring.Verifiers(keys.UseAccess) },
 	})
-	s.issuer = issuer.New(s.directory, s.ring, authenticator, s.log, issuer.Options{Issuer: "auth-server"})
+	s.issuer = issuer.New(s.directory, s.ring, authenticator, nil, s.log, issuer.Options{PlainIssuer: "auth-server"})
 	sum := sha256.Sum256([]byte(testToken))
 	o := Options{
 		Directory: s.directory, Lists: s.db, Keys: s.ring, Issuer: s.issuer, Audit: s.log,

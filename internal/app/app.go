@@ -181,18 +181,25 @@ func (s *Server) openSuperTokens(ctx context.Context) (err error) {
 
 func (s *Server) openIssuer(context.Context) error {
 	auth := clientauth.Options{
-		PlainIssuer: s.cfg.PlainIssuer,
-		Credentials: func() *jose.KeySet { return s.ring.Verifiers(keys.UseCredential) },
-		Access:      func() *jose.KeySet { return s.ring.Verifiers(keys.UseAccess) },
+		PlainIssuer:   s.cfg.PlainIssuer,
+		Issuer:        s.cfg.Issuer,
+		TokenEndpoint: s.cfg.Issuer + "/oauth2/token",
+		Certificates:  s.cfg.TLS.Enabled() || len(s.cfg.Proxy.Networks) > 0,
+		JWKSNetworks:  s.cfg.OAuth.JWKSNetworks,
+		Credentials:   func() *jose.KeySet { return s.ring.Verifiers(keys.UseCredential) },
+		Access:        func() *jose.KeySet { return s.ring.Verifiers(keys.UseAccess) },
 	}
 	if s.door != nil && s.cfg.SuperTokens.TrustBootstrap {
 		auth.Foreign = s.door.BootstrapKeys
 	}
-	s.issuer = issuer.New(s.directory, s.ring, clientauth.New(auth), countDecisions(s.log, s.registry), issuer.Options{
-		Issuer:      s.cfg.PlainIssuer,
-		TTL:         s.cfg.Token.TTL,
-		Algorithm:   jose.Algorithm(s.cfg.Signing.Algorithm),
-		ReuseWindow: s.cfg.Token.ReuseWindow,
+	s.issuer = issuer.New(s.directory, s.ring, clientauth.New(auth), nil, countDecisions(s.log, s.registry), issuer.Options{
+		PlainIssuer:  s.cfg.PlainIssuer,
+		Issuer:       s.cfg.Issuer,
+		MaxActors:    s.cfg.OAuth.MaxActors,
+		RequireNonce: s.cfg.OAuth.DPoPRequireNonce,
+		TTL:          s.cfg.Token.TTL,
+		Algorithm:    jose.Algorithm(s.cfg.Signing.Algorithm),
+		ReuseWindow:  s.cfg.Token.ReuseWindow,
 	})
 	return nil
 }

@@ -54,7 +54,7 @@ func forHosts(hosts []string, h http.Handler) http.Handler {
 func (s *Server) public() http.Handler {
 	jwks := func(w http.ResponseWriter, r *http.Request) error { s.ring.ServeJWKS(w, r); return nil }
 	mux := routes{}
-	mux.Handle("/accesstoken", s.stack.Handle("/accesstoken", accesstoken.Handler(s.issuer)))
+	mux.Handle("/accesstoken", s.stack.Handle("/accesstoken", accesstoken.Handler(s.issuer, s.cfg.Issuer+"/accesstoken", nil)))
 	mux.Handle("/.well-known/jwks.json", s.stack.Handle("/.well-known/jwks.json", jwks))
 	mux.Handle("/auth/jwt/jwks.json", s.stack.Handle("/auth/jwt/jwks.json", jwks)) // where the public demo has it
 	mux.Handle("/", s.stack.Handle("/", func(http.ResponseWriter, *http.Request) error {

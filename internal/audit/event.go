@@ -55,7 +55,10 @@ type Event struct {
 	Target     string `json:"target,omitempty"`     // as asked
 	Scope      string `json:"scope,omitempty"`      // as granted, or as asked when refused
 	Credential string `json:"credential,omitempty"` // id
-	Token      string `json:"token,omitempty"`      // jti of the token issued
+	Method     string `json:"method,omitempty"`     // by which the caller proved itself
+	Grant      string `json:"grant,omitempty"`      // of OAuth, as asked
+	OnBehalfOf string `json:"onBehalfOf,omitempty"` // sub of the token that was exchanged
+	Token      string `json:"token,omitempty"`      // jti of the token issued, or revoked
 	KeyID      string `json:"keyId,omitempty"`      // kid that signed
 
 	Actor    string            `json:"actor,omitempty"`    // of a change

@@ -1,6 +1,8 @@
 package clientauth
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -24,17 +26,30 @@ type bootstrap struct {
 
 func newBootstrap(o Options) *bootstrap { return &bootstrap{o: o} }
 
-func (b *bootstrap) Presents(p *Presented) bool { return p.Bearer != "" }
+func (b *bootstrap) Name() string { return Bootstrap }
+
+// Presents: at the plain door as a bearer token, at the OAuth doors as an assertion of its own
+// type.
+func (b *bootstrap) Presents(p *Presented) bool { return p.Bearer != "" || isBootstrap(p.Assertion) }
+
+// isBootstrap looks at the type an assertion gives itself. Nothing of it is believed yet.
+func isBootstrap(assertion string) bool {
+	if assertion == "" {
+		return false
+	}
+	t, err := jose.Parse(assertion)
+	return err == nil && t.Type == BootstrapType
+}
 
 // Authenticate checks signature, type, issuer, audience and dates, and then holds the
 // credential against the directory, each time anew: only the signature is remembered.
-func (b *bootstrap) Authenticate(p *Presented, s *directory.Snapshot, now time.Time) (Identity, *Failure) {
-	t, fail := b.signed(p.Bearer)
+func (b *bootstrap) Authenticate(_ context.Context, p *Presented, s *directory.Snapshot, now time.Time) (Identity, *Failure) {
+	t, fail := b.signed(cmp.Or(p.Bearer, p.Assertion))
 	if fail != nil {
 		return Identity{}, fail
 	}
 	refuse := func(reason string) (Identity, *Failure) {
-		return Identity{}, &Failure{reason, t.claims.Subject, t.id}
+		return Identity{}, &Failure{Reason: reason, Claimed: t.claims.Subject, CredentialID: t.id}
 	}
 	c := t.claims
 	switch {
@@ -62,22 +77,22 @@ func (b *bootstrap) Authenticate(p *Presented, s *directory.Snapshot, now time.T
 		if c.IssuedAt.Before(svc.CreatedAt.Truncate(time.Second)) {
 			return refuse("older_than_service")
 		}
-		return Identity{svc, t.id}, nil
+		return Identity{Service: svc, CredentialID: t.id}, nil
 	}
 	record, ok := s.Credential(t.id)
 	switch {
-	case !ok:
+	case !ok || record.Kind != directory.KindBootstrap:
 		return refuse("unknown_credential")
 	case record.Service != svc.UID:
 		return refuse("service_replaced")
-	case !record.RevokedAt.IsZero():
-		return refuse("revoked")
-	case !now.Before(record.ExpiresAt):
-		return refuse("expired")
-	case record.CIDR.IsValid() && !record.CIDR.Contains(p.Address):
+	}
+	if why := record.Good(now); why != "" {
+		return refuse(why)
+	}
+	if record.CIDR.IsValid() && !record.CIDR.Contains(p.Address) {
 		return refuse("address_not_allowed")
 	}
-	return Identity{svc, record.ID}, nil
+	return Identity{Service: svc, CredentialID: record.ID}, nil
 }
 
 // signedToken is what is true of a token's bytes for as long as its key is good.

@@ -6,6 +6,7 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 )
 
@@ -15,6 +16,9 @@ type Config struct {
 	Listen       string
 	InsecureHTTP bool
 	TLS          TLS
+	// ClientCAFile has the authorities whose certificates prove clients. Empty: none do.
+	ClientCAFile string
+	Proxy        Proxy
 	Issuer       string
 	PlainIssuer  string
 	Data         string
@@ -22,6 +26,7 @@ type Config struct {
 	Database Secret
 
 	Token       Token
+	OAuth       OAuth
 	Signing     Signing
 	Keys        Keys
 	Admin       Admin
@@ -45,6 +50,27 @@ type Token struct {
 	MaxTTL time.Duration
 	// ReuseWindow for which one token may answer a burst of the same question. Zero: never.
 	ReuseWindow time.Duration
+}
+
+// Proxy is what stands in front of the public listener and is believed.
+type Proxy struct {
+	Networks []netip.Prefix
+	// CertificateHeader carries the certificate of the client, in requests from Networks only.
+	CertificateHeader string
+}
+
+// OAuth is about the OAuth doors.
+type OAuth struct {
+	// StatusList puts a place in a status list into tokens.
+	StatusList bool
+	// MaxActors bounds how many services may have acted in one token.
+	MaxActors int
+	// DPoPRequireNonce refuses DPoP proofs without a nonce of this server.
+	DPoPRequireNonce bool
+	// JWKSNetworks are networks besides public ones in which a jwks_uri may be.
+	JWKSNetworks []netip.Prefix
+	// AuthorizationEndpoint names one in the metadata, which there is not.
+	AuthorizationEndpoint bool
 }
 
 // Signing is how access tokens are signed.

@@ -70,6 +70,18 @@ var table = []Setting{
 		Doc:   "Private key of tls.cert_file, PEM.",
 		field: func(c *Config) value { return str{&c.TLS.KeyFile, nil} },
 	}, {
+		Key:   "tls.client_ca_file",
+		Doc:   "Authorities, PEM, whose client certificates prove services (tls_client_auth). Empty: that method is off.",
+		field: func(c *Config) value { return str{&c.ClientCAFile, nil} },
+	}, {
+		Key:   "proxy.networks",
+		Doc:   "Networks of the proxies that terminate TLS in front of the public listener. Only from there is proxy.certificate_header believed.",
+		field: func(c *Config) value { return networks{&c.Proxy.Networks} },
+	}, {
+		Key: "proxy.certificate_header", Default: "Client-Cert",
+		Doc:   "Header in which those proxies pass on the certificate of the client: as RFC 9440 writes it, or PEM, percent-encoded or not.",
+		field: func(c *Config) value { return str{&c.Proxy.CertificateHeader, notEmpty} },
+	}, {
 		Key: "issuer", Default: "http://localhost:8000",
 		Doc:   "URL by which clients know this server. Never taken from a request.",
 		field: func(c *Config) value { return str{&c.Issuer, issuerURL} },
@@ -97,6 +109,26 @@ var table = []Setting{
 		Key: "token.reuse_window", Default: "0s",
 		Doc:   "Time for which one token may answer the same question of the same credential again, for bursts. 0: never.",
 		field: func(c *Config) value { return duration{&c.Token.ReuseWindow, time.Millisecond, time.Minute, true} },
+	}, {
+		Key: "oauth.status_list", Default: "true",
+		Doc:   "Put a place in a Token Status List into the tokens of the OAuth doors, some 150 bytes each.",
+		field: func(c *Config) value { return boolean{&c.OAuth.StatusList} },
+	}, {
+		Key: "oauth.max_actors", Default: "5",
+		Doc:   "Services that may have acted on behalf of another in one token, one after the other (RFC 8693).",
+		field: func(c *Config) value { return count{&c.OAuth.MaxActors, 1, 16} },
+	}, {
+		Key: "oauth.dpop_require_nonce", Default: "false",
+		Doc:   "Refuse DPoP proofs that have no nonce of this server (RFC 9449, section 8). Clients then ask twice the first time.",
+		field: func(c *Config) value { return boolean{&c.OAuth.DPoPRequireNonce} },
+	}, {
+		Key:   "oauth.jwks_networks",
+		Doc:   "Networks, besides public addresses, in which the jwks_uri of a service may be.",
+		field: func(c *Config) value { return networks{&c.OAuth.JWKSNetworks} },
+	}, {
+		Key: "oauth.authorization_endpoint", Default: "false",
+		Doc:   "Name an authorization_endpoint in the metadata, for clients that insist on one. There is none.",
+		field: func(c *Config) value { return boolean{&c.OAuth.AuthorizationEndpoint} },
 	}, {
 		Key: "signing.algorithm", Default: "ES256",
 		Doc:   "Algorithm that signs access tokens, where the target service sets none: ES256, RS256, PS256 or EdDSA.",

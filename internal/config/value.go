@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -79,6 +80,51 @@ func (v boolean) set(s string) error {
 	return nil
 }
 func (v boolean) text() string { return strconv.FormatBool(*v.to) }
+
+// count is a whole number between two bounds.
+type count struct {
+	to          *int
+	least, most int
+}
+
+func (v count) set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < v.least || n > v.most {
+		return fmt.Errorf("must be a whole number from %d to %d", v.least, v.most)
+	}
+	*v.to = n
+	return nil
+}
+
+func (v count) text() string { return strconv.Itoa(*v.to) }
+
+// networks is a list of networks in CIDR notation.
+type networks struct{ to *[]netip.Prefix }
+
+func (v networks) set(s string) error {
+	words, err := split(s, func(w string) error {
+		if p, err := netip.ParsePrefix(w); err != nil || p != p.Masked() {
+			return fmt.Errorf("%q is not a network such as 10.0.0.0/8", w)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	*v.to = nil
+	for _, w := range words {
+		*v.to = append(*v.to, netip.MustParsePrefix(w))
+	}
+	return nil
+}
+
+func (v networks) text() string {
+	var words []string
+	for _, p := range *v.to {
+		words = append(words, p.String())
+	}
+	return strings.Join(words, ",")
+}
 
 // duration is from least to most, or zero where off says what that means.
 type duration struct {

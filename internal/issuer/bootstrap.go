@@ -28,8 +28,8 @@ func (i *Issuer) BootstrapCredential(ctx context.Context, by directory.Author, s
 	if !ok { // deleted a moment ago
 		return directory.Credential{}, "", fmt.Errorf("service %q: %w", service, directory.ErrNotFound)
 	}
-	token, err := signer.Sign(clientauth.BootstrapType, i.claims.payload(claims{
-		subject: owner.Name, audience: i.o.Issuer, id: c.ID, issuedAt: c.CreatedAt, expiry: c.ExpiresAt,
+	token, err := signer.Sign(clientauth.BootstrapType, i.claims.payload(&claims{
+		subject: owner.Name, audiences: []string{i.o.PlainIssuer}, id: c.ID, issuedAt: c.CreatedAt, expiry: c.ExpiresAt,
 	}))
 	if err != nil {
 		return directory.Credential{}, "", fmt.Errorf("%w: sign credential: %w", ErrUnavailable, err)

@@ -6,42 +6,153 @@ import (
 	"time"
 )
 
-// claims of a token about to be signed. Times are whole seconds.
+// claims of a token about to be signed. Times are whole seconds. Empty members are left out.
 type claims struct {
-	subject, audience, id, scope string
-	issuedAt, expiry             time.Time
+	oauth            bool // of the OAuth doors: their issuer, and the client
+	subject          string
+	audiences        []string
+	id, scope        string
+	issuedAt, expiry time.Time
+	clientID         string
+	key, certificate string // cnf
+	actors           []string
+	mayAct           string
+	deps             []string
+	statusURI        string
+	statusIndex      int64
 }
 
-// claimsBuilder writes claim sets. Its strings are names, scopes and ids, which
-// directory.ParseName and directory.ParseScopes keep free of anything JSON escapes; only the
-// issuer, which an operator configures, is encoded, once.
-type claimsBuilder struct{ issuer string }
+// claimsBuilder writes claim sets. Their strings are names, scopes and ids, which
+// directory.ParseName and directory.ParseScopes keep free of anything JSON escapes; the issuers,
+// which an operator configures, are encoded once, and audiences that are URIs each time.
+type claimsBuilder struct{ plainIssuer, issuer []byte }
 
-func newClaimsBuilder(issuer string) claimsBuilder {
-	b, _ := json.Marshal(issuer)
-	return claimsBuilder{string(b)}
+func newClaimsBuilder(plainIssuer, issuer string) claimsBuilder {
+	return claimsBuilder{appendQuoted(nil, plainIssuer), appendQuoted(nil, issuer)}
 }
 
-// payload is the claim set as JSON, in the order of RFC 7519, section 4.1.
-func (b claimsBuilder) payload(c claims) []byte {
-	p := make([]byte, 0, 192+len(c.scope))
+// payload is the claim set as JSON: the registered claims of RFC 7519, section 4.1, then those
+// of RFC 9068 and the others.
+func (b claimsBuilder) payload(c *claims) []byte {
+	p := make([]byte, 0, 384+len(c.scope)+40*len(c.deps))
 	p = append(p, `{"iss":`...)
-	p = append(p, b.issuer...)
-	p = append(p, `,"sub":"`...)
-	p = append(p, c.subject...)
-	p = append(p, `","aud":"`...)
-	p = append(p, c.audience...)
-	p = append(p, `","exp":`...)
+	if c.oauth {
+		p = append(p, b.issuer...)
+	} else {
+		p = append(p, b.plainIssuer...)
+	}
+	p = appendMember(p, "sub", c.subject)
+	p = append(p, `,"aud":`...)
+	p = appendAudience(p, c.audiences)
+	p = append(p, `,"exp":`...)
 	p = strconv.AppendInt(p, c.expiry.Unix(), 10)
 	p = append(p, `,"iat":`...)
 	p = strconv.AppendInt(p, c.issuedAt.Unix(), 10)
-	p = append(p, `,"jti":"`...)
-	p = append(p, c.id...)
-	p = append(p, '"')
+	p = appendMember(p, "jti", c.id)
 	if c.scope != "" {
-		p = append(p, `,"scope":"`...)
-		p = append(p, c.scope...)
+		p = appendMember(p, "scope", c.scope)
+	}
+	if c.clientID != "" {
+		p = appendMember(p, "client_id", c.clientID)
+	}
+	p = appendConfirmation(p, c.key, c.certificate)
+	p = appendActors(p, c.actors)
+	if c.mayAct != "" {
+		p = append(p, `,"may_act":{"sub":"`...)
+		p = append(p, c.mayAct...)
+		p = append(p, `"}`...)
+	}
+	p = appendDeps(p, c.deps)
+	if c.statusURI != "" {
+		p = append(p, `,"status":{"status_list":{"idx":`...)
+		p = strconv.AppendInt(p, c.statusIndex, 10)
+		p = append(p, `,"uri":`...)
+		p = appendQuoted(p, c.statusURI)
+		p = append(p, `}}`...)
+	}
+	return append(p, '}')
+}
+
+func appendMember(p []byte, name, value string) []byte {
+	p = append(p, `,"`...)
+	p = append(p, name...)
+	p = append(p, `":"`...)
+	p = append(p, value...)
+	return append(p, '"')
+}
+
+// appendAudience writes one audience as a string: a token for one service says so.
+func appendAudience(p []byte, audiences []string) []byte {
+	if len(audiences) == 1 {
+		return appendQuoted(p, audiences[0])
+	}
+	for i, a := range audiences {
+		p = append(p, "[,"[min(i, 1)])
+		p = appendQuoted(p, a)
+	}
+	return append(p, ']')
+}
+
+// appendConfirmation: RFC 7800; RFC 9449, section 6.1; RFC 8705, section 3.1.
+func appendConfirmation(p []byte, key, certificate string) []byte {
+	if key == "" && certificate == "" {
+		return p
+	}
+	p = append(p, `,"cnf":{`...)
+	if key != "" {
+		p = append(p, `"jkt":"`...)
+		p = append(p, key...)
+		p = append(p, '"')
+	}
+	if certificate != "" {
+		if key != "" {
+			p = append(p, ',')
+		}
+		p = append(p, `"x5t#S256":"`...)
+		p = append(p, certificate...)
 		p = append(p, '"')
 	}
 	return append(p, '}')
+}
+
+// appendActors nests the actors, the current one outermost (RFC 8693, section 4.1).
+func appendActors(p []byte, actors []string) []byte {
+	for _, a := range actors {
+		p = append(p, `,"act":{"sub":"`...)
+		p = append(p, a...)
+		p = append(p, '"')
+	}
+	for range actors {
+		p = append(p, '}')
+	}
+	return p
+}
+
+func appendDeps(p []byte, deps []string) []byte {
+	for i, d := range deps {
+		if i == 0 {
+			p = append(p, `,"deps":["`...)
+		} else {
+			p = append(p, `,"`...)
+		}
+		p = append(p, d...)
+		p = append(p, '"')
+	}
+	if len(deps) > 0 {
+		p = append(p, ']')
+	}
+	return p
+}
+
+// appendQuoted writes s as JSON. Most has nothing to escape.
+func appendQuoted(p []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			b, _ := json.Marshal(s)
+			return append(p, b...)
+		}
+	}
+	p = append(p, '"')
+	p = append(p, s...)
+	return append(p, '"')
 }

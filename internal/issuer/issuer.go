@@ -7,20 +7,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/audit"
 	"github.com/watchword-dev/watchword/internal/clientauth"
 	"github.com/watchword-dev/watchword/internal/directory"
+	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/keys"
+	"github.com/watchword-dev/watchword/internal/once"
 	"github.com/watchword-dev/watchword/internal/policy"
 )
 
 // AccessTokenType is the typ of every access token (RFC 9068, section 2.1).
 const AccessTokenType = "at+jwt"
+
+// MaxTokenSize is the longest access token issued, in bytes: what fits the header of a request
+// everywhere. More scopes than that are refused (RFC 6749, section 5.1).
+const MaxTokenSize = 4 << 10
 
 // What the issuer needs of its neighbours.
 type (
@@ -30,14 +36,20 @@ type (
 		Fresh() error
 		RecordUse(credential string, at time.Time, from string)
 		AddCredential(ctx context.Context, by directory.Author, service string, n directory.NewCredential) (directory.Credential, error)
+		RevokeToken(ctx context.Context, by directory.Author, jti string, expiry time.Time) error
 	}
 	// Keys are the key ring.
 	Keys interface {
 		Signer(use keys.Use, alg jose.Algorithm) (*jose.Signer, error)
+		Verifiers(use keys.Use) *jose.KeySet
 	}
 	// Authenticator says which service presented a proof.
 	Authenticator interface {
-		Authenticate(p *clientauth.Presented, s *directory.Snapshot, now time.Time) (clientauth.Identity, *clientauth.Failure)
+		Authenticate(ctx context.Context, p *clientauth.Presented, s *directory.Snapshot, now time.Time) (clientauth.Identity, *clientauth.Failure)
+	}
+	// Once says which entries were not used before. With an error nothing is known.
+	Once interface {
+		Use(ctx context.Context, entries ...once.Entry) (fresh []bool, err error)
 	}
 	// Log is the audit log.
 	Log interface {
@@ -47,7 +59,10 @@ type (
 
 // Options of an Issuer.
 type Options struct {
-	// Issuer is the iss of the tokens, and with it the aud of bootstrap credentials.
+	// PlainIssuer is the iss of the tokens of the plain door, and with it the aud of bootstrap
+	// credentials.
+	PlainIssuer string
+	// Issuer is the iss of the tokens of the OAuth doors: a URL.
 	Issuer string
 	// TTL of tokens for targets that have none of their own. Zero: 15 minutes.
 	TTL time.Duration
@@ -56,7 +71,15 @@ type Options struct {
 	// ReuseWindow is how long one token may be handed out again to the same credential for
 	// the same target and scopes. Zero: never.
 	ReuseWindow time.Duration
-	Now         func() time.Time
+	// MaxActors bounds how many services may have acted for another in one token. Zero: 5.
+	MaxActors int
+	// Nonces are those that proofs of keys may or must have. Nil: none are known.
+	Nonces *dpop.Nonces
+	// RequireNonce refuses proofs of keys without one.
+	RequireNonce bool
+	// Status gives a token its place in a status list, from what it hangs on. Nil: none.
+	Status func(deps []string) (uri string, index int64)
+	Now    func() time.Time
 }
 
 // Issuer decides and mints.
@@ -64,6 +87,7 @@ type Issuer struct {
 	directory Directory
 	keys      Keys
 	auth      Authenticator
+	once      Once
 	log       Log
 	o         Options
 	claims    claimsBuilder
@@ -71,65 +95,37 @@ type Issuer struct {
 }
 
 // New makes an issuer.
-func New(d Directory, k Keys, a Authenticator, l Log, o Options) *Issuer {
+func New(d Directory, k Keys, a Authenticator, u Once, l Log, o Options) *Issuer {
 	if o.TTL == 0 {
 		o.TTL = 15 * time.Minute
 	}
 	if o.Algorithm == "" {
 		o.Algorithm = jose.ES256
 	}
+	if o.MaxActors == 0 {
+		o.MaxActors = 5
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Issuer{directory: d, keys: k, auth: a, log: l, o: o, claims: newClaimsBuilder(o.Issuer), reuse: reuse{window: o.ReuseWindow}}
+	return &Issuer{
+		directory: d, keys: k, auth: a, once: u, log: l, o: o,
+		claims: newClaimsBuilder(o.PlainIssuer, o.Issuer), reuse: reuse{window: o.ReuseWindow},
+	}
 }
 
-// Request is where a proposal came from.
-type Request struct {
-	Door      string
-	RequestID string
-	Address   netip.Addr
+// attempt is one proposal on its way to a decision.
+type attempt struct {
+	*Proposal
+	now      time.Time
+	snapshot *directory.Snapshot
+	event    audit.Event
+
+	// What is found out on the way, in this order.
+	caller  clientauth.Identity
+	binding binding
+	subject *subject // whose token is exchanged; nil for other grants
 }
-
-// Proposal asks for a token.
-type Proposal struct {
-	Request
-	// Presented proves who asks.
-	Presented clientauth.Presented
-	// Target is the name of the service the token is for, as asked.
-	Target string
-	// Scopes asked for, sorted. None: all the rule has.
-	Scopes []string
-}
-
-// Token is an access token.
-type Token struct {
-	Value     string
-	ExpiresIn time.Duration
-	Scopes    []string
-}
-
-// Refusal is a proposal that was not granted, and recorded so. Reason is not for the caller.
-type Refusal struct {
-	Kind   RefusalKind
-	Reason string
-}
-
-// RefusalKind is all a caller may learn.
-type RefusalKind int
-
-// The kinds of refusal.
-const (
-	Malformed       RefusalKind = iota // the request itself
-	Unauthenticated                    // no proof was presented
-	InvalidToken                       // the proof presented is not good
-	Denied                             // no rule allows it
-)
-
-func (r *Refusal) Error() string { return "refused: " + r.Reason }
-
-// ErrUnavailable: the server cannot do its part now.
-var ErrUnavailable = errors.New("unavailable")
 
 // AccessToken decides about p. The decision is on disk when it returns, granted or refused
 // (*Refusal); when it cannot be recorded, or a key or the directory is not fit for use, the
@@ -139,36 +135,119 @@ var ErrUnavailable = errors.New("unavailable")
 // A caller that leaves, or closes its half of the connection, changes nothing about a decision:
 // it is recorded all the same, and the log bounds the wait itself.
 func (i *Issuer) AccessToken(ctx context.Context, p *Proposal) (t Token, decisionID string, err error) {
-	now := i.o.Now()
-	e := i.event(p.Request, now)
-	e.Target, e.Scope = p.Target, strings.Join(p.Scopes, " ")
-	if err := i.directory.Fresh(); err != nil {
-		return Token{}, e.ID, i.fail(ctx, e, err)
-	}
-	snapshot := i.directory.Snapshot()
-	caller, failure := i.auth.Authenticate(&p.Presented, snapshot, now)
-	if failure != nil {
-		e.Caller, e.Credential = failure.Claimed, failure.CredentialID
-		kind := InvalidToken
-		if p.Presented.Bearer == "" {
-			kind = Unauthenticated
+	a := i.attempt(p)
+	var refusal *Refusal
+	for _, step := range []func(context.Context, *attempt) error{i.authenticate, i.permit, i.bind, i.spend, i.readSubject} {
+		switch err := step(ctx, a); {
+		case err == nil:
+		case errors.As(err, &refusal):
+			return Token{}, a.event.ID, i.refuse(ctx, a.event, refusal)
+		default:
+			return Token{}, a.event.ID, i.fail(ctx, a.event, err)
 		}
-		return Token{}, e.ID, i.refuse(ctx, e, kind, failure.Reason)
 	}
-	e.Caller, e.CallerUID, e.Credential = caller.Service.Name, directory.FormatUID(caller.Service.UID), caller.CredentialID
-	decision, target := snapshot.Decide(directory.Question{Caller: caller.Service.UID, Target: p.Target, Scopes: p.Scopes, At: now})
-	if !decision.Allowed() {
-		return Token{}, e.ID, i.refuse(ctx, e, Denied, string(decision.Reason))
+	g, refusal := i.decide(a)
+	if refusal != nil {
+		return Token{}, a.event.ID, i.refuse(ctx, a.event, refusal)
 	}
-	i.directory.RecordUse(caller.CredentialID, now, e.Address)
-	t, err = i.grant(ctx, e, grant{caller, target, decision.Scopes, snapshot.Revision(), now})
-	return t, e.ID, err
+	i.directory.RecordUse(a.caller.CredentialID, a.now, a.event.Address)
+	t, err = i.grant(ctx, a.event, g)
+	return t, a.event.ID, err
+}
+
+func (i *Issuer) attempt(p *Proposal) *attempt {
+	now := i.o.Now()
+	a := &attempt{Proposal: p, now: now, snapshot: i.directory.Snapshot(), event: i.event(p.Request, now)}
+	a.event.Target, a.event.Scope, a.event.Grant = strings.Join(p.Targets, " "), strings.Join(p.Scopes, " "), p.Grant
+	return a
+}
+
+// permit says whether the service may ask in this way at all.
+func (i *Issuer) permit(_ context.Context, a *attempt) error {
+	svc := a.caller.Service
+	if svc.Disabled {
+		if a.Grant == "" {
+			return &Refusal{Kind: Denied, Reason: string(policy.CallerDisabled)}
+		}
+		return &Refusal{Kind: InvalidToken, Reason: string(policy.CallerDisabled)}
+	}
+	if a.Grant != "" && len(svc.GrantTypes) > 0 && !slices.Contains(svc.GrantTypes, a.Grant) {
+		return &Refusal{Kind: UnauthorizedClient, Reason: "grant_not_allowed"}
+	}
+	return nil
+}
+
+// decide asks the call map about each target.
+func (i *Issuer) decide(a *attempt) (*grant, *Refusal) {
+	g := &grant{
+		caller: a.caller, oauth: a.Grant != "", audiences: a.Targets, binding: a.binding, subject: a.subject,
+		revision: a.snapshot.Revision(), now: a.now,
+	}
+	switch {
+	case len(a.Targets) == 0:
+		return nil, &Refusal{Kind: Denied, Reason: "no_target"}
+	case len(a.Targets) > 1 && !a.caller.Service.MultipleTargets:
+		return nil, &Refusal{Kind: Denied, Reason: "several_targets"}
+	}
+	for n, target := range a.Targets {
+		q := directory.Question{Caller: a.caller.Service.UID, Target: target, Scopes: a.Scopes, At: a.now}
+		if a.subject != nil {
+			q.Exchange, q.Within = a.subject.exchange, a.subject.scopes
+		}
+		d, svc := a.snapshot.Decide(q)
+		if !d.Allowed() {
+			return nil, &Refusal{Kind: i.kindOf(a, d.Reason), Reason: string(d.Reason)}
+		}
+		if n == 0 {
+			g.scopes, g.mayAct = d.Scopes, d.Rule.MayAct()
+		} else if g.mayAct != d.Rule.MayAct() || !slices.Equal(g.scopes, d.Scopes) {
+			// One token has one scope, which each of its targets must have granted.
+			return nil, &Refusal{Kind: InvalidScope, Reason: "targets_disagree", Text: "the targets do not grant the same; name the scope, or ask for a token each"}
+		}
+		if g.algorithm, g.ttl = i.strictest(g, svc, n == 0); g.algorithm == "" {
+			return nil, &Refusal{Kind: Denied, Reason: "targets_disagree"}
+		}
+		g.targets = append(g.targets, svc)
+	}
+	if a.subject != nil {
+		if left := a.subject.expiry.Sub(a.now.Truncate(time.Second)); left < g.ttl {
+			g.ttl = left
+		}
+	}
+	return g, nil
+}
+
+// strictest is the algorithm all targets want, or none, and the shortest of their lifetimes.
+func (i *Issuer) strictest(g *grant, svc *directory.Service, first bool) (jose.Algorithm, time.Duration) {
+	alg, ttl := i.o.Algorithm, i.o.TTL
+	if svc.Algorithm != "" {
+		alg = jose.Algorithm(svc.Algorithm)
+	}
+	if svc.TokenTTL != 0 {
+		ttl = svc.TokenTTL
+	}
+	switch {
+	case first:
+		return alg, ttl
+	case g.algorithm != alg:
+		return "", 0
+	}
+	return alg, min(ttl, g.ttl)
+}
+
+// kindOf keeps the plain door's one answer for all that no rule allows. The OAuth doors tell a
+// caller that has a rule when it is the scope that is missing (RFC 6749, section 5.2).
+func (i *Issuer) kindOf(a *attempt, r policy.Reason) RefusalKind {
+	if a.Grant != "" && (r == policy.ScopeNotGranted || r == policy.ScopeNotInToken) {
+		return InvalidScope
+	}
+	return Denied
 }
 
 // Refuse records a request that a door could not make a proposal of.
 func (i *Issuer) Refuse(ctx context.Context, r Request, kind RefusalKind, reason string) (decisionID string, err error) {
 	e := i.event(r, i.o.Now())
-	return e.ID, i.refuse(ctx, e, kind, reason)
+	return e.ID, i.refuse(ctx, e, &Refusal{Kind: kind, Reason: reason})
 }
 
 // Fail records a request that a door failed to serve by its own fault.
@@ -179,25 +258,31 @@ func (i *Issuer) Fail(ctx context.Context, r Request, cause error) (decisionID s
 
 // grant is a decision that a token be made.
 type grant struct {
-	caller   clientauth.Identity
-	target   *directory.Service
-	scopes   []string
-	revision int64
-	now      time.Time
+	caller    clientauth.Identity
+	oauth     bool
+	targets   []*directory.Service
+	audiences []string // what the targets were asked for by
+	scopes    []string
+	algorithm jose.Algorithm
+	ttl       time.Duration
+	mayAct    directory.UID
+	binding   binding
+	subject   *subject
+	revision  int64
+	now       time.Time
 }
 
 // grant signs while the record of the decision travels to the disk, and returns when both
 // are done.
-func (i *Issuer) grant(ctx context.Context, e audit.Event, g grant) (Token, error) {
-	alg := i.o.Algorithm
-	if g.target.Algorithm != "" {
-		alg = jose.Algorithm(g.target.Algorithm)
-	}
-	signer, err := i.keys.Signer(keys.UseAccess, alg)
+func (i *Issuer) grant(ctx context.Context, e audit.Event, g *grant) (Token, error) {
+	signer, err := i.keys.Signer(keys.UseAccess, g.algorithm)
 	if err != nil {
-		return Token{}, i.fail(ctx, e, fmt.Errorf("no key to sign %s with: %w", alg, err))
+		return Token{}, i.fail(ctx, e, fmt.Errorf("no key to sign %s with: %w", g.algorithm, err))
 	}
 	m := i.reuse.find(i, g, signer)
+	if !m.fits(signer) {
+		return Token{}, i.refuse(ctx, e, &Refusal{Kind: InvalidScope, Reason: "token_too_large", Text: "a token with these scopes would be longer than 4 KiB; ask for fewer"})
+	}
 	e.Outcome, e.Reason = audit.Allowed, string(policy.Allowed)
 	e.Token, e.KeyID, e.Scope = m.id, signer.ID(), strings.Join(g.scopes, " ")
 	pending := i.log.Begin(e)
@@ -208,7 +293,7 @@ func (i *Issuer) grant(ctx context.Context, e audit.Event, g grant) (Token, erro
 	if signErr != nil {
 		return Token{}, fmt.Errorf("%w: sign: %w", ErrUnavailable, signErr)
 	}
-	return Token{Value: value, ExpiresIn: m.expiresAt.Sub(g.now.Truncate(time.Second)), Scopes: g.scopes}, nil
+	return Token{Value: value, ExpiresIn: m.expiresAt.Sub(g.now.Truncate(time.Second)), Scopes: g.scopes, Type: g.binding.tokenType()}, nil
 }
 
 func (i *Issuer) event(r Request, now time.Time) audit.Event {
@@ -219,27 +304,35 @@ func (i *Issuer) event(r Request, now time.Time) audit.Event {
 	return e
 }
 
-func (i *Issuer) refuse(ctx context.Context, e audit.Event, kind RefusalKind, reason string) error {
-	e.Outcome, e.Reason = audit.Refused, reason
-	if err := i.log.Begin(clip(e)).Wait(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("%w: record the refusal: %w", ErrUnavailable, err)
+func (i *Issuer) refuse(ctx context.Context, e audit.Event, r *Refusal) error {
+	e.Outcome, e.Reason = audit.Refused, r.Reason
+	if err := i.record(ctx, e); err != nil {
+		return err
 	}
-	return &Refusal{kind, reason}
+	return r
 }
 
 // fail records a request that the server itself could not serve.
 func (i *Issuer) fail(ctx context.Context, e audit.Event, cause error) error {
 	e.Outcome, e.Reason = audit.Failed, "server_failed"
-	if err := i.log.Begin(clip(e)).Wait(context.WithoutCancel(ctx)); err != nil {
+	if err := i.record(ctx, e); err != nil {
 		cause = errors.Join(cause, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, cause)
 }
 
+// record writes down what was done.
+func (i *Issuer) record(ctx context.Context, e audit.Event) error {
+	if err := i.log.Begin(clip(e)).Wait(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("%w: record it: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
 // clip shortens what a caller may have made long.
 func clip(e audit.Event) audit.Event {
 	const most = 256
-	for _, s := range []*string{&e.Caller, &e.Target, &e.Scope, &e.Credential} {
+	for _, s := range []*string{&e.Caller, &e.Target, &e.Scope, &e.Credential, &e.Grant, &e.OnBehalfOf} {
 		if len(*s) > most {
 			*s = strings.ToValidUTF8((*s)[:most], "") + "..."
 		}
