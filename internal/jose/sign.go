@@ -68,6 +68,12 @@ func (s *Signer) sign(header string, payload []byte) (string, error) {
 	return string(base64.RawURLEncoding.AppendEncode(token, signature)), nil
 }
 
+// Size is how long a token of this type with so many bytes of payload is.
+func (s *Signer) Size(typ string, payload int) int {
+	header, _ := s.header(typ) // what Sign would say
+	return len(header) + base64.RawURLEncoding.EncodedLen(payload) + 1 + base64.RawURLEncoding.EncodedLen(s.size)
+}
+
 func (s *Signer) header(typ string) (string, error) {
 	if h, ok := s.headers.Load(typ); ok {
 		return h.(string), nil
