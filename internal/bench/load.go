@@ -18,10 +18,10 @@ import (
 // connections is how many keep-alive connections load a server.
 const connections = 32
 
-// load sends request over and over on every connection for a while, and returns how many
+// load sends requests on every connection for a while, one after the other, and returns how many
 // answers came per second. It writes and reads bytes and nothing more: what the load
 // generator burns is taken from the server, and would flatter the ratio.
-func load(ctx context.Context, address string, request []byte, d time.Duration) (float64, error) {
+func load(ctx context.Context, t target, d time.Duration) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	var answers atomic.Int64
@@ -29,20 +29,24 @@ func load(ctx context.Context, address string, request []byte, d time.Duration) 
 	errs := make([]error, connections)
 	start := time.Now()
 	for i := range connections {
-		wg.Go(func() { errs[i] = client(ctx, address, request, &answers) })
+		wg.Go(func() { errs[i] = client(ctx, t, &answers) })
 	}
 	wg.Wait()
 	return float64(answers.Load()) / time.Since(start).Seconds(), errors.Join(errs...)
 }
 
-func client(ctx context.Context, address string, request []byte, answers *atomic.Int64) error {
-	c, err := net.Dial("tcp", address)
+func client(ctx context.Context, t target, answers *atomic.Int64) error {
+	c, err := net.Dial("tcp", t.address)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	r := bufio.NewReaderSize(c, 4096)
 	for ctx.Err() == nil {
+		request, err := t.next()
+		if err != nil {
+			return err
+		}
 		if _, err := c.Write(request); err != nil {
 			return err
 		}
@@ -98,9 +102,47 @@ func tokenRequest(credential string) []byte {
 // target is one server under load.
 type target struct {
 	address string
-	request []byte
+	request []byte // the same each time, unless once has others
+	once    *supply
 	pid     int
 }
+
+func (t target) next() ([]byte, error) {
+	if t.once == nil {
+		return t.request, nil
+	}
+	return t.once.next()
+}
+
+// supply is requests of which each may be sent once. They are made before a round, so that
+// making them takes nothing from the server.
+type supply struct {
+	make func() ([]byte, error)
+	made [][]byte
+	used atomic.Int64
+}
+
+func (s *supply) refill(n int) error {
+	s.made = slices.Delete(s.made, 0, min(int(s.used.Swap(0)), len(s.made)))
+	for len(s.made) < n {
+		r, err := s.make()
+		if err != nil {
+			return err
+		}
+		s.made = append(s.made, r)
+	}
+	return nil
+}
+
+func (s *supply) next() ([]byte, error) {
+	if i := s.used.Add(1) - 1; i < int64(len(s.made)) {
+		return s.made[i], nil
+	}
+	return nil, errors.New("more requests were sent in a round than were made for it")
+}
+
+// maxRate is more answers a second than any server here gives to requests that are made anew.
+const maxRate = 20_000
 
 // measured is what a target did: answers a second, and processor time an answer.
 type measured struct{ rate, micros float64 }
@@ -110,11 +152,16 @@ func (b *bench) compare(one, other target) (measured, measured, error) {
 	var rates, micros [2][]float64
 	for round := range b.o.rounds + 1 {
 		for i, t := range []target{one, other} {
+			if t.once != nil {
+				if err := t.once.refill(int(maxRate * b.o.round.Seconds())); err != nil {
+					return measured{}, measured{}, err
+				}
+			}
 			before, err := processorTime(t.pid)
 			if err != nil {
 				return measured{}, measured{}, err
 			}
-			r, err := load(b.ctx, t.address, t.request, b.o.round)
+			r, err := load(b.ctx, t, b.o.round)
 			if err != nil {
 				return measured{}, measured{}, err
 			}

@@ -18,7 +18,7 @@ import (
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "ceiling" {
-		serveCeiling(os.Args[2], os.Args[3])
+		serveCeiling(os.Args[2], os.Args[3], os.Args[4], os.Args[5])
 		return
 	}
 	o := options{}
@@ -26,7 +26,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds, of which the median counts")
 	flag.IntVar(&o.services, "services", 100_000, "services of the large directory")
 	flag.IntVar(&o.rules, "rules", 1_000_000, "rules of the large directory")
-	flag.StringVar(&o.only, "only", "", "one measurement alone: decide, verify, issue, large, start, memory or size")
+	flag.StringVar(&o.only, "only", "", "one measurement alone: decide, verify, issue, oauth, large, start, memory or size")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -63,6 +63,7 @@ func run(ctx context.Context, o options) error {
 		{"decide", b.decide},
 		{"verify", b.verify},
 		{"issue", b.issue},
+		{"oauth", b.oauth},
 		{"large", b.large},
 		{"start", b.start},
 		{"memory", b.memory},

@@ -167,11 +167,11 @@ func (b *bench) issue() ([]line, error) {
 		if err != nil {
 			return nil, err
 		}
-		cmd, ceiling, err := b.ceiling(c.alg, size)
+		cmd, ceiling, err := b.ceiling("plain", c.alg, size, nil)
 		if err != nil {
 			return nil, err
 		}
-		ours, bare, err := b.compare(target{s.public, tokenRequest(credential), s.cmd.Process.Pid}, target{ceiling, tokenRequest(credential), cmd.Process.Pid})
+		ours, bare, err := b.compare(target{address: s.public, request: tokenRequest(credential), pid: s.cmd.Process.Pid}, target{address: ceiling, request: tokenRequest(credential), pid: cmd.Process.Pid})
 		if err != nil {
 			return nil, err
 		}
@@ -213,7 +213,7 @@ func (b *bench) large() ([]line, error) {
 	if big, err = b.serve("large"); err != nil {
 		return nil, err
 	}
-	large, three, err := b.compare(target{big.public, tokenRequest(many), big.cmd.Process.Pid}, target{small.public, tokenRequest(few), small.cmd.Process.Pid})
+	large, three, err := b.compare(target{address: big.public, request: tokenRequest(many), pid: big.cmd.Process.Pid}, target{address: small.public, request: tokenRequest(few), pid: small.cmd.Process.Pid})
 	if err != nil {
 		return nil, err
 	}

@@ -151,13 +151,14 @@ func (s *server) three(alg string) (string, error) {
 	return c["token"].(string), nil
 }
 
-// ceiling starts a bare handler that signs by alg and answers bytes bytes.
-func (b *bench) ceiling(alg string, bytes int) (*exec.Cmd, string, error) {
+// ceiling starts a bare handler of the kind, which signs by alg and answers bytes bytes. What is
+// verified is so with the key, a JWK.
+func (b *bench) ceiling(kind, alg string, bytes int, key []byte) (*exec.Cmd, string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, "", err
 	}
-	cmd := exec.CommandContext(b.ctx, self, "ceiling", alg, strconv.Itoa(bytes))
+	cmd := exec.CommandContext(b.ctx, self, "ceiling", kind, alg, strconv.Itoa(bytes), string(key))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, "", err
