@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"internal/audit":      {"internal/strictjson"},
 	"internal/jose":       {"internal/strictjson"},
 	"internal/dpop":       {"internal/jose", "internal/strictjson"},
+	"internal/incoming":   {},
 	"internal/web":        {},
 	"internal/config":     {},
 	"internal/directory":  {"internal/policy", "internal/cowmap"},
@@ -43,9 +44,9 @@ var arrows = map[string][]string{
 	"internal/store/storetest": {"internal/directory"},
 
 	// The SDK brings nothing of the server with it.
-	"client":                        {"internal/strictjson"},
-	"client/clienttest":             {"internal/jose", "internal/strictjson", "client"},
-	"verify":                        {"internal/jose", "internal/strictjson"},
+	"client":                        {"internal/dpop", "internal/incoming", "internal/jose", "internal/strictjson"},
+	"client/clienttest":             {"internal/dpop", "internal/jose", "internal/strictjson", "client"},
+	"verify":                        {"internal/incoming", "internal/jose", "internal/strictjson"},
 	"verify/verifytest":             {"internal/jose", "verify"},
 	"examples/microservice":         {"client", "examples/microservice/service"},
 	"examples/microservice/service": {"client", "verify"},

@@ -23,11 +23,13 @@ const (
 type grant struct {
 	token    string
 	lifetime time.Duration
+	cert     *certificate // the connection's
 }
 
 // parseAnswer reads a token answer: that of POST /accesstoken, or one in the words of
-// RFC 6749, section 5.1. Members it does not know are ignored.
-func parseAnswer(body []byte, now time.Time) (grant, error) {
+// RFC 6749, section 5.1. Members it does not know are ignored. bound says that the token is to be
+// bound to the DPoP key.
+func parseAnswer(body []byte, q ask, bound bool, now time.Time) (grant, error) {
 	if len(body) > maxAnswer {
 		return grant{}, fmt.Errorf("its answer is longer than %d bytes", maxAnswer)
 	}
@@ -38,6 +40,7 @@ func parseAnswer(body []byte, now time.Time) (grant, error) {
 		ExpiresIn2   json.RawMessage `json:"expires_in"`
 		TokenType    json.RawMessage `json:"tokenType"`
 		TokenType2   json.RawMessage `json:"token_type"`
+		IssuedType   json.RawMessage `json:"issued_token_type"`
 	}
 	if err := strictjson.Unmarshal(body, &a); err != nil {
 		// The error may quote the body, and so the token.
@@ -54,9 +57,13 @@ func parseAnswer(body []byte, now time.Time) (grant, error) {
 	if err != nil {
 		return grant{}, err
 	}
-	// RFC 6749, section 5.1: the type's name is not case-sensitive.
-	if kind != "" && !strings.EqualFold(kind, "bearer") {
-		return grant{}, errors.New("its token is not a bearer token")
+	if err := checkType(kind, bound); err != nil {
+		return grant{}, err
+	}
+	if q.incoming != "" {
+		if err := checkIssuedType(a.IssuedType); err != nil {
+			return grant{}, err
+		}
 	}
 	lifetime, err := either("expiresIn", a.ExpiresIn, a.ExpiresIn2, parseSeconds)
 	if err != nil {
@@ -67,7 +74,30 @@ func parseAnswer(body []byte, now time.Time) (grant, error) {
 			return grant{}, err
 		}
 	}
-	return grant{token, lifetime}, nil
+	return grant{token: token, lifetime: lifetime}, nil
+}
+
+// checkType: the type's name is not case-sensitive (RFC 6749, section 5.1). Who asked for a bound
+// token takes no bearer token, which would work without the key (RFC 9449, section 5).
+func checkType(kind string, bound bool) error {
+	switch {
+	case bound && !strings.EqualFold(kind, "dpop"):
+		return errors.New("its token is not bound to the DPoP key, which was asked for")
+	case !bound && kind != "" && !strings.EqualFold(kind, "bearer"):
+		return errors.New("its token is not a bearer token; it may want Config.DPoP")
+	}
+	return nil
+}
+
+// checkIssuedType: RFC 8693, section 2.2.1.
+func checkIssuedType(raw json.RawMessage) error {
+	if raw == nil {
+		return errors.New("its answer has no issued_token_type")
+	}
+	if s, err := parseString(raw); err != nil || s != typeAccessToken && s != typeJWT {
+		return errors.New("its answer's issued_token_type is not that of an access token")
+	}
+	return nil
 }
 
 // either parses the one of two spellings that is there; both is an error.
@@ -175,4 +205,20 @@ func parseErrorCode(body []byte) string {
 		return ""
 	}
 	return a.Error
+}
+
+// parseErrorDescription reads the "error_description" of a refusal, unless it has characters that it
+// may not have (RFC 6749, section 5.2) or that have a meaning where logs are shown.
+func parseErrorDescription(body []byte) string {
+	var a struct {
+		Description string `json:"error_description"`
+	}
+	if len(body) > maxAnswer || strictjson.Unmarshal(body, &a) != nil {
+		return ""
+	}
+	bad := func(r rune) bool { return r < ' ' || r > '~' || strings.ContainsRune(`"\<>`, r) }
+	if len(a.Description) > 200 || strings.ContainsFunc(a.Description, bad) {
+		return ""
+	}
+	return a.Description
 }

@@ -16,8 +16,7 @@ func jwtWith(claims string) string {
 // SCL-009. token_type in any case; a missing lifetime from the token or five minutes; a
 // bad one is an error.
 //
-// Of SCL-011 this covers token_type and the happy answers of the OpenID Foundation's
-// client tests, as far as they go without the OAuth endpoint.
+// What SCL-011 asks beside this is in conformance_test.go.
 var answers = []struct {
 	body string
 	want time.Duration // zero: refused
@@ -88,12 +87,42 @@ var answers = []struct {
 
 func TestTokenAnswersAreParsedStrictly(t *testing.T) {
 	for _, c := range answers {
-		g, err := parseAnswer([]byte(c.body), answerTime)
+		g, err := parseAnswer([]byte(c.body), ask{}, false, answerTime)
 		if (err == nil) != (c.want != 0) || g.lifetime != c.want || err == nil && g.token == "" {
 			t.Errorf("%.120q: got %v, %v; want a lifetime of %v", c.body, g.lifetime, err, c.want)
 		}
 		if err != nil && strings.Contains(err.Error(), "a.b.c") {
 			t.Errorf("%.120q: the error %q repeats the token", c.body, err)
+		}
+	}
+}
+
+// SCL-009, for tokens bound by DPoP: the type in any case, and no falling back to a bearer token,
+// said or unsaid.
+func TestBoundTokenIsNamedSoInAnyCaseAndNothingElseWillDo(t *testing.T) {
+	for kind, want := range map[string]bool{
+		`,"token_type":"DPoP"`: true, `,"token_type":"dpop"`: true, `,"tokenType":"DPOP"`: true,
+		`,"token_type":"Bearer"`: false, `,"token_type":"N_A"`: false, ``: false,
+	} {
+		body := []byte(`{"access_token":"a.b.c","expires_in":900` + kind + `}`)
+		if _, err := parseAnswer(body, ask{}, true, answerTime); (err == nil) != want {
+			t.Errorf("%s: got %v, want accepted: %v", body, err, want)
+		}
+	}
+}
+
+// RFC 8693, section 2.2.1.
+func TestExchangedTokenSaysItIsAnAccessToken(t *testing.T) {
+	q := ask{question: question{incoming: "x"}}
+	for member, want := range map[string]bool{
+		`,"issued_token_type":"urn:ietf:params:oauth:token-type:access_token"`:  true,
+		`,"issued_token_type":"urn:ietf:params:oauth:token-type:jwt"`:           true,
+		`,"issued_token_type":"urn:ietf:params:oauth:token-type:refresh_token"`: false,
+		`,"issued_token_type":null`:                                             false, ``: false,
+	} {
+		body := []byte(`{"access_token":"a.b.c","expires_in":900,"token_type":"Bearer"` + member + `}`)
+		if _, err := parseAnswer(body, q, false, answerTime); (err == nil) != want {
+			t.Errorf("%s: got %v, want accepted: %v", body, err, want)
 		}
 	}
 }
@@ -105,7 +134,7 @@ func FuzzTokenAnswer(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		g, err := parseAnswer(body, answerTime)
+		g, err := parseAnswer(body, ask{}, false, answerTime)
 		if err != nil {
 			if g != (grant{}) {
 				t.Errorf("a grant with an error: %+v", g)

@@ -21,11 +21,21 @@ const (
 )
 
 // question is what a token is asked and kept for.
-type question struct{ target, scope string }
+type question struct {
+	target, scope string
+	incoming      string // digest of the token to exchange; empty for a token of this service's own
+	impersonate   bool
+}
+
+// ask is a question with what it takes to ask it.
+type ask struct {
+	question
+	subject secret // the token to exchange
+}
 
 // entry is what is known of one question. Client.mu guards it.
 type entry struct {
-	q        question
+	q        ask
 	used     time.Time // last asked for
 	token    Token
 	lifetime time.Duration // of token
@@ -64,7 +74,7 @@ type flight struct {
 	err   error
 }
 
-func (c *Client) token(ctx context.Context, q question) (Token, error) {
+func (c *Client) token(ctx context.Context, q ask) (Token, error) {
 	f, have, err := c.lookup(q)
 	if f == nil {
 		return have, err
@@ -78,7 +88,7 @@ func (c *Client) token(ctx context.Context, q question) (Token, error) {
 
 // lookup returns a token that will do, or a flight to wait for and perhaps a token to
 // fall back on, or an error.
-func (c *Client) lookup(q question) (*flight, Token, error) {
+func (c *Client) lookup(q ask) (*flight, Token, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -88,7 +98,7 @@ func (c *Client) lookup(q question) (*flight, Token, error) {
 	e := c.entry(q)
 	e.used = now
 	if e.ample(now) {
-		if !now.Before(e.renewAt) {
+		if !now.Before(e.renewAt) && e.q.incoming == "" {
 			_, _ = c.launch(e, now) // the token at hand will do meanwhile
 		}
 		return nil, e.token, nil
@@ -102,7 +112,7 @@ func (c *Client) lookup(q question) (*flight, Token, error) {
 
 // renew replaces a token that a callee rejected. It reports false when there is no
 // better one. The old token stays until a new one is there: the callee may be wrong.
-func (c *Client) renew(ctx context.Context, q question, rejected Token) (Token, bool) {
+func (c *Client) renew(ctx context.Context, q ask, rejected Token) (Token, bool) {
 	f, token := c.lookupOther(q, rejected)
 	if f == nil {
 		return token, token.value != nil
@@ -111,7 +121,7 @@ func (c *Client) renew(ctx context.Context, q question, rejected Token) (Token, 
 	return token, err == nil && token.Reveal() != rejected.Reveal()
 }
 
-func (c *Client) lookupOther(q question, rejected Token) (*flight, Token) {
+func (c *Client) lookupOther(q ask, rejected Token) (*flight, Token) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
@@ -140,26 +150,43 @@ func (f *flight) wait(ctx context.Context) (Token, error) {
 	}
 }
 
-// entry finds or makes the entry of q. When there are too many, it drops one without a
-// token, else the one not used for longest.
-func (c *Client) entry(q question) *entry {
-	if e, ok := c.entries[q]; ok {
+// entry finds or makes the entry of q. When there are too many of its kind, it drops one without a
+// token, else the one not used for longest. Exchanged tokens, of which there may be one for each
+// caller, do not push out those of this service's own.
+func (c *Client) entry(q ask) *entry {
+	if e, ok := c.entries[q.question]; ok {
 		return e
 	}
-	if len(c.entries) >= maxEntries {
+	count := &c.own
+	if q.incoming != "" {
+		count = &c.exchanged
+	}
+	if *count >= maxEntries {
 		var worst *entry
 		for _, e := range c.entries {
-			if worst == nil || e.worseThan(worst) {
+			if e.q.sameKind(q) && (worst == nil || e.worseThan(worst)) {
 				worst = e
 			}
 		}
-		worst.stop()
-		delete(c.entries, worst.q)
+		c.drop(worst)
 	}
+	*count++
 	e := &entry{q: q}
-	c.entries[q] = e
+	c.entries[q.question] = e
 	return e
 }
+
+func (c *Client) drop(e *entry) {
+	e.stop()
+	delete(c.entries, e.q.question)
+	if e.q.incoming != "" {
+		c.exchanged--
+	} else {
+		c.own--
+	}
+}
+
+func (q ask) sameKind(o ask) bool { return (q.incoming == "") == (o.incoming == "") }
 
 func (e *entry) worseThan(o *entry) bool {
 	if a, b := e.token.value != nil, o.token.value != nil; a != b {
@@ -221,11 +248,15 @@ func (c *Client) land(e *entry, f *flight, sent time.Time, g grant, err error) {
 }
 
 func (c *Client) landGranted(e *entry, f *flight, sent time.Time, g grant) (note func()) {
-	e.token = Token{newSecret(g.token), sent.Add(g.lifetime)}
+	e.token = Token{newSecret(g.token), sent.Add(g.lifetime), c.prover, g.cert}
 	e.lifetime, e.denied = g.lifetime, nil
 	e.renewAt = sent.Add(time.Duration((renewFrom + renewSpread*c.random()) * float64(g.lifetime)))
 	f.token = e.token
-	c.schedule(e, e.renewAt.Sub(c.now()))
+	if e.q.incoming == "" {
+		c.schedule(e, e.renewAt.Sub(c.now()))
+	} else {
+		c.schedule(e, g.lifetime) // to let it go
+	}
 	if !c.gate.success() {
 		return nil
 	}
@@ -236,6 +267,9 @@ func (c *Client) landDenied(e *entry, f *flight, denied *DeniedError) (note func
 	now := c.now()
 	f.err = denied
 	e.denied, e.deniedUntil = denied, now.Add(denialKept)
+	if e.q.incoming != "" && !e.usable(now) {
+		c.schedule(e, denialKept) // to let it go
+	}
 	c.gate.success() // a refusal is an answer
 	if !e.usable(now) {
 		return nil // the caller has the error
@@ -263,7 +297,7 @@ func (c *Client) jitter() time.Duration { return time.Duration(c.random() * floa
 
 // schedule sets the one timer of e, unless e was dropped meanwhile.
 func (c *Client) schedule(e *entry, in time.Duration) {
-	if c.entries[e.q] != e {
+	if c.entries[e.q.question] != e {
 		return
 	}
 	e.stop()
@@ -277,7 +311,17 @@ func (c *Client) wake(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	if c.entries[e.q] != e || now.Sub(e.used) > max(e.lifetime, time.Minute) {
+	if c.entries[e.q.question] != e {
+		return
+	}
+	// An exchanged token lives no longer than the request it belongs to: there is nothing to renew.
+	if e.q.incoming != "" {
+		if e.flight == nil {
+			c.drop(e)
+		}
+		return
+	}
+	if now.Sub(e.used) > max(e.lifetime, time.Minute) {
 		return
 	}
 	var away *UnavailableError

@@ -12,6 +12,10 @@
 //	m2 := c.HTTPClient("m2")
 //	resp, err := m2.Get("http://localhost:8002/hello")
 //
+// That is the plain door, with a bootstrap credential. [Config].Auth chooses the OAuth door and one of
+// its [Methods] instead; [Config].DPoP and [Config].Certificate bind tokens to a key of this
+// process; [Client.Exchange] calls on in the name of the service that called.
+//
 // A token is kept per target and scope, and renewed in the background while 50 to 80 % of
 // its lifetime remain. So when the server goes away, every pair that is in use goes on for
 // at least half of the token lifetime. After that calls fail at once with an
@@ -28,21 +32,32 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
-// Config says how to reach the server. Server and Credential are required.
+// Config says how to reach the server. Server and one of Credential and Auth are required.
 type Config struct {
-	// Server is the address of the authorization server, such as http://localhost:8000.
+	// Server is the address of the authorization server, such as http://localhost:8000. For the
+	// OAuth door it is the server's issuer identifier, character by character.
 	Server string
-	// Credential proves to the server which service this is.
+	// Credential, a bootstrap credential, proves to the server which service this is at its plain
+	// door, POST /accesstoken.
 	Credential CredentialSource
+	// Auth proves it at the OAuth door instead, whose endpoints are found by RFC 8414.
+	Auth *Auth
+
+	// DPoP asks for tokens that are bound to a key (RFC 9449), and sends a fresh proof of the key
+	// with every request. Nil: bearer tokens. There is no falling back from one to the other.
+	DPoP *DPoP
+	// Certificate is presented to the server and, with the tokens that were obtained with it, to the
+	// services called (RFC 8705). Nil: none.
+	Certificate CertificateSource
 
 	// HTTPClient sends the requests to the server; nil means one of the client's own.
-	// Its redirect policy and cookie jar are not used.
+	// Its redirect policy and cookie jar are not used. With a Certificate its Transport must be an
+	// *http.Transport, nil, or present the certificate itself.
 	HTTPClient *http.Client
 	// Timeout bounds one request to the server; zero means 10 s.
 	Timeout time.Duration
@@ -63,14 +78,16 @@ var ErrClosed = errors.New("watchword client is closed")
 
 // Client obtains and keeps access tokens. It is safe for concurrent use.
 type Client struct {
-	server     string // for messages
-	endpoint   string
-	credential CredentialSource
-	http       *http.Client
-	timeout    time.Duration
-	log        *slog.Logger
-	now        func() time.Time
-	random     func() float64
+	server  string // for messages
+	plain   *plainDoor
+	oauth   *oauthDoor
+	prover  *prover       // nil without DPoP
+	certs   *certificates // nil without a certificate
+	http    *http.Client
+	timeout time.Duration
+	log     *slog.Logger
+	now     func() time.Time
+	random  func() float64
 
 	ctx    context.Context // of all requests to the server; ends with Close
 	cancel context.CancelFunc
@@ -80,6 +97,8 @@ type Client struct {
 	closed  bool
 	entries map[question]*entry
 	gate    gate
+
+	own, exchanged int // entries of either kind
 }
 
 // New checks the configuration. It sends nothing: a server that is away now may be
@@ -89,19 +108,17 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watchword client: server %w", err)
 	}
-	if cfg.Credential == nil {
-		return nil, errors.New("watchword client: no credential; set Config.Credential, for instance to client.File(path)")
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("watchword client: %w", err)
 	}
 	c := &Client{
-		server:     server.String(),
-		endpoint:   server.JoinPath("accesstoken").String(),
-		credential: cfg.Credential,
-		http:       withoutRedirects(cfg.HTTPClient),
-		timeout:    cfg.Timeout,
-		log:        cfg.Logger,
-		now:        cfg.Now,
-		random:     cfg.random,
-		entries:    make(map[question]*entry),
+		server:  server.String(),
+		http:    withoutRedirects(cfg.HTTPClient),
+		timeout: cfg.Timeout,
+		log:     cfg.Logger,
+		now:     cfg.Now,
+		random:  cfg.random,
+		entries: make(map[question]*entry),
 	}
 	if c.timeout <= 0 {
 		c.timeout = 10 * time.Second
@@ -115,8 +132,35 @@ func New(cfg Config) (*Client, error) {
 	if c.random == nil {
 		c.random = rand.Float64
 	}
+	if cfg.Auth == nil {
+		c.plain = &plainDoor{server.JoinPath("accesstoken").String(), cfg.Credential}
+		// So that who has nothing but a bootstrap credential can exchange tokens too.
+		cfg.Auth = BootstrapAssertion(cfg.Credential)
+	}
+	c.oauth = newOAuthDoor(cfg)
+	if c.prover, err = newProver(cfg.DPoP); err != nil {
+		return nil, fmt.Errorf("watchword client: %w", err)
+	}
+	if cfg.Certificate != nil {
+		c.certs = &certificates{source: cfg.Certificate}
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
+}
+
+// check: what is asked for must be possible.
+func (cfg *Config) check() error {
+	switch {
+	case cfg.Credential == nil && cfg.Auth == nil:
+		return errors.New("no credential; set Config.Credential, for instance to client.File(path), or Config.Auth")
+	case cfg.Credential != nil && cfg.Auth != nil:
+		return errors.New("set one of Config.Credential and Config.Auth: two proofs of who this is may contradict each other")
+	case cfg.Auth == nil:
+		return nil
+	case cfg.Auth.certificate && cfg.Certificate == nil:
+		return fmt.Errorf("%s needs Config.Certificate, for instance client.CertificateFiles(cert, key)", cfg.Auth.name)
+	}
+	return cfg.Auth.err
 }
 
 // Close ends background renewal and requests under way, and waits for them. Afterwards
@@ -131,63 +175,8 @@ func (c *Client) Close() error {
 	c.cancel()
 	c.wg.Wait()
 	c.http.CloseIdleConnections()
+	c.certs.close()
 	return nil
-}
-
-// TokenSource returns a source of tokens for target, with the scopes. All sources of one
-// Client for the same target and scopes share one token.
-func (c *Client) TokenSource(target string, scopes ...string) *TokenSource {
-	s := &TokenSource{client: c, err: checkRequest(target, scopes)}
-	sorted := slices.Clone(scopes)
-	slices.Sort(sorted)
-	s.q = question{target: target, scope: strings.Join(slices.Compact(sorted), " ")}
-	return s
-}
-
-// TokenSource hands out tokens for one target.
-type TokenSource struct {
-	client *Client
-	q      question
-	err    error
-}
-
-// Token returns a valid token: the one at hand, or a new one from the server. When many
-// ask at once, one request is sent; the end of one caller's ctx ends only its own wait.
-// The error is a *DeniedError when the server refused, an *UnavailableError when it could
-// not be asked.
-func (s *TokenSource) Token(ctx context.Context) (Token, error) {
-	if s.err != nil {
-		return Token{}, s.err
-	}
-	return s.client.token(ctx, s.q)
-}
-
-// Token is an access token. It does not print; see Reveal.
-type Token struct {
-	secret
-	expires time.Time
-}
-
-// Expires is when the token is no longer handed out, by this process's clock.
-func (t Token) Expires() time.Time { return t.expires }
-
-func checkRequest(target string, scopes []string) error {
-	if target == "" {
-		return errors.New("watchword client: the target's name is empty")
-	}
-	for _, s := range scopes {
-		if !isScope(s) {
-			return fmt.Errorf("watchword client: %q is not a scope; give each scope as an argument of its own", s)
-		}
-	}
-	return nil
-}
-
-// isScope holds to RFC 6749, section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
-func isScope(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r > '~' || r == '"' || r == '\\'
-	})
 }
 
 func parseServer(s string, insecure bool) (*url.URL, error) {

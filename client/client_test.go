@@ -314,8 +314,8 @@ func TestConfigurationIsChecked(t *testing.T) {
 
 func TestServerBelowAPathIsAskedThere(t *testing.T) {
 	c := newClient(t, &fakeServer{}, func(cfg *Config) { cfg.Server = "http://localhost:8000/auth/" })
-	if want := "http://localhost:8000/auth/accesstoken"; c.endpoint != want {
-		t.Errorf("got %s, want %s", c.endpoint, want)
+	if want := "http://localhost:8000/auth/accesstoken"; c.plain.endpoint != want {
+		t.Errorf("got %s, want %s", c.plain.endpoint, want)
 	}
 }
 

@@ -9,46 +9,55 @@ import (
 // DeniedError is the server's refusal. It is final until an operator changes something,
 // so it is kept for some seconds and not asked for again meanwhile.
 type DeniedError struct {
-	Target     string
-	Scope      string // as asked for, separated by spaces
-	Caller     string // from the credential, when it says; unverified
-	Status     int    // of the HTTP answer
-	Code       string // the answer's "error": access_denied, invalid_token, ...
-	DecisionID string // to find the decision in the server's audit log
+	Target      string
+	Scope       string // as asked for, separated by spaces
+	Caller      string // from the configuration or the credential, when it says; unverified
+	Exchange    bool   // asked for in exchange for the token of a request
+	Status      int    // of the HTTP answer
+	Code        string // the answer's "error": access_denied, invalid_client, invalid_target, ...
+	Description string // the answer's "error_description"
+	DecisionID  string // to find the decision in the server's audit log
 }
 
 func (e *DeniedError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "no token for %q: ", e.Target)
-	caller := e.Caller
-	if caller == "" {
-		caller = "<this service>"
-	}
-	switch e.Code {
-	case "access_denied", "invalid_scope":
-		// The server does not tell which, and a rule that lacks one scope is not to be replaced by
-		// one that has no other.
-		if b.WriteString("no rule allows it, or there is no such service"); e.Scope != "" {
-			fmt.Fprintf(&b, ", or the rule lacks scope %s; ask an operator, who sees why with: watchword audit tail", e.Scope)
-		} else {
-			fmt.Fprintf(&b, "; ask an operator to run: watchword allow %s %s", caller, e.Target)
-		}
-	case "invalid_token", "invalid_client":
-		fmt.Fprintf(&b, "the credential of %s was not accepted; it may be expired or revoked; ask an operator to run: watchword credential create %s", caller, caller)
-	case "":
-		b.WriteString("the server refused; is its address right?")
-	default:
-		b.WriteString("the server refused")
-	}
-	fmt.Fprintf(&b, " (status %d", e.Status)
+	fmt.Fprintf(&b, "no token for %q: %s (status %d", e.Target, e.advice(), e.Status)
 	if e.Code != "" {
 		b.WriteString(", " + e.Code)
+	}
+	if e.Description != "" {
+		b.WriteString(": " + e.Description)
 	}
 	if e.DecisionID != "" {
 		b.WriteString(", decision " + e.DecisionID)
 	}
 	b.WriteString(")")
 	return b.String()
+}
+
+// advice says what happened and what to do next.
+func (e *DeniedError) advice() string {
+	caller := e.Caller
+	if caller == "" {
+		caller = "<this service>"
+	}
+	switch e.Code {
+	case "access_denied", "invalid_scope", "invalid_target":
+		// The server does not tell which, and a rule that lacks one scope is not to be replaced by
+		// one that has no other.
+		switch {
+		case e.Exchange:
+			return "no rule allows the exchange, or there is no such service; ask an operator, who sees why with: watchword audit tail"
+		case e.Scope != "":
+			return "no rule allows it, or there is no such service, or the rule lacks scope " + e.Scope + "; ask an operator, who sees why with: watchword audit tail"
+		}
+		return fmt.Sprintf("no rule allows it, or there is no such service; ask an operator to run: watchword allow %s %s", caller, e.Target)
+	case "invalid_token", "invalid_client":
+		return fmt.Sprintf("the credential of %s was not accepted; it may be expired or revoked; ask an operator to run: watchword credential create %s", caller, caller)
+	case "":
+		return "the server refused; is its address right?"
+	}
+	return "the server refused"
 }
 
 // UnavailableError says that the server could not be asked, or gave no usable answer.

@@ -1,9 +1,7 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -32,54 +30,67 @@ func asFailure(err error) failure {
 	return f
 }
 
-// fetch asks the server once. The error is a *DeniedError, or one for asFailure.
-func (c *Client) fetch(ctx context.Context, q question) (grant, error) {
-	cred, err := c.credential.Credential(ctx)
-	if err == nil {
-		err = cred.check()
+const userAgent = "watchword-client"
+
+// fetch asks the server, once, and once more only if it wants a DPoP nonce (RFC 9449, section 8).
+// The error is a *DeniedError, or one for asFailure.
+func (c *Client) fetch(ctx context.Context, q ask) (grant, error) {
+	var cert *certificate
+	if c.certs != nil {
+		var err error
+		if cert, err = c.certs.load(ctx); err != nil {
+			return grant{}, err
+		}
 	}
-	if err != nil {
-		return grant{}, failure{err: fmt.Errorf("no credential: %w", err), local: true}
+	h := *c.http
+	h.Transport = cert.over(h.Transport)
+	g, again, err := c.fetchOnce(ctx, &h, q)
+	if again {
+		g, _, err = c.fetchOnce(ctx, &h, q)
 	}
-	req, err := c.request(ctx, q, cred)
+	g.cert = cert
+	return g, err
+}
+
+// fetchOnce says with an error whether to try again with the nonce that came with it.
+func (c *Client) fetchOnce(ctx context.Context, h *http.Client, q ask) (g grant, again bool, err error) {
+	req, caller, err := c.request(ctx, h, q)
 	if err != nil {
-		return grant{}, err
+		return grant{}, false, err
 	}
-	resp, err := c.http.Do(req)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", userAgent)
+	nonce, err := c.prover.attach(req, "", c.now())
 	if err != nil {
-		return grant{}, err // names method and address only
+		return grant{}, false, failure{err: err, local: true}
+	}
+	resp, err := h.Do(req)
+	if err != nil {
+		return grant{}, false, err // names method and address only
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its limit below
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return grant{}, fmt.Errorf("read the answer: %w", err)
+		return grant{}, false, fmt.Errorf("read the answer: %w", err)
 	}
-	return c.answer(q, cred, resp, body)
+	fresh := c.prover.learn(req, resp.Header, nonce)
+	refused := resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusUnauthorized
+	again = fresh && refused && parseErrorCode(body) == "use_dpop_nonce"
+	g, err = c.answer(q, caller, resp, body)
+	return g, again, err
 }
 
-func (c *Client) request(ctx context.Context, q question, cred Credential) (*http.Request, error) {
-	body, err := json.Marshal(struct {
-		Target string `json:"target"`
-		Scope  string `json:"scope,omitempty"`
-	}{q.target, q.scope})
-	if err != nil {
-		return nil, fmt.Errorf("encode the request: %w", err)
+func (c *Client) request(ctx context.Context, h *http.Client, q ask) (req *http.Request, caller string, err error) {
+	if c.plain != nil && q.incoming == "" {
+		return c.plain.request(ctx, q)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("make the request: %w", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+cred.Reveal())
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "watchword-client")
-	return req, nil
+	return c.oauth.request(ctx, h, q, c.now())
 }
 
-func (c *Client) answer(q question, cred Credential, resp *http.Response, body []byte) (grant, error) {
+func (c *Client) answer(q ask, caller string, resp *http.Response, body []byte) (grant, error) {
 	switch code := resp.StatusCode; {
 	case code == http.StatusOK:
-		return parseAnswer(body, c.now())
+		return parseAnswer(body, q, c.prover != nil, c.now())
 	case code >= 300 && code < 400:
 		return grant{}, fmt.Errorf("it redirects%s, which is never followed with a credential; configure the address itself", redirectHost(resp))
 	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= 500:
@@ -89,12 +100,14 @@ func (c *Client) answer(q question, cred Credential, resp *http.Response, body [
 		}
 	case code >= 400:
 		return grant{}, &DeniedError{
-			Target:     q.target,
-			Scope:      q.scope,
-			Caller:     subject(cred.Reveal()),
-			Status:     code,
-			Code:       parseErrorCode(body),
-			DecisionID: decisionID(resp.Header.Get("Watchword-Decision")),
+			Target:      q.target,
+			Scope:       q.scope,
+			Caller:      caller,
+			Exchange:    q.incoming != "",
+			Status:      code,
+			Code:        parseErrorCode(body),
+			Description: parseErrorDescription(body),
+			DecisionID:  decisionID(resp.Header.Get("Watchword-Decision")),
 		}
 	default:
 		return grant{}, fmt.Errorf("it answered %d, which is not an answer to this question", code)

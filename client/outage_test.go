@@ -320,7 +320,7 @@ func TestTokenAboutToExpireIsReplacedFirst(t *testing.T) {
 			want string
 		}{{false, "token-1"}, {true, "old"}} {
 			now := time.Now()
-			e.token, e.lifetime = Token{newSecret("old"), now.Add(3 * time.Second)}, s.ttl
+			e.token, e.lifetime = Token{secret: newSecret("old"), expires: now.Add(3 * time.Second)}, s.ttl
 			e.renewAt = now.Add(-time.Minute)
 			s.set(c.down, nil)
 			if got := mustToken(t, src); got.Reveal() != c.want {

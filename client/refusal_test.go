@@ -85,7 +85,7 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 		header, body, want string
 	}{
 		{401, "Watchword-Decision: " + decision, `{"error":"access_denied"}`, "watchword allow m1 m2 (status 401, access_denied, decision " + decision + ")"},
-		{401, "", `{"error":"invalid_token","error_description":"expired"}`, "watchword credential create m1 (status 401, invalid_token)"},
+		{401, "", `{"error":"invalid_token","error_description":"expired"}`, "watchword credential create m1 (status 401, invalid_token: expired)"},
 		{400, "", `{"error":"invalid_scope"}`, "or the rule lacks scope read write; ask an operator, who sees why with: watchword audit tail (status 400"},
 		{400, "", `{"error":"invalid_request"}`, "the server refused (status 400, invalid_request)"},
 		{404, "", `<html>`, "is its address right? (status 404)"},

@@ -14,17 +14,26 @@ func (c *Client) HTTPClient(target string, scopes ...string) *http.Client {
 }
 
 // Transport returns a RoundTripper that sends a token for target with each request, over
-// base, or over http.DefaultTransport when base is nil.
+// base; see TokenSource.Transport.
+func (c *Client) Transport(target string, base http.RoundTripper, scopes ...string) http.RoundTripper {
+	return c.TokenSource(target, scopes...).Transport(base)
+}
+
+// Transport returns a RoundTripper that sends a token of s with each request, over base, or over
+// http.DefaultTransport when base is nil. A token that was obtained with a certificate goes over
+// connections of the transport's own that present it, made as base makes them, if base is an
+// *http.Transport; another base must present it itself.
 //
 // When the callee answers 401 with error="invalid_token", the token is renewed and the
 // request sent once more, if its body can be (it has none, or GetBody is set, as
-// http.NewRequest does). A redirect to another origin is sent without the token: it is
+// http.NewRequest does). It is also sent once more with the nonce when the callee wants one in the
+// DPoP proof. A redirect to another origin is sent without the token: it is
 // meant for target alone.
-func (c *Client) Transport(target string, base http.RoundTripper, scopes ...string) http.RoundTripper {
+func (s *TokenSource) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	return &transport{c.TokenSource(target, scopes...), base}
+	return &transport{s, base}
 }
 
 type transport struct {
@@ -41,52 +50,86 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	resp, err := t.send(req, token)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized || !tokenRejected(resp.Header) {
+	resp, nonce, err := t.send(req, token)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
+	}
+	// RFC 9449, section 9: once, with the nonce that came with the refusal.
+	if nonce && challenged(resp.Header, token.Type(), "use_dpop_nonce") {
+		second, ok := replay(req)
+		if !ok {
+			return resp, nil
+		}
+		discard(resp)
+		if resp, _, err = t.send(second, token); err != nil {
+			return nil, fmt.Errorf("send the request again with the nonce asked for: %w", err)
+		}
+	}
+	if resp.StatusCode != http.StatusUnauthorized || !challenged(resp.Header, token.Type(), "invalid_token") {
+		return resp, nil
 	}
 	return t.again(req, resp, token)
 }
 
-// again sends req a second time with another token than the rejected one. Where it
+// again sends req once more with another token than the rejected one. Where it
 // cannot, the callee's 401 stands.
 func (t *transport) again(req *http.Request, resp *http.Response, rejected Token) (*http.Response, error) {
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		return resp, nil
 	}
-	token, ok := t.source.client.renew(req.Context(), t.source.q, rejected)
+	token, ok := t.source.Renewed(req.Context(), rejected)
 	if !ok {
 		return resp, nil
 	}
-	second := req
-	if req.GetBody != nil {
-		body, err := req.GetBody()
-		if err != nil {
-			return resp, nil //nolint:nilerr // it cannot be replayed after all, so the 401 stands
-		}
-		second = req.Clone(req.Context())
-		second.Body = body
+	second, ok := replay(req)
+	if !ok {
+		return resp, nil
 	}
-	// A little is read so that the connection can be used again.
-	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
-	_ = resp.Body.Close()
-	resp, err := t.send(second, token)
+	discard(resp)
+	resp, _, err := t.send(second, token)
 	if err != nil {
 		return nil, fmt.Errorf("send the request again with a new token: %w", err)
 	}
 	return resp, nil
 }
 
+// replay is req with its body from the beginning, if there is a way to have it.
+func replay(req *http.Request) (*http.Request, bool) {
+	if req.GetBody == nil {
+		return req, req.Body == nil || req.Body == http.NoBody
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, false
+	}
+	second := req.Clone(req.Context())
+	second.Body = body
+	return second, true
+}
+
+// discard ends with an answer. A little is read so that the connection can be used again.
+func discard(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
+	_ = resp.Body.Close()
+}
+
 // send sends a copy of req with the token: a RoundTripper must not change its request.
-// The answer refers to req itself, so that whoever logs it does not log the token.
-func (t *transport) send(req *http.Request, token Token) (*http.Response, error) {
+// The answer refers to req itself, so that whoever logs it does not log the token. It says whether
+// the answer has a nonce that is to be used from now on.
+func (t *transport) send(req *http.Request, token Token) (resp *http.Response, nonce bool, err error) {
 	r := req.Clone(req.Context())
-	r.Header.Set("Authorization", "Bearer "+token.Reveal())
-	resp, err := t.base.RoundTrip(r)
+	r.Header.Set("Authorization", token.Type()+" "+token.Reveal())
+	used, err := token.prover.attach(r, token.Reveal(), t.source.client.now())
+	if err != nil {
+		closeBody(req)
+		return nil, false, err
+	}
+	resp, err = token.cert.over(t.base).RoundTrip(r)
 	if resp != nil {
+		nonce = token.prover.learn(r, resp.Header, used)
 		resp.Request = req
 	}
-	return resp, err
+	return resp, nonce, err
 }
 
 func closeBody(req *http.Request) {
@@ -105,9 +148,9 @@ func leftOrigin(req *http.Request) bool {
 	return first.URL.Scheme != req.URL.Scheme || !strings.EqualFold(first.URL.Host, req.URL.Host)
 }
 
-// tokenRejected looks for a Bearer challenge with error="invalid_token" (RFC 6750,
-// section 3.1).
-func tokenRejected(h http.Header) bool {
+// challenged looks for a challenge of the scheme with the error (RFC 6750, section 3.1; RFC 9449,
+// section 7.1).
+func challenged(h http.Header, wanted, code string) bool {
 	for _, value := range h.Values("WWW-Authenticate") {
 		scheme := ""
 		for part := range splitUnquoted(value) {
@@ -119,8 +162,8 @@ func tokenRejected(h http.Header) bool {
 				scheme = name
 			}
 			val = strings.Trim(strings.TrimSpace(val), `"`)
-			if strings.EqualFold(strings.TrimSpace(scheme), "bearer") &&
-				strings.EqualFold(strings.TrimSpace(name), "error") && val == "invalid_token" {
+			if strings.EqualFold(strings.TrimSpace(scheme), wanted) &&
+				strings.EqualFold(strings.TrimSpace(name), "error") && val == code {
 				return true
 			}
 		}

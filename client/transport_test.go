@@ -183,12 +183,12 @@ var challenges = map[string]bool{
 	`Bearer error_uri="http://x/", Digest error="invalid_token", a,`: false,
 }
 
-func FuzzTokenRejected(f *testing.F) {
+func FuzzChallenged(f *testing.F) {
 	for c := range challenges {
 		f.Add(c)
 	}
 	f.Fuzz(func(t *testing.T, challenge string) {
-		rejected := tokenRejected(http.Header{"Www-Authenticate": {challenge}})
+		rejected := challenged(http.Header{"Www-Authenticate": {challenge}}, "Bearer", "invalid_token")
 		if rejected && !strings.Contains(challenge, "invalid_token") {
 			t.Errorf("%q reads as a rejected token", challenge)
 		}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/watchword-dev/watchword/internal/incoming"
 )
 
 type contextKey struct{}
@@ -39,6 +41,7 @@ func (v *Verifier) Middleware(next http.Handler) http.Handler {
 			return
 		}
 		ctx := context.WithValue(r.Context(), contextKey{}, passed{claims, v.realm})
+		ctx = incoming.With(ctx, token) // for a client that calls on in the caller's name
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

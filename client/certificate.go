@@ -1,0 +1,119 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+)
+
+// CertificateSource answers with the certificate to present now, and its key. It is asked before
+// each request to the authorization server.
+type CertificateSource func(ctx context.Context) (*tls.Certificate, error)
+
+// Certificate is a certificate that does not change.
+func Certificate(cert tls.Certificate) CertificateSource {
+	return func(context.Context) (*tls.Certificate, error) { return &cert, nil }
+}
+
+// CertificateFiles is a certificate, with its intermediates, and its key in PEM files that may be
+// replaced at any time: a renewed one is taken up with the next token, and presented to the
+// services called together with that token.
+func CertificateFiles(certFile, keyFile string) CertificateSource {
+	return func(context.Context) (*tls.Certificate, error) {
+		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("load the certificate %s and its key %s: %w", certFile, keyFile, err)
+		}
+		return &cert, nil
+	}
+}
+
+// certificates has the certificate in use and the one before: a token is good over connections
+// with the certificate it was obtained with, and with no other (RFC 8705, section 3).
+type certificates struct {
+	source CertificateSource
+
+	mu      sync.Mutex
+	current *certificate
+}
+
+// certificate is one certificate and the connections that present it.
+type certificate struct {
+	tls    *tls.Certificate
+	digest [sha256.Size]byte
+
+	mu         sync.Mutex
+	transports map[*http.Transport]*http.Transport // by what they are copies of
+}
+
+// load returns the certificate to use now.
+func (c *certificates) load(ctx context.Context) (*certificate, error) {
+	cert, err := c.source(ctx)
+	if err == nil && (cert == nil || len(cert.Certificate) == 0) {
+		err = errors.New("the source has none")
+	}
+	if err != nil {
+		return nil, failure{err: fmt.Errorf("no certificate: %w", err), local: true}
+	}
+	digest := sha256.Sum256(cert.Certificate[0])
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current != nil && c.current.digest == digest {
+		return c.current, nil
+	}
+	if c.current != nil {
+		// Who still holds a token for the old one makes new connections as needed.
+		c.current.closeIdle()
+	}
+	c.current = &certificate{tls: cert, digest: digest, transports: make(map[*http.Transport]*http.Transport)}
+	return c.current, nil
+}
+
+func (c *certificates) close() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current != nil {
+		c.current.closeIdle()
+	}
+}
+
+// over returns base, or http.DefaultTransport when it is nil, such that its connections present
+// the certificate. What is no *http.Transport is returned as it is: it has to do so itself.
+func (c *certificate) over(base http.RoundTripper) http.RoundTripper {
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	t, ok := base.(*http.Transport)
+	if c == nil || !ok {
+		return base
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if own, ok := c.transports[t]; ok {
+		return own
+	}
+	own := t.Clone()
+	if own.TLSClientConfig == nil {
+		own.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	// Whatever authorities the server names: a self-signed certificate has none.
+	own.TLSClientConfig.Certificates = nil
+	own.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.tls, nil }
+	c.transports[t] = own
+	return own
+}
+
+func (c *certificate) closeIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.transports {
+		t.CloseIdleConnections()
+	}
+}

@@ -1,0 +1,67 @@
+package jose
+
+import (
+	"crypto"
+	"fmt"
+	"slices"
+
+	josev4 "github.com/go-jose/go-jose/v4"
+
+	"github.com/watchword-dev/watchword/internal/strictjson"
+)
+
+// ParsePrivateJWK makes a Signer of a private key in JWK form (RFC 7517). A key without kid is
+// named by its thumbprint; an RSA key without alg signs with PS256, the stronger of the two. Errors have no part of
+// the key.
+func ParsePrivateJWK(b []byte) (*Signer, error) {
+	var m jwk
+	if err := strictjson.Unmarshal(b, &m); err != nil {
+		return nil, fmt.Errorf("%w private JWK: not one well-formed JSON object", ErrMalformed)
+	}
+	if m.Use.set && m.Use.s != "sig" || m.Operations != nil && !slices.Contains(m.Operations, "sign") {
+		return nil, fmt.Errorf("%w private JWK: not for making signatures", ErrMalformed)
+	}
+	if !m.D {
+		return nil, fmt.Errorf("%w private JWK: the private half is not in it", ErrMalformed)
+	}
+	var k josev4.JSONWebKey
+	if err := k.UnmarshalJSON(b); err != nil || !k.Valid() {
+		return nil, fmt.Errorf("%w private JWK: not a valid key", ErrMalformed) // the cause may quote it
+	}
+	key, ok := k.Key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("%w: keys of type %T cannot sign", ErrAlgorithm, k.Key)
+	}
+	if m.Algorithm.set {
+		alg, err := ParseAlgorithm(m.Algorithm.s)
+		if err != nil {
+			return nil, err
+		}
+		return newSigner(m.ID.s, alg, key)
+	}
+	return SignerOf(m.ID.s, key)
+}
+
+// SignerOf makes a Signer with the algorithm that fits the key: ES256, PS256 or EdDSA. An empty
+// id means the key's thumbprint.
+func SignerOf(id string, key crypto.Signer) (*Signer, error) {
+	if key == nil {
+		return nil, fmt.Errorf("%w: no key", ErrMalformed)
+	}
+	for _, alg := range []Algorithm{ES256, PS256, EdDSA} {
+		if s, err := newSigner(id, alg, key); err == nil {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: use a P-256 key, an RSA key of 2048 bits or more, or an Ed25519 key", ErrAlgorithm)
+}
+
+func newSigner(id string, alg Algorithm, key crypto.Signer) (*Signer, error) {
+	if id == "" {
+		var err error
+		if id, err = Thumbprint(key.Public()); err != nil {
+			return nil, err
+		}
+	}
+	return NewSigner(id, alg, key)
+}
