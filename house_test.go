@@ -46,8 +46,8 @@ var arrows = map[string][]string{
 	// The SDK brings nothing of the server with it.
 	"client":                        {"internal/dpop", "internal/incoming", "internal/jose", "internal/strictjson"},
 	"client/clienttest":             {"internal/dpop", "internal/jose", "internal/strictjson", "client"},
-	"verify":                        {"internal/incoming", "internal/jose", "internal/strictjson"},
-	"verify/verifytest":             {"internal/jose", "verify"},
+	"verify":                        {"internal/dpop", "internal/incoming", "internal/jose", "internal/strictjson"},
+	"verify/verifytest":             {"internal/dpop", "internal/jose", "verify"},
 	"examples/microservice":         {"client", "examples/microservice/service"},
 	"examples/microservice/service": {"client", "verify"},
 }

@@ -3,6 +3,7 @@ package verify
 import (
 	"errors"
 
+	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
@@ -28,12 +29,37 @@ var (
 	ErrNotYetValid = errors.New("token is not valid yet")
 	// ErrMissingClaim: a claim that every access token has is not there (RFC 9068, section 2.2).
 	ErrMissingClaim = errors.New("token lacks a required claim")
-	// ErrBound: usable only with proof of a key (RFC 7800), which this package cannot check.
+	// ErrBound: usable only with proof of a key (RFC 7800), and sent as a bearer token, or bound in
+	// a way that this package does not know.
 	ErrBound = errors.New("token is bound to a key and is no bearer token")
+	// ErrNotBound: a bearer token, where Config.RequireBound asks for a bound one.
+	ErrNotBound = errors.New("token is not bound to a key")
+	// ErrCertificate: the connection has no client certificate, or another than the token's.
+	ErrCertificate = errors.New("client certificate is not the one the token is bound to")
+	// ErrProof: the DPoP proof does not hold (RFC 9449, section 4.3).
+	ErrProof = dpop.ErrProof
+	// ErrProofKey: the DPoP proof is of another key than the token. It is an ErrProof.
+	ErrProofKey = dpop.ErrKey
+	// ErrReplayed: the DPoP proof was used before. It is an ErrProof.
+	ErrReplayed = dpop.ErrReplayed
+	// ErrNonce: the DPoP proof needs a nonce, or a newer one.
+	ErrNonce = dpop.ErrNonce
+	// ErrRevoked: the token was revoked, or somebody or something it depends on.
+	ErrRevoked = errors.New("token has been revoked")
 
 	// ErrKeysUnavailable says nothing of the token: there are no keys to check it with,
 	// because the authorization server has not answered for too long. Answer 503, not 401.
 	ErrKeysUnavailable = errors.New("no signing keys available")
+	// ErrRevocationsStale says nothing of the token: the authorization server has not said for longer
+	// than Revocations.FailClosedAfter what was revoked. Answer 503.
+	ErrRevocationsStale = errors.New("revocations are not known to be recent")
+	// ErrReplaysUnavailable says nothing of the token: its proof cannot be remembered. Answer 503.
+	ErrReplaysUnavailable = errors.New("cannot remember DPoP proofs")
+
+	// ErrNoCredentials: no Authorization header, or one of another scheme than Bearer and DPoP.
+	ErrNoCredentials = errors.New("no access token in the Authorization header")
+	// ErrTwoCredentials: more than one Authorization header.
+	ErrTwoCredentials = errors.New("more than one Authorization header")
 )
 
 // descriptions is what a caller is told, in fixed words (RFC 6750, section 3).
@@ -51,6 +77,10 @@ var descriptions = []struct {
 	{ErrNotYetValid, "token is not valid yet; if it should be, clocks differ"},
 	{ErrMissingClaim, "token lacks a required claim"},
 	{ErrBound, "token is bound to a key and is no bearer token"},
+	{ErrNotBound, "token is not bound to a key"},
+	{ErrCertificate, "client certificate is not the one the token is bound to"},
+	{ErrRevoked, "token has been revoked"},
+	{ErrNonce, "DPoP proof needs the nonce of this answer"},
 }
 
 func describe(err error) string {
@@ -58,6 +88,9 @@ func describe(err error) string {
 		if errors.Is(err, d.err) {
 			return d.text
 		}
+	}
+	if errors.Is(err, ErrProof) {
+		return err.Error() // fixed words too, of package dpop
 	}
 	return "malformed token"
 }

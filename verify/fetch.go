@@ -52,12 +52,9 @@ func newKeySource(c Config) (*keySource, error) {
 		s.state.Store(&keyState{set: set})
 		return s, nil
 	}
-	u, err := url.Parse(c.JWKSURL)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, errors.New("Config.JWKSURL is not an absolute http or https URL")
-	}
-	if u.Scheme == "http" && !isLoopback(u.Hostname()) && !c.AllowHTTP {
-		return nil, fmt.Errorf("Config.JWKSURL %s: anyone on the way could replace the keys: use https, or set Config.AllowHTTP where the network is trusted", u.Redacted())
+	u, err := sourceURL("Config.JWKSURL", c.JWKSURL, c.AllowHTTP)
+	if err != nil {
+		return nil, err
 	}
 	source := remote{url: u, client: httpClient(c.HTTPClient)}
 	s.fetch = source.fetch

@@ -43,7 +43,7 @@ func FuzzVerify(f *testing.F) {
 
 // FuzzAuthorizationHeader: what is taken for a token is exactly what follows the scheme.
 func FuzzAuthorizationHeader(f *testing.F) {
-	for _, s := range []string{"Bearer a.b.c", "bearer  a", "Bearer a b", "Basic YTpi", "Bearer", "", "Bearer a,Bearer b", "Bearer\ta", "Bearer a\r\nX: y", "\u212Aearer a"} {
+	for _, s := range []string{"Bearer a.b.c", "bearer  a", "Bearer a b", "Basic YTpi", "Bearer", "", "Bearer a,Bearer b", "Bearer\ta", "Bearer a\r\nX: y", "\u212Aearer a", "DPoP a.b.c", "dpop a b", "DPoP"} {
 		f.Add(s, false)
 	}
 	f.Add("Bearer a", true)
@@ -52,15 +52,18 @@ func FuzzAuthorizationHeader(f *testing.F) {
 		if twice {
 			h.Add("Authorization", value)
 		}
-		token, err := bearerToken(h)
+		scheme, token, err := credentials(h)
 		if err != nil {
 			if token != "" {
 				t.Fatalf("an error and a token: %q", token)
 			}
 			return
 		}
-		rest := strings.TrimLeft(value[len("bearer"):], " ")
-		if twice || !strings.EqualFold(value[:len("bearer")], "bearer") || value[len("bearer")] != ' ' || token != rest || !isQuotable(token) || strings.ContainsAny(token, " ,") {
+		if scheme != "Bearer" && scheme != "DPoP" {
+			t.Fatalf("scheme %q", scheme)
+		}
+		rest := strings.TrimLeft(value[len(scheme):], " ")
+		if twice || !strings.EqualFold(value[:len(scheme)], scheme) || value[len(scheme)] != ' ' || token != rest || !isQuotable(token) || strings.ContainsAny(token, " ,") {
 			t.Fatalf("%q was taken for token %q", value, token)
 		}
 	})

@@ -2,8 +2,6 @@ package verify
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -16,7 +14,7 @@ type contextKey struct{}
 // passed is what Middleware leaves in the context.
 type passed struct {
 	claims *Claims
-	realm  string
+	v      *Verifier
 }
 
 // ClaimsFrom returns the claims of the request's token. Behind Middleware they are never nil;
@@ -27,23 +25,24 @@ func ClaimsFrom(ctx context.Context) *Claims {
 }
 
 // Middleware lets through requests that carry a valid access token in the Authorization
-// header, and nowhere else, and answers the others as RFC 6750, section 3 says.
+// header, and nowhere else, with proof of its key if it is bound to one, and answers the others as
+// RFC 6750, section 3, and RFC 9449, section 7.1, say.
 func (v *Verifier) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, err := bearerToken(r.Header)
+		claims, token, err := v.verifyRequest(r)
 		if err != nil {
-			v.refuse(w, err)
+			v.Refuse(w, err)
 			return
 		}
-		claims, err := v.Verify(r.Context(), token)
-		if err != nil {
-			v.refuse(w, err)
-			return
-		}
-		ctx := context.WithValue(r.Context(), contextKey{}, passed{claims, v.realm})
-		ctx = incoming.With(ctx, token) // for a client that calls on in the caller's name
-		next.ServeHTTP(w, r.WithContext(ctx))
+		next.ServeHTTP(w, r.WithContext(v.NewContext(r.Context(), claims, token)))
 	})
+}
+
+// NewContext returns ctx with the claims of a verified token, which ClaimsFrom and RequireScope
+// find, and with the token itself, which a client finds that calls on in the caller's
+// name. It is for other protocols: Middleware has done so for its handler.
+func (v *Verifier) NewContext(ctx context.Context, claims *Claims, token string) context.Context {
+	return incoming.With(context.WithValue(ctx, contextKey{}, passed{claims, v}), token)
 }
 
 // RequireScope lets through requests whose token has all of scopes. It goes behind
@@ -63,10 +62,9 @@ func RequireScope(scopes ...string) func(next http.Handler) http.Handler {
 			p, _ := r.Context().Value(contextKey{}).(passed)
 			switch {
 			case p.claims == nil: // not behind Middleware: closed, not open
-				answer(w, http.StatusUnauthorized, "Bearer", "unauthorized", "no verified token")
+				Refusal{Status: http.StatusUnauthorized, Challenges: []string{"Bearer"}, Code: "unauthorized", Description: "no verified token"}.write(w)
 			case !p.claims.HasScope(scopes...):
-				challenge := fmt.Sprintf(`Bearer realm=%q, error="insufficient_scope", error_description="the token lacks a scope", scope=%q`, p.realm, strings.Join(scopes, " "))
-				answer(w, http.StatusForbidden, challenge, "insufficient_scope", "the token lacks a scope")
+				p.v.lacksScope(p.claims, strings.Join(scopes, " ")).write(w)
 			default:
 				next.ServeHTTP(w, r)
 			}
@@ -74,30 +72,40 @@ func RequireScope(scopes ...string) func(next http.Handler) http.Handler {
 	}
 }
 
-var (
-	errNoCredentials  = errors.New("no bearer token in the Authorization header")
-	errTwoCredentials = errors.New("more than one Authorization header")
+// Schemes of the Authorization header.
+const (
+	schemeBearer = "Bearer"
+	schemeDPoP   = "DPoP"
 )
 
-// bearerToken takes the token from the Authorization header. The query and the body are never
+// credentials takes the token from the Authorization header. The query and the body are never
 // looked at: URLs end up in logs (RFC 6750, section 2.3; OAuth 2.1).
-func bearerToken(h http.Header) (string, error) {
+func credentials(h http.Header) (scheme, token string, err error) {
 	values := h["Authorization"]
 	if len(values) > 1 {
-		return "", errTwoCredentials
+		return "", "", ErrTwoCredentials
 	}
 	if len(values) == 0 {
-		return "", errNoCredentials
+		return "", "", ErrNoCredentials
 	}
-	scheme, token, _ := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") { // RFC 9110, section 11.1: no case
-		return "", errNoCredentials
+	scheme, token, _ = strings.Cut(values[0], " ")
+	switch { // RFC 9110, section 11.1: no case
+	case strings.EqualFold(scheme, schemeBearer):
+		scheme = schemeBearer
+	case strings.EqualFold(scheme, schemeDPoP):
+		scheme = schemeDPoP
+	default:
+		return "", "", ErrNoCredentials
 	}
 	token = strings.TrimLeft(token, " ")
 	if token == "" || !isToken68(token) {
-		return "", fmt.Errorf("%w: not one token after the scheme", ErrMalformed)
+		err := fmt.Errorf("%w: not one token after the scheme", ErrMalformed)
+		if scheme == schemeDPoP {
+			err = underDPoP{err}
+		}
+		return "", "", err
 	}
-	return token, nil
+	return scheme, token, nil
 }
 
 // isToken68: RFC 9110, section 11.2.
@@ -120,40 +128,4 @@ func isQuotable(s string) bool {
 		}
 	}
 	return true
-}
-
-func (v *Verifier) refuse(w http.ResponseWriter, err error) {
-	challenge := `Bearer realm="` + v.realm + `"`
-	switch {
-	case errors.Is(err, ErrKeysUnavailable):
-		w.Header().Set("Retry-After", "5")
-		answer(w, http.StatusServiceUnavailable, "", "temporarily_unavailable", "no keys to check tokens with; try again")
-	case errors.Is(err, errNoCredentials): // RFC 6750, section 3.1: no error code
-		answer(w, http.StatusUnauthorized, challenge, "unauthorized", "send Authorization: Bearer and an access token")
-	case errors.Is(err, errTwoCredentials):
-		const text = "more than one Authorization header"
-		answer(w, http.StatusBadRequest, challenge+`, error="invalid_request", error_description="`+text+`"`, "invalid_request", text)
-	default:
-		text := describe(err)
-		answer(w, http.StatusUnauthorized, challenge+`, error="invalid_token", error_description="`+text+`"`, "invalid_token", text)
-	}
-}
-
-func answer(w http.ResponseWriter, status int, challenge, code, description string) {
-	body, err := json.Marshal(struct {
-		Error       string `json:"error"`
-		Description string `json:"error_description"`
-	}{code, description})
-	if err != nil { // two strings of our own
-		panic(err)
-	}
-	h := w.Header()
-	if challenge != "" {
-		h.Set("WWW-Authenticate", challenge)
-	}
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // the client is gone: nobody to tell
 }

@@ -22,139 +22,69 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-// How far clocks may differ before a token is refused.
-const (
-	DefaultLeeway = 10 * time.Second
-	MaxLeeway     = time.Minute // FAPI 2.0 Security Profile, section 5.3.2.1
-)
-
-// Config says what to expect of a token. Issuer, Audience and one of JWKSURL and Keys are
-// required; the rest has defaults.
-type Config struct {
-	// Issuer is the exact iss of tokens: "auth-server" for tokens of Watchword's plain door.
-	Issuer string
-	// Audience is the exact aud of tokens: the name of this service.
-	Audience string
-	// JWKSURL is where the authorization server publishes its keys.
-	JWKSURL string
-	// Keys is a JWK Set document to use instead, for tests and for machines without a network.
-	Keys []byte
-
-	// Algorithms accepted. Nil: ES256, PS256, EdDSA and RS256, all that Watchword signs with.
-	// A key verifies under its own algorithm only, whatever is accepted here.
-	Algorithms []string
-	// Leeway for clocks that differ. Zero: DefaultLeeway; negative: none; at most MaxLeeway.
-	Leeway time.Duration
-	// CacheFile keeps the key set across restarts, so that a service that restarts while the
-	// authorization server is away can go on for as long as one that runs. Empty: no file.
-	// Who can write the file decides which tokens are genuine.
-	CacheFile string
-	// AllowHTTP accepts an http JWKSURL that is not on this machine. Who can change traffic on
-	// the way then decides which tokens are genuine.
-	AllowHTTP bool
-	// HTTPClient fetches keys. Redirects to another host are refused whatever it says.
-	HTTPClient *http.Client
-	// Realm of challenges. Empty: "watchword".
-	Realm string
-	// Logger hears of key sets that cannot be fetched. Nil: slog.Default.
-	Logger *slog.Logger
-	// Now is the clock tokens are held against. Nil: time.Now.
-	Now func() time.Time
-}
-
-// Verifier verifies tokens for one audience. It is safe for concurrent use, and needs no
-// closing: it has no goroutine but, for seconds at a time, one that fetches keys.
+// Verifier verifies tokens for one service. It is safe for concurrent use. One that follows
+// revocations has a goroutine that does, until Close; any other needs no closing: it has a
+// goroutine for seconds at a time only, when it fetches keys.
 type Verifier struct {
-	issuer, audience, realm string
-	algorithms              []jose.Algorithm
-	leeway                  time.Duration
-	now                     func() time.Time
-	keys                    *keySource
-	seen                    tokenCache
+	issuers, audiences []string
+	severalAudiences   bool
+	requireBound       bool
+	realm, externalURL string
+	algorithms         []jose.Algorithm
+	leeway             time.Duration
+	now                func() time.Time
+
+	keys        *keySource
+	seen        tokenCache
+	revocations *follower // nil: none are followed
+	nonces      *dpop.Nonces
+	replays     Replays
+	resource    resource
 }
 
 // New makes a Verifier. Its only errors are those of the Config.
 //
-// New fetches the keys at once, so that the first request does not wait and a wrong JWKSURL
-// shows in the log at start. When that fails, or ctx ends before, it is no error: the
-// authorization server may start later than this service, and Verify tries again.
+// New fetches the keys at once, and the revocations if there are to be any, so that the first
+// request does not wait and a wrong URL shows in the log at start. When that fails, or ctx ends
+// before, it is no error: the authorization server may start later than this service, and
+// requests try again. ctx bounds nothing else.
 func New(ctx context.Context, c Config) (*Verifier, error) {
 	v, err := c.verifier()
 	if err != nil {
 		return nil, fmt.Errorf("verify: %w", err)
 	}
 	v.keys.warmUp(ctx)
-	return v, nil
-}
-
-func (c Config) verifier() (*Verifier, error) {
-	v := &Verifier{issuer: c.Issuer, audience: c.Audience, realm: c.Realm, leeway: c.Leeway, now: c.Now}
-	var problems [3]error
-	v.algorithms, problems[0] = c.algorithms()
-	v.keys, problems[1] = newKeySource(c)
-	problems[2] = c.check()
-	if err := errors.Join(problems[:]...); err != nil {
-		return nil, err
-	}
-	if v.leeway == 0 {
-		v.leeway = DefaultLeeway
-	}
-	v.leeway = max(v.leeway, 0)
-	if v.realm == "" {
-		v.realm = "watchword"
-	}
-	if v.now == nil {
-		v.now = time.Now
+	if v.revocations != nil {
+		v.revocations.start(ctx)
 	}
 	return v, nil
 }
 
-// check: an expectation left empty is an error, never "expect anything".
-func (c Config) check() error {
-	var problems []error
-	if c.Issuer == "" {
-		problems = append(problems, errors.New(`Config.Issuer is empty: set it to the iss of your tokens, "auth-server" unless configured otherwise`))
+// Close stops following revocations, and waits until that has ended. A Verifier that outlives it
+// goes on with the revocations it knows.
+func (v *Verifier) Close() error {
+	if v.revocations != nil {
+		v.revocations.close()
 	}
-	if c.Audience == "" {
-		problems = append(problems, errors.New("Config.Audience is empty: set it to the name of this service, as registered with the authorization server"))
-	}
-	if c.Leeway > MaxLeeway {
-		problems = append(problems, fmt.Errorf("Config.Leeway is %v: at most %v; synchronise the clocks instead", c.Leeway, MaxLeeway))
-	}
-	if !isQuotable(c.Realm) {
-		problems = append(problems, errors.New(`Config.Realm: use printable ASCII without " and \`))
-	}
-	return errors.Join(problems...)
+	return nil
 }
 
-func (c Config) algorithms() ([]jose.Algorithm, error) {
-	if c.Algorithms == nil {
-		return []jose.Algorithm{jose.ES256, jose.PS256, jose.EdDSA, jose.RS256}, nil
-	}
-	if len(c.Algorithms) == 0 {
-		return nil, errors.New("Config.Algorithms is empty, so no token could pass: name some, or leave it nil for the defaults")
-	}
-	var algs []jose.Algorithm
-	for _, name := range c.Algorithms {
-		alg, err := jose.ParseAlgorithm(name)
-		if err != nil {
-			return nil, fmt.Errorf("Config.Algorithms has %q: %w", name, err)
-		}
-		algs = append(algs, alg)
-	}
-	return algs, nil
-}
-
-// Verify checks an access token. With an error the claims are nil.
+// Verify checks a bearer token. With an error the claims are nil. A token that is bound to a key
+// is refused: it takes VerifyRequest or VerifyWith.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
+	return v.VerifyWith(ctx, token, Proof{})
+}
+
+// token checks all about a token but how it was presented. The claims are shared.
+func (v *Verifier) token(ctx context.Context, token string) (*Claims, error) {
 	keys, err := v.keys.current(ctx)
 	if err != nil {
 		return nil, err
@@ -170,15 +100,19 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
 			return nil, err
 		}
 	}
-	// The clock has the last word, for tokens seen before too.
+	// The clock and the revocations have the last word, for tokens seen before too.
 	if err := v.checkTimes(claims); err != nil {
 		return nil, err
+	}
+	if v.revocations != nil {
+		if err := v.revocations.check(claims); err != nil {
+			return nil, err
+		}
 	}
 	if fresh {
 		v.seen.add(id, keys, claims)
 	}
-	own := *claims // what the caller does with it stays with the caller
-	return &own, nil
+	return claims, nil
 }
 
 // verify does all but look at the clock, and says by which keys it did.
@@ -209,7 +143,7 @@ func (v *Verifier) verify(ctx context.Context, token string, keys *jose.KeySet) 
 	if err := v.checkClaims(c); err != nil {
 		return nil, nil, err
 	}
-	return newClaims(c), keys, nil
+	return v.newClaims(c, t.KeyID), keys, nil
 }
 
 // isAccessToken: RFC 9068, section 4; media types have no case. A bootstrap credential, an ID
@@ -221,12 +155,12 @@ func isAccessToken(typ string) bool {
 // checkClaims may quote the claims in errors: the signature has been checked.
 func (v *Verifier) checkClaims(c *jose.Claims) error {
 	switch {
-	case c.Issuer != v.issuer:
-		return fmt.Errorf("%w: %q, not %q", ErrIssuer, c.Issuer, v.issuer)
+	case !slices.Contains(v.issuers, c.Issuer):
+		return fmt.Errorf("%w: %q, not %q", ErrIssuer, c.Issuer, strings.Join(v.issuers, `" or "`))
 	// Exactly one audience: of two services that take the same token, each could call the
 	// other with it.
-	case len(c.Audience) != 1 || c.Audience[0] != v.audience:
-		return fmt.Errorf("%w: %q, not %q", ErrAudience, c.Audience, v.audience)
+	case len(c.Audience) != 1 && !v.severalAudiences, v.ownAudience(c.Audience) == "":
+		return fmt.Errorf("%w: %q, not %q", ErrAudience, c.Audience, strings.Join(v.audiences, `" or "`))
 	case c.Subject == "":
 		return fmt.Errorf("%w: sub", ErrMissingClaim)
 	case c.Expiry.IsZero():
@@ -235,10 +169,18 @@ func (v *Verifier) checkClaims(c *jose.Claims) error {
 		return fmt.Errorf("%w: iat", ErrMissingClaim)
 	case c.ID == "":
 		return fmt.Errorf("%w: jti", ErrMissingClaim)
-	case c.Bound:
-		return ErrBound
 	}
 	return nil
+}
+
+// ownAudience is the first audience that is this service, or empty.
+func (v *Verifier) ownAudience(aud []string) string {
+	for _, a := range aud {
+		if a != "" && slices.Contains(v.audiences, a) {
+			return a
+		}
+	}
+	return ""
 }
 
 func (v *Verifier) checkTimes(c *Claims) error {

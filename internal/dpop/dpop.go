@@ -50,6 +50,9 @@ var (
 	// ErrKey: a sound proof, but of another key than the token is bound to. A resource answers
 	// invalid_token (RFC 9449, section 7.1). It is an ErrProof.
 	ErrKey = fmt.Errorf("%w: signed with another key than the token is bound to", ErrProof)
+	// ErrReplayed is not from Check, but for callers that find the ReplayKey used: a proof that was
+	// seen before. It is an ErrProof.
+	ErrReplayed = fmt.Errorf("%w: used before", ErrProof)
 	// ErrNonce: the proof needs a nonce, or a newer one. Answer use_dpop_nonce, with the nonce to
 	// use in NonceHeader (RFC 9449, sections 8 and 9). It is no ErrProof.
 	ErrNonce = errors.New("DPoP proof needs the nonce of this answer")

@@ -132,3 +132,9 @@ func removeDotSegments(path string) string {
 	}
 	return "/" + strings.Join(kept, "/")
 }
+
+// IsURL says whether s is an absolute http or https URL of the kind that proofs can be for.
+func IsURL(s string) bool {
+	_, err := normalise(s)
+	return err == nil
+}

@@ -32,7 +32,7 @@ type proofHeader struct {
 // key must be public, sound, and for the algorithm of the header. Nothing is verified
 // yet: that is VerifyWith, and it shows only that the sender has the key.
 func ParseProof(compact string) (*Token, PublicKey, error) {
-	t, head, err := split(compact)
+	t, head, err := split(compact, MaxTokenSize)
 	if err != nil {
 		return nil, PublicKey{}, err
 	}

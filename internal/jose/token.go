@@ -49,9 +49,12 @@ type header struct {
 	Certs     presence `json:"x5c"`
 }
 
-// Parse reads the shape of a compact token.
-func Parse(compact string) (*Token, error) {
-	t, head, err := split(compact)
+// Parse reads the shape of a compact token of at most MaxTokenSize bytes.
+func Parse(compact string) (*Token, error) { return ParseLong(compact, MaxTokenSize) }
+
+// ParseLong is Parse with a limit of its own, for documents that are signed as tokens are.
+func ParseLong(compact string, limit int) (*Token, error) {
+	t, head, err := split(compact, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +65,8 @@ func Parse(compact string) (*Token, error) {
 }
 
 // split decodes the three parts. The header is not read yet.
-func split(compact string) (t *Token, head []byte, err error) {
-	if len(compact) > MaxTokenSize {
+func split(compact string, limit int) (t *Token, head []byte, err error) {
+	if len(compact) > limit {
 		return nil, nil, ErrTooLarge
 	}
 	// A JWE has four dots and goes no further: there is no decryption here.
@@ -71,6 +74,9 @@ func split(compact string) (t *Token, head []byte, err error) {
 		return nil, nil, fmt.Errorf("%w token: not three parts", ErrMalformed)
 	}
 	first, last := strings.IndexByte(compact, '.'), strings.LastIndexByte(compact, '.')
+	if first > MaxTokenSize {
+		return nil, nil, ErrTooLarge
+	}
 	if head, err = decode("token: header", compact[:first]); err != nil {
 		return nil, nil, err
 	}

@@ -35,6 +35,10 @@ var (
 // name are ignored.
 func Unmarshal(data []byte, v any) error { return unmarshal(data, v, false) }
 
+// UnmarshalLong is Unmarshal without the limits on nesting and members, for a text whose sender
+// is known: one whose signature has been checked.
+func UnmarshalLong(data []byte, v any) error { return json.Unmarshal(data, v) }
+
 // UnmarshalKnown is Unmarshal, but a member that v does not name is an error.
 func UnmarshalKnown(data []byte, v any) error { return unmarshal(data, v, true) }
 

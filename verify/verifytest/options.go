@@ -1,7 +1,11 @@
 package verifytest
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +29,33 @@ func Scopes(scopes ...string) Option { return Claim("scope", strings.Join(scopes
 // Claim sets a claim to any value that encodes as JSON, or takes it out when value is nil.
 func Claim(name string, value any) Option {
 	return func(d *draft) { d.claims[name] = value }
+}
+
+// Actors makes the token one of an exchange: current acts for the caller, after former did, the
+// last of them first (RFC 8693, section 4.1).
+func Actors(current string, former ...string) Option {
+	var chain map[string]any
+	for _, sub := range slices.Backward(append([]string{current}, former...)) {
+		link := map[string]any{"sub": sub}
+		if chain != nil {
+			link["act"] = chain
+		}
+		chain = link
+	}
+	return Claim("act", chain)
+}
+
+// DependsOn sets the ids the token is revoked with, beside its jti and its key: the caller's uid,
+// its credential's id, and so on.
+func DependsOn(ids ...string) Option { return Claim("deps", ids) }
+
+// BoundToKey binds the token to a DPoP key.
+func BoundToKey(k *Key) Option { return Claim("cnf", map[string]string{"jkt": k.Thumbprint()}) }
+
+// BoundToCertificate binds the token to a client certificate (RFC 8705, section 3.1).
+func BoundToCertificate(cert *x509.Certificate) Option {
+	sum := sha256.Sum256(cert.Raw)
+	return Claim("cnf", map[string]string{"x5t#S256": base64.RawURLEncoding.EncodeToString(sum[:])})
 }
 
 // IssuedAt sets when the token was issued. Its 15 minutes count from there.

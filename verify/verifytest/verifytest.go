@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,8 +23,12 @@ import (
 type Issuer struct {
 	// Name is the iss of its tokens.
 	Name string
+	// URL is that of its server: what Config.Server takes.
+	URL string
 	// JWKSURL is where its keys are.
 	JWKSURL string
+	// DenyListURL is where its signed deny-list is: what Config.Revocations.URL takes.
+	DenyListURL string
 
 	t testing.TB
 
@@ -33,6 +38,7 @@ type Issuer struct {
 	cacheControl string
 	down         bool
 	fetches      int
+	deny         denyList
 }
 
 // NewIssuer starts an issuer named "auth-server", with one ES256 key.
@@ -41,8 +47,11 @@ func NewIssuer(t testing.TB) *Issuer {
 	i := &Issuer{Name: "auth-server", t: t}
 	i.Rotate("ES256")
 	server := httptest.NewServer(i)
-	t.Cleanup(server.Close)
-	i.JWKSURL = server.URL + "/.well-known/jwks.json"
+	t.Cleanup(func() {
+		i.endPolls() // the server would wait for them
+		server.Close()
+	})
+	i.URL, i.JWKSURL, i.DenyListURL = server.URL, server.URL+"/.well-known/jwks.json", server.URL+denyListPath
 	return i
 }
 
@@ -86,11 +95,12 @@ func (i *Issuer) Withdraw() {
 	i.published = []*jose.Signer{i.active}
 }
 
-// SetDown makes the key set answer 503 while down is true.
+// SetDown makes the key set and the deny-list answer 503 while down is true.
 func (i *Issuer) SetDown(down bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.down = down
+	i.deny.changed.wake()
 }
 
 // SetCacheControl sets that header of the key set.
@@ -118,8 +128,13 @@ func (i *Issuer) KeySet() []byte {
 	return jose.NewKeySet(keys...).JSON()
 }
 
-// ServeHTTP answers with the key set, for a test that wants it at an address of its own.
-func (i *Issuer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+// ServeHTTP answers with the deny-list at its path, and at any other with the key set, for a test
+// that wants them at an address of its own.
+func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, denyListPath) {
+		i.serveDenyList(w, r)
+		return
+	}
 	i.mu.Lock()
 	i.fetches++
 	down, cacheControl := i.down, i.cacheControl

@@ -1,0 +1,324 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/internal/strictjson"
+)
+
+// Revocations says whether to follow the authorization server's signed deny-list, so that
+// tokens end before their time when the token, a service or credential it hangs on, or the key
+// that signed it is revoked. A revocation arrives within a second while the server can be reached.
+type Revocations struct {
+	// URL of the deny-list: {issuer}/oauth2/denylist. Empty: none is followed, and revoked tokens
+	// are good until they expire.
+	URL string
+	// FailClosedAfter refuses all tokens with ErrRevocationsStale, as long as the server has not been
+	// heard of for that long, or ever. At least MinFailClosed. Zero: tokens are held against the last
+	// list there was, however old.
+	FailClosedAfter time.Duration
+	// Off follows no list although Config.Server is set.
+	Off bool
+}
+
+// MinFailClosed is the least Revocations.FailClosedAfter: the server may say nothing for a third
+// of it.
+const MinFailClosed = 10 * time.Second
+
+const (
+	maxDenyListSize = 16 << 20 // 400,000 ids
+	denyListType    = "denylist+jwt"
+
+	// longestWait is how long the server is asked to hold a request until something changes.
+	longestWait = 25 * time.Second
+	// pollEvery is the least time between two requests, for a server that does not hold them.
+	pollEvery = 200 * time.Millisecond
+	// retryEvery is the most between two that fail.
+	retryEvery = 10 * time.Second
+)
+
+// denyList is one deny-list. It is immutable.
+type denyList struct {
+	etag         string
+	revision     int64
+	issued       time.Time
+	denied, keys map[string]struct{}
+}
+
+// follower has the current deny-list. Its clock is time.Now, as that of keySource.
+type follower struct {
+	url     string
+	client  *http.Client
+	keys    *keySource
+	issuers []string
+	allowed []jose.Algorithm
+	logger  *slog.Logger
+	stale   time.Duration // FailClosedAfter
+	hold    time.Duration
+
+	list    atomic.Pointer[denyList]
+	contact atomic.Pointer[time.Time] // nil: never
+
+	cancel context.CancelFunc
+	first  chan struct{} // closed after the first attempt
+	done   chan struct{}
+	once   sync.Once
+}
+
+func newFollower(c Config, v *Verifier) (*follower, error) {
+	r := c.Revocations
+	switch {
+	case r.Off && r.URL != "":
+		return nil, errors.New("Config.Revocations is Off and has a URL: set one of them")
+	case r.URL == "" && r.FailClosedAfter != 0:
+		return nil, errors.New("Config.Revocations.FailClosedAfter needs a URL")
+	case r.URL == "":
+		return nil, nil
+	case r.FailClosedAfter != 0 && r.FailClosedAfter < MinFailClosed:
+		return nil, fmt.Errorf("Config.Revocations.FailClosedAfter is %v: at least %v", r.FailClosedAfter, MinFailClosed)
+	}
+	u, err := sourceURL("Config.Revocations.URL", r.URL, c.AllowHTTP)
+	if err != nil {
+		return nil, err
+	}
+	f := &follower{
+		url: u.String(), keys: v.keys, issuers: v.issuers, allowed: v.algorithms, logger: cmp.Or(c.Logger, slog.Default()),
+		stale: r.FailClosedAfter, hold: longestWait, first: make(chan struct{}), done: make(chan struct{}),
+	}
+	if f.stale > 0 {
+		f.hold = min(f.stale/3, longestWait).Truncate(time.Second)
+	}
+	f.client = httpClient(c.HTTPClient)
+	f.client.Timeout = 0 // would cut a request that is being held; each has a limit of its own
+	return f, nil
+}
+
+// start follows until close, and returns when the first attempt was made.
+func (f *follower) start(ctx context.Context) {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	f.cancel = cancel
+	go f.run(running)
+	select {
+	case <-f.first:
+	case <-ctx.Done():
+	}
+}
+
+func (f *follower) close() {
+	f.cancel()
+	<-f.done
+}
+
+// check says whether a token is denied by what is known now.
+func (f *follower) check(c *Claims) error {
+	if f.stale > 0 {
+		if last := f.contact.Load(); last == nil || time.Since(*last) > f.stale {
+			return ErrRevocationsStale
+		}
+	}
+	l := f.list.Load()
+	if l == nil {
+		return nil
+	}
+	if _, ok := l.keys[c.keyID]; ok {
+		return fmt.Errorf("%w: the key that signed it was", ErrRevoked)
+	}
+	if len(l.denied) == 0 {
+		return nil
+	}
+	for _, id := range [...]string{c.ID, c.keyID} {
+		if _, ok := l.denied[id]; ok {
+			return ErrRevoked
+		}
+	}
+	for _, id := range c.deps {
+		if _, ok := l.denied[id]; ok {
+			return fmt.Errorf("%w, by what it depends on", ErrRevoked)
+		}
+	}
+	return nil
+}
+
+func (f *follower) run(ctx context.Context) {
+	defer close(f.done)
+	pause := pollEvery
+	for failing := false; ctx.Err() == nil; {
+		err := f.poll(ctx)
+		f.once.Do(func() { close(f.first) })
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failing:
+			f.logger.Warn("cannot follow revocations; going on with the last list, if any", "error", err)
+		case err == nil && failing:
+			f.logger.Info("following revocations again")
+		}
+		if failing = err != nil; failing {
+			pause = min(2*pause, retryEvery)
+		} else {
+			pause = pollEvery
+		}
+		// Not all services at once when the server comes back.
+		timer := time.NewTimer(pause/2 + rand.N(pause/2))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+}
+
+// poll makes one request, which the server holds until there is news if a list is known.
+func (f *follower) poll(ctx context.Context) error {
+	known := f.list.Load()
+	limit, target := fetchTimeout, f.url
+	if known != nil {
+		limit += f.hold
+		target += querySeparator(target) + "wait=" + strconv.Itoa(int(f.hold/time.Second))
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", "application/jwt")
+	if known != nil && known.etag != "" {
+		req.Header.Set("If-None-Match", known.etag)
+	}
+	resp, err := f.client.Do(req)
+	if err != nil {
+		return fmt.Errorf("fetch deny-list: %w", err)
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode == http.StatusNotModified && known != nil:
+	case resp.StatusCode == http.StatusOK:
+		if err := f.receive(ctx, resp, known); err != nil {
+			return fmt.Errorf("fetch deny-list: %w", err)
+		}
+	default:
+		return fmt.Errorf("fetch deny-list: the answer is %s", resp.Status)
+	}
+	now := time.Now()
+	f.contact.Store(&now)
+	return nil
+}
+
+func querySeparator(u string) string {
+	if strings.Contains(u, "?") {
+		return "&"
+	}
+	return "?"
+}
+
+func (f *follower) receive(ctx context.Context, resp *http.Response, known *denyList) error {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDenyListSize+1))
+	if err != nil {
+		return err
+	}
+	l, err := f.parse(ctx, string(body), known)
+	if err != nil {
+		return err
+	}
+	l.etag = resp.Header.Get("ETag")
+	f.list.Store(l)
+	return nil
+}
+
+var errOldList = errors.New("the list is older than the last one")
+
+// rewound is how much later than the last one a list of a lower revision must have been made: then
+// the server was put back to a backup; before, it is a replica that is late, or somebody's replay.
+const rewound = time.Minute
+
+// parse believes a list as it believes a token: by the key that signed it.
+func (f *follower) parse(ctx context.Context, compact string, known *denyList) (*denyList, error) {
+	t, err := jose.ParseLong(compact, maxDenyListSize)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.EqualFold(t.Type, denyListType) && !strings.EqualFold(t.Type, "application/"+denyListType) {
+		return nil, errors.New("header typ is not " + denyListType)
+	}
+	if err := f.verify(ctx, t, known); err != nil {
+		return nil, err
+	}
+	var m struct {
+		Issuer   string   `json:"iss"`
+		Issuers  []string `json:"issuers"`
+		IssuedAt int64    `json:"iat"`
+		Expiry   int64    `json:"exp"`
+		Revision int64    `json:"rev"`
+		Denied   []string `json:"denied"`
+		Keys     []string `json:"keys"`
+	}
+	if err := strictjson.UnmarshalLong(t.Payload, &m); err != nil {
+		return nil, err
+	}
+	l := &denyList{revision: m.Revision, issued: time.Unix(m.IssuedAt, 0), denied: set(m.Denied), keys: set(m.Keys)}
+	switch {
+	case !slices.ContainsFunc(f.issuers, func(iss string) bool { return iss == m.Issuer || slices.Contains(m.Issuers, iss) }):
+		return nil, fmt.Errorf("the list is of %q, not of %q", m.Issuer, f.issuers)
+	case !time.Now().Before(time.Unix(m.Expiry, 0)):
+		return nil, errors.New("the list has expired")
+	case known != nil && l.revision < known.revision && l.issued.Before(known.issued.Add(rewound)):
+		return nil, errOldList
+	}
+	return l, nil
+}
+
+// verify also refuses a key that the last list revoked: whoever has it would take that back.
+func (f *follower) verify(ctx context.Context, t *jose.Token, known *denyList) error {
+	if known != nil {
+		if _, revoked := known.keys[t.KeyID]; revoked {
+			return ErrRevoked
+		}
+	}
+	keys, err := f.keys.current(ctx)
+	if err != nil {
+		return err
+	}
+	err = t.Verify(keys, f.allowed)
+	if errors.Is(err, jose.ErrUnknownKey) {
+		if keys, err = f.keys.newer(ctx, keys); err == nil {
+			err = t.Verify(keys, f.allowed)
+		}
+	}
+	return err
+}
+
+func set(ids []string) map[string]struct{} {
+	m := make(map[string]struct{}, len(ids))
+	for _, id := range ids {
+		m[id] = struct{}{}
+	}
+	return m
+}
+
+// sourceURL reads the URL of something to be trusted.
+func sourceURL(name, s string, allowHTTP bool) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, errors.New(name + " is not an absolute http or https URL")
+	}
+	if u.Scheme == "http" && !isLoopback(u.Hostname()) && !allowHTTP {
+		return nil, fmt.Errorf("%s %s: anyone on the way could change what it says: use https, or set Config.AllowHTTP where the network is trusted", name, u.Redacted())
+	}
+	return u, nil
+}
