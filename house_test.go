@@ -38,7 +38,7 @@ var arrows = map[string][]string{
 	"internal/admin":       {"internal/audit", "internal/directory", "internal/issuer", "internal/jose", "internal/keys", "internal/policy", "internal/strictjson", "internal/web"},
 
 	// The store imports the domain, never the other way.
-	"internal/store":        {"internal/directory", "internal/keys", "internal/policy", "internal/supertokens"},
+	"internal/store":        {"internal/directory", "internal/keys", "internal/once", "internal/policy", "internal/supertokens"},
 	"internal/store/pgtest": {},
 
 	"internal/store/storetest": {"internal/directory"},

@@ -21,6 +21,7 @@ import (
 
 	"github.com/watchword-dev/watchword/internal/directory"
 	"github.com/watchword-dev/watchword/internal/keys"
+	"github.com/watchword-dev/watchword/internal/once"
 	"github.com/watchword-dev/watchword/internal/supertokens"
 )
 
@@ -29,6 +30,7 @@ var (
 	_ directory.Follower = (*DB)(nil)
 	_ keys.Store         = (*DB)(nil)
 	_ supertokens.Store  = (*DB)(nil)
+	_ once.Store         = (*DB)(nil)
 )
 
 // engine is which of the two databases it is.
@@ -63,6 +65,7 @@ type DB struct {
 	// SQLite
 	lock  *os.File
 	files []openFile
+	used  usedOnce
 
 	// PostgreSQL
 	config *pgx.ConnConfig

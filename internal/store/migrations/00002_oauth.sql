@@ -34,12 +34,23 @@ CREATE TABLE revocations (
 CREATE INDEX revocations_by_end ON revocations (until_at);
 
 -- What was used and must not be used again: see internal/once. Rows go when until_at is past.
+-- This is the table of PostgreSQL, where replicas race for a key.
 CREATE TABLE once (
     key      TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     until_at BIGINT NOT NULL
 ) /* STRICT, WITHOUT ROWID */;
 
 CREATE INDEX once_by_end ON once (until_at);
+
+-- The table of SQLite: a row for each transaction, in which a line for each key, "key until". The
+-- one process that writes it has it in memory too.
+CREATE TABLE once_batches (
+    id       BIGINT NOT NULL PRIMARY KEY,
+    entries  TEXT NOT NULL,
+    until_at BIGINT NOT NULL
+) /* STRICT */;
+
+CREATE INDEX once_batches_by_end ON once_batches (until_at);
 
 -- Keys that all replicas share and that sign no token. sealed: never readable without the sealing key.
 CREATE TABLE secrets (

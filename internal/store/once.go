@@ -1,0 +1,115 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/watchword-dev/watchword/internal/once"
+)
+
+// UseOnce remembers entries, all of them or none, and says of each whether it was not remembered
+// before. See once.Store.
+func (db *DB) UseOnce(ctx context.Context, entries []once.Entry) (fresh []bool, err error) {
+	if db.engine == sqliteEngine {
+		fresh, err = db.used.use(ctx, db, entries)
+	} else {
+		fresh, err = db.useOnceShared(ctx, entries)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("use once: %w", err)
+	}
+	return fresh, nil
+}
+
+// oncePerStatement keeps a transaction under a tenth of a second.
+const oncePerStatement = 1000
+
+// useOnceShared lets replicas race for the rows of the table once.
+func (db *DB) useOnceShared(ctx context.Context, entries []once.Entry) ([]bool, error) {
+	// The order of keys is the same everywhere, so that two replicas never wait for each
+	// other's rows crosswise. Of equal keys the first wins.
+	order := make([]int, len(entries))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(entries[a].Key, entries[b].Key), a-b)
+	})
+	keys, ends := make([]string, 0, len(entries)), make([]int64, 0, len(entries))
+	for _, i := range order {
+		if n := len(keys); n > 0 && keys[n-1] == entries[i].Key {
+			continue
+		}
+		keys, ends = append(keys, entries[i].Key), append(ends, micros(entries[i].Until))
+	}
+	won, err := db.insertOnce(ctx, keys, ends)
+	if err != nil {
+		return nil, err
+	}
+	fresh := make([]bool, len(entries))
+	for _, i := range order {
+		if won[entries[i].Key] {
+			fresh[i] = true
+			delete(won, entries[i].Key)
+		}
+	}
+	return fresh, nil
+}
+
+func (db *DB) insertOnce(ctx context.Context, keys []string, ends []int64) (won map[string]bool, err error) {
+	err = db.write(ctx, func(ctx context.Context, t tx) error {
+		won = make(map[string]bool, len(keys))
+		for from := 0; from < len(keys); from += oncePerStatement {
+			to := min(from+oncePerStatement, len(keys))
+			inserted, err := list(ctx, t, scanText, `
+				INSERT INTO once (key, until_at) SELECT * FROM unnest(CAST($1 AS TEXT[]), CAST($2 AS BIGINT[]))
+				ON CONFLICT DO NOTHING RETURNING key`, keys[from:to], ends[from:to])
+			if err != nil {
+				return err
+			}
+			for _, key := range inserted {
+				won[key] = true
+			}
+		}
+		return nil
+	})
+	return won, err
+}
+
+func scanText(row scanner) (s string, err error) {
+	err = row.Scan(&s)
+	return s, err
+}
+
+// PurgeOnce forgets what ended before now, in steps between which others get their turn.
+func (db *DB) PurgeOnce(ctx context.Context, now time.Time) error {
+	// Replicas that purge at once share the rows between them.
+	query := `DELETE FROM once WHERE key IN (SELECT key FROM once WHERE until_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`
+	if db.engine == sqliteEngine {
+		query = `DELETE FROM once_batches WHERE id IN (SELECT id FROM once_batches WHERE until_at < $1 LIMIT $2)`
+	}
+	if err := db.deleteAll(ctx, query, micros(now)); err != nil {
+		return fmt.Errorf("purge what was used once: %w", err)
+	}
+	if db.engine == sqliteEngine {
+		return db.used.forget(ctx, db, now)
+	}
+	return nil
+}
+
+// deleteAll deletes what query, which has a bound as $2, finds, a bounded part each time.
+func (db *DB) deleteAll(ctx context.Context, query string, before int64) error {
+	for n := int64(oncePerStatement); n == oncePerStatement; {
+		err := db.write(ctx, func(ctx context.Context, t tx) (err error) {
+			n, err = t.exec(ctx, query, before, oncePerStatement)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
