@@ -158,7 +158,7 @@ func (f *follower) run(ctx context.Context) {
 	defer close(f.done)
 	pause := pollEvery
 	for failing := false; ctx.Err() == nil; {
-		err := f.poll(ctx)
+		err := f.poll(ctx, !failing)
 		f.once.Do(func() { close(f.first) })
 		switch {
 		case ctx.Err() != nil:
@@ -183,11 +183,12 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// poll makes one request, which the server holds until there is news if a list is known.
-func (f *follower) poll(ctx context.Context) error {
+// poll makes one request, which the server is to hold until there is news. It is not when no list is
+// known, or when the last request failed: then it counts that the server can be reached.
+func (f *follower) poll(ctx context.Context, hold bool) error {
 	known := f.list.Load()
 	limit, target := fetchTimeout, f.url
-	if known != nil {
+	if known != nil && hold {
 		limit += f.hold
 		target += querySeparator(target) + "wait=" + strconv.Itoa(int(f.hold/time.Second))
 	}

@@ -18,7 +18,8 @@ type denyList struct {
 
 	changed signal // something did
 	held    signal // a request begins to be held
-	holding int64  // the revision of the last such request
+	holding int64  // one more than the revision of the last such request
+	waiting int    // requests being held
 	ended   bool
 }
 
@@ -43,13 +44,18 @@ func (s *signal) wake() {
 // Revoke denies ids: jtis of tokens, or what their DependsOn names.
 func (i *Issuer) Revoke(ids ...string) { i.denyMore(ids, nil) }
 
-// RevokeKey denies the key that signs now, and signs with a new one, which is published.
+// RevokeKey denies the key that signs now, and signs with the one published after it, as a real
+// issuer does; if there is none, with a new one, which a verifier may not hear of for 30 seconds.
+// The denied key stays published.
 func (i *Issuer) RevokeKey() {
 	i.t.Helper()
 	i.mu.Lock()
-	old := i.active.ID()
+	old, standsBy := i.active.ID(), i.published[len(i.published)-1] != i.active
 	i.mu.Unlock()
-	i.Rotate("ES256")
+	if !standsBy {
+		i.Publish("ES256")
+	}
+	i.Activate()
 	i.denyMore(nil, []string{old})
 }
 
@@ -119,12 +125,16 @@ func (i *Issuer) serveDenyList(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write([]byte(token))
 			return
 		}
+		over := false
 		select {
 		case <-changed:
 		case <-timer.C:
 			w.WriteHeader(http.StatusNotModified)
-			return
+			over = true
 		case <-r.Context().Done():
+			over = true
+		}
+		if i.release(); over {
 			return
 		}
 	}
@@ -138,8 +148,18 @@ func (i *Issuer) hold(known bool) (changed <-chan struct{}, down bool) {
 	if known && !i.down && !i.deny.ended {
 		i.deny.holding = i.deny.revision + 1
 		i.deny.held.wake()
+		i.deny.waiting++
 	}
 	return i.deny.changed.wait(), i.down || i.deny.ended
+}
+
+// release forgets the channel nobody waits for any more.
+func (i *Issuer) release() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.deny.waiting--; i.deny.waiting == 0 {
+		i.deny.changed = signal{}
+	}
 }
 
 func (i *Issuer) endPolls() {

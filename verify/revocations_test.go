@@ -1,0 +1,327 @@
+package verify_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/verify"
+	"github.com/watchword-dev/watchword/verify/verifytest"
+)
+
+// following is a verifier for m2 that follows the issuer's deny-list until the test ends.
+func following(t *testing.T, i *verifytest.Issuer, changes ...func(*verify.Config)) *verify.Verifier {
+	t.Helper()
+	c := i.Config("m2")
+	c.Revocations.URL, c.Logger = i.DenyListURL, quiet
+	for _, change := range changes {
+		change(&c)
+	}
+	v, err := verify.New(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = v.Close() })
+	return v
+}
+
+// Whatever a token hangs on ends it, also one that was seen before; and nothing else does.
+func TestRevokedTokensAreRefused(t *testing.T) {
+	i := verifytest.NewIssuer(t)
+	v := following(t, i)
+	tokens := map[string]string{
+		"jti":     i.Token("m1", "m2", verifytest.Claim("jti", "t1")),
+		"caller":  i.Token("m1", "m2", verifytest.DependsOn("svc_1", "c1")),
+		"actor":   i.Token("m1", "m2", verifytest.Actors("m3"), verifytest.DependsOn("svc_9", "c9", "t0", "svc_3", "c3")),
+		"neither": i.Token("m1", "m2", verifytest.DependsOn("svc_2", "c2")),
+	}
+	for _, revoke := range []struct {
+		id      string
+		refuses []string
+	}{
+		{"unrelated", nil},
+		{"t1", []string{"jti"}},
+		{"svc_1", []string{"jti", "caller"}},
+		{"t0", []string{"jti", "caller", "actor"}}, // the subject token of the exchange
+	} {
+		i.Revoke(revoke.id)
+		i.AwaitFollower()
+		for name, token := range tokens {
+			if slices.Contains(revoke.refuses, name) {
+				refused(t, v, name+" after "+revoke.id, token, verify.ErrRevoked)
+			} else {
+				accepted(t, v, name+" after "+revoke.id, token)
+			}
+		}
+	}
+	w := serve(v.Middleware(whoCalls), get(), "Bearer "+tokens["jti"])
+	if want := `Bearer realm="watchword", error="invalid_token", error_description="token has been revoked"`; w.Code != 401 || w.Header().Get("WWW-Authenticate") != want {
+		t.Errorf("got %d %v", w.Code, w.Header())
+	}
+}
+
+// The key set at hand still has the key, and the token was seen under it.
+func TestTokenOfARevokedKeyIsRefused(t *testing.T) {
+	i := verifytest.NewIssuer(t)
+	i.Publish("ES256") // the one that stands by
+	v := following(t, i)
+	token := i.Token("m1", "m2")
+	accepted(t, v, "before", token)
+	i.RevokeKey()
+	i.AwaitFollower()
+	refused(t, v, "after", token, verify.ErrRevoked)
+	accepted(t, v, "of the next key", i.Token("m1", "m2"))
+	if i.Fetches() != 1 {
+		t.Errorf("got %d fetches of keys, want the first alone", i.Fetches())
+	}
+}
+
+// handler answers requests without a network, so that a synctest bubble can hold it all.
+type handler struct{ http.Handler }
+
+func (h handler) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return w.Result(), nil
+}
+
+func directly(t *testing.T, run func(t *testing.T, i *verifytest.Issuer, direct func(*verify.Config))) {
+	i := verifytest.NewIssuer(t)
+	synctest.Test(t, func(t *testing.T) {
+		run(t, i, func(c *verify.Config) { c.HTTPClient = &http.Client{Transport: handler{i}} })
+	})
+}
+
+func TestRevocationArrivesWithinASecond(t *testing.T) {
+	directly(t, func(t *testing.T, i *verifytest.Issuer, direct func(*verify.Config)) {
+		v := following(t, i, direct)
+		for n := range 200 {
+			pass(time.Duration(n) * 777 * time.Millisecond) // at any point of a request being held
+			id := fmt.Sprint("t", n)
+			token := i.Token("m1", "m2", verifytest.Claim("jti", id))
+			accepted(t, v, "before", token)
+			i.Revoke(id)
+			pass(time.Second)
+			refused(t, v, "a second later", token, verify.ErrRevoked)
+		}
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Last-good counts while the server is away; with a bound, nothing does beyond it.
+func TestServerThatIsAway(t *testing.T) {
+	directly(t, func(t *testing.T, i *verifytest.Issuer, direct func(*verify.Config)) {
+		closing := func(c *verify.Config) { c.Revocations.FailClosedAfter = time.Minute }
+		open, closed := following(t, i, direct), following(t, i, direct, closing)
+		i.Revoke("t1")
+		pass(time.Second)
+		i.SetDown(true)
+		fresh := func() string { return i.Token("m1", "m2") }
+		denied := i.Token("m1", "m2", verifytest.Claim("jti", "t1"))
+
+		pass(50 * time.Second)
+		for _, v := range []*verify.Verifier{open, closed} {
+			refused(t, v, "away for 50 s", denied, verify.ErrRevoked)
+			accepted(t, v, "away for 50 s", fresh())
+		}
+		pass(11 * time.Second)
+		refused(t, open, "away for 61 s", denied, verify.ErrRevoked)
+		accepted(t, open, "away for 61 s", fresh())
+		refused(t, closed, "away for 61 s", fresh(), verify.ErrRevocationsStale)
+		if w := serve(closed.Middleware(whoCalls), get(), "Bearer "+fresh()); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+			t.Errorf("got %d %v", w.Code, w.Header())
+		}
+		i.SetDown(false)
+		pass(11 * time.Second) // the longest pause between two tries
+		accepted(t, closed, "back", fresh())
+		pass(time.Hour) // nothing changes, and the server says so
+		accepted(t, closed, "an hour later", fresh())
+
+		i.SetDown(true)
+		accepted(t, following(t, i, direct, withKeys(i)), "a list there never was", fresh())
+		refused(t, following(t, i, direct, withKeys(i), closing), "a list there never was", fresh(), verify.ErrRevocationsStale)
+		i.SetDown(false)
+	})
+}
+
+func withKeys(i *verifytest.Issuer) func(*verify.Config) {
+	return func(c *verify.Config) { c.JWKSURL, c.Keys = "", i.KeySet() }
+}
+
+// A list is believed as a token is: by its signature, type, issuer and age. What is not believed
+// changes nothing.
+func TestListsThatAreNotBelieved(t *testing.T) {
+	directly(t, func(t *testing.T, i *verifytest.Issuer, _ func(*verify.Config)) {
+		now := time.Now()
+		list := func(changes map[string]any, options ...verifytest.Option) string {
+			c := map[string]any{"iss": i.URL, "issuers": []string{i.Name}, "iat": now.Unix(), "exp": now.Add(24 * time.Hour).Unix(), "rev": 7, "denied": []string{"t1"}, "keys": []string{}, "sub": nil, "aud": nil, "jti": nil}
+			for name, value := range changes {
+				c[name] = value
+			}
+			options = append([]verifytest.Option{verifytest.Type("denylist+jwt")}, options...)
+			for name, value := range c {
+				options = append(options, verifytest.Claim(name, value))
+			}
+			return i.Token("", "", options...)
+		}
+		many := []string{"t1"}
+		for n := range 5000 {
+			many = append(many, fmt.Sprintf("%032x", n))
+		}
+		for _, c := range []struct {
+			name, body string
+			believed   bool
+		}{
+			{"good", list(nil), true},
+			{"with 5,000 ids", list(map[string]any{"denied": many}), true},
+			{"of the server by its URL", list(map[string]any{"iss": i.Name, "issuers": nil}), true},
+			{"forged", list(nil, verifytest.Forged()), false},
+			{"an access token", list(nil, verifytest.Type("at+jwt")), false},
+			{"a status list", list(nil, verifytest.Type("statuslist+jwt")), false},
+			{"of another issuer", list(map[string]any{"iss": "https://other.example", "issuers": []string{"https://other.example"}}), false},
+			{"expired", list(map[string]any{"exp": now.Unix()}), false},
+			{"without exp", list(map[string]any{"exp": nil}), false},
+			{"of a lower revision", list(map[string]any{"rev": 4}), false},
+			{"of a lower revision, but made later: a backup", list(map[string]any{"rev": 4, "iat": now.Unix() + 60}), true},
+			{"not a token", "[]", false},
+			{"without a signature", strings.TrimRight(list(nil), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"), false},
+			{"of 17 MiB", strings.Repeat("A", 17<<20), false},
+		} {
+			answers := []string{list(map[string]any{"rev": 5, "denied": []string{"t0"}}), c.body}
+			server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if len(answers) == 0 {
+					<-r.Context().Done()
+					return
+				}
+				w.Header().Set("ETag", `"x"`)
+				_, _ = w.Write([]byte(answers[0]))
+				answers = answers[1:]
+			})
+			v := following(t, i, withKeys(i), func(cfg *verify.Config) { cfg.HTTPClient = &http.Client{Transport: handler{server}} })
+			pass(5 * time.Second)
+			t0, t1 := i.Token("m1", "m2", verifytest.Claim("jti", "t0")), i.Token("m1", "m2", verifytest.Claim("jti", "t1"))
+			if c.believed {
+				accepted(t, v, c.name+": t0", t0)
+				refused(t, v, c.name+": t1", t1, verify.ErrRevoked)
+			} else {
+				refused(t, v, c.name+": t0", t0, verify.ErrRevoked)
+				accepted(t, v, c.name+": t1", t1)
+			}
+			_ = v.Close()
+		}
+	})
+}
+
+// A stolen key that was revoked signs neither tokens nor a list that takes its revocation back.
+func TestRevokedKeyCannotTakeItBack(t *testing.T) {
+	directly(t, func(t *testing.T, i *verifytest.Issuer, _ func(*verify.Config)) {
+		token := i.Token("m1", "m2")
+		set, err := jose.ParseKeySet(i.KeySet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		stolen := set.Keys()[0].ID
+		signed := func(revision int, keys ...string) string {
+			return i.Token("", "", verifytest.Type("denylist+jwt"), verifytest.Claim("issuers", []string{i.Name}), verifytest.Claim("rev", revision), verifytest.Claim("keys", append([]string{}, keys...)))
+		}
+		takenBack := signed(9)
+		i.Publish("ES256")
+		i.Activate()
+		answers := []string{signed(1, stolen), takenBack}
+		server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if len(answers) == 0 {
+				<-r.Context().Done()
+				return
+			}
+			_, _ = w.Write([]byte(answers[0]))
+			answers = answers[1:]
+		})
+		v := following(t, i, withKeys(i), func(cfg *verify.Config) { cfg.HTTPClient = &http.Client{Transport: handler{server}} })
+		pass(5 * time.Second)
+		if len(answers) != 0 {
+			t.Fatalf("%d answers were not asked for", len(answers))
+		}
+		refused(t, v, "of the stolen key", token, verify.ErrRevoked)
+		accepted(t, v, "of the next key", i.Token("m1", "m2"))
+		_ = v.Close()
+	})
+}
+
+// VER-031, with revocations: no race, and no answer but the right one.
+func TestVerifyingWhileRevocationsArrive(t *testing.T) {
+	i := verifytest.NewIssuer(t)
+	v := following(t, i)
+	good := i.Token("m1", "m2")
+	var tokens []string
+	for n := range 20 {
+		tokens = append(tokens, i.Token("m1", "m2", verifytest.Claim("jti", fmt.Sprint("t", n))))
+	}
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				accepted(t, v, "never revoked", good)
+				for _, token := range tokens {
+					_, _ = v.Verify(t.Context(), token)
+				}
+			}
+		})
+	}
+	for n, token := range tokens[:5] {
+		i.Revoke(fmt.Sprint("t", n))
+		i.AwaitFollower()
+		refused(t, v, "revoked", token, verify.ErrRevoked)
+	}
+	close(stop)
+	all.Wait()
+}
+
+func TestCloseEndsFollowing(t *testing.T) {
+	i := verifytest.NewIssuer(t)
+	v := following(t, i)
+	token := i.Token("m1", "m2", verifytest.Claim("jti", "t1"))
+	i.Revoke("t1")
+	i.AwaitFollower()
+	for range 2 {
+		if err := v.Close(); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, v, "after Close", token, verify.ErrRevoked)
+	}
+	if err := offline(t, i).Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDenyListOfTestsIsOne(t *testing.T) {
+	i := verifytest.NewIssuer(t)
+	i.Revoke("b", "a")
+	token, etag := i.DenyList()
+	parsed, err := jose.Parse(token)
+	if err != nil || parsed.Type != "denylist+jwt" || etag != `"1"` {
+		t.Fatalf("got %+v, %s, %v", parsed, etag, err)
+	}
+	var m struct{ Denied []string }
+	if err := json.Unmarshal(parsed.Payload, &m); err != nil || !slices.Equal(m.Denied, []string{"a", "b"}) {
+		t.Errorf("got %s, %v", parsed.Payload, err)
+	}
+}
