@@ -106,7 +106,7 @@ func (s *Server) openKeys(ctx context.Context) (err error) {
 		RotateEvery: s.cfg.Keys.RotateEvery,
 		MaxTokenTTL: s.cfg.Token.MaxTTL,
 		Algorithm:   jose.Algorithm(s.cfg.Signing.Algorithm),
-		Resealers:   []keys.Resealer{supertokens.Resealer{Store: s.db}},
+		Resealers:   []keys.Resealer{supertokens.Resealer{Store: s.db}, keys.SecretResealer{Store: s.db}},
 		Logger:      s.logger,
 	})
 	return s.ring.Load(ctx)

@@ -29,6 +29,7 @@ var (
 	_ directory.Store    = (*DB)(nil)
 	_ directory.Follower = (*DB)(nil)
 	_ keys.Store         = (*DB)(nil)
+	_ keys.SecretStore   = (*DB)(nil)
 	_ supertokens.Store  = (*DB)(nil)
 	_ once.Store         = (*DB)(nil)
 )
