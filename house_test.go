@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 
 	// The doors, which never import each other.
 	"internal/accesstoken": {"internal/clientauth", "internal/directory", "internal/dpop", "internal/issuer", "internal/strictjson", "internal/web"},
+	"internal/oauth":       {"internal/clientauth", "internal/directory", "internal/dpop", "internal/issuer", "internal/web"},
 	"internal/supertokens": {"internal/audit", "internal/directory", "internal/jose", "internal/keys", "internal/strictjson", "internal/web"},
 	"internal/admin":       {"internal/audit", "internal/directory", "internal/issuer", "internal/jose", "internal/keys", "internal/policy", "internal/strictjson", "internal/web"},
 

@@ -19,9 +19,6 @@ import (
 	"github.com/watchword-dev/watchword/internal/web"
 )
 
-// DecisionHeader carries the id under which the audit log has the decision.
-const DecisionHeader = "Watchword-Decision"
-
 // Issuer decides.
 type Issuer interface {
 	AccessToken(ctx context.Context, p *issuer.Proposal) (t issuer.Token, decisionID string, err error)
@@ -48,13 +45,13 @@ func Handler(i Issuer, url string, nonce func() string) web.HandlerFunc {
 		p.Request = from
 		if problem != nil {
 			id, err := i.Refuse(r.Context(), p.Request, problem.kind, problem.reason)
-			w.Header()[DecisionHeader] = []string{id}
+			w.Header()[web.DecisionHeader] = []string{id}
 			return answer(err, problem, nonce)
 		}
 		p.Presented.Address = p.Address
 		p.Proof = issuer.Proof{Headers: r.Header["Dpop"], Method: r.Method, URL: url}
 		t, id, err := i.AccessToken(r.Context(), p)
-		w.Header()[DecisionHeader] = []string{id}
+		w.Header()[web.DecisionHeader] = []string{id}
 		if err != nil {
 			return answer(err, nil, nonce)
 		}
@@ -210,7 +207,7 @@ func answer(err error, bad *problem, nonce func() string) error {
 	case issuer.Denied:
 		// One answer, to the byte, whether the target exists or not: nobody learns names here.
 		e.Header.Set("WWW-Authenticate", realm)
-		e.Code, e.Description = "access_denied", "no rule allows this call; ask an operator, with the id in the "+DecisionHeader+" header"
+		e.Code, e.Description = "access_denied", "no rule allows this call; ask an operator, with the id in the "+web.DecisionHeader+" header"
 	}
 	return e
 }

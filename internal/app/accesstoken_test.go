@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/watchword-dev/watchword/internal/accesstoken"
 	"github.com/watchword-dev/watchword/internal/keys"
+	"github.com/watchword-dev/watchword/internal/web"
 )
 
 // NAT-001.
@@ -41,7 +41,7 @@ func TestAllowedCallerGetsATokenForExactlyItsTarget(t *testing.T) {
 	if !strings.Contains(s.do(s.request("GET", s.url+"/.well-known/jwks.json", "")).body, header["kid"].(string)) {
 		t.Error("the key set does not have the token's kid")
 	}
-	r := s.record(a.header.Get(accesstoken.DecisionHeader))
+	r := s.record(a.header.Get(web.DecisionHeader))
 	if r["outcome"] != "allowed" || r["caller"] != "m1" || r["target"] != "m2" || r["token"] != claims["jti"] {
 		t.Errorf("audit record: got %v", r)
 	}
@@ -55,7 +55,7 @@ func TestCalleeCannotReplayItsCallersToken(t *testing.T) {
 	if a.status != 401 || a.json(t)["error"] != "invalid_token" {
 		t.Fatalf("got %d %s, want 401 invalid_token", a.status, a.body)
 	}
-	if got := s.record(a.header.Get(accesstoken.DecisionHeader))["reason"]; got != "audience_mismatch" {
+	if got := s.record(a.header.Get(web.DecisionHeader))["reason"]; got != "audience_mismatch" {
 		t.Errorf("audit reason: got %v, want audience_mismatch", got)
 	}
 }
@@ -161,7 +161,7 @@ func TestWhatIsNoCredentialIsRefused(t *testing.T) {
 		if a.status != 200 && a.json(t)["error"] == "" {
 			t.Errorf("%s: no error code in %s", c.name, a.body)
 		}
-		if a.header.Get(accesstoken.DecisionHeader) == "" {
+		if a.header.Get(web.DecisionHeader) == "" {
 			t.Errorf("%s: no decision id", c.name)
 		}
 	}
@@ -427,7 +427,7 @@ func TestRevokedCredentialKeyEndsItsCredentials(t *testing.T) {
 	if a.status != 401 || a.json(t)["error"] != "invalid_token" {
 		t.Fatalf("got %d %s", a.status, a.body)
 	}
-	if got := s.record(a.header.Get(accesstoken.DecisionHeader))["reason"]; got != "unknown_key" {
+	if got := s.record(a.header.Get(web.DecisionHeader))["reason"]; got != "unknown_key" {
 		t.Errorf("audit reason: got %v, want unknown_key", got)
 	}
 	fresh, _ := s.credential("m1")

@@ -21,6 +21,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/clientauth"
 	"github.com/watchword-dev/watchword/internal/config"
 	"github.com/watchword-dev/watchword/internal/directory"
+	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/internal/issuer"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/keys"
@@ -41,7 +42,9 @@ type Server struct {
 	ring      *keys.Ring
 	directory *directory.Directory
 	log       *audit.Log
+	auth      *clientauth.Authenticator
 	issuer    *issuer.Issuer
+	nonces    *dpop.Nonces
 	door      *supertokens.Door // nil while it is off
 
 	operatorToken operatorToken
@@ -179,12 +182,12 @@ func (s *Server) openSuperTokens(ctx context.Context) (err error) {
 	return s.door.Load(ctx)
 }
 
-func (s *Server) openIssuer(context.Context) error {
+func (s *Server) openIssuer(context.Context) (err error) {
 	auth := clientauth.Options{
 		PlainIssuer:   s.cfg.PlainIssuer,
 		Issuer:        s.cfg.Issuer,
 		TokenEndpoint: s.cfg.Issuer + "/oauth2/token",
-		Certificates:  s.cfg.TLS.Enabled() || len(s.cfg.Proxy.Networks) > 0,
+		Certificates:  s.certificates(),
 		JWKSNetworks:  s.cfg.OAuth.JWKSNetworks,
 		Credentials:   func() *jose.KeySet { return s.ring.Verifiers(keys.UseCredential) },
 		Access:        func() *jose.KeySet { return s.ring.Verifiers(keys.UseAccess) },
@@ -192,7 +195,11 @@ func (s *Server) openIssuer(context.Context) error {
 	if s.door != nil && s.cfg.SuperTokens.TrustBootstrap {
 		auth.Foreign = s.door.BootstrapKeys
 	}
-	s.issuer = issuer.New(s.directory, s.ring, clientauth.New(auth), nil, countDecisions(s.log, s.registry), issuer.Options{
+	if auth.ClientCAs, err = clientCAs(s.cfg.ClientCAFile); err != nil {
+		return err
+	}
+	s.auth = clientauth.New(auth)
+	s.issuer = issuer.New(s.directory, s.ring, s.auth, nil, countDecisions(s.log, s.registry), issuer.Options{
 		PlainIssuer:  s.cfg.PlainIssuer,
 		Issuer:       s.cfg.Issuer,
 		MaxActors:    s.cfg.OAuth.MaxActors,

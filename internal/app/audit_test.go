@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/watchword-dev/watchword/internal/accesstoken"
 	"github.com/watchword-dev/watchword/internal/audit"
+	"github.com/watchword-dev/watchword/internal/web"
 )
 
 // AUD-002: no record, no token; and it heals by itself.
@@ -77,7 +77,7 @@ func TestEachRequestHasExactlyOneRecord(t *testing.T) {
 			if a.status != r.status {
 				t.Fatalf("%s: got %d %s, want %d", r.body, a.status, a.body, r.status)
 			}
-			id := a.header.Get(accesstoken.DecisionHeader)
+			id := a.header.Get(web.DecisionHeader)
 			if len(id) != 32 || ids[id] {
 				t.Fatalf("decision id %q is missing or not new", id)
 			}
@@ -92,7 +92,7 @@ func TestEachRequestHasExactlyOneRecord(t *testing.T) {
 	}
 	for i, r := range requests {
 		a := s.ask(r.credential, r.body)
-		got := s.record(a.header.Get(accesstoken.DecisionHeader))
+		got := s.record(a.header.Get(web.DecisionHeader))
 		if got["outcome"] != r.outcome || got["reason"] != r.reason || got["address"] != "127.0.0.1" ||
 			!strings.HasPrefix(got["time"].(string), time.Now().UTC().Format("2006-01")) {
 			t.Errorf("request %d: got %v, want %s %s", i, got, r.outcome, r.reason)

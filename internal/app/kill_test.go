@@ -17,10 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/watchword-dev/watchword/internal/accesstoken"
 	"github.com/watchword-dev/watchword/internal/audit"
 	"github.com/watchword-dev/watchword/internal/config"
 	"github.com/watchword-dev/watchword/internal/store/pgtest"
+	"github.com/watchword-dev/watchword/internal/web"
 )
 
 // The test binary is also the server that is killed: it serves the folder named by this
@@ -179,7 +179,7 @@ func (s *server) loadUntilKilled(t *testing.T, cmd *exec.Cmd, credential string,
 				resp.Body.Close()
 				if resp.StatusCode == 200 {
 					mu.Lock()
-					answered = append(answered, resp.Header.Get(accesstoken.DecisionHeader))
+					answered = append(answered, resp.Header.Get(web.DecisionHeader))
 					mu.Unlock()
 				}
 			}

@@ -41,6 +41,9 @@ func (l *listener) serve() error {
 	return l.server.Serve(l.net)
 }
 
+// services is the name of the public listener.
+const services = "services"
+
 // listen binds all listeners, so that a port that is taken is known before anything serves.
 func (s *Server) listen(ctx context.Context) error {
 	bind := []struct {
@@ -48,7 +51,7 @@ func (s *Server) listen(ctx context.Context) error {
 		tls                 config.TLS
 		handler             http.Handler
 	}{
-		{"services", s.cfg.Listen, "--listen", s.cfg.TLS, s.public()},
+		{services, s.cfg.Listen, "--listen", s.cfg.TLS, s.public()},
 		{"operators", s.cfg.Admin.Listen, "--admin-listen", s.cfg.Admin.TLS, nil},
 	}
 	if s.door != nil {
@@ -97,6 +100,11 @@ func (s *Server) newListener(ctx context.Context, name, address string, t config
 		return nil, err
 	}
 	l.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: l.certificate.current}
+	if name == services {
+		// Any certificate may come, self-signed ones too (RFC 8705, section 2.2); what it proves is for
+		// clientauth to say, whatever the ClientHello said.
+		l.server.TLSConfig.ClientAuth = tls.RequestClientCert
+	}
 	return l, nil
 }
 

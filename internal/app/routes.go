@@ -15,6 +15,7 @@ import (
 
 	"github.com/watchword-dev/watchword/internal/accesstoken"
 	"github.com/watchword-dev/watchword/internal/admin"
+	"github.com/watchword-dev/watchword/internal/oauth"
 	"github.com/watchword-dev/watchword/internal/web"
 )
 
@@ -50,15 +51,23 @@ func forHosts(hosts []string, h http.Handler) http.Handler {
 	})
 }
 
-// public is what services reach.
+// public is what services reach. Where the issuer has a path, all of it answers below that path
+// too, for there are proxies that take the path away and such that leave it.
 func (s *Server) public() http.Handler {
-	jwks := func(w http.ResponseWriter, r *http.Request) error { s.ring.ServeJWKS(w, r); return nil }
 	mux := routes{}
-	mux.Handle("/accesstoken", s.stack.Handle("/accesstoken", accesstoken.Handler(s.issuer, s.cfg.Issuer+"/accesstoken", nil)))
-	mux.Handle("/.well-known/jwks.json", s.stack.Handle("/.well-known/jwks.json", jwks))
-	mux.Handle("/auth/jwt/jwks.json", s.stack.Handle("/auth/jwt/jwks.json", jwks)) // where the public demo has it
+	base := oauth.BasePath(s.cfg.Issuer)
+	handle := func(path string, h web.HandlerFunc) {
+		handler := s.stack.Handle(path, h)
+		mux.Handle(path, handler)
+		mux.Handle(base+path, handler)
+	}
+	jwks := func(w http.ResponseWriter, r *http.Request) error { s.ring.ServeJWKS(w, r); return nil }
+	handle("/accesstoken", accesstoken.Handler(s.issuer, s.cfg.Issuer+"/accesstoken", s.nonce))
+	handle("/.well-known/jwks.json", jwks)
+	handle("/auth/jwt/jwks.json", jwks) // where the public demo has it
+	s.openOAuth(handle, mux)
 	mux.Handle("/", s.stack.Handle("/", func(http.ResponseWriter, *http.Request) error {
-		return &web.Error{Status: http.StatusNotFound, Code: "not_found", Description: "there is nothing here; tokens are at POST /accesstoken, keys at GET /.well-known/jwks.json"}
+		return &web.Error{Status: http.StatusNotFound, Code: "not_found", Description: "there is nothing here; tokens are at POST " + oauth.TokenPath + " and POST /accesstoken, keys at GET /.well-known/jwks.json"}
 	}))
 	return mux
 }

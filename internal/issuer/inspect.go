@@ -3,7 +3,9 @@ package issuer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/audit"
@@ -104,6 +106,26 @@ func (i *Issuer) Introspect(by clientauth.Identity, token string) *Inspected {
 		}
 	}
 	return nil
+}
+
+// introspectionType keeps a signed answer from passing for any token (RFC 9701, section 5).
+const introspectionType = "token-introspection+jwt"
+
+// SignIntrospection signs the answer of an introspection, one JSON object, for the service that
+// asked. It has no sub and no exp of its own, so that who forgets the type still takes it for no
+// access token (RFC 9701, section 8.1).
+func (i *Issuer) SignIntrospection(by clientauth.Identity, answer []byte) (string, error) {
+	signer, err := i.keys.Signer(keys.UseAccess, i.o.Algorithm)
+	if err != nil {
+		return "", fmt.Errorf("%w: no key to sign an answer with: %w", ErrUnavailable, err)
+	}
+	p := append([]byte(`{"iss":`), i.claims.issuer...)
+	p = appendMember(p, "aud", by.Service.Name)
+	p = append(p, `,"iat":`...)
+	p = strconv.AppendInt(p, i.o.Now().Unix(), 10)
+	p = append(p, `,"token_introspection":`...)
+	p = append(append(p, answer...), '}')
+	return signer.Sign(introspectionType, p)
 }
 
 // Revoke revokes a token that was issued to the service that asks (RFC 7009, section 2.1). A token

@@ -26,6 +26,10 @@ const BodyLimit = 64 << 10
 // one, and in every answer.
 const RequestIDHeader = "X-Request-Id"
 
+// DecisionHeader carries, in the answer of a door, the id under which the audit log has the
+// decision.
+const DecisionHeader = "Watchword-Decision"
+
 // HandlerFunc answers a request, or returns an error and has written nothing.
 type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
 

@@ -1,0 +1,71 @@
+package app
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/watchword-dev/watchword/internal/config"
+	"github.com/watchword-dev/watchword/internal/dpop"
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/internal/oauth"
+	"github.com/watchword-dev/watchword/internal/web"
+)
+
+// openOAuth puts the doors of OAuth where clients look for them.
+func (s *Server) openOAuth(handle func(path string, h web.HandlerFunc), mux routes) {
+	o := oauth.Options{
+		Issuer: s.cfg.Issuer, Proxies: s.cfg.Proxy.Networks, CertificateHeader: s.cfg.Proxy.CertificateHeader,
+	}
+	if s.cfg.OAuth.DPoPRequireNonce {
+		o.Nonce = s.nonce
+	}
+	doors := oauth.New(s.issuer, o)
+	handle(oauth.TokenPath, doors.Token())
+	handle(oauth.IntrospectPath, doors.Introspect())
+	handle(oauth.RevokePath, doors.Revoke())
+	metadata := s.stack.Handle("metadata", doors.Metadata(oauth.Facts{
+		Methods:               s.auth.Names(),
+		AssertionAlgorithms:   names(dpop.Algorithms()), // one list for all that clients sign
+		ProofAlgorithms:       names(dpop.Algorithms()),
+		TokenAlgorithms:       config.Algorithms,
+		AnswerAlgorithm:       s.cfg.Signing.Algorithm,
+		Certificates:          s.certificates(),
+		AuthorizationEndpoint: s.cfg.OAuth.AuthorizationEndpoint,
+	}))
+	for _, path := range oauth.MetadataPaths(s.cfg.Issuer) {
+		mux.Handle(path, metadata)
+	}
+}
+
+func names(algorithms []jose.Algorithm) (names []string) {
+	for _, a := range algorithms {
+		names = append(names, string(a))
+	}
+	return names
+}
+
+// certificates says whether clients can present any.
+func (s *Server) certificates() bool { return s.cfg.TLS.Enabled() || len(s.cfg.Proxy.Networks) > 0 }
+
+// nonce is what clients are to put into their next proof of a key.
+func (s *Server) nonce() string { return s.nonces.Next(time.Now()) }
+
+// clientCAs reads the authorities whose certificates prove clients. MTL-013: that there are none
+// where some were named is no way to serve without.
+func clientCAs(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read tls.client_ca_file: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New("tls.client_ca_file " + file + " has no certificate: write them there as PEM, or leave the setting out")
+	}
+	return pool, nil
+}
