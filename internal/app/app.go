@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +26,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/issuer"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/keys"
+	"github.com/watchword-dev/watchword/internal/once"
 	"github.com/watchword-dev/watchword/internal/store"
 	"github.com/watchword-dev/watchword/internal/supertokens"
 	"github.com/watchword-dev/watchword/internal/web"
@@ -44,6 +46,7 @@ type Server struct {
 	log       *audit.Log
 	auth      *clientauth.Authenticator
 	issuer    *issuer.Issuer
+	once      *once.Register
 	nonces    *dpop.Nonces
 	door      *supertokens.Door // nil while it is off
 
@@ -199,16 +202,27 @@ func (s *Server) openIssuer(context.Context) (err error) {
 		return err
 	}
 	s.auth = clientauth.New(auth)
-	s.issuer = issuer.New(s.directory, s.ring, s.auth, nil, countDecisions(s.log, s.registry), issuer.Options{
+	s.once = once.New(s.db, once.Options{Logger: s.logger})
+	if s.nonces, err = dpop.NewNonces(randomKey(), 0); err != nil {
+		return err
+	}
+	s.issuer = issuer.New(s.directory, s.ring, s.auth, s.once, countDecisions(s.log, s.registry), issuer.Options{
 		PlainIssuer:  s.cfg.PlainIssuer,
 		Issuer:       s.cfg.Issuer,
 		MaxActors:    s.cfg.OAuth.MaxActors,
+		Nonces:       s.nonces,
 		RequireNonce: s.cfg.OAuth.DPoPRequireNonce,
 		TTL:          s.cfg.Token.TTL,
 		Algorithm:    jose.Algorithm(s.cfg.Signing.Algorithm),
 		ReuseWindow:  s.cfg.Token.ReuseWindow,
 	})
 	return nil
+}
+
+func randomKey() []byte {
+	b := make([]byte, dpop.NonceKeySize)
+	rand.Read(b)
+	return b
 }
 
 // URL is where services reach the server.
@@ -288,7 +302,7 @@ func spareProcessor() {
 func newBallast() []byte { return make([]byte, 12<<20) }
 
 func (s *Server) loops() []func(context.Context) error {
-	loops := []func(context.Context) error{s.log.Run, s.ring.Run, s.directory.Run, s.checkStore}
+	loops := []func(context.Context) error{s.log.Run, s.ring.Run, s.directory.Run, s.once.Run, s.checkStore}
 	if s.door != nil {
 		loops = append(loops, s.door.Run)
 	}

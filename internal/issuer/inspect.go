@@ -68,6 +68,7 @@ func (i *Issuer) inspect(token string, s *directory.Snapshot, now time.Time) (_ 
 // Authenticate says which service asks at a door where no token is given out. A failure is
 // recorded, and a *Refusal. What proves it is used up.
 func (i *Issuer) Authenticate(ctx context.Context, r Request, p clientauth.Presented) (id clientauth.Identity, decisionID string, err error) {
+	ctx = context.WithoutCancel(ctx)
 	a := i.attempt(&Proposal{Request: r, Presented: p, Grant: noGrant})
 	var refusal *Refusal
 	for _, step := range []func(context.Context, *attempt) error{i.authenticate, i.enabled, i.spend} {
@@ -132,6 +133,7 @@ func (i *Issuer) SignIntrospection(by clientauth.Identity, answer []byte) (strin
 // that is good no longer, or never was, is nothing to revoke and no error. One of another
 // service is a *Refusal. The outcome is recorded.
 func (i *Issuer) Revoke(ctx context.Context, r Request, by clientauth.Identity, token string) (decisionID string, err error) {
+	ctx = context.WithoutCancel(ctx)
 	a := i.attempt(&Proposal{Request: r})
 	a.identified(by)
 	a.event.Action = "token.revoke"

@@ -135,6 +135,7 @@ type attempt struct {
 // A caller that leaves, or closes its half of the connection, changes nothing about a decision:
 // it is recorded all the same, and the log bounds the wait itself.
 func (i *Issuer) AccessToken(ctx context.Context, p *Proposal) (t Token, decisionID string, err error) {
+	ctx = context.WithoutCancel(ctx)
 	a := i.attempt(p)
 	var refusal *Refusal
 	for _, step := range []func(context.Context, *attempt) error{i.authenticate, i.permit, i.bind, i.spend, i.readSubject} {
@@ -180,16 +181,17 @@ func (i *Issuer) permit(_ context.Context, a *attempt) error {
 // decide asks the call map about each target.
 func (i *Issuer) decide(a *attempt) (*grant, *Refusal) {
 	g := &grant{
-		caller: a.caller, oauth: a.Grant != "", audiences: a.Targets, binding: a.binding, subject: a.subject,
+		caller: a.caller, oauth: a.Grant != "", binding: a.binding, subject: a.subject,
 		revision: a.snapshot.Revision(), now: a.now,
 	}
+	g.audiences = distinct(a.Targets, a.snapshot)
 	switch {
-	case len(a.Targets) == 0:
-		return nil, &Refusal{Kind: Denied, Reason: "no_target"}
-	case len(a.Targets) > 1 && !a.caller.Service.MultipleTargets:
+	case len(g.audiences) == 0:
+		return nil, &Refusal{Kind: Denied, Reason: "no_target", Text: "say whom the token is for, as resource or audience"}
+	case len(g.audiences) > 1 && !a.caller.Service.MultipleTargets:
 		return nil, &Refusal{Kind: Denied, Reason: "several_targets"}
 	}
-	for n, target := range a.Targets {
+	for n, target := range g.audiences {
 		q := directory.Question{Caller: a.caller.Service.UID, Target: target, Scopes: a.Scopes, At: a.now}
 		if a.subject != nil {
 			q.Exchange, q.Within = a.subject.exchange, a.subject.scopes
@@ -215,6 +217,25 @@ func (i *Issuer) decide(a *attempt) (*grant, *Refusal) {
 		}
 	}
 	return g, nil
+}
+
+// distinct are the targets without those that name one service again: RFC 8707 has a resource, RFC
+// 8693 an audience, and some clients send both. The first is what the token will say.
+func distinct(targets []string, s *directory.Snapshot) []string {
+	if len(targets) < 2 {
+		return targets
+	}
+	var kept []string
+	for _, t := range targets {
+		svc, ok := s.Audience(t)
+		if !slices.ContainsFunc(kept, func(k string) bool {
+			other, known := s.Audience(k)
+			return k == t || ok && known && other.UID == svc.UID
+		}) {
+			kept = append(kept, t)
+		}
+	}
+	return kept
 }
 
 // strictest is the algorithm all targets want, or none, and the shortest of their lifetimes.
