@@ -93,6 +93,32 @@ func newClient(t *testing.T, s http.RoundTripper, edit ...func(*Config)) *Client
 	return c
 }
 
+// doors are the ways to ask for tokens; what the client promises holds for each.
+var doors = map[string]func(*Config){
+	"plain": func(*Config) {},
+	"oauth": func(cfg *Config) {
+		cfg.Auth, cfg.Credential = BootstrapAssertion(cfg.Credential), nil
+		cfg.HTTPClient.Transport = oauthFront{cfg.HTTPClient.Transport}
+	},
+}
+
+// oauthFront makes a server with metadata of one that has none.
+type oauthFront struct{ http.RoundTripper }
+
+func (o oauthFront) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path == "/.well-known/oauth-authorization-server" {
+		body := `{"issuer":"http://localhost:8000","token_endpoint":"http://localhost:8000/oauth2/token"}`
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: newBody(body), Request: r}, nil
+	}
+	if r.URL.Path != "/oauth2/token" || r.FormValue("client_assertion") == "" {
+		return nil, errors.New("not the token endpoint, or without a proof")
+	}
+	r = r.Clone(r.Context())
+	r.Body = newBody("")
+	r.Header.Set("Authorization", "Bearer "+r.FormValue("client_assertion"))
+	return o.RoundTripper.RoundTrip(r)
+}
+
 func seeded(n uint64) func() float64 {
 	var mu sync.Mutex
 	r := rand.New(rand.NewPCG(n, n))

@@ -13,11 +13,17 @@ import (
 // SCL-002. 500 processes start together, with tokens of 60 s, for ten minutes: after the
 // first cycle no second sees more than twice the mean.
 func TestClientsStartedTogetherDriftApart(t *testing.T) {
+	for name, door := range doors {
+		t.Run(name, func(t *testing.T) { clientsDriftApart(t, door) })
+	}
+}
+
+func clientsDriftApart(t *testing.T, door func(*Config)) {
 	synctest.Test(t, func(t *testing.T) {
 		const clients, ttl, span = 500, time.Minute, 10 * time.Minute
 		s := &fakeServer{ttl: ttl}
 		start := time.Now()
-		herd(t, s, clients, func(src *TokenSource) {
+		herd(t, s, clients, door, func(src *TokenSource) {
 			for time.Since(start) < span {
 				mustToken(t, src)
 				<-time.After(10 * time.Second)
@@ -44,10 +50,10 @@ func TestClientsStartedTogetherDriftApart(t *testing.T) {
 }
 
 // herd runs body for n clients of s, each with its own randomness, and waits for all.
-func herd(t *testing.T, s *fakeServer, n int, body func(*TokenSource)) {
+func herd(t *testing.T, s *fakeServer, n int, door func(*Config), body func(*TokenSource)) {
 	var wg sync.WaitGroup
 	for i := range n {
-		c := newClient(t, s, func(cfg *Config) { cfg.random = seeded(uint64(i)) })
+		c := newClient(t, s, door, func(cfg *Config) { cfg.random = seeded(uint64(i)) })
 		wg.Go(func() { body(c.TokenSource("m2")) })
 	}
 	wg.Wait()
@@ -63,7 +69,7 @@ func TestTokensOutliveTheServerByHalfTheirLife(t *testing.T) {
 			start := time.Now()
 			away := 3*ttl + 7*time.Second
 			time.AfterFunc(away, func() { s.set(true, nil) })
-			herd(t, s, 100, func(src *TokenSource) {
+			herd(t, s, 100, doors["plain"], func(src *TokenSource) {
 				for {
 					_, err := src.Token(t.Context())
 					if err == nil {
@@ -118,7 +124,7 @@ func TestAllClientsHaveTokensWithinAMinuteOfTheServersReturn(t *testing.T) {
 					})
 				})
 				var last time.Duration
-				herd(t, s, 500, func(src *TokenSource) {
+				herd(t, s, 500, doors["plain"], func(src *TokenSource) {
 					for {
 						if _, err := src.Token(t.Context()); err == nil {
 							mu.Lock()
@@ -141,9 +147,15 @@ func TestAllClientsHaveTokensWithinAMinuteOfTheServersReturn(t *testing.T) {
 // SCL-005. While the server is away past expiry, callers fail at once and clearly, and
 // the process asks at most once a second, whatever the number of targets and callers.
 func TestOutageCausesNoStorm(t *testing.T) {
+	for name, door := range doors {
+		t.Run(name, func(t *testing.T) { outageCausesNoStorm(t, door) })
+	}
+}
+
+func outageCausesNoStorm(t *testing.T, door func(*Config)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeServer{ttl: time.Minute}
-		c := newClient(t, s)
+		c := newClient(t, s, door)
 		sources := make([]*TokenSource, 10)
 		for i := range sources {
 			sources[i] = c.TokenSource(fmt.Sprint("m", i))

@@ -27,6 +27,12 @@ func refuse(status int, header, body string) http.RoundTripper {
 
 // SCL-007. A refusal is not tried again, and kept for at most ten seconds.
 func TestRefusalIsKeptForTenSeconds(t *testing.T) {
+	for name, door := range doors {
+		t.Run(name, func(t *testing.T) { refusalIsKept(t, door) })
+	}
+}
+
+func refusalIsKept(t *testing.T, door func(*Config)) {
 	for _, status := range []int{400, 401, 403, 404, 405, 422} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &fakeServer{ttl: time.Minute}
@@ -34,7 +40,7 @@ func TestRefusalIsKeptForTenSeconds(t *testing.T) {
 				w.WriteHeader(status)
 				_, _ = fmt.Fprint(w, `{"error":"access_denied"}`)
 			}
-			c := newClient(t, s)
+			c := newClient(t, s, door)
 			for range 100 {
 				_, err := c.TokenSource("m2").Token(t.Context())
 				var d *DeniedError
@@ -115,6 +121,12 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 
 // SCL-008. No redirect is followed with the credential, to whatever host.
 func TestRedirectIsNotFollowed(t *testing.T) {
+	for name, door := range doors {
+		t.Run(name, func(t *testing.T) { redirectIsNotFollowed(t, door) })
+	}
+}
+
+func redirectIsNotFollowed(t *testing.T, door func(*Config)) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for _, to := range []string{"http://evil.example/accesstoken?leak=1", "/accesstoken/", "http://localhost:8000/accesstoken", ""} {
 			var sent []string
@@ -123,7 +135,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 				return &http.Response{StatusCode: status, Header: http.Header{"Location": {to}}, Body: newBody(""), Request: r}, nil
 			})
 			follow := func(*http.Request, []*http.Request) error { return nil }
-			c := newClient(t, s, func(cfg *Config) { cfg.HTTPClient.CheckRedirect = follow })
+			c := newClient(t, s, door, func(cfg *Config) { cfg.HTTPClient.CheckRedirect = follow })
 			_, err := c.TokenSource("m2").Token(t.Context())
 			var u *UnavailableError
 			if !errors.As(err, &u) || !strings.Contains(err.Error(), "redirects") || strings.Contains(err.Error(), "leak") {

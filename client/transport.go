@@ -50,23 +50,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	resp, nonce, err := t.send(req, token)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+	resp, err := t.send(req, token)
+	if err != nil || !refusedWith(resp, token, "invalid_token") {
 		return resp, err
-	}
-	// RFC 9449, section 9: once, with the nonce that came with the refusal.
-	if nonce && challenged(resp.Header, token.Type(), "use_dpop_nonce") {
-		second, ok := replay(req)
-		if !ok {
-			return resp, nil
-		}
-		discard(resp)
-		if resp, _, err = t.send(second, token); err != nil {
-			return nil, fmt.Errorf("send the request again with the nonce asked for: %w", err)
-		}
-	}
-	if resp.StatusCode != http.StatusUnauthorized || !challenged(resp.Header, token.Type(), "invalid_token") {
-		return resp, nil
 	}
 	return t.again(req, resp, token)
 }
@@ -86,7 +72,7 @@ func (t *transport) again(req *http.Request, resp *http.Response, rejected Token
 		return resp, nil
 	}
 	discard(resp)
-	resp, _, err := t.send(second, token)
+	resp, err := t.send(second, token)
 	if err != nil {
 		return nil, fmt.Errorf("send the request again with a new token: %w", err)
 	}
@@ -113,10 +99,28 @@ func discard(resp *http.Response) {
 	_ = resp.Body.Close()
 }
 
-// send sends a copy of req with the token: a RoundTripper must not change its request.
+// send sends req with the token, and once more if the callee wants a nonce in the proof and gives
+// one (RFC 9449, section 9).
+func (t *transport) send(req *http.Request, token Token) (*http.Response, error) {
+	resp, nonce, err := t.sendOnce(req, token)
+	if err != nil || !nonce || !refusedWith(resp, token, "use_dpop_nonce") {
+		return resp, err
+	}
+	second, ok := replay(req)
+	if !ok {
+		return resp, nil
+	}
+	discard(resp)
+	if resp, _, err = t.sendOnce(second, token); err != nil {
+		return nil, fmt.Errorf("send the request again with the nonce asked for: %w", err)
+	}
+	return resp, nil
+}
+
+// sendOnce sends a copy of req with the token: a RoundTripper must not change its request.
 // The answer refers to req itself, so that whoever logs it does not log the token. It says whether
-// the answer has a nonce that is to be used from now on.
-func (t *transport) send(req *http.Request, token Token) (resp *http.Response, nonce bool, err error) {
+// the answer has another nonce than was used.
+func (t *transport) sendOnce(req *http.Request, token Token) (resp *http.Response, nonce bool, err error) {
 	r := req.Clone(req.Context())
 	r.Header.Set("Authorization", token.Type()+" "+token.Reveal())
 	used, err := token.prover.attach(r, token.Reveal(), t.source.client.now())
@@ -130,6 +134,10 @@ func (t *transport) send(req *http.Request, token Token) (resp *http.Response, n
 		resp.Request = req
 	}
 	return resp, nonce, err
+}
+
+func refusedWith(resp *http.Response, token Token, code string) bool {
+	return resp.StatusCode == http.StatusUnauthorized && challenged(resp.Header, token.Type(), code)
 }
 
 func closeBody(req *http.Request) {

@@ -1,5 +1,6 @@
 // Package clienttest has a small authorization server for the tests of programs that use
-// packages client and verify. It answers POST /accesstoken and publishes its keys as
+// packages client and verify. It answers POST /accesstoken and POST /oauth2/token (client
+// credentials and token exchange, by all methods but certificates), binds tokens by DPoP, publishes its keys as
 // Watchword does, and signs real tokens; it keeps everything in memory, writes no audit
 // log and must never be used outside of tests.
 package clienttest
@@ -20,7 +21,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// Issuer is the issuer of the server's tokens, the same as Watchword's default.
+// Issuer is the issuer of the plain door's tokens, the same as Watchword's default.
 const Issuer = "auth-server"
 
 // Server is a running server. At first it allows nothing.
@@ -32,11 +33,19 @@ type Server struct {
 	access      *jose.Signer
 	credentials *jose.Signer // never published, so that no callee can take one
 
-	mu       sync.Mutex
-	rules    map[edge][]string // scopes
-	lifetime time.Duration
-	away     bool
-	requests int
+	mu         sync.Mutex
+	rules      map[edge]rule
+	secrets    map[string]string    // secret -> service
+	clientKeys map[string]clientKey // by kid
+	seen       map[string]bool      // jti of assertions and proofs
+	lifetime   time.Duration
+	away       bool
+	requests   int
+}
+
+type rule struct {
+	scopes                []string
+	exchange, impersonate bool
 }
 
 type edge struct{ caller, target string }
@@ -47,11 +56,16 @@ func NewServer() *Server {
 	s := &Server{
 		access:      newSigner(),
 		credentials: newSigner(),
-		rules:       make(map[edge][]string),
+		rules:       make(map[edge]rule),
+		secrets:     make(map[string]string),
+		clientKeys:  make(map[string]clientKey),
+		seen:        make(map[string]bool),
 		lifetime:    15 * time.Minute,
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /accesstoken", s.accessToken)
+	mux.HandleFunc("POST /oauth2/token", s.oauthToken)
+	mux.HandleFunc("GET /.well-known/oauth-authorization-server", s.metadata)
 	mux.HandleFunc("GET /.well-known/jwks.json", s.keys)
 	mux.HandleFunc("GET /auth/jwt/jwks.json", s.keys)
 	s.http = httptest.NewServer(s.unlessAway(mux))
@@ -67,12 +81,16 @@ func (s *Server) JWKSURL() string { return s.URL + "/.well-known/jwks.json" }
 
 // Allow lets caller have tokens for target, with any of the scopes.
 func (s *Server) Allow(caller, target string, scopes ...string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.rules[edge{caller, target}] = scopes
+	s.allow(caller, target, rule{scopes: scopes})
 }
 
-// Disallow removes what Allow set.
+func (s *Server) allow(caller, target string, r rule) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rules[edge{caller, target}] = r
+}
+
+// Disallow removes what Allow, AllowExchange or AllowImpersonation set.
 func (s *Server) Disallow(caller, target string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,14 +120,14 @@ func (s *Server) Requests() int {
 
 // Credential returns a bootstrap credential for service, for client.Static.
 func (s *Server) Credential(service string) string {
-	return sign(s.credentials, "bootstrap+jwt", service, Issuer, nil, time.Hour)
+	return signClaims(s.credentials, "bootstrap+jwt", claims{Issuer: Issuer, Subject: service, Audience: Issuer}, time.Hour)
 }
 
-// Token returns an access token as the server would, without asking whether it is allowed.
+// Token returns an access token as the server would at its plain door, without asking whether it is allowed.
 func (s *Server) Token(caller, target string, scopes ...string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return sign(s.access, "at+jwt", caller, target, scopes, s.lifetime)
+	return signClaims(s.access, "at+jwt", claims{Issuer: Issuer, Subject: caller, Audience: target, Scope: strings.Join(scopes, " ")}, s.lifetime)
 }
 
 func (s *Server) unlessAway(next http.Handler) http.Handler {
@@ -146,6 +164,15 @@ func (s *Server) accessToken(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "invalid_request", `the body must be one JSON object such as {"target":"m2"}`)
 		return
 	}
+	jkt, err := s.proof(r)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "invalid_dpop_proof", err.Error())
+		return
+	}
+	kind := ""
+	if jkt != "" {
+		kind = "DPoP"
+	}
 	scopes := strings.Fields(req.Scope)
 	lifetime, ok := s.decide(caller, req.Target, scopes)
 	if !ok {
@@ -156,7 +183,12 @@ func (s *Server) accessToken(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, struct {
 		AccessToken string `json:"accessToken"`
 		ExpiresIn   int64  `json:"expiresIn"`
-	}{sign(s.access, "at+jwt", caller, req.Target, scopes, lifetime), int64(lifetime / time.Second)})
+		TokenType   string `json:"tokenType,omitempty"`
+	}{
+		signClaims(s.access, "at+jwt", claims{
+			Issuer: Issuer, Subject: caller, Audience: req.Target, Scope: req.Scope, Confirmation: confirmation(jkt),
+		}, lifetime), int64(lifetime / time.Second), kind,
+	})
 }
 
 func (s *Server) decide(caller, target string, scopes []string) (time.Duration, bool) {
@@ -165,7 +197,7 @@ func (s *Server) decide(caller, target string, scopes []string) (time.Duration, 
 	s.requests++
 	granted, ok := s.rules[edge{caller, target}]
 	for _, scope := range scopes {
-		ok = ok && slices.Contains(granted, scope)
+		ok = ok && slices.Contains(granted.scopes, scope)
 	}
 	return s.lifetime, ok
 }
@@ -175,6 +207,11 @@ func (s *Server) authenticate(r *http.Request) (caller string, err error) {
 	if !ok {
 		return "", fmt.Errorf("no credential")
 	}
+	return s.credentialOf(text)
+}
+
+// credentialOf says whose bootstrap credential text is.
+func (s *Server) credentialOf(text string) (caller string, err error) {
 	token, err := jose.Parse(text)
 	if err != nil {
 		return "", err
@@ -202,17 +239,39 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the caller may be gone
 }
 
-func sign(signer *jose.Signer, typ, sub, aud string, scopes []string, lifetime time.Duration) string {
-	now := time.Now().Unix()
-	payload, err := json.Marshal(struct {
-		Issuer   string `json:"iss"`
-		Subject  string `json:"sub"`
-		Audience string `json:"aud"`
-		IssuedAt int64  `json:"iat"`
-		Expiry   int64  `json:"exp"`
-		ID       string `json:"jti"`
-		Scope    string `json:"scope,omitempty"`
-	}{Issuer, sub, aud, now, now + int64(lifetime/time.Second), randomID(), strings.Join(scopes, " ")})
+type claims struct {
+	Issuer       string `json:"iss"`
+	Subject      string `json:"sub"`
+	Audience     string `json:"aud"`
+	Expiry       int64  `json:"exp"`
+	IssuedAt     int64  `json:"iat"`
+	ID           string `json:"jti"`
+	Scope        string `json:"scope,omitempty"`
+	ClientID     string `json:"client_id,omitempty"`
+	Confirmation *cnf   `json:"cnf,omitempty"`
+	Actor        *actor `json:"act,omitempty"`
+}
+
+type cnf struct {
+	Thumbprint string `json:"jkt"`
+}
+
+type actor struct {
+	Subject string `json:"sub"`
+	Actor   *actor `json:"act,omitempty"`
+}
+
+func confirmation(jkt string) *cnf {
+	if jkt == "" {
+		return nil
+	}
+	return &cnf{jkt}
+}
+
+func signClaims(signer *jose.Signer, typ string, c claims, lifetime time.Duration) string {
+	c.IssuedAt, c.ID = time.Now().Unix(), randomID()
+	c.Expiry = c.IssuedAt + int64(lifetime/time.Second)
+	payload, err := json.Marshal(c)
 	if err != nil {
 		panic(err) // strings and integers always encode
 	}

@@ -2,15 +2,18 @@ package clienttest_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/watchword-dev/watchword/client"
 	"github.com/watchword-dev/watchword/client/clienttest"
+	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
@@ -123,5 +126,55 @@ func TestServerThatIsAwayComesBack(t *testing.T) {
 	}
 	if n := s.Requests(); n != 1 {
 		t.Errorf("%d requests were answered, want 1", n)
+	}
+}
+
+// A proof that is used twice, or an assertion, is refused: as Watchword does.
+func TestAssertionsAndProofsAreGoodOnce(t *testing.T) {
+	s := clienttest.NewServer()
+	defer s.Close()
+	s.Allow("m1", "m2")
+	signer, err := jose.SignerOf("", s.Key("m1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	assertion, err := signer.Sign("client-authentication+jwt", fmt.Appendf(nil, `{"iss":"m1","sub":"m1","aud":%q,"exp":%d,"jti":"once"}`, s.URL, time.Now().Unix()+60))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := dpop.NewProof(signer, http.MethodPost, s.URL+"/oauth2/token", "", "", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, try := range []struct {
+		auth url.Values
+		dpop string
+		want string
+	}{
+		{url.Values{"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion}}, "", `"token_type":"Bearer"`},
+		{url.Values{"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion}}, "", "invalid_client"},
+		{url.Values{"client_id": {"m1"}, "client_secret": {s.Secret("m1")}}, proof, `"token_type":"DPoP"`},
+		{url.Values{"client_id": {"m1"}, "client_secret": {s.Secret("m1")}}, proof, "invalid_dpop_proof"},
+		{url.Values{"client_id": {"m1"}, "client_secret": {s.Secret("m2")}}, "", "invalid_client"},
+	} {
+		try.auth.Set("grant_type", "client_credentials")
+		try.auth.Set("audience", "m2")
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/oauth2/token", strings.NewReader(try.auth.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if try.dpop != "" {
+			req.Header.Set("DPoP", try.dpop)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || !strings.Contains(string(body), try.want) {
+			t.Errorf("got %s, %v; want %s", body, err, try.want)
+		}
 	}
 }
