@@ -4,7 +4,6 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,6 +45,7 @@ type Server struct {
 	log       *audit.Log
 	auth      *clientauth.Authenticator
 	issuer    *issuer.Issuer
+	shared    keys.Secret
 	once      *once.Register
 	nonces    *dpop.Nonces
 	door      *supertokens.Door // nil while it is off
@@ -115,7 +115,11 @@ func (s *Server) openKeys(ctx context.Context) (err error) {
 		Resealers:   []keys.Resealer{supertokens.Resealer{Store: s.db}, keys.SecretResealer{Store: s.db}},
 		Logger:      s.logger,
 	})
-	return s.ring.Load(ctx)
+	if err := s.ring.Load(ctx); err != nil {
+		return err
+	}
+	s.shared, err = keys.Shared(ctx, s.db, s.sealer)
+	return err
 }
 
 func (s *Server) openDirectory(ctx context.Context) error {
@@ -191,6 +195,7 @@ func (s *Server) openIssuer(context.Context) (err error) {
 		Issuer:        s.cfg.Issuer,
 		TokenEndpoint: s.cfg.Issuer + "/oauth2/token",
 		Certificates:  s.certificates(),
+		Pepper:        s.shared.Derive(keys.ClientSecretPepper),
 		JWKSNetworks:  s.cfg.OAuth.JWKSNetworks,
 		Credentials:   func() *jose.KeySet { return s.ring.Verifiers(keys.UseCredential) },
 		Access:        func() *jose.KeySet { return s.ring.Verifiers(keys.UseAccess) },
@@ -203,7 +208,7 @@ func (s *Server) openIssuer(context.Context) (err error) {
 	}
 	s.auth = clientauth.New(auth)
 	s.once = once.New(s.db, once.Options{Logger: s.logger})
-	if s.nonces, err = dpop.NewNonces(randomKey(), 0); err != nil {
+	if s.nonces, err = dpop.NewNonces(s.shared.Derive(keys.DPoPNonceKey), 0); err != nil {
 		return err
 	}
 	s.issuer = issuer.New(s.directory, s.ring, s.auth, s.once, countDecisions(s.log, s.registry), issuer.Options{
@@ -217,12 +222,6 @@ func (s *Server) openIssuer(context.Context) (err error) {
 		ReuseWindow:  s.cfg.Token.ReuseWindow,
 	})
 	return nil
-}
-
-func randomKey() []byte {
-	b := make([]byte, dpop.NonceKeySize)
-	rand.Read(b)
-	return b
 }
 
 // URL is where services reach the server.
