@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,11 +25,14 @@ func TestWhatIsStoredIsReadBackWhole(t *testing.T) {
 		db := open(t, o)
 		s := newService("m1")
 		s.Disabled, s.Description = true, "größer 'quoted' \"x\" -- ;\n日本"
+		s.Audiences = []string{"https://m1.example/", "urn:example:m1"}
+		s.AuthMethods, s.GrantTypes = []string{"private_key_jwt"}, []string{"client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"}
+		s.Binding, s.TokenEndpointAudience, s.MultipleTargets = directory.BindingDPoP, true, true
 		if rev, err := db.InsertService(t.Context(), s, change("service/x")); err != nil || rev != 1 {
 			t.Fatalf("got revision %d, %v", rev, err)
 		}
 		r := newRule(s, s, "read", "write")
-		r.Until = noon.AddDate(200, 0, 0)
+		r.Until, r.Exchange, r.MayAct = noon.AddDate(200, 0, 0), policy.Impersonate, s.UID
 		if rev, err := db.PutRule(t.Context(), r, change("rule/x")); err != nil || rev != 2 {
 			t.Fatalf("got revision %d, %v", rev, err)
 		}
@@ -38,7 +40,12 @@ func TestWhatIsStoredIsReadBackWhole(t *testing.T) {
 		c := newCredential(s, "c1")
 		c.CIDR = netip.MustParsePrefix("2001:db8::/32")
 		c.ExpiresAt = noon.AddDate(100, 0, 0)
+		c.Kind, c.Material, c.NotBefore = directory.KindKey, `{"kty":"OKP","crv":"Ed25519"}`, noon.Add(time.Minute)
 		if rev, err := db.InsertCredential(t.Context(), c, change("credential/c1")); err != nil || rev != 3 {
+			t.Fatalf("got revision %d, %v", rev, err)
+		}
+		gone := directory.Revocation{ID: "0123456789abcdef0123456789abcdef", RevokedAt: noon, Until: noon.Add(time.Hour)}
+		if rev, err := db.InsertRevocation(t.Context(), gone, change("revocation/x")); err != nil || rev != 4 {
 			t.Fatalf("got revision %d, %v", rev, err)
 		}
 		db.Close()
@@ -48,15 +55,23 @@ func TestWhatIsStoredIsReadBackWhole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := &directory.State{Revision: 3, Services: []directory.Service{s}, Credentials: []directory.Credential{c}, Rules: []directory.Rule{r}}
+		want := &directory.State{
+			Revision: 4, Services: []directory.Service{s}, Credentials: []directory.Credential{c}, Rules: []directory.Rule{r},
+			Revocations: []directory.Revocation{gone},
+		}
 		if d := cmp.Diff(want, state, comparePrefixes); d != "" {
 			t.Error(d)
 		}
 		gotS, err1 := db.ReadService(t.Context(), s.UID)
 		gotR, err2 := db.ReadRule(t.Context(), r.Edge)
 		gotC, err3 := db.ReadCredential(t.Context(), c.ID)
-		if err := errors.Join(err1, err2, err3); err != nil || !gotS.Equal(s) || !reflect.DeepEqual(gotR, r) || gotC != c {
-			t.Errorf("got %v %v %v, %v", gotS, gotR, gotC, err)
+		gotGone, err4 := db.ReadRevocation(t.Context(), gone.ID)
+		if err := errors.Join(err1, err2, err3, err4); err != nil || !gotS.Equal(s) || !reflect.DeepEqual(gotR, r) || gotC != c || gotGone != gone {
+			t.Errorf("got %v %v %v %v, %v", gotS, gotR, gotC, gotGone, err)
+		}
+		listed, err := db.ListServices(t.Context(), "", 9)
+		if err != nil || len(listed) != 1 || !listed[0].Equal(s) {
+			t.Errorf("listed %v, %v", listed, err)
 		}
 		changes, err := db.ChangesAfter(t.Context(), 1, 1)
 		wantChange := change("rule/x")
@@ -84,6 +99,8 @@ func TestUpdateNeedsTheStoredVersion(t *testing.T) {
 					n = absent
 				}
 				n.Version, n.Description, n.UpdatedAt = v, "new", noon.Add(time.Hour)
+				n.Audiences, n.AuthMethods, n.GrantTypes = []string{"urn:a"}, []string{"m"}, []string{"g"}
+				n.Binding, n.TokenEndpointAudience, n.MultipleTargets = directory.BindingMTLS, true, true
 				_, err := db.UpdateService(ctx, n, change("x"))
 				return err
 			},
@@ -92,7 +109,7 @@ func TestUpdateNeedsTheStoredVersion(t *testing.T) {
 				if !there {
 					n.ID = "absent"
 				}
-				n.Version, n.RevokedAt = v, noon
+				n.Version, n.RevokedAt, n.ExpiresAt = v, noon, noon.Add(time.Minute)
 				_, err := db.UpdateCredential(ctx, n, change("x"))
 				return err
 			},
@@ -101,7 +118,7 @@ func TestUpdateNeedsTheStoredVersion(t *testing.T) {
 				if !there {
 					n.Target = absent.UID
 				}
-				n.Version, n.Scopes = v, []string{"write"}
+				n.Version, n.Scopes, n.Exchange, n.MayAct = v, []string{"write"}, policy.Delegate, s.UID
 				_, err := db.PutRule(ctx, n, change("x"))
 				return err
 			},
@@ -142,13 +159,19 @@ func TestUpdateNeedsTheStoredVersion(t *testing.T) {
 				t.Errorf("%s, twice from the same version: got %v, want ErrConflict", name, err)
 			}
 		}
-		if got, err := db.ReadService(ctx, s.UID); err != nil || got.Version != 2 || got.Description != "new" || !got.UpdatedAt.Equal(noon.Add(time.Hour)) {
+		wantS, wantC, wantR := s, c, r
+		wantS.Version, wantS.Description, wantS.UpdatedAt = 2, "new", noon.Add(time.Hour)
+		wantS.Audiences, wantS.AuthMethods, wantS.GrantTypes = []string{"urn:a"}, []string{"m"}, []string{"g"}
+		wantS.Binding, wantS.TokenEndpointAudience, wantS.MultipleTargets = directory.BindingMTLS, true, true
+		wantC.Version, wantC.RevokedAt, wantC.ExpiresAt = 2, noon, noon.Add(time.Minute)
+		wantR.Version, wantR.Scopes, wantR.Exchange, wantR.MayAct = 2, []string{"write"}, policy.Delegate, s.UID
+		if got, err := db.ReadService(ctx, s.UID); err != nil || !got.Equal(wantS) {
 			t.Errorf("got %+v, %v", got, err)
 		}
-		if got, err := db.ReadCredential(ctx, c.ID); err != nil || got.Version != 2 || !got.RevokedAt.Equal(noon) {
+		if got, err := db.ReadCredential(ctx, c.ID); err != nil || got != wantC {
 			t.Errorf("got %+v, %v", got, err)
 		}
-		if got, err := db.ReadRule(ctx, r.Edge); err != nil || got.Version != 2 || !slices.Equal(got.Scopes, []string{"write"}) {
+		if got, err := db.ReadRule(ctx, r.Edge); err != nil || !reflect.DeepEqual(got, wantR) {
 			t.Errorf("got %+v, %v", got, err)
 		}
 		for _, name := range []string{"DeleteRule", "DeleteService"} {
@@ -216,6 +239,8 @@ func TestDeletedServiceLeavesNothingBehind(t *testing.T) {
 		want := &directory.State{
 			Revision: 11, Services: []directory.Service{s[1], s[2], again},
 			Credentials: []directory.Credential{keptCredential}, Rules: []directory.Rule{kept},
+			// But for the word that no token may hang on it.
+			Revocations: []directory.Revocation{gone(s[0].UID)},
 		}
 		byName := cmpopts.SortSlices(func(a, b directory.Service) bool { return a.UID[15] < b.UID[15] })
 		if d := cmp.Diff(want, state, comparePrefixes, byName, cmpopts.EquateEmpty()); d != "" {
@@ -230,7 +255,9 @@ func TestWhatIsNotThereIsNotFound(t *testing.T) {
 		_, err1 := db.ReadService(t.Context(), newUID())
 		_, err2 := db.ReadRule(t.Context(), policy.Edge{})
 		_, err3 := db.ReadCredential(t.Context(), "c1")
-		for i, err := range []error{err1, err2, err3} {
+		_, err4 := db.ReadRevocation(t.Context(), "c1")
+		_, err5 := db.ReadRevocation(t.Context(), "\xff")
+		for i, err := range []error{err1, err2, err3, err4, err5} {
 			if !errors.Is(err, directory.ErrNotFound) {
 				t.Errorf("%d: got %v, want ErrNotFound", i, err)
 			}

@@ -19,6 +19,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, writeForever(dir))
 		os.Exit(1)
 	}
+	if dir := os.Getenv(onceChildDir); dir != "" {
+		fmt.Fprintln(os.Stderr, useForever(dir))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

@@ -86,25 +86,28 @@ func scanText(row scanner) (s string, err error) {
 
 // PurgeOnce forgets what ended before now, in steps between which others get their turn.
 func (db *DB) PurgeOnce(ctx context.Context, now time.Time) error {
-	// Replicas that purge at once share the rows between them.
-	query := `DELETE FROM once WHERE key IN (SELECT key FROM once WHERE until_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`
+	table, key := "once", "key"
 	if db.engine == sqliteEngine {
-		query = `DELETE FROM once_batches WHERE id IN (SELECT id FROM once_batches WHERE until_at < $1 LIMIT $2)`
+		table, key = "once_batches", "id"
 	}
-	if err := db.deleteAll(ctx, query, micros(now)); err != nil {
+	err := db.deleteAll(ctx, `DELETE FROM `+table+` WHERE `+key+` IN (SELECT `+key+` FROM `+table+` WHERE until_at < $1 LIMIT $2`+db.skipLocked()+`)`, micros(now))
+	if err == nil && db.engine == sqliteEngine {
+		err = db.used.forget(ctx, db, now)
+	}
+	if err != nil {
 		return fmt.Errorf("purge what was used once: %w", err)
-	}
-	if db.engine == sqliteEngine {
-		return db.used.forget(ctx, db, now)
 	}
 	return nil
 }
 
-// deleteAll deletes what query, which has a bound as $2, finds, a bounded part each time.
+const deleteAtOnce = 1000
+
+// deleteAll deletes what query finds, with the bounds before and a number of rows, until there is
+// no more.
 func (db *DB) deleteAll(ctx context.Context, query string, before int64) error {
-	for n := int64(oncePerStatement); n == oncePerStatement; {
+	for n := int64(deleteAtOnce); n == deleteAtOnce; {
 		err := db.write(ctx, func(ctx context.Context, t tx) (err error) {
-			n, err = t.exec(ctx, query, before, oncePerStatement)
+			n, err = t.exec(ctx, query, before, deleteAtOnce)
 			return err
 		})
 		if err != nil {
@@ -112,4 +115,12 @@ func (db *DB) deleteAll(ctx context.Context, query string, before int64) error {
 		}
 	}
 	return nil
+}
+
+// skipLocked has replicas that delete at once share the rows, in place of waiting for each other.
+func (db *DB) skipLocked() string {
+	if db.engine == postgresEngine {
+		return ` FOR UPDATE SKIP LOCKED`
+	}
+	return ""
 }

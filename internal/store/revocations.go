@@ -56,12 +56,9 @@ func (t tx) insertRevocation(ctx context.Context, r directory.Revocation) error 
 	return orElse(n, err, directory.ErrExists)
 }
 
-// PurgeRevocations deletes those that ended before now.
+// PurgeRevocations deletes those that ended before now, in steps between which others get their turn.
 func (db *DB) PurgeRevocations(ctx context.Context, now time.Time) error {
-	err := db.write(ctx, func(ctx context.Context, t tx) error {
-		_, err := t.exec(ctx, `DELETE FROM revocations WHERE until_at < $1`, micros(now))
-		return err
-	})
+	err := db.deleteAll(ctx, `DELETE FROM revocations WHERE id IN (SELECT id FROM revocations WHERE until_at < $1 LIMIT $2`+db.skipLocked()+`)`, micros(now))
 	if err != nil {
 		return fmt.Errorf("purge revocations: %w", err)
 	}
