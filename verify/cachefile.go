@@ -29,14 +29,18 @@ func (f cacheFile) save(got fetched) error {
 	if err != nil {
 		return err
 	}
-	// A reader sees the old file or the new one, never half of it.
-	temp, err := os.CreateTemp(filepath.Dir(f.path), filepath.Base(f.path)+".*") // mode 0600
+	return replaceFile(f.path, b)
+}
+
+// replaceFile writes a file so that a reader sees the old one or the new one, never half of it.
+func replaceFile(path string, b []byte) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
 	if err != nil {
 		return err
 	}
 	_, err = temp.Write(b)
 	if err = errors.Join(err, temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), f.path)
+		err = os.Rename(temp.Name(), path)
 	}
 	if err != nil {
 		_ = os.Remove(temp.Name())

@@ -64,6 +64,18 @@ func newKeySource(c Config) (*keySource, error) {
 	return s, nil
 }
 
+// sourceURL reads the URL of something to be trusted.
+func sourceURL(name, s string, allowHTTP bool) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, errors.New(name + " is not an absolute http or https URL")
+	}
+	if u.Scheme == "http" && !isLoopback(u.Hostname()) && !allowHTTP {
+		return nil, fmt.Errorf("%s %s: anyone on the way could change what it says: use https, or set Config.AllowHTTP where the network is trusted", name, u.Redacted())
+	}
+	return u, nil
+}
+
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")

@@ -9,8 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
-	"slices"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,7 +17,6 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/jose"
-	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
 // Revocations says whether to follow the authorization server's signed deny-list, so that
@@ -32,6 +30,10 @@ type Revocations struct {
 	// heard of for that long, or ever. At least MinFailClosed. Zero: tokens are held against the last
 	// list there was, however old.
 	FailClosedAfter time.Duration
+	// CacheFile keeps the last list across restarts, so that what was revoked stays so when a service
+	// restarts while the authorization server is away. The list is signed: who can write the file
+	// can at most take away what is newest of it. Empty: no file.
+	CacheFile string
 	// Off follows no list although Config.Server is set.
 	Off bool
 }
@@ -52,14 +54,6 @@ const (
 	retryEvery = 10 * time.Second
 )
 
-// denyList is one deny-list. It is immutable.
-type denyList struct {
-	etag         string
-	revision     int64
-	issued       time.Time
-	denied, keys map[string]struct{}
-}
-
 // follower has the current deny-list. Its clock is time.Now, as that of keySource.
 type follower struct {
 	url     string
@@ -70,6 +64,7 @@ type follower struct {
 	logger  *slog.Logger
 	stale   time.Duration // FailClosedAfter
 	hold    time.Duration
+	file    string
 
 	list    atomic.Pointer[denyList]
 	contact atomic.Pointer[time.Time] // nil: never
@@ -85,8 +80,8 @@ func newFollower(c Config, v *Verifier) (*follower, error) {
 	switch {
 	case r.Off && r.URL != "":
 		return nil, errors.New("Config.Revocations is Off and has a URL: set one of them")
-	case r.URL == "" && r.FailClosedAfter != 0:
-		return nil, errors.New("Config.Revocations.FailClosedAfter needs a URL")
+	case r.URL == "" && (r.FailClosedAfter != 0 || r.CacheFile != ""):
+		return nil, errors.New("Config.Revocations has no URL, which the rest of it needs")
 	case r.URL == "":
 		return nil, nil
 	case r.FailClosedAfter != 0 && r.FailClosedAfter < MinFailClosed:
@@ -98,7 +93,7 @@ func newFollower(c Config, v *Verifier) (*follower, error) {
 	}
 	f := &follower{
 		url: u.String(), keys: v.keys, issuers: v.issuers, allowed: v.algorithms, logger: cmp.Or(c.Logger, slog.Default()),
-		stale: r.FailClosedAfter, hold: longestWait, first: make(chan struct{}), done: make(chan struct{}),
+		stale: r.FailClosedAfter, hold: longestWait, file: r.CacheFile, first: make(chan struct{}), done: make(chan struct{}),
 	}
 	if f.stale > 0 {
 		f.hold = min(f.stale/3, longestWait).Truncate(time.Second)
@@ -158,6 +153,9 @@ func (f *follower) run(ctx context.Context) {
 	defer close(f.done)
 	pause := pollEvery
 	for failing := false; ctx.Err() == nil; {
+		if f.list.Load() == nil && f.file != "" {
+			f.load(ctx)
+		}
 		err := f.poll(ctx, !failing)
 		f.once.Do(func() { close(f.first) })
 		switch {
@@ -237,89 +235,36 @@ func (f *follower) receive(ctx context.Context, resp *http.Response, known *deny
 	if err != nil {
 		return err
 	}
+	if !time.Now().Before(l.expires) {
+		return errors.New("the list has expired")
+	}
 	l.etag = resp.Header.Get("ETag")
 	f.list.Store(l)
+	if f.file != "" {
+		if err := replaceFile(f.file, body); err != nil {
+			f.logger.Warn("cannot keep the deny-list in the cache file", "error", err)
+		}
+	}
 	return nil
 }
 
-var errOldList = errors.New("the list is older than the last one")
-
-// rewound is how much later than the last one a list of a lower revision must have been made: then
-// the server was put back to a backup; before, it is a replica that is late, or somebody's replay.
-const rewound = time.Minute
-
-// parse believes a list as it believes a token: by the key that signed it.
-func (f *follower) parse(ctx context.Context, compact string, known *denyList) (*denyList, error) {
-	t, err := jose.ParseLong(compact, maxDenyListSize)
-	if err != nil {
-		return nil, err
+// load takes the list of an earlier run, until there is one from the server. It says what was
+// revoked, however old it is; that the server can be reached it does not say.
+func (f *follower) load(ctx context.Context) {
+	body, err := os.ReadFile(f.file)
+	if errors.Is(err, os.ErrNotExist) {
+		return
 	}
-	if !strings.EqualFold(t.Type, denyListType) && !strings.EqualFold(t.Type, "application/"+denyListType) {
-		return nil, errors.New("header typ is not " + denyListType)
+	var l *denyList
+	if err == nil {
+		l, err = f.parse(ctx, string(body), nil)
 	}
-	if err := f.verify(ctx, t, known); err != nil {
-		return nil, err
-	}
-	var m struct {
-		Issuer   string   `json:"iss"`
-		Issuers  []string `json:"issuers"`
-		IssuedAt int64    `json:"iat"`
-		Expiry   int64    `json:"exp"`
-		Revision int64    `json:"rev"`
-		Denied   []string `json:"denied"`
-		Keys     []string `json:"keys"`
-	}
-	if err := strictjson.UnmarshalLong(t.Payload, &m); err != nil {
-		return nil, err
-	}
-	l := &denyList{revision: m.Revision, issued: time.Unix(m.IssuedAt, 0), denied: set(m.Denied), keys: set(m.Keys)}
 	switch {
-	case !slices.ContainsFunc(f.issuers, func(iss string) bool { return iss == m.Issuer || slices.Contains(m.Issuers, iss) }):
-		return nil, fmt.Errorf("the list is of %q, not of %q", m.Issuer, f.issuers)
-	case !time.Now().Before(time.Unix(m.Expiry, 0)):
-		return nil, errors.New("the list has expired")
-	case known != nil && l.revision < known.revision && l.issued.Before(known.issued.Add(rewound)):
-		return nil, errOldList
+	case errors.Is(err, ErrKeysUnavailable): // nothing passes without keys; try again when there are some
+	case err != nil:
+		f.logger.Warn("cannot use the cache file of the deny-list; waiting for the authorization server", "error", err)
+		f.file = ""
+	default:
+		f.list.Store(l)
 	}
-	return l, nil
-}
-
-// verify also refuses a key that the last list revoked: whoever has it would take that back.
-func (f *follower) verify(ctx context.Context, t *jose.Token, known *denyList) error {
-	if known != nil {
-		if _, revoked := known.keys[t.KeyID]; revoked {
-			return ErrRevoked
-		}
-	}
-	keys, err := f.keys.current(ctx)
-	if err != nil {
-		return err
-	}
-	err = t.Verify(keys, f.allowed)
-	if errors.Is(err, jose.ErrUnknownKey) {
-		if keys, err = f.keys.newer(ctx, keys); err == nil {
-			err = t.Verify(keys, f.allowed)
-		}
-	}
-	return err
-}
-
-func set(ids []string) map[string]struct{} {
-	m := make(map[string]struct{}, len(ids))
-	for _, id := range ids {
-		m[id] = struct{}{}
-	}
-	return m
-}
-
-// sourceURL reads the URL of something to be trusted.
-func sourceURL(name, s string, allowHTTP bool) (*url.URL, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, errors.New(name + " is not an absolute http or https URL")
-	}
-	if u.Scheme == "http" && !isLoopback(u.Hostname()) && !allowHTTP {
-		return nil, fmt.Errorf("%s %s: anyone on the way could change what it says: use https, or set Config.AllowHTTP where the network is trusted", name, u.Redacted())
-	}
-	return u, nil
 }

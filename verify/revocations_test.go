@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -153,6 +155,33 @@ func TestServerThatIsAway(t *testing.T) {
 		i.SetDown(true)
 		accepted(t, following(t, i, direct, withKeys(i)), "a list there never was", fresh())
 		refused(t, following(t, i, direct, withKeys(i), closing), "a list there never was", fresh(), verify.ErrRevocationsStale)
+		i.SetDown(false)
+	})
+}
+
+// With a cache file the list outlives the process, however long the server is away.
+func TestRevocationsOutliveARestart(t *testing.T) {
+	directly(t, func(t *testing.T, i *verifytest.Issuer, direct func(*verify.Config)) {
+		file := filepath.Join(t.TempDir(), "denylist")
+		cached := func(c *verify.Config) { c.Revocations.CacheFile = file }
+		i.Revoke("t1")
+		token := i.Token("m1", "m2", verifytest.Claim("jti", "t1"), verifytest.Claim("exp", time.Now().Add(100*time.Hour).Unix()))
+		refused(t, following(t, i, direct, cached), "fetched", token, verify.ErrRevoked)
+		i.SetDown(true)
+		pass(48 * time.Hour)
+		again := following(t, i, direct, withKeys(i), cached)
+		refused(t, again, "after a restart", token, verify.ErrRevoked)
+		accepted(t, again, "another token", i.Token("m1", "m2"))
+		i.SetDown(false)
+		i.Revoke("t2")
+		pass(11 * time.Second)
+		refused(t, again, "the server is back", i.Token("m1", "m2", verifytest.Claim("jti", "t2")), verify.ErrRevoked)
+
+		if err := os.WriteFile(file, []byte("not a list"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		i.SetDown(true)
+		accepted(t, following(t, i, direct, withKeys(i), cached), "a broken file", token)
 		i.SetDown(false)
 	})
 }
