@@ -23,8 +23,9 @@ type exampleT struct {
 	cleanups []func()
 }
 
-func (t *exampleT) Helper()          {}
-func (t *exampleT) Cleanup(f func()) { t.cleanups = append(t.cleanups, f) }
+func (t *exampleT) Helper()                  {}
+func (t *exampleT) Context() context.Context { return context.Background() }
+func (t *exampleT) Cleanup(f func())         { t.cleanups = append(t.cleanups, f) }
 func (t *exampleT) end() {
 	for _, f := range t.cleanups {
 		f()
