@@ -127,3 +127,16 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 		}
 	}
 }
+
+// Programs that speak HTTP only are not to link gRPC: grpcauth is a module of its own.
+func TestNothingHereLinksGRPC(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for p := range strings.Lines(string(out)) {
+		if strings.HasPrefix(p, "google.golang.org/grpc") {
+			t.Errorf("something imports %s", strings.TrimSpace(p))
+		}
+	}
+}
