@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,6 +19,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/keys"
 	"github.com/watchword-dev/watchword/internal/policy"
+	"github.com/watchword-dev/watchword/internal/throttle"
 )
 
 // Lists is what the API reads from the store. Lists are in the order of what after is one
@@ -80,7 +82,7 @@ type api struct {
 	mux     *http.ServeMux
 	actions map[string]action // by mux pattern
 	hosts   map[string]bool
-	guesses *guesses
+	guesses *throttle.Counter[netip.Prefix]
 	pages   pager
 	openAPI []byte
 }
@@ -102,7 +104,7 @@ func New(o Options) http.Handler {
 		mux:     http.NewServeMux(),
 		actions: map[string]action{},
 		hosts:   hostSet(o.AllowedHosts),
-		guesses: newGuesses(o.Now),
+		guesses: throttle.New[netip.Prefix](guessBurst, guessRefill, maxGuessers),
 		pages:   pager{o.PageKey},
 	}
 	a.huma = newHuma(a.mux)

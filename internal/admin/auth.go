@@ -3,12 +3,10 @@ package admin
 import (
 	"fmt"
 	"net/http"
-	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/watchword-dev/watchword/internal/throttle"
 )
 
 const challenge = `Bearer realm="watchword-admin"`
@@ -30,7 +28,7 @@ func (a *api) authenticate(r *http.Request) *problem {
 	if ok && a.Token(token) {
 		return nil
 	}
-	if wait := a.guesses.charge(clientOf(r)); wait > 0 {
+	if wait := a.guesses.Charge(throttle.Network(clientOf(r)), a.Now()); wait > 0 {
 		return errGuessing.with("Retry-After", fmt.Sprint(int64((wait+time.Second-1)/time.Second)))
 	}
 	if !ok {
@@ -49,73 +47,9 @@ func bearer(r *http.Request) (string, bool) {
 	return token, ok && strings.EqualFold(scheme, "Bearer") && token != ""
 }
 
-// Failures an address may make at once, and then one every refill.
+// Failures a network may make at once, and then one every refill.
 const (
 	guessBurst  = 20
 	guessRefill = time.Second
 	maxGuessers = 4096
 )
-
-// guesses counts failures to authenticate by address, in bounded memory: when there are more
-// addresses than it remembers, the new ones share one count.
-type guesses struct {
-	now func() time.Time
-
-	mu     sync.Mutex
-	by     map[netip.Prefix]*rate.Limiter
-	shared *rate.Limiter
-	swept  time.Time
-}
-
-func newGuesses(now func() time.Time) *guesses {
-	return &guesses{now: now, by: map[netip.Prefix]*rate.Limiter{}, shared: newBucket()}
-}
-
-func newBucket() *rate.Limiter { return rate.NewLimiter(rate.Every(guessRefill), guessBurst) }
-
-// charge counts a failure of client. It answers how long client has to wait when it had too
-// many already, else zero.
-func (g *guesses) charge(client netip.Addr) time.Duration {
-	now := g.now()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	bucket := g.bucket(client, now)
-	if bucket.AllowN(now, 1) {
-		return 0
-	}
-	missing := 1 - bucket.TokensAt(now)
-	return max(time.Duration(missing*float64(guessRefill)), 1)
-}
-
-func (g *guesses) bucket(client netip.Addr, now time.Time) *rate.Limiter {
-	bits := client.BitLen()
-	if client.Is6() {
-		bits = 64 // one customer has at least so many addresses
-	}
-	key, _ := client.Prefix(bits)
-	if b, ok := g.by[key]; ok {
-		return b
-	}
-	if len(g.by) >= maxGuessers {
-		g.sweep(now)
-	}
-	if len(g.by) >= maxGuessers {
-		return g.shared
-	}
-	b := newBucket()
-	g.by[key] = b
-	return b
-}
-
-// sweep forgets addresses whose failures are forgiven, at most once a refill: it looks at all.
-func (g *guesses) sweep(now time.Time) {
-	if now.Sub(g.swept) < guessRefill {
-		return
-	}
-	g.swept = now
-	for key, b := range g.by {
-		if b.TokensAt(now) >= guessBurst {
-			delete(g.by, key)
-		}
-	}
-}

@@ -3,7 +3,6 @@ package admin
 import (
 	"fmt"
 	"net/http"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -90,39 +89,6 @@ func TestGuessingIsSlowedDownByAddress(t *testing.T) {
 	now = now.Add(guessRefill)
 	if a := guess("192.0.2.1:4000"); a.Code != http.StatusUnauthorized {
 		t.Errorf("after a while: got %d, want 401", a.Code)
-	}
-}
-
-// ADM-010: who changes the address all the time meets the shared limit, and fills no memory.
-func TestGuessesAreCountedInBoundedMemory(t *testing.T) {
-	now := time.Now()
-	g := newGuesses(func() time.Time { return now })
-	address := func(i int) netip.Addr {
-		return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-	}
-	limited := 0
-	for i := range 10 * maxGuessers {
-		if g.charge(address(i)) > 0 {
-			limited++
-		}
-	}
-	if len(g.by) > maxGuessers || limited < 8*maxGuessers {
-		t.Errorf("got %d addresses in memory, %d limited; want at most %d, and nearly all others limited", len(g.by), limited, maxGuessers)
-	}
-	now = now.Add(time.Minute)
-	if wait := g.charge(address(10 * maxGuessers)); wait > 0 || len(g.by) != 1 {
-		t.Errorf("got %s to wait and %d addresses after a minute, want room again", wait, len(g.by))
-	}
-	v6 := netip.MustParseAddr("2001:db8::1")
-	for range guessBurst {
-		g.charge(v6)
-		v6 = v6.Next()
-	}
-	if g.charge(v6) == 0 {
-		t.Error("neighbours in one IPv6 network are counted apart")
-	}
-	if g.charge(netip.Addr{}) != 0 {
-		t.Error("a connection without an address shares the count of others")
 	}
 }
 

@@ -20,8 +20,10 @@ const BootstrapType = "bootstrap+jwt"
 // bootstrap is the long-lived credential: a JWT whose issuer and audience are both exactly
 // this server.
 type bootstrap struct {
-	o    Options
-	seen seen
+	o Options
+	// seen are tokens whose signature was good, by the hash of all their bytes: checking an ES256
+	// signature costs more than making one. Each is at most jose.MaxTokenSize.
+	seen recent[[sha256.Size]byte, *signedToken]
 }
 
 func newBootstrap(o Options) *bootstrap { return &bootstrap{o: o} }
@@ -86,11 +88,8 @@ func (b *bootstrap) Authenticate(_ context.Context, p *Presented, s *directory.S
 	case record.Service != svc.UID:
 		return refuse("service_replaced")
 	}
-	if why := record.Good(now); why != "" {
+	if why := usable(record, p, now); why != "" {
 		return refuse(why)
-	}
-	if record.CIDR.IsValid() && !record.CIDR.Contains(p.Address) {
-		return refuse("address_not_allowed")
 	}
 	return Identity{Service: svc, CredentialID: record.ID}, nil
 }

@@ -106,7 +106,7 @@ type Options struct {
 	Issuer string
 	// TokenEndpoint is what assertions of services with TokenEndpointAudience may name instead.
 	TokenEndpoint string
-	// Pepper is the key under which client secrets are hashed.
+	// Pepper is the key under which client secrets are hashed. Empty: those methods are off.
 	Pepper []byte
 	// ClientCAs sign the certificates of tls_client_auth. Nil: that method is off.
 	ClientCAs *x509.CertPool
@@ -125,11 +125,24 @@ type Options struct {
 	Foreign func() *jose.KeySet
 }
 
-// Methods are the ways in which a service can prove itself.
+// Methods are the ways in which a service can prove itself, as far as o has what they need.
 func Methods(o Options) []Method {
-	return []Method{
-		newBootstrap(o),
+	guesses := newGuesses() // of both ways to send a secret
+	table := []struct {
+		on     bool
+		method Method
+	}{
+		{true, newBootstrap(o)},
+		{len(o.Pepper) > 0, newSecretBasic(o, guesses)},
+		{len(o.Pepper) > 0, newSecretPost(o, guesses)},
 	}
+	var methods []Method
+	for _, row := range table {
+		if row.on {
+			methods = append(methods, row.method)
+		}
+	}
+	return methods
 }
 
 // Authenticator tries the one method whose proof is presented.
