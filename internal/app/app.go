@@ -125,7 +125,7 @@ func (s *Server) openKeys(ctx context.Context) (err error) {
 func (s *Server) openDirectory(ctx context.Context) error {
 	o := directory.Options{
 		MaxTokenTTL: s.cfg.Token.MaxTTL,
-		Reserved:    []string{s.cfg.PlainIssuer},
+		Reserved:    []string{s.cfg.PlainIssuer, s.cfg.Issuer},
 		EnsureAlgorithm: func(ctx context.Context, by directory.Author, algorithm string) error {
 			alg, err := jose.ParseAlgorithm(algorithm)
 			if err != nil {

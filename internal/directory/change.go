@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -37,13 +36,12 @@ type NewService struct {
 	Name, Description string
 	TokenTTL          time.Duration
 	Algorithm         string
-}
+	Audiences         []string
+	AuthMethods       []string
+	GrantTypes        []string
+	Binding           Binding
 
-// NewCredential is a credential to be made.
-type NewCredential struct {
-	Name string
-	TTL  time.Duration // zero: DefaultCredentialTTL
-	CIDR netip.Prefix
+	TokenEndpointAudience, MultipleTargets bool
 }
 
 // NewRule is what a rule is to say.
@@ -63,9 +61,12 @@ func (d *Directory) CreateService(ctx context.Context, by Author, n NewService) 
 	now := d.now()
 	s := Service{
 		Name: n.Name, Description: n.Description, TokenTTL: n.TokenTTL, Algorithm: n.Algorithm,
+		Audiences: n.Audiences, AuthMethods: n.AuthMethods, GrantTypes: n.GrantTypes, Binding: n.Binding,
+		TokenEndpointAudience: n.TokenEndpointAudience, MultipleTargets: n.MultipleTargets,
 		Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
 	rand.Read(s.UID[:])
+	s.sort()
 	if err := d.check(ctx, by, s); err != nil {
 		return Service{}, err
 	}
@@ -83,6 +84,7 @@ func (d *Directory) UpdateService(ctx context.Context, by Author, name string, v
 		s := old
 		edit(&s)
 		s.UID, s.Name, s.Version, s.CreatedAt, s.UpdatedAt = old.UID, old.Name, old.Version, old.CreatedAt, old.UpdatedAt
+		s.sort()
 		if s.Equal(old) {
 			return old, nil
 		}
@@ -113,51 +115,6 @@ func (d *Directory) DeleteService(ctx context.Context, by Author, name string, v
 		return s, d.settle(ctx, err, "delete service %q", name)
 	})
 	return err
-}
-
-// AddCredential records a bootstrap credential, which the issuer then signs.
-func (d *Directory) AddCredential(ctx context.Context, by Author, service string, n NewCredential) (Credential, error) {
-	if n.TTL == 0 {
-		n.TTL = DefaultCredentialTTL
-	}
-	switch {
-	case n.TTL < time.Second || n.TTL > MaxCredentialTTL:
-		return Credential{}, &InvalidError{"ttl", "must be between 1 second and 100 years"}
-	case !text(n.Name, 128):
-		return Credential{}, &InvalidError{"name", "must be printable text of at most 128 bytes"}
-	case n.CIDR.IsValid() && n.CIDR != n.CIDR.Masked():
-		return Credential{}, &InvalidError{"cidr", "must be a network: " + n.CIDR.Masked().String()}
-	}
-	s, err := d.resolve(ctx, service)
-	if err != nil {
-		return Credential{}, err
-	}
-	// Whole seconds, as the JWT will say (RFC 7519, section 2: NumericDate).
-	now := d.now().Truncate(time.Second)
-	c := Credential{
-		ID: RandomID(), Service: s.UID, Kind: KindBootstrap, Name: n.Name, CIDR: n.CIDR,
-		CreatedAt: now, ExpiresAt: now.Add(n.TTL.Truncate(time.Second)), Version: 1,
-	}
-	_, err = d.store.InsertCredential(ctx, c, d.change(by, "credential.create", SubjectCredential(c.ID),
-		"service", s.Name, "credential", c.ID, "expires", c.ExpiresAt.Format(time.RFC3339)))
-	return c, d.settle(ctx, err, "create credential of %q", service)
-}
-
-// RevokeCredential revokes a credential; revoking it again changes nothing.
-func (d *Directory) RevokeCredential(ctx context.Context, by Author, id string) (Credential, error) {
-	return retried(AnyVersion, func() (Credential, error) {
-		c, err := d.store.ReadCredential(ctx, id)
-		if err != nil {
-			return Credential{}, fmt.Errorf("read credential: %w", err)
-		}
-		if !c.RevokedAt.IsZero() {
-			return c, nil
-		}
-		c.RevokedAt = d.now()
-		_, err = d.store.UpdateCredential(ctx, c, d.change(by, "credential.revoke", SubjectCredential(id), "credential", id))
-		c.Version++
-		return c, d.settle(ctx, err, "revoke credential %s", id)
-	})
 }
 
 // RevokeToken records that the token with this jti is good no longer, wherever it is asked about.
@@ -336,7 +293,11 @@ func (d *Directory) check(ctx context.Context, by Author, s Service) error {
 		return &InvalidError{"tokenTtlSeconds", fmt.Sprintf("must be between 1 s and %s; the server's token.max_ttl sets the bound", d.o.MaxTokenTTL)}
 	case s.TokenTTL%time.Second != 0:
 		return &InvalidError{"tokenTtlSeconds", "must be whole seconds"}
-	case s.Algorithm != "" && d.o.EnsureAlgorithm != nil:
+	}
+	if err := d.checkTerms(s); err != nil {
+		return err
+	}
+	if s.Algorithm != "" && d.o.EnsureAlgorithm != nil {
 		return d.o.EnsureAlgorithm(ctx, by, s.Algorithm)
 	}
 	return nil

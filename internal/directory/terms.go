@@ -1,0 +1,71 @@
+package directory
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Bounds of what a service may list.
+const (
+	MaxAudiences = 16
+	maxAudience  = 512
+)
+
+// sort brings the lists of s into the form in which they are stored and compared.
+func (s *Service) sort() {
+	for _, list := range []*[]string{&s.Audiences, &s.AuthMethods, &s.GrantTypes} {
+		sorted := slices.Clone(*list) // the caller's stays as it is
+		slices.Sort(sorted)
+		if *list = slices.Compact(sorted); len(sorted) == 0 {
+			*list = nil
+		}
+	}
+}
+
+// checkTerms holds what a service may ask for, and how, against the rules of this package.
+func (d *Directory) checkTerms(s Service) error {
+	switch s.Binding {
+	case BindingOptional, BindingRequired, BindingDPoP, BindingMTLS:
+	default:
+		return &InvalidError{"binding", "must be required, dpop or mtls, or empty"}
+	}
+	if len(s.Audiences) > MaxAudiences {
+		return &InvalidError{"audiences", fmt.Sprintf("must not be more than %d", MaxAudiences)}
+	}
+	for _, a := range s.Audiences {
+		if err := parseAudience(a); err != nil {
+			return err
+		}
+		if slices.Contains(d.o.Reserved, a) {
+			return &InvalidError{"audiences", fmt.Sprintf("must not have %q, which is the server's own", a)}
+		}
+	}
+	for field, list := range map[string][]string{"authMethods": s.AuthMethods, "grantTypes": s.GrantTypes} {
+		for _, word := range list {
+			// They are stored with one space between two.
+			if word == "" || len(word) > 128 || strings.ContainsFunc(word, func(r rune) bool { return r <= ' ' || r > '~' }) {
+				return &InvalidError{field, "must have names as the metadata lists them"}
+			}
+		}
+	}
+	return nil
+}
+
+// parseAudience: RFC 8707, section 2: an absolute URI without a fragment. One that could be read
+// in two ways, or shows a password, is none either.
+func parseAudience(s string) error {
+	invalid := func(problem string) error { return &InvalidError{"audiences", problem} }
+	if len(s) > maxAudience || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\<>^{|}`+"`", r) }) {
+		return invalid(fmt.Sprintf("must be URIs of at most %d characters of ASCII, without spaces", maxAudience))
+	}
+	u, err := url.Parse(s)
+	if err != nil || !u.IsAbs() || u.Opaque == "" && u.Host == "" && u.Path == "" {
+		return invalid("must be absolute URIs, as in https://orders.example.com or urn:example:orders")
+	}
+	if u.User != nil || strings.Contains(s, "#") {
+		return invalid("must not have a fragment or a user (RFC 8707, section 2)")
+	}
+	return nil
+}
