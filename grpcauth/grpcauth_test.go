@@ -152,7 +152,8 @@ var local = grpcauth.CallerOptions{AllowInsecure: true}
 // drain receives all and returns what came.
 func drain(s interface {
 	Recv() (*testpb.StreamingOutputCallResponse, error)
-}) (string, error) {
+},
+) (string, error) {
 	var got []string
 	for {
 		m, err := s.Recv()
@@ -280,10 +281,16 @@ func TestGuardOptionsThatWouldProtectNothingAreErrors(t *testing.T) {
 	}
 	defer func() { _ = v.Close() }()
 	for _, opts := range []grpcauth.GuardOptions{
-		{Scopes: map[string][]string{"Write": {"write"}}}, {Scopes: map[string][]string{"echo.Echo/Write": {"write"}}},
-		{Scopes: map[string][]string{"/echo.Echo": {"write"}}}, {Scopes: map[string][]string{"/a/b/c": {"write"}}},
-		{Scopes: map[string][]string{"/echo.Echo/Write": {}}}, {Scopes: map[string][]string{"/echo.Echo/Write": {"a b"}}},
-		{Public: []string{"/"}}, {Public: []string{""}}, {Public: []string{"//"}}, {Public: []string{"/grpc.health.v1.Health"}},
+		{Scopes: map[string][]string{"Write": {"write"}}},
+		{Scopes: map[string][]string{"echo.Echo/Write": {"write"}}},
+		{Scopes: map[string][]string{"/echo.Echo": {"write"}}},
+		{Scopes: map[string][]string{"/a/b/c": {"write"}}},
+		{Scopes: map[string][]string{"/echo.Echo/Write": {}}},
+		{Scopes: map[string][]string{"/echo.Echo/Write": {"a b"}}},
+		{Public: []string{"/"}},
+		{Public: []string{""}},
+		{Public: []string{"//"}},
+		{Public: []string{"/grpc.health.v1.Health"}},
 	} {
 		if _, err := grpcauth.NewGuard(v, opts); err == nil {
 			t.Errorf("%+v: accepted", opts)
