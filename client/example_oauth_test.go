@@ -1,0 +1,200 @@
+package client_test
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/watchword-dev/watchword/client"
+	"github.com/watchword-dev/watchword/client/clienttest"
+	"github.com/watchword-dev/watchword/verify"
+)
+
+// inFile writes what an operator would have put there.
+func inFile(name, content string) string {
+	dir, err := os.MkdirTemp("", "watchword")
+	if err != nil {
+		log.Fatal(err)
+	}
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	return path
+}
+
+// The OAuth door, with a client secret.
+func ExampleClientSecretBasic() {
+	auth := clienttest.NewServer() // in production: a Watchword server
+	defer auth.Close()
+	auth.Allow("m1", "m2", "read")
+	server, secretFile := auth.URL, inFile("m1.secret", auth.Secret("m1"))
+	defer os.RemoveAll(filepath.Dir(secretFile))
+
+	c, err := client.New(client.Config{
+		Server: server, // its issuer identifier, exactly
+		Auth:   client.ClientSecretBasic("m1", client.File(secretFile)),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	token, err := c.TokenSource("m2", "read").Token(context.Background())
+	fmt.Println(token.Type(), err)
+	// Output:
+	// Bearer <nil>
+}
+
+// A key pair of which the server has the public half, and tokens that are of no use to a thief.
+func ExamplePrivateKeyJWT() {
+	auth := clienttest.NewServer()
+	defer auth.Close()
+	auth.Allow("m1", "m2")
+	der, err := x509.MarshalPKCS8PrivateKey(auth.Key("m1"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	keyFile := inFile("m1.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+	defer os.RemoveAll(filepath.Dir(keyFile))
+	v, err := verify.New(context.Background(), verify.Config{Issuer: auth.OAuthIssuer(), Audience: "m2", JWKSURL: auth.JWKSURL()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	m2 := httptest.NewServer(v.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "bound: ", verify.ClaimsFrom(r.Context()).Binding.KeyThumbprint != "")
+	})))
+	defer m2.Close()
+
+	c, err := client.New(client.Config{
+		Server: auth.URL,
+		Auth:   client.PrivateKeyJWT("m1", client.KeyFile(keyFile)),
+		DPoP:   &client.DPoP{}, // a key made for this process
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	resp, err := c.HTTPClient("m2").Get(m2.URL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	fmt.Println(string(body), err)
+	// Output:
+	// bound: true <nil>
+}
+
+// A certificate proves the service to the server, and goes with its tokens to the services called.
+func ExampleTLSClientAuth() {
+	c, err := client.New(client.Config{
+		Server:      "https://auth.example.com",
+		Auth:        client.TLSClientAuth("m1"), // or SelfSignedTLSClientAuth
+		Certificate: client.CertificateFiles("/run/m1/tls.crt", "/run/m1/tls.key"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	m2 := c.HTTPClient("m2")
+	fmt.Println(m2.Timeout)
+	// Output:
+	// 0s
+}
+
+// m2 serves m1, and calls m3 in m1's name.
+func ExampleClient_ExchangeClient() {
+	auth := clienttest.NewServer()
+	defer auth.Close()
+	auth.Allow("m1", "m2")
+	auth.AllowExchange("m2", "m3")
+	verifier := func(audience string) *verify.Verifier {
+		v, err := verify.New(context.Background(), verify.Config{Issuer: auth.OAuthIssuer(), Audience: audience, JWKSURL: auth.JWKSURL()})
+		if err != nil {
+			log.Fatal(err)
+		}
+		return v
+	}
+	m3 := httptest.NewServer(verifier("m3").Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		claims := verify.ClaimsFrom(r.Context())
+		fmt.Fprintf(w, "for %s, through %s", claims.Subject, claims.Actor())
+	})))
+	defer m3.Close()
+	c := open(auth, "m2")
+	defer c.Close()
+	v := verifier("m2")
+
+	onward := c.ExchangeClient(client.FromContext, "m3") // made once
+	handler := v.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, m3.URL, nil)
+		if err != nil {
+			http.Error(w, "internal", http.StatusInternalServerError)
+			return
+		}
+		resp, err := onward.Do(req)
+		if err != nil {
+			http.Error(w, "m3 cannot be called", http.StatusBadGateway)
+			return
+		}
+		defer resp.Body.Close()
+		_, _ = io.Copy(w, resp.Body)
+	}))
+
+	m2 := httptest.NewServer(handler)
+	defer m2.Close()
+	c1 := open(auth, "m1")
+	defer c1.Close()
+	resp, err := c1.HTTPClient("m2").Get(m2.URL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	fmt.Println(string(body), err)
+	// Output:
+	// for m1, through m2 <nil>
+}
+
+func open(auth *clienttest.Server, service string) *client.Client {
+	c, err := client.New(client.Config{Server: auth.URL, Auth: client.ClientSecretPost(service, client.Static(auth.Secret(service)))})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return c
+}
+
+// A program that lets its users choose how to authenticate.
+func ExampleMethods() {
+	identity := client.Identity{
+		ClientID: "m1",
+		Secret:   client.File("m1.secret"),
+		Key:      client.KeyFile("m1.key"),
+	}
+	chosen := "private_key_jwt"
+	var names []string
+	for _, m := range client.Methods() {
+		names = append(names, m.Name)
+		if m.Name == chosen {
+			fmt.Println("chosen:", m.New(identity).Method())
+		}
+	}
+	fmt.Println(strings.Join(names, "\n"))
+	// Output:
+	// chosen: private_key_jwt
+	// client_secret_basic
+	// client_secret_post
+	// private_key_jwt
+	// tls_client_auth
+	// self_signed_tls_client_auth
+	// bootstrap
+}
