@@ -16,6 +16,8 @@ type Rule struct {
 	Caller    string     `json:"caller" example:"m1" doc:"Name of the service that may call."`
 	Target    string     `json:"target" example:"m2" doc:"Name of the service that may be called."`
 	Scopes    []string   `json:"scopes" nullable:"false" example:"[\"read\"]" doc:"What the caller may have at the target, sorted. Empty: tokens without scope."`
+	Exchange  string     `json:"exchange,omitempty" enum:"delegate,impersonate" example:"delegate" doc:"What the caller may do with tokens of others that it received (RFC 8693). delegate: call the target on behalf of another, which the token says (act). impersonate: also as another, without a trace in the token. Absent: neither."`
+	MayAct    string     `json:"mayAct,omitempty" example:"m9" doc:"Name of the one service that may exchange the tokens of this rule beside their audience; the uid of one that was deleted. Absent: none is named."`
 	Until     *time.Time `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When the rule ends, that moment excluded. Absent: it does not."`
 	Version   int64      `json:"version" example:"1" doc:"Counts changes; the ETag in quotes."`
 	CreatedAt time.Time  `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When it was made."`
@@ -24,8 +26,10 @@ type Rule struct {
 
 // NewRule is the body that makes a rule, or replaces what one says.
 type NewRule struct {
-	Scopes []string   `json:"scopes,omitempty" nullable:"false" maxItems:"64" example:"[\"read\"]" doc:"RFC 6749 scope tokens. None: tokens without scope."`
-	Until  *time.Time `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When the rule is to end. Absent: never."`
+	Scopes   []string   `json:"scopes,omitempty" nullable:"false" maxItems:"64" example:"[\"read\"]" doc:"RFC 6749 scope tokens. None: tokens without scope."`
+	Exchange string     `json:"exchange,omitempty" enum:",delegate,impersonate" example:"delegate" doc:"delegate: the caller may exchange tokens it received for one for the target that names it as the actor. impersonate: also for one that does not. Empty: neither."`
+	MayAct   string     `json:"mayAct,omitempty" maxLength:"128" example:"m9" doc:"Name of a service that may exchange the tokens of this rule, beside their audience (RFC 8693, section 4.4)."`
+	Until    *time.Time `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When the rule is to end. Absent: never."`
 }
 
 // RuleList is a page of rules.
@@ -136,6 +140,11 @@ func (a *api) putRule(ctx context.Context, in *putRuleInput) (*putRuleOutput, er
 		return nil, err
 	}
 	note(ctx, "scope", strings.Join(n.Scopes, " "))
+	for name, value := range map[string]string{"exchange": string(n.Exchange), "mayAct": n.MayAct} {
+		if value != "" {
+			note(ctx, name, value)
+		}
+	}
 	if !n.Until.IsZero() {
 		note(ctx, "until", n.Until.UTC().Format(time.RFC3339))
 	}
@@ -143,7 +152,7 @@ func (a *api) putRule(ctx context.Context, in *putRuleInput) (*putRuleOutput, er
 	if err != nil {
 		return nil, stale(version, err)
 	}
-	out := &putRuleOutput{Status: http.StatusOK, ETag: etag(r.Version), Body: ruleView(r, in.Caller, in.Target)}
+	out := &putRuleOutput{Status: http.StatusOK, ETag: etag(r.Version), Body: ruleView(a.Directory.Snapshot(), r, in.Caller, in.Target)}
 	if made {
 		out.Status = http.StatusCreated
 	}
@@ -155,7 +164,7 @@ func (a *api) readRule(ctx context.Context, in *ByEdge) (*versioned[Rule], error
 	if err != nil {
 		return nil, err
 	}
-	return &versioned[Rule]{etag(r.Version), ruleView(r, in.Caller, in.Target)}, nil
+	return &versioned[Rule]{etag(r.Version), ruleView(a.Directory.Snapshot(), r, in.Caller, in.Target)}, nil
 }
 
 func (a *api) deleteRule(ctx context.Context, in *struct {
@@ -194,7 +203,7 @@ func (n *NewRule) rule() (directory.NewRule, error) {
 			return directory.NewRule{}, &directory.InvalidError{Field: "scopes", Problem: "must be scope tokens: not empty and without spaces"}
 		}
 	}
-	r := directory.NewRule{Scopes: n.Scopes}
+	r := directory.NewRule{Scopes: n.Scopes, Exchange: policy.Exchange(n.Exchange), MayAct: n.MayAct}
 	if n.Until != nil {
 		r.Until = *n.Until
 	}
@@ -230,14 +239,21 @@ func viewRule(s *directory.Snapshot, r directory.Rule) (Rule, bool) {
 	if !ok {
 		return Rule{}, false
 	}
-	return ruleView(r, caller.Name, target.Name), true
+	return ruleView(s, r, caller.Name, target.Name), true
 }
 
-func ruleView(r directory.Rule, caller, target string) Rule {
-	return Rule{
-		Caller: caller, Target: target, Scopes: append([]string{}, r.Scopes...), Until: optional(r.Until),
+func ruleView(s *directory.Snapshot, r directory.Rule, caller, target string) Rule {
+	v := Rule{
+		Caller: caller, Target: target, Scopes: append([]string{}, r.Scopes...), Exchange: string(r.Exchange), Until: optional(r.Until),
 		Version: r.Version, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
+	if r.MayAct != (directory.UID{}) {
+		v.MayAct = directory.FormatUID(r.MayAct)
+		if svc, ok := s.ServiceByUID(r.MayAct); ok {
+			v.MayAct = svc.Name
+		}
+	}
+	return v
 }
 
 // edgeOf is the edge in a position of the list of rules.

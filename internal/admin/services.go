@@ -3,8 +3,8 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,31 +13,49 @@ import (
 
 // Service is an actor as the API shows it.
 type Service struct {
-	UID             string    `json:"uid" example:"svc_00112233445566778899aabbccddeeff" doc:"Immutable identity. A name that is deleted and made again gets another one."`
-	Name            string    `json:"name" example:"m1" doc:"Unique; the sub and aud of tokens."`
-	Description     string    `json:"description" example:"Takes orders." doc:"For people."`
-	Disabled        bool      `json:"disabled" example:"false" doc:"A disabled service gets no tokens, and nobody gets a token for it."`
-	TokenTTLSeconds int64     `json:"tokenTtlSeconds" example:"900" doc:"Lifetime of tokens for this service as a target. 0: the server's default."`
-	Algorithm       string    `json:"algorithm" example:"ES256" doc:"Signs tokens for this service as a target. Empty: the server's default."`
-	Version         int64     `json:"version" example:"1" doc:"Counts changes; the ETag in quotes."`
-	CreatedAt       time.Time `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When it was made."`
-	UpdatedAt       time.Time `json:"updatedAt" example:"2026-11-24T12:00:00Z" doc:"When it was last changed."`
+	UID                   string    `json:"uid" example:"svc_00112233445566778899aabbccddeeff" doc:"Immutable identity. A name that is deleted and made again gets another one."`
+	Name                  string    `json:"name" example:"m1" doc:"Unique; the sub and aud of tokens."`
+	Description           string    `json:"description" example:"Takes orders." doc:"For people."`
+	Disabled              bool      `json:"disabled" example:"false" doc:"A disabled service gets no tokens, and nobody gets a token for it."`
+	TokenTTLSeconds       int64     `json:"tokenTtlSeconds" example:"900" doc:"Lifetime of tokens for this service as a target. 0: the server's default."`
+	Algorithm             string    `json:"algorithm" example:"ES256" doc:"Signs tokens for this service as a target. Empty: the server's default."`
+	Audiences             []string  `json:"audiences" nullable:"false" example:"[\"https://orders.example.com\"]" doc:"Absolute URIs by which it is asked for and known to itself, beside its name (RFC 8707). No two services share one."`
+	AuthMethods           []string  `json:"authMethods" nullable:"false" example:"[\"private_key_jwt\"]" doc:"Ways in which it may prove itself. Empty: any."`
+	GrantTypes            []string  `json:"grantTypes" nullable:"false" example:"[\"client_credentials\"]" doc:"Grant types it may use at the OAuth token endpoint (RFC 6749, section 4). Empty: any."`
+	Binding               string    `json:"binding" enum:",required,dpop,mtls" example:"dpop" doc:"How the tokens it gets must be bound to a key of its own. required: by DPoP or mTLS. dpop: RFC 9449. mtls: RFC 8705. Empty: as it asks."`
+	TokenEndpointAudience bool      `json:"tokenEndpointAudience" example:"false" doc:"Its client assertions may name the token endpoint as their audience, as older clients do, and not only the issuer."`
+	MultipleTargets       bool      `json:"multipleTargets" example:"false" doc:"It may ask for one token that is good for several services."`
+	Version               int64     `json:"version" example:"1" doc:"Counts changes; the ETag in quotes."`
+	CreatedAt             time.Time `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When it was made."`
+	UpdatedAt             time.Time `json:"updatedAt" example:"2026-11-24T12:00:00Z" doc:"When it was last changed."`
 }
 
 // NewService is the body that creates a service.
 type NewService struct {
-	Name            string `json:"name" maxLength:"128" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$" patternDescription:"letters, digits, '.', '_' and '-', beginning with a letter or a digit" example:"m1" doc:"1 to 128 letters, digits, '.', '_' and '-', beginning with a letter or a digit."`
-	Description     string `json:"description,omitempty" maxLength:"1024" example:"Takes orders." doc:"For people."`
-	TokenTTLSeconds int64  `json:"tokenTtlSeconds,omitempty" minimum:"0" maximum:"3155760000" example:"900" doc:"Lifetime of tokens for this service as a target. 0: the server's default. The server's configuration bounds it."`
-	Algorithm       string `json:"algorithm,omitempty" enum:",ES256,RS256,PS256,EdDSA" example:"ES256" doc:"Signs tokens for this service as a target. Empty: the server's default."`
+	Name                  string   `json:"name" maxLength:"128" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$" patternDescription:"letters, digits, '.', '_' and '-', beginning with a letter or a digit" example:"m1" doc:"1 to 128 letters, digits, '.', '_' and '-', beginning with a letter or a digit."`
+	Description           string   `json:"description,omitempty" maxLength:"1024" example:"Takes orders." doc:"For people."`
+	TokenTTLSeconds       int64    `json:"tokenTtlSeconds,omitempty" minimum:"0" maximum:"3155760000" example:"900" doc:"Lifetime of tokens for this service as a target. 0: the server's default. The server's configuration bounds it."`
+	Algorithm             string   `json:"algorithm,omitempty" enum:",ES256,RS256,PS256,EdDSA" example:"ES256" doc:"Signs tokens for this service as a target. Empty: the server's default."`
+	Audiences             []string `json:"audiences,omitempty" nullable:"false" maxItems:"16" example:"[\"https://orders.example.com\"]" doc:"Absolute URIs by which it is asked for and known to itself, beside its name (RFC 8707). No two services share one."`
+	AuthMethods           []string `json:"authMethods,omitempty" nullable:"false" maxItems:"16" enum:"client_secret_basic,client_secret_post,private_key_jwt,tls_client_auth,self_signed_tls_client_auth,bootstrap" example:"[\"private_key_jwt\"]" doc:"Ways in which it may prove itself. None: any."`
+	GrantTypes            []string `json:"grantTypes,omitempty" nullable:"false" maxItems:"16" enum:"client_credentials,urn:ietf:params:oauth:grant-type:token-exchange,urn:ietf:params:oauth:grant-type:jwt-bearer" example:"[\"client_credentials\"]" doc:"Grant types it may use at the OAuth token endpoint (RFC 6749, section 4). None: any."`
+	Binding               string   `json:"binding,omitempty" enum:",required,dpop,mtls" example:"dpop" doc:"How the tokens it gets must be bound to a key of its own. required: by DPoP or mTLS. dpop: RFC 9449. mtls: RFC 8705. Empty: as it asks."`
+	TokenEndpointAudience bool     `json:"tokenEndpointAudience,omitempty" example:"false" doc:"Its client assertions may name the token endpoint as their audience, as older clients do, and not only the issuer."`
+	MultipleTargets       bool     `json:"multipleTargets,omitempty" example:"false" doc:"It may ask for one token that is good for several services."`
 }
 
 // ServicePatch is the body that changes a service: what it does not name stays.
 type ServicePatch struct {
-	Description     *string `json:"description,omitempty" maxLength:"1024" example:"Takes orders." doc:"For people."`
-	Disabled        *bool   `json:"disabled,omitempty" example:"true" doc:"true: no tokens from the next request on."`
-	TokenTTLSeconds *int64  `json:"tokenTtlSeconds,omitempty" minimum:"0" maximum:"3155760000" example:"300" doc:"0: the server's default."`
-	Algorithm       *string `json:"algorithm,omitempty" enum:",ES256,RS256,PS256,EdDSA" example:"EdDSA" doc:"Empty: the server's default."`
+	Description           *string   `json:"description,omitempty" maxLength:"1024" example:"Takes orders." doc:"For people."`
+	Disabled              *bool     `json:"disabled,omitempty" example:"true" doc:"true: no tokens from the next request on."`
+	TokenTTLSeconds       *int64    `json:"tokenTtlSeconds,omitempty" minimum:"0" maximum:"3155760000" example:"300" doc:"0: the server's default."`
+	Algorithm             *string   `json:"algorithm,omitempty" enum:",ES256,RS256,PS256,EdDSA" example:"EdDSA" doc:"Empty: the server's default."`
+	Audiences             *[]string `json:"audiences,omitempty" maxItems:"16" example:"[\"https://orders.example.com\"]" doc:"All it is to have. Absolute URIs by which it is asked for and known to itself, beside its name (RFC 8707). No two services share one."`
+	AuthMethods           *[]string `json:"authMethods,omitempty" maxItems:"16" enum:"client_secret_basic,client_secret_post,private_key_jwt,tls_client_auth,self_signed_tls_client_auth,bootstrap" example:"[\"private_key_jwt\"]" doc:"All it is to have. Empty: any."`
+	GrantTypes            *[]string `json:"grantTypes,omitempty" maxItems:"16" enum:"client_credentials,urn:ietf:params:oauth:grant-type:token-exchange,urn:ietf:params:oauth:grant-type:jwt-bearer" example:"[\"client_credentials\"]" doc:"All it is to have. Empty: any."`
+	Binding               *string   `json:"binding,omitempty" enum:",required,dpop,mtls" example:"dpop" doc:"How the tokens it gets must be bound to a key of its own. required: by DPoP or mTLS. dpop: RFC 9449. mtls: RFC 8705. Empty: as it asks."`
+	TokenEndpointAudience *bool     `json:"tokenEndpointAudience,omitempty" example:"false" doc:"Its client assertions may name the token endpoint as their audience, as older clients do, and not only the issuer."`
+	MultipleTargets       *bool     `json:"multipleTargets,omitempty" example:"false" doc:"It may ask for one token that is good for several services."`
 }
 
 // ServiceList is a page of services.
@@ -67,7 +85,7 @@ var (
 	exampleTime    = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	exampleService = Service{
 		UID: "svc_00112233445566778899aabbccddeeff", Name: "m1", Description: "Takes orders.",
-		TokenTTLSeconds: 900, Algorithm: "ES256", Version: 1, CreatedAt: exampleTime, UpdatedAt: exampleTime,
+		TokenTTLSeconds: 900, Algorithm: "ES256", Audiences: []string{}, AuthMethods: []string{"private_key_jwt"}, GrantTypes: []string{}, Binding: "dpop", Version: 1, CreatedAt: exampleTime, UpdatedAt: exampleTime,
 	}
 )
 
@@ -75,6 +93,8 @@ func viewService(s directory.Service) Service {
 	return Service{
 		UID: directory.FormatUID(s.UID), Name: s.Name, Description: s.Description, Disabled: s.Disabled,
 		TokenTTLSeconds: int64(s.TokenTTL / time.Second), Algorithm: s.Algorithm,
+		Audiences: append([]string{}, s.Audiences...), AuthMethods: append([]string{}, s.AuthMethods...), GrantTypes: append([]string{}, s.GrantTypes...),
+		Binding: string(s.Binding), TokenEndpointAudience: s.TokenEndpointAudience, MultipleTargets: s.MultipleTargets,
 		Version: s.Version, CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}
 }
@@ -131,7 +151,9 @@ func (a *api) createService(ctx context.Context, in *struct{ Body NewService }) 
 	note(ctx, "service", in.Body.Name)
 	s, err := a.Directory.CreateService(ctx, author(ctx), directory.NewService{
 		Name: in.Body.Name, Description: in.Body.Description, Algorithm: in.Body.Algorithm,
-		TokenTTL: time.Duration(in.Body.TokenTTLSeconds) * time.Second,
+		TokenTTL:  time.Duration(in.Body.TokenTTLSeconds) * time.Second,
+		Audiences: in.Body.Audiences, AuthMethods: in.Body.AuthMethods, GrantTypes: in.Body.GrantTypes, Binding: directory.Binding(in.Body.Binding),
+		TokenEndpointAudience: in.Body.TokenEndpointAudience, MultipleTargets: in.Body.MultipleTargets,
 	})
 	if err != nil {
 		return nil, err
@@ -180,17 +202,26 @@ func (a *api) deleteService(ctx context.Context, in *struct {
 }
 
 func (p ServicePatch) apply(s *directory.Service) {
-	if p.Description != nil {
-		s.Description = *p.Description
-	}
-	if p.Disabled != nil {
-		s.Disabled = *p.Disabled
+	set(&s.Description, p.Description)
+	set(&s.Disabled, p.Disabled)
+	set(&s.Algorithm, p.Algorithm)
+	set(&s.Audiences, p.Audiences)
+	set(&s.AuthMethods, p.AuthMethods)
+	set(&s.GrantTypes, p.GrantTypes)
+	set(&s.TokenEndpointAudience, p.TokenEndpointAudience)
+	set(&s.MultipleTargets, p.MultipleTargets)
+	if p.Binding != nil {
+		s.Binding = directory.Binding(*p.Binding)
 	}
 	if p.TokenTTLSeconds != nil {
 		s.TokenTTL = time.Duration(*p.TokenTTLSeconds) * time.Second
 	}
-	if p.Algorithm != nil {
-		s.Algorithm = *p.Algorithm
+}
+
+// set changes what the patch names.
+func set[T any](field, named *T) {
+	if named != nil {
+		*field = *named
 	}
 }
 
@@ -200,16 +231,24 @@ func (p ServicePatch) note(ctx context.Context) {
 	if p.Description != nil {
 		changed = append(changed, "description")
 	}
-	if p.Disabled != nil {
-		changed = append(changed, "disabled="+strconv.FormatBool(*p.Disabled))
-	}
-	if p.TokenTTLSeconds != nil {
-		changed = append(changed, "tokenTtlSeconds="+strconv.FormatInt(*p.TokenTTLSeconds, 10))
-	}
-	if p.Algorithm != nil {
-		changed = append(changed, "algorithm="+*p.Algorithm)
-	}
+	changed = appendSet(changed, "disabled", p.Disabled)
+	changed = appendSet(changed, "tokenTtlSeconds", p.TokenTTLSeconds)
+	changed = appendSet(changed, "algorithm", p.Algorithm)
+	changed = appendSet(changed, "audiences", p.Audiences)
+	changed = appendSet(changed, "authMethods", p.AuthMethods)
+	changed = appendSet(changed, "grantTypes", p.GrantTypes)
+	changed = appendSet(changed, "binding", p.Binding)
+	changed = appendSet(changed, "tokenEndpointAudience", p.TokenEndpointAudience)
+	changed = appendSet(changed, "multipleTargets", p.MultipleTargets)
 	note(ctx, "set", strings.Join(changed, " "))
+}
+
+// appendSet adds the name and the value of a member that the patch has.
+func appendSet[T any](changed []string, name string, value *T) []string {
+	if value == nil {
+		return changed
+	}
+	return append(changed, fmt.Sprintf("%s=%v", name, *value))
 }
 
 // existing is the directory's word for version, for what must be there in any case.
