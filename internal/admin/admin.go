@@ -43,9 +43,10 @@ type Keys interface {
 	Reseal(ctx context.Context, by directory.Author) (int, error)
 }
 
-// Issuer signs bootstrap credentials.
+// Issuer makes credentials and their secrets.
 type Issuer interface {
-	BootstrapCredential(ctx context.Context, by directory.Author, service string, n directory.NewCredential) (directory.Credential, string, error)
+	Credential(ctx context.Context, by directory.Author, service string, n directory.NewCredential) (c directory.Credential, secret string, err error)
+	RotateCredential(ctx context.Context, by directory.Author, id string, overlap time.Duration) (fresh, old directory.Credential, secret string, err error)
 }
 
 // Audit is the audit log.

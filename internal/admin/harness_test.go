@@ -26,6 +26,8 @@ import (
 
 const testToken = "0123456789abcdefghijklmnopqrstuvwxyz-operator"
 
+var testPepper = []byte("pepper of the tests, 32 bytes lon")
+
 // server is the API over real parts.
 type server struct {
 	testing.TB
@@ -72,7 +74,7 @@ func start(t testing.TB, change ...func(*Options)) *server {
 		Credentials: func() *jose.KeySet { return s.ring.Verifiers(keys.UseCredential) },
 		Access:      func() *jose.KeySet { return s.ring.Verifiers(keys.UseAccess) },
 	})
-	s.issuer = issuer.New(s.directory, s.ring, authenticator, nil, s.log, issuer.Options{PlainIssuer: "auth-server"})
+	s.issuer = issuer.New(s.directory, s.ring, authenticator, nil, s.log, issuer.Options{PlainIssuer: "auth-server", Issuer: "http://localhost:8000", Pepper: testPepper})
 	sum := sha256.Sum256([]byte(testToken))
 	o := Options{
 		Directory: s.directory, Lists: s.db, Keys: s.ring, Issuer: s.issuer, Audit: s.log,

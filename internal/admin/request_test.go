@@ -63,7 +63,7 @@ func TestMembersNobodyMaySetAreRefused(t *testing.T) {
 	before := state()
 	for _, member := range []string{
 		`"uid":"svc_00112233445566778899aabbccddeeff"`, `"version":7`, `"createdAt":"2001-01-01T00:00:00Z"`, `"updatedAt":"2001-01-01T00:00:00Z"`,
-		`"tenant_id":"x"`, `"is_admin":true`, `"secret_hash":"x"`, `"kind":"root"`, `"id":"x"`, `"revokedAt":null`, `"service":"m2"`, `"caller":"m2"`,
+		`"tenant_id":"x"`, `"is_admin":true`, `"secret_hash":"x"`, `"material":"x"`, `"secret":"wws_x"`, `"status":"active"`, `"id":"x"`, `"revokedAt":null`, `"service":"m2"`, `"caller":"m2"`,
 		`"Description":"wrong case"`, `"DISABLED":true`, `"__proto__":{}`, `"$schema":"x"`, `"":1`,
 	} {
 		for _, c := range []struct{ method, target, first string }{

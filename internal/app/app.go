@@ -215,6 +215,7 @@ func (s *Server) openIssuer(context.Context) (err error) {
 		PlainIssuer:  s.cfg.PlainIssuer,
 		Issuer:       s.cfg.Issuer,
 		MaxActors:    s.cfg.OAuth.MaxActors,
+		Pepper:       auth.Pepper,
 		Nonces:       s.nonces,
 		RequireNonce: s.cfg.OAuth.DPoPRequireNonce,
 		TTL:          s.cfg.Token.TTL,

@@ -88,11 +88,11 @@ func (d *Directory) newCredential(owner UID, n NewCredential) Credential {
 	return c
 }
 
-// RotateCredential makes a credential like that of id, with other material and as long a life from
-// now on, and lets the old one end after overlap, or when it would have ended anyway. Of those of
+// RotateCredential makes a credential like that of id, with the material that remake gives for its
+// kind and as long a life from now on, and lets the old one end after overlap, or when it would have ended anyway. Of those of
 // one service, kind and name no more than two are good at once (RFC 9700, section 2.5: what is
 // replaced goes away): with two there already the answer is an *InvalidError.
-func (d *Directory) RotateCredential(ctx context.Context, by Author, id, material string, overlap time.Duration) (fresh, old Credential, err error) {
+func (d *Directory) RotateCredential(ctx context.Context, by Author, id string, overlap time.Duration, remake func(Kind) (material string, err error)) (fresh, old Credential, err error) {
 	if old, err = d.store.ReadCredential(ctx, id); err != nil {
 		return fresh, old, fmt.Errorf("read credential: %w", err)
 	}
@@ -109,6 +109,10 @@ func (d *Directory) RotateCredential(ctx context.Context, by Author, id, materia
 	start := old.CreatedAt
 	if !old.NotBefore.IsZero() {
 		start = old.NotBefore
+	}
+	material, err := remake(old.Kind)
+	if err != nil {
+		return fresh, old, err
 	}
 	n := NewCredential{Kind: old.Kind, Material: material, Name: old.Name, TTL: old.ExpiresAt.Sub(start), CIDR: old.CIDR}
 	if err := n.check(); err != nil {

@@ -36,6 +36,7 @@ type (
 		Fresh() error
 		RecordUse(credential string, at time.Time, from string)
 		AddCredential(ctx context.Context, by directory.Author, service string, n directory.NewCredential) (directory.Credential, error)
+		RotateCredential(ctx context.Context, by directory.Author, id string, overlap time.Duration, remake func(directory.Kind) (material string, err error)) (fresh, old directory.Credential, err error)
 		RevokeToken(ctx context.Context, by directory.Author, jti string, expiry time.Time) error
 	}
 	// Keys are the key ring.
@@ -73,6 +74,8 @@ type Options struct {
 	ReuseWindow time.Duration
 	// MaxActors bounds how many services may have acted for another in one token. Zero: 5.
 	MaxActors int
+	// Pepper is the key under which client secrets are hashed, as package clientauth has it.
+	Pepper []byte
 	// Nonces are those that proofs of keys may or must have. Nil: none are known.
 	Nonces *dpop.Nonces
 	// RequireNonce refuses proofs of keys without one.
