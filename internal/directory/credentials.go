@@ -44,6 +44,16 @@ func (d *Directory) AddCredential(ctx context.Context, by Author, service string
 }
 
 func (d *Directory) insertCredential(ctx context.Context, by Author, service string, c Credential, detail ...string) error {
+	// One at a time, so that each sees the one before. Another replica may add one in the same
+	// moment: two of one key id are then both tried.
+	d.adding.Lock()
+	defer d.adding.Unlock()
+	if err := d.CatchUp(ctx); err != nil {
+		return err
+	}
+	if err := d.Snapshot().admits(&c, d.now()); err != nil {
+		return err
+	}
 	detail = append(detail, "service", service, "credential", c.ID, "kind", string(c.Kind), "expires", c.ExpiresAt.Format(time.RFC3339))
 	_, err := d.store.InsertCredential(ctx, c, d.change(by, "credential.create", SubjectCredential(c.ID), detail...))
 	return d.settle(ctx, err, "create credential of %q", service)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/watchword-dev/watchword/internal/directory"
@@ -61,11 +64,15 @@ func TestFollowingEndsWhereLoadingDoes(t *testing.T) {
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			d := rapid.SampledFrom([]*directory.Directory{one, other}).Draw(t, "replica")
 			var err error
-			switch rapid.IntRange(0, 5).Draw(t, "change") {
+			switch rapid.IntRange(0, 7).Draw(t, "change") {
 			case 0:
-				_, err = d.CreateService(ctx, operator, directory.NewService{Name: name(t, "name")})
+				_, err = d.CreateService(ctx, operator, directory.NewService{Name: name(t, "name"), Audiences: audiences(t)})
 			case 1:
 				_, err = d.UpdateService(ctx, operator, name(t, "name"), 0, func(s *directory.Service) { s.Disabled = !s.Disabled })
+			case 6:
+				_, err = d.UpdateService(ctx, operator, name(t, "name"), 0, func(s *directory.Service) { s.Audiences = audiences(t) })
+			case 7:
+				err = d.RevokeToken(ctx, operator, directory.RandomID(), time.Time{})
 			case 2:
 				err = d.DeleteService(ctx, operator, name(t, "name"), 0)
 			case 3:
@@ -74,7 +81,11 @@ func TestFollowingEndsWhereLoadingDoes(t *testing.T) {
 				err = d.Disallow(ctx, operator, name(t, "caller"), name(t, "target"), 0)
 			case 5:
 				var c directory.Credential
-				if c, err = d.AddCredential(ctx, operator, name(t, "name"), directory.NewCredential{}); err == nil && rapid.Bool().Draw(t, "revoke") {
+				n := directory.NewCredential{}
+				if rapid.Bool().Draw(t, "secret") {
+					n.Kind, n.Material = directory.KindSecret, directory.RandomID()
+				}
+				if c, err = d.AddCredential(ctx, operator, name(t, "name"), n); err == nil && rapid.Bool().Draw(t, "revoke") {
 					_, err = d.RevokeCredential(ctx, operator, c.ID)
 				}
 			}
@@ -98,7 +109,33 @@ func TestFollowingEndsWhereLoadingDoes(t *testing.T) {
 	})
 }
 
+// audiences are few, so that services come to want the same.
+func audiences(t *rapid.T) (some []string) {
+	for _, a := range []string{"urn:a", "urn:b", "urn:c"} {
+		if rapid.Bool().Draw(t, a) {
+			some = append(some, a)
+		}
+	}
+	return some
+}
+
 func same(t *rapid.T, got, want *directory.Snapshot, state *directory.State) {
+	if d := cmp.Diff(maps.Collect(want.Denials()), maps.Collect(got.Denials())); d != "" {
+		t.Fatalf("denials: %s", d)
+	}
+	for _, a := range []string{"urn:a", "urn:b", "urn:c", "m0", "m1", "m2", "m3", "m4"} {
+		g, _ := got.Audience(a)
+		w, _ := want.Audience(a)
+		if d := cmp.Diff(w, g); d != "" {
+			t.Fatalf("audience %s: %s", a, d)
+		}
+	}
+	comparePrefixes := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+	for _, s := range state.Services {
+		if d := cmp.Diff(want.CredentialsOf(s.UID), got.CredentialsOf(s.UID), comparePrefixes, cmpopts.EquateEmpty()); d != "" {
+			t.Fatalf("credentials of %s: %s", s.Name, d)
+		}
+	}
 	if got.Revision() != want.Revision() {
 		t.Fatalf("revision: got %d, want %d", got.Revision(), want.Revision())
 	}
@@ -162,7 +199,10 @@ func TestNameMadeAgainInheritsNothing(t *testing.T) {
 }
 
 func TestInputThatBreaksARuleIsRefusedByField(t *testing.T) {
-	d := load(t, open(t), directory.Options{Reserved: []string{"auth-server"}, MaxTokenTTL: time.Hour})
+	d := load(t, open(t), directory.Options{
+		Reserved: []string{"auth-server", "https://auth.example/t1"}, MaxTokenTTL: time.Hour,
+		AuthMethods: []string{"private_key_jwt"}, GrantTypes: []string{"client_credentials"},
+	})
 	ctx := t.Context()
 	if _, err := d.CreateService(ctx, operator, directory.NewService{Name: "m1"}); err != nil {
 		t.Fatal(err)
@@ -188,6 +228,19 @@ func TestInputThatBreaksARuleIsRefusedByField(t *testing.T) {
 		{"tokenTtlSeconds", create(directory.NewService{Name: "m9", TokenTTL: 2 * time.Hour})},
 		{"tokenTtlSeconds", create(directory.NewService{Name: "m9", TokenTTL: -time.Second})},
 		{"tokenTtlSeconds", create(directory.NewService{Name: "m9", TokenTTL: 1500 * time.Millisecond})},
+		{"audiences", create(directory.NewService{Name: "m9", Audiences: make([]string, 17)})},
+		{"authMethods", create(directory.NewService{Name: "m9", AuthMethods: []string{"private_key_jwt", "guess"}})},
+		{"authMethods", create(directory.NewService{Name: "m9", AuthMethods: []string{""}})},
+		{"grantTypes", create(directory.NewService{Name: "m9", GrantTypes: []string{"password"}})},
+		{"binding", create(directory.NewService{Name: "m9", Binding: "tls"})},
+		{"exchange", allow(directory.NewRule{Exchange: "swap"})},
+		{"kind", credential(directory.NewCredential{Kind: "password", Material: "x"})},
+		{"kind", credential(directory.NewCredential{Kind: directory.KindSecret})},
+		{"kind", credential(directory.NewCredential{Material: "x"})},
+		{"kind", credential(directory.NewCredential{Kind: directory.KindKey, Material: strings.Repeat("x", 4097)})},
+		{"kind", credential(directory.NewCredential{Kind: directory.KindTLSSubject, Material: "dn:\x00"})},
+		{"notBefore", credential(directory.NewCredential{NotBefore: time.Now().Add(-time.Hour), TTL: time.Minute})},
+		{"notBefore", credential(directory.NewCredential{NotBefore: time.Now().AddDate(300, 0, 0)})},
 		{"ttl", credential(directory.NewCredential{TTL: 101 * 366 * 24 * time.Hour})},
 		{"ttl", credential(directory.NewCredential{TTL: -1})},
 		{"name", credential(directory.NewCredential{Name: "a\x01b"})},

@@ -22,8 +22,11 @@ type Options struct {
 	Poll time.Duration
 	// MaxTokenTTL bounds what a service may be given. Zero: 24 h.
 	MaxTokenTTL time.Duration
-	// Reserved names are the server's own: no service may have them.
+	// Reserved are the server's own names and issuers: no service may have one as its name, nor as
+	// an audience, nor an audience below it.
 	Reserved []string
+	// AuthMethods and GrantTypes are those a service may be given. Nil: any.
+	AuthMethods, GrantTypes []string
 	// EnsureAlgorithm is called before a service is given a signing algorithm; its error
 	// refuses the change.
 	EnsureAlgorithm func(ctx context.Context, by Author, algorithm string) error
@@ -44,6 +47,7 @@ type Directory struct {
 	// synced is when the store last confirmed the snapshot, on o.Now's clock.
 	synced atomic.Pointer[time.Time]
 	sync   sync.Mutex // one catchUp at a time
+	adding sync.Mutex // one new credential at a time
 
 	uses uses
 }
@@ -92,7 +96,7 @@ func (d *Directory) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load directory: %w", err)
 	}
-	d.publish(NewSnapshot(state, d.o.MaxTokenTTL), asked)
+	d.publish(NewSnapshot(state, d.o.MaxTokenTTL).withoutEnded(asked), asked)
 	return nil
 }
 
@@ -113,6 +117,7 @@ func (d *Directory) Run(ctx context.Context) error {
 		wg.Go(func() { d.listen(ctx, notices) })
 	}
 	wg.Go(func() { d.recordUses(ctx) })
+	wg.Go(func() { d.purge(ctx) })
 
 	var poll <-chan time.Time
 	if d.o.Poll > 0 {
@@ -228,7 +233,8 @@ func (d *Directory) reload(ctx context.Context, s *Snapshot, subject string) (*S
 		}
 		svc, err := d.store.ReadService(ctx, uid)
 		if errors.Is(err, ErrNotFound) {
-			return s.withoutService(uid, d.now()), nil
+			until, err := d.tombstone(ctx, uid)
+			return s.withoutService(uid, until), err
 		} else if err != nil {
 			return nil, err
 		}
@@ -266,6 +272,15 @@ func (d *Directory) reload(ctx context.Context, s *Snapshot, subject string) (*S
 	default: // written by a newer version for something this one does not hold
 		return s, nil
 	}
+}
+
+// tombstone says until when the tokens of a deleted service must be denied.
+func (d *Directory) tombstone(ctx context.Context, uid UID) (until time.Time, err error) {
+	r, err := d.store.ReadRevocation(ctx, FormatUID(uid))
+	if errors.Is(err, ErrNotFound) { // deleted by a version that left none, or long ago
+		return d.now().Add(d.o.MaxTokenTTL), nil
+	}
+	return r.Until, err
 }
 
 func parseEdge(s string) (e policy.Edge, err error) {

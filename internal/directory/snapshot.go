@@ -98,7 +98,8 @@ func (s *Snapshot) Audience(name string) (*Service, bool) {
 	return s.byAudience.Find(name)
 }
 
-// CredentialsOf are all credentials of a service, by id. Not to be changed.
+// CredentialsOf are the credentials of a service, by id, but for most of those that have ended a
+// while ago. Not to be changed.
 func (s *Snapshot) CredentialsOf(uid UID) []*Credential {
 	all, _ := s.byOwner.Find(uid)
 	return all
@@ -195,9 +196,10 @@ func (s *Snapshot) forgetAudiences(svc *Service) {
 }
 
 // withoutService returns a snapshot without the service and all that hangs on it; the tokens it
-// got are denied for as long as one can live. It looks at every rule: deleting is rare, and an
-// index of who is called by whom would be paid for by every other change.
-func (s Snapshot) withoutService(uid UID, now time.Time) *Snapshot {
+// got are denied until the moment given. It looks at every rule: deleting is rare, and an index of
+// who is called by whom would be paid for by every other change.
+func (s Snapshot) withoutService(uid UID, until time.Time) *Snapshot {
+	s.denied = s.denied.With(FormatUID(uid), until)
 	svc, ok := s.byUID.Find(uid)
 	if !ok {
 		return &s
@@ -211,10 +213,10 @@ func (s Snapshot) withoutService(uid UID, now time.Time) *Snapshot {
 	s.byUID = s.byUID.Without(uid)
 	for _, c := range s.CredentialsOf(uid) {
 		s.credentials = s.credentials.Without(c.ID)
+		s.denied = s.denied.Without(c.ID) // what hangs on it hangs on the service too
 	}
 	s.byOwner = s.byOwner.Without(uid)
 	s.callMap = s.callMap.WithoutService(uid)
-	s.denied = s.denied.With(FormatUID(uid), now.Add(s.keep))
 	return &s
 }
 
@@ -230,9 +232,11 @@ func (s Snapshot) withCredential(c Credential) *Snapshot {
 	return &s
 }
 
+// withoutCredential is for one that went with its service, which is denied.
 func (s Snapshot) withoutCredential(id string) *Snapshot {
 	s.disown(id)
 	s.credentials = s.credentials.Without(id)
+	s.denied = s.denied.Without(id)
 	return &s
 }
 
@@ -248,16 +252,6 @@ func (s *Snapshot) disown(id string) {
 
 func (s Snapshot) withRevocation(r Revocation) *Snapshot {
 	s.denied = s.denied.With(r.ID, r.Until)
-	return &s
-}
-
-// withoutExpired returns a snapshot that no longer denies what no token can hang on.
-func (s Snapshot) withoutExpired(now time.Time) *Snapshot {
-	for id, until := range s.denied.All() {
-		if !until.IsZero() && !now.Before(until) {
-			s.denied = s.denied.Without(id)
-		}
-	}
 	return &s
 }
 

@@ -38,19 +38,36 @@ func (d *Directory) checkTerms(s Service) error {
 		if err := parseAudience(a); err != nil {
 			return err
 		}
-		if slices.Contains(d.o.Reserved, a) {
+		if slices.ContainsFunc(d.o.Reserved, func(own string) bool { return within(a, own) }) {
 			return &InvalidError{"audiences", fmt.Sprintf("must not have %q, which is the server's own", a)}
 		}
 	}
-	for field, list := range map[string][]string{"authMethods": s.AuthMethods, "grantTypes": s.GrantTypes} {
-		for _, word := range list {
-			// They are stored with one space between two.
-			if word == "" || len(word) > 128 || strings.ContainsFunc(word, func(r rune) bool { return r <= ' ' || r > '~' }) {
-				return &InvalidError{field, "must have names as the metadata lists them"}
-			}
+	if err := checkWords("authMethods", s.AuthMethods, d.o.AuthMethods); err != nil {
+		return err
+	}
+	return checkWords("grantTypes", s.GrantTypes, d.o.GrantTypes)
+}
+
+// checkWords says whether words are all of known. Nil knows any that can be stored, with one space
+// between two.
+func checkWords(field string, words, known []string) error {
+	for _, word := range words {
+		switch {
+		case known != nil && !slices.Contains(known, word):
+			return &InvalidError{field, fmt.Sprintf("must not have %q; there are: %s", word, strings.Join(known, ", "))}
+		case word == "", len(word) > 128, strings.ContainsFunc(word, func(r rune) bool { return r <= ' ' || r > '~' }):
+			return &InvalidError{field, "must have names as the metadata lists them"}
 		}
 	}
 	return nil
+}
+
+// within says whether an audience is an issuer of this server or below it: no token may ever be
+// good at the server itself (RFC 8725, section 3.12). Another spelling of the same host is too.
+func within(audience, own string) bool {
+	audience, own = strings.ToLower(audience), strings.TrimRight(strings.ToLower(own), "/")
+	rest, below := strings.CutPrefix(audience, own)
+	return own != "" && below && (rest == "" || strings.ContainsRune("/?", rune(rest[0])))
 }
 
 // parseAudience: RFC 8707, section 2: an absolute URI without a fragment. One that could be read
