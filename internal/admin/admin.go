@@ -33,6 +33,9 @@ type Lists interface {
 	ReadService(ctx context.Context, uid directory.UID) (directory.Service, error)
 	ReadCredential(ctx context.Context, id string) (directory.Credential, error)
 	ReadRule(ctx context.Context, e policy.Edge) (directory.Rule, error)
+
+	ListRevocations(ctx context.Context, after string, limit int) ([]directory.Revocation, error)
+	ReadRevocation(ctx context.Context, id string) (directory.Revocation, error)
 }
 
 // Keys is the key ring.
@@ -43,10 +46,11 @@ type Keys interface {
 	Reseal(ctx context.Context, by directory.Author) (int, error)
 }
 
-// Issuer makes credentials and their secrets.
+// Issuer makes credentials and their secrets, and knows its tokens.
 type Issuer interface {
 	Credential(ctx context.Context, by directory.Author, service string, n directory.NewCredential) (c directory.Credential, secret string, err error)
 	RotateCredential(ctx context.Context, by directory.Author, id string, overlap time.Duration) (fresh, old directory.Credential, secret string, err error)
+	Identify(token string) (jti string, expiry time.Time, why string)
 }
 
 // Audit is the audit log.
@@ -113,6 +117,7 @@ func New(o Options) http.Handler {
 	a.credentials()
 	a.rules()
 	a.keys()
+	a.revocations()
 	a.changes()
 	a.openAPI = describe(a.huma.OpenAPI())
 	return a

@@ -76,9 +76,10 @@ var (
 	errNoService    = newProblem(http.StatusNotFound, "not_found", "There is no service of that name. List the services with GET /admin/v1/services, or create it first.")
 	errNoCredential = newProblem(http.StatusNotFound, "not_found", "There is no credential of that id. List them with GET /admin/v1/credentials.")
 	errNoRule       = newProblem(http.StatusNotFound, "not_found", "There is no rule from that caller to that target. List the rules with GET /admin/v1/rules.")
+	errNoRevocation = newProblem(http.StatusNotFound, "not_found", "Nothing of that id is revoked by itself, or what was has long expired. List what is with GET /admin/v1/revocations.")
 	errNoKey        = newProblem(http.StatusNotFound, "not_found", "There is no such key. List the keys with GET /admin/v1/keys.")
 	errNoRoute      = newProblem(http.StatusNotFound, "not_found", "There is nothing at this path. GET /openapi.json lists all there is.")
-	errExists       = newProblem(http.StatusConflict, "exists", "The name is taken. Choose another one, or change what is there with PATCH.")
+	errExists       = newProblem(http.StatusConflict, "exists", "The name, or one of the audiences, is another service's. Choose another one, or change what is there with PATCH.")
 	errConflict     = newProblem(http.StatusConflict, "conflict", "Others were changing the same thing all the while. Try again.")
 	errPrecondition = newProblem(http.StatusPreconditionFailed, "stale_version", "It is not in the state that If-Match or If-None-Match names, so nothing was changed. Read it again, and repeat the change with the ETag of that answer if it is still wanted.")
 	errIfMatch      = newProblem(http.StatusBadRequest, "invalid_request", `If-Match and If-None-Match are not understood. Send If-Match: "<version>" as the ETag of an answer gave it, If-Match: *, or, with PUT, If-None-Match: *.`)
@@ -94,7 +95,7 @@ func isNotFound(err error) bool {
 }
 
 // fields are the names this API has for what the directory names in an InvalidError.
-var fields = map[string]string{"scope": "scopes", "ttl": "ttlSeconds"}
+var fields = map[string]string{"scope": "scopes", "ttl": "ttlSeconds", "overlap": "overlapSeconds"}
 
 // explain turns the error of a handler into the answer. Not-found errors become missing,
 // which knows what was looked for.

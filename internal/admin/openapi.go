@@ -18,7 +18,7 @@ import (
 // apiVersion is that of the API, not of the program: it changes when the API does.
 const apiVersion = "1.0.0"
 
-const apiDescription = `Services, their credentials, the call map, signing keys and the history of changes.
+const apiDescription = `Services, their credentials, the call map, revocations, signing keys and the history of changes.
 
 Every request carries the operator token as a bearer token. Bodies are strict JSON: members this document does not name,
 repeated members and bytes after the value are refused. A single resource has its version as ETag; If-Match makes a change
@@ -42,6 +42,7 @@ func newHuma(mux *http.ServeMux) huma.API {
 				{Name: "services", Description: "Who there is."},
 				{Name: "credentials", Description: "How services prove themselves to the server."},
 				{Name: "rules", Description: "Who may call whom. What no rule allows is refused."},
+				{Name: "revocations", Description: "Which tokens are good no longer, before they expire."},
 				{Name: "keys", Description: "What the server signs with."},
 				{Name: "history", Description: "What was changed, and what this server is."},
 			},
@@ -172,7 +173,7 @@ var (
 		http.StatusUnauthorized:          "The operator token is missing or wrong.",
 		http.StatusForbidden:             "A browser sent the request for a page of another site.",
 		http.StatusNotFound:              "What the path or a filter names is not there.",
-		http.StatusConflict:              "The name is taken, or others kept changing the same thing.",
+		http.StatusConflict:              "The name or an audience is taken, or others kept changing the same thing.",
 		http.StatusPreconditionFailed:    "The version is not the one that If-Match or If-None-Match names.",
 		http.StatusRequestEntityTooLarge: "The body is longer than 64 KiB.",
 		http.StatusUnsupportedMediaType:  "The body is not application/json.",

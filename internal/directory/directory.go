@@ -43,7 +43,10 @@ func FormatUID(u UID) string { return "svc_" + hex.EncodeToString(u[:]) }
 // ParseUID reads what FormatUID wrote.
 func ParseUID(s string) (u UID, err error) {
 	h, ok := strings.CutPrefix(s, "svc_")
-	if n, err := hex.Decode(u[:], []byte(h)); !ok || err != nil || n != len(u) || len(h) != 2*len(u) {
+	if !ok || len(h) != 2*len(u) { // hex.Decode writes past the end of what is too short for it
+		return UID{}, fmt.Errorf("service uid of %d characters is not svc_ and 32 hexadecimal digits", len(s))
+	}
+	if _, err := hex.Decode(u[:], []byte(h)); err != nil {
 		return UID{}, fmt.Errorf("service uid %q is not svc_ and 32 hexadecimal digits", s)
 	}
 	return u, nil

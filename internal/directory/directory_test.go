@@ -438,3 +438,16 @@ func FuzzParseScopes(f *testing.F) {
 		}
 	})
 }
+
+func TestUIDIsReadAsItWasWritten(t *testing.T) {
+	want := directory.UID{0: 1, 15: 0xff}
+	if got, err := directory.ParseUID(directory.FormatUID(want)); err != nil || got != want {
+		t.Errorf("got %v, %v", got, err)
+	}
+	good := directory.FormatUID(want)
+	for _, s := range []string{"", "svc_", good[4:], good + "00", good[:35], "svc_" + strings.Repeat("0", 10_000), "svc_" + strings.Repeat("x", 32), strings.Repeat("a", 10_000)} {
+		if got, err := directory.ParseUID(s); err == nil || got != (directory.UID{}) {
+			t.Errorf("%.50q: got %v, want an error", s, got)
+		}
+	}
+}
