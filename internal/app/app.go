@@ -126,6 +126,11 @@ func (s *Server) openDirectory(ctx context.Context) error {
 	o := directory.Options{
 		MaxTokenTTL: s.cfg.Token.MaxTTL,
 		Reserved:    []string{s.cfg.PlainIssuer, s.cfg.Issuer},
+		AuthMethods: []string{
+			clientauth.Bootstrap, clientauth.ClientSecretBasic, clientauth.ClientSecretPost, clientauth.PrivateKeyJWT,
+			clientauth.SelfSignedTLSClientAuth, clientauth.TLSClientAuth,
+		},
+		GrantTypes: []string{issuer.ClientCredentials, issuer.JWTBearer, issuer.TokenExchange},
 		EnsureAlgorithm: func(ctx context.Context, by directory.Author, algorithm string) error {
 			alg, err := jose.ParseAlgorithm(algorithm)
 			if err != nil {
