@@ -32,16 +32,7 @@ func (b *bootstrap) Name() string { return Bootstrap }
 
 // Presents: at the plain door as a bearer token, at the OAuth doors as an assertion of its own
 // type.
-func (b *bootstrap) Presents(p *Presented) bool { return p.Bearer != "" || isBootstrap(p.Assertion) }
-
-// isBootstrap looks at the type an assertion gives itself. Nothing of it is believed yet.
-func isBootstrap(assertion string) bool {
-	if assertion == "" {
-		return false
-	}
-	t, err := jose.Parse(assertion)
-	return err == nil && t.Type == BootstrapType
-}
+func (b *bootstrap) Presents(p *Presented) bool { return p.Bearer != "" || p.isBootstrap() }
 
 // Authenticate checks signature, type, issuer, audience and dates, and then holds the
 // credential against the directory, each time anew: only the signature is remembered.

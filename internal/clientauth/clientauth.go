@@ -34,6 +34,33 @@ type Presented struct {
 	Certificates []*x509.Certificate
 	// Address the request came from.
 	Address netip.Addr
+
+	parsed *parsed
+}
+
+// parsed is what came of reading an assertion: several methods look at it.
+type parsed struct {
+	from  string
+	token *jose.Token
+	err   error
+}
+
+// assertion is p.Assertion, read. Nothing of it is believed yet.
+func (p *Presented) assertion() (*jose.Token, error) {
+	if p.parsed == nil || p.parsed.from != p.Assertion {
+		t, err := jose.Parse(p.Assertion)
+		p.parsed = &parsed{p.Assertion, t, err}
+	}
+	return p.parsed.token, p.parsed.err
+}
+
+// isBootstrap looks at the type the assertion gives itself.
+func (p *Presented) isBootstrap() bool {
+	if p.Assertion == "" {
+		return false
+	}
+	t, err := p.assertion()
+	return err == nil && t.Type == BootstrapType
 }
 
 // Secret is a client identifier and its secret.
@@ -62,6 +89,8 @@ type Failure struct {
 	Kind FailureKind
 	// RetryAfter is with Throttled how long to wait.
 	RetryAfter time.Duration
+	// Cause is with Away what cannot be had, for the log of the server.
+	Cause error
 }
 
 // FailureKind is all a caller may know of a failure.
@@ -76,7 +105,14 @@ const (
 	Away                         // what is needed to check it cannot be had now
 )
 
-func (f *Failure) Error() string { return "authentication failed: " + f.Reason }
+func (f *Failure) Error() string {
+	if f.Cause != nil {
+		return "authentication failed: " + f.Reason + ": " + f.Cause.Error()
+	}
+	return "authentication failed: " + f.Reason
+}
+
+func (f *Failure) Unwrap() error { return f.Cause }
 
 // Names of the methods (IANA, OAuth Token Endpoint Authentication Methods; bootstrap is ours).
 const (
@@ -135,6 +171,7 @@ func Methods(o Options) []Method {
 		{true, newBootstrap(o)},
 		{len(o.Pepper) > 0, newSecretBasic(o, guesses)},
 		{len(o.Pepper) > 0, newSecretPost(o, guesses)},
+		{true, newPrivateKey(o)},
 	}
 	var methods []Method
 	for _, row := range table {

@@ -1,0 +1,194 @@
+package clientauth
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/watchword-dev/watchword/internal/jose"
+)
+
+const (
+	keySetTimeout = 2 * time.Second
+	keySetLimit   = 64 << 10 // bytes
+	// keySetFresh is how long a key goes on being good here after the service withdrew it.
+	keySetFresh = 5 * time.Minute
+	// keySetRefetch: an unknown key, and a failure, have the keys fetched anew, but no more often.
+	keySetRefetch = 30 * time.Second
+	// keySetRetry is the same where there are no keys at all yet.
+	keySetRetry = 5 * time.Second
+	// keySetStale is how long old keys are used while new ones cannot be had: a night. A key that was
+	// stolen is not waited for, its credential is revoked.
+	keySetStale = 24 * time.Hour
+)
+
+// CheckKeySetURL says whether keys may be fetched from a jwks_uri: over TLS, or from this machine.
+// Where the name leads is checked with each connection.
+func CheckKeySetURL(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Host == "" || u.Opaque != "" || len(s) > 2048:
+		return errors.New("must be an absolute URL of at most 2048 characters")
+	case u.User != nil || u.Fragment != "":
+		return errors.New("must have no user name, password or fragment")
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme == "http" && isLoopbackName(u.Hostname()):
+		return nil
+	}
+	return errors.New("must begin with https://, or with http:// and a loopback address")
+}
+
+func isLoopbackName(host string) bool {
+	if host == "localhost" { // RFC 6761, section 6.3
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// keySets are the keys that services publish. Only addresses in the directory are asked, never one
+// that an assertion names.
+type keySets struct {
+	client *http.Client
+	cache  recent[string, *keySet]
+	flight singleflight.Group
+}
+
+// keySet is what is known of one address.
+type keySet struct {
+	keys    []jose.PublicKey
+	fetched time.Time // when keys is from; zero: never
+	tried   time.Time // when it was last asked
+	err     error     // what came of that
+}
+
+func newKeySets(networks []netip.Prefix) *keySets {
+	dialer := net.Dialer{Timeout: keySetTimeout, Control: outbound{networks}.control}
+	return &keySets{client: &http.Client{
+		Timeout: keySetTimeout,
+		// No proxy: it would look up the name itself. No connection is kept, so that each is checked.
+		Transport: &http.Transport{
+			DialContext: dialer.DialContext, DisableKeepAlives: true, DisableCompression: true,
+			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, MaxResponseHeaderBytes: 16 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// signed says whether a key published at address signed what find is about. An error says that
+// there are no keys to try.
+func (k *keySets) signed(ctx context.Context, address string, find *search, now time.Time) (bool, error) {
+	set, err := k.at(ctx, address, now, false)
+	if err != nil {
+		return false, err
+	}
+	if set.signed(find) {
+		return true, nil
+	}
+	// Perhaps it is new.
+	newer, err := k.at(ctx, address, now, true)
+	if err != nil || newer.fetched.Equal(set.fetched) {
+		return false, nil
+	}
+	return newer.signed(find), nil
+}
+
+func (s *keySet) signed(find *search) bool {
+	for i := range s.keys {
+		if find.signedBy(&s.keys[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// at returns the keys at address, as they are or were lately; anew: as they are now, if it was not
+// asked lately. However many ask, one fetches.
+func (k *keySets) at(ctx context.Context, address string, now time.Time, anew bool) (*keySet, error) {
+	if set, ok := k.cache.find(address); ok && set.serves(now, anew) {
+		return set.checked(now)
+	}
+	// What is fetched is for all who wait, so it does not end with the first of them.
+	detached := context.WithoutCancel(ctx)
+	fetched := k.flight.DoChan(address, func() (any, error) {
+		old, ok := k.cache.find(address)
+		if ok && old.serves(now, anew) {
+			return old, nil
+		}
+		set := &keySet{tried: now}
+		if set.keys, set.err = k.fetch(detached, address); set.err == nil {
+			set.fetched = now
+		} else if ok {
+			set.keys, set.fetched = old.keys, old.fetched
+		}
+		k.cache.add(address, set)
+		return set, nil
+	})
+	select {
+	case r := <-fetched:
+		return r.Val.(*keySet).checked(now)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// serves says whether s answers a question, so that nothing is fetched.
+func (s *keySet) serves(now time.Time, anew bool) bool {
+	asked := now.Sub(s.tried)
+	switch {
+	case s.fetched.IsZero():
+		return asked < keySetRetry
+	case !anew && now.Sub(s.fetched) < keySetFresh:
+		return true
+	default:
+		return asked < keySetRefetch
+	}
+}
+
+func (s *keySet) checked(now time.Time) (*keySet, error) {
+	if s.fetched.IsZero() || s.err != nil && now.Sub(s.fetched) > keySetStale {
+		return nil, s.err
+	}
+	return s, nil
+}
+
+func (k *keySets) fetch(ctx context.Context, address string) ([]jose.PublicKey, error) {
+	if err := CheckKeySetURL(address); err != nil {
+		return nil, fmt.Errorf("jwks_uri %w", err)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("fetch keys: %w", err)
+	}
+	r.Header.Set("Accept", "application/jwk-set+json, application/json")
+	resp, err := k.client.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("fetch keys: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("fetch keys from %s: answered %s; redirects are not followed", address, resp.Status)
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, keySetLimit+1))
+	if err != nil {
+		return nil, fmt.Errorf("fetch keys from %s: %w", address, err)
+	}
+	if len(b) > keySetLimit {
+		return nil, fmt.Errorf("fetch keys from %s: longer than %d bytes", address, keySetLimit)
+	}
+	keys, err := jose.ParseClientKeys(b)
+	if err != nil {
+		return nil, fmt.Errorf("fetch keys from %s: %w", address, err)
+	}
+	return keys, nil
+}
