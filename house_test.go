@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	"internal/clientauth": {"internal/directory", "internal/jose", "internal/once", "internal/throttle"},
 	"internal/once":       {},
 	"internal/throttle":   {},
+	"internal/revocation": {"internal/directory", "internal/jose", "internal/keys", "internal/web"},
 	"internal/issuer":     {"internal/audit", "internal/clientauth", "internal/directory", "internal/dpop", "internal/jose", "internal/keys", "internal/once", "internal/policy"},
 
 	// The doors, which never import each other.

@@ -119,8 +119,8 @@ func (d *Directory) DeleteService(ctx context.Context, by Author, name string, v
 
 // RevokeToken records that the token with this jti is good no longer, wherever it is asked about.
 // expiry is the token's own end; zero, when it is not known: the longest a token can live.
-// Revoking it again changes nothing.
-func (d *Directory) RevokeToken(ctx context.Context, by Author, jti string, expiry time.Time) error {
+// status is its place in a status list, as Revocation has it. Revoking it again changes nothing.
+func (d *Directory) RevokeToken(ctx context.Context, by Author, jti string, expiry time.Time, status string) error {
 	now := d.now()
 	if last := now.Add(d.o.MaxTokenTTL); expiry.IsZero() || expiry.After(last) {
 		expiry = last
@@ -129,7 +129,7 @@ func (d *Directory) RevokeToken(ctx context.Context, by Author, jti string, expi
 		return nil
 	}
 	// Tokens that were exchanged for it end no later than it does.
-	r := Revocation{ID: jti, RevokedAt: now, Until: expiry.Add(time.Minute)} // clocks differ
+	r := Revocation{ID: jti, RevokedAt: now, Until: expiry.Add(time.Minute), Status: status} // clocks differ
 	_, err := d.store.InsertRevocation(ctx, r, d.change(by, "token.revoke", SubjectRevocation(jti), "token", jti))
 	if errors.Is(err, ErrExists) {
 		err = nil

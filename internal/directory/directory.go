@@ -164,6 +164,9 @@ type Revocation struct {
 	RevokedAt time.Time
 	// Until is when the last token that could hang on it has expired.
 	Until time.Time
+	// Status is the place of the token in a status list: the list, "/" and the index. Empty: it has
+	// none, or it is not known.
+	Status string
 }
 
 // Rule is one edge of the call map as the operator sees it: policy.Rule and its history.

@@ -32,8 +32,10 @@ type Options struct {
 	EnsureAlgorithm func(ctx context.Context, by Author, algorithm string) error
 	// OnKeys is called when a change of the key ring was committed, by this replica or another.
 	OnKeys func(ctx context.Context) error
-	Now    func() time.Time
-	Logger *slog.Logger
+	// OnChange is called after another snapshot came into force. It must not wait for anything.
+	OnChange func()
+	Now      func() time.Time
+	Logger   *slog.Logger
 }
 
 // Directory changes the store and follows it. Snapshot is always at hand; Load must have
@@ -103,8 +105,11 @@ func (d *Directory) load(ctx context.Context) error {
 // publish puts s in force. The moment is that of the question, not of the answer: the store
 // may have changed while it answered.
 func (d *Directory) publish(s *Snapshot, asked time.Time) {
-	d.snapshot.Store(s)
+	changed := d.snapshot.Swap(s) != s
 	d.synced.Store(&asked)
+	if changed && d.o.OnChange != nil {
+		d.o.OnChange()
+	}
 }
 
 // Run follows the store until ctx ends: at every notice, and at every Poll in any case. It

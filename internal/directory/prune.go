@@ -12,6 +12,10 @@ import (
 // purgeEvery is how long what has ended may stay.
 const purgeEvery = time.Minute
 
+// linger is how long what has ended is denied all the same: replicas that forget it at different
+// moments go on publishing the same, which changes at whole hours.
+const linger = time.Hour
+
 // purge forgets what has ended, in the store and in the snapshot.
 func (d *Directory) purge(ctx context.Context) {
 	t := time.NewTicker(purgeEvery)
@@ -24,9 +28,9 @@ func (d *Directory) purge(ctx context.Context) {
 		}
 		now := d.now()
 		d.sync.Lock()
-		d.snapshot.Store(d.Snapshot().withoutEnded(now))
+		d.publish(d.Snapshot().withoutEnded(now), *d.synced.Load())
 		d.sync.Unlock()
-		if err := d.store.PurgeRevocations(ctx, now); err != nil && ctx.Err() == nil {
+		if err := d.store.PurgeRevocations(ctx, now.Add(-linger)); err != nil && ctx.Err() == nil {
 			d.o.Logger.Warn("cannot delete revocations that have ended; will try again", "error", err)
 		}
 	}
@@ -37,9 +41,12 @@ func (d *Directory) purge(ctx context.Context) {
 // those, so that the audit log can say why they were refused.
 func (s *Snapshot) withoutEnded(now time.Time) *Snapshot {
 	pruned := *s
-	pruned.denied = kept(s.denied, func(until time.Time) (time.Time, bool) {
-		return until, until.IsZero() || now.Before(until)
-	}, time.Time.Equal)
+	pruned.denied = kept(s.denied, func(d Denial) (Denial, bool) {
+		return d, d.Until.IsZero() || now.Before(d.Until.Add(linger))
+	}, Denial.equal)
+	if pruned.denied.Len() != s.denied.Len() {
+		pruned.denials = editions.Add(1)
+	}
 	pruned.byOwner = kept(s.byOwner, func(all []*Credential) ([]*Credential, bool) {
 		if !slices.ContainsFunc(all, func(c *Credential) bool { return c.unlisted(now, s.keep) }) {
 			return all, true

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/cowmap"
@@ -20,7 +21,8 @@ type Snapshot struct {
 	byAudience  cowmap.Map[string, *Service]
 	credentials cowmap.Map[string, *Credential]
 	byOwner     cowmap.Map[UID, []*Credential]
-	denied      cowmap.Map[string, time.Time]
+	denied      cowmap.Map[string, Denial]
+	denials     uint64
 	keep        time.Duration
 	callMap     policy.CallMap
 }
@@ -31,6 +33,7 @@ func NewSnapshot(st *State, keep time.Duration) *Snapshot {
 	s := &Snapshot{
 		revision:    st.Revision,
 		keep:        keep,
+		denials:     editions.Add(1),
 		byName:      cowmap.Collect(len(st.Services), indexed(st.Services, func(svc *Service) string { return svc.Name })),
 		byUID:       cowmap.Collect(len(st.Services), indexed(st.Services, func(svc *Service) UID { return svc.UID })),
 		credentials: cowmap.Collect(len(st.Credentials), indexed(st.Credentials, func(c *Credential) string { return c.ID })),
@@ -42,25 +45,25 @@ func NewSnapshot(st *State, keep time.Duration) *Snapshot {
 			}
 		}),
 	}
-	audiences, owners, denied := map[string]*Service{}, map[UID][]*Credential{}, map[string]time.Time{}
+	audiences, owners, denied := map[string]*Service{}, map[UID][]*Credential{}, map[string]Denial{}
 	for i := range st.Services {
 		svc := &st.Services[i]
 		for _, a := range svc.Audiences {
 			audiences[a] = svc
 		}
 		if svc.Disabled {
-			denied[FormatUID(svc.UID)] = time.Time{}
+			denied[FormatUID(svc.UID)] = Denial{}
 		}
 	}
 	for i := range st.Credentials {
 		c := &st.Credentials[i]
 		owners[c.Service] = append(owners[c.Service], c)
 		if !c.RevokedAt.IsZero() {
-			denied[c.ID] = c.RevokedAt.Add(keep)
+			denied[c.ID] = Denial{Until: c.RevokedAt.Add(keep)}
 		}
 	}
 	for _, r := range st.Revocations {
-		denied[r.ID] = r.Until
+		denied[r.ID] = Denial{r.Until, r.Status}
 	}
 	for _, all := range owners {
 		slices.SortFunc(all, byID)
@@ -113,9 +116,37 @@ func (s *Snapshot) Denied(id string) bool {
 	return ok
 }
 
-// Denials ranges over all that is denied, in no order, with the moment from which it need not
-// be said any more. Zero: it must be said for as long as it is so.
-func (s *Snapshot) Denials() iter.Seq2[string, time.Time] { return s.denied.All() }
+// Denial is what there is to know about an id that is denied.
+type Denial struct {
+	// Until is from when it need not be said any more: no token can hang on it. Zero: it must be
+	// said for as long as it is so.
+	Until time.Time
+	// Status is Revocation.Status.
+	Status string
+}
+
+func (d Denial) equal(o Denial) bool { return d.Status == o.Status && d.Until.Equal(o.Until) }
+
+// Denials ranges over all that is denied, in no order. What has ended stays for an hour.
+func (s *Snapshot) Denials() iter.Seq2[string, Denial] { return s.denied.All() }
+
+// DenialsEdition is another number whenever Denials may be another set than that of any other
+// snapshot of this process: a cheap way to know that it is not.
+func (s *Snapshot) DenialsEdition() uint64 { return s.denials }
+
+var editions atomic.Uint64
+
+func (s *Snapshot) deny(id string, d Denial) {
+	if old, ok := s.denied.Find(id); !ok || !old.equal(d) {
+		s.denied, s.denials = s.denied.With(id, d), editions.Add(1)
+	}
+}
+
+func (s *Snapshot) undeny(id string) {
+	if s.Denied(id) {
+		s.denied, s.denials = s.denied.Without(id), editions.Add(1)
+	}
+}
 
 // ServiceByUID finds a service by its identity.
 func (s *Snapshot) ServiceByUID(uid UID) (*Service, bool) { return s.byUID.Find(uid) }
@@ -178,9 +209,9 @@ func (s Snapshot) withService(svc Service) *Snapshot {
 		s.byAudience = s.byAudience.With(a, &svc)
 	}
 	if id := FormatUID(svc.UID); svc.Disabled {
-		s.denied = s.denied.With(id, time.Time{})
+		s.deny(id, Denial{})
 	} else {
-		s.denied = s.denied.Without(id)
+		s.undeny(id)
 	}
 	return &s
 }
@@ -199,7 +230,7 @@ func (s *Snapshot) forgetAudiences(svc *Service) {
 // got are denied until the moment given. It looks at every rule: deleting is rare, and an index of
 // who is called by whom would be paid for by every other change.
 func (s Snapshot) withoutService(uid UID, until time.Time) *Snapshot {
-	s.denied = s.denied.With(FormatUID(uid), until)
+	s.deny(FormatUID(uid), Denial{Until: until})
 	svc, ok := s.byUID.Find(uid)
 	if !ok {
 		return &s
@@ -213,7 +244,7 @@ func (s Snapshot) withoutService(uid UID, until time.Time) *Snapshot {
 	s.byUID = s.byUID.Without(uid)
 	for _, c := range s.CredentialsOf(uid) {
 		s.credentials = s.credentials.Without(c.ID)
-		s.denied = s.denied.Without(c.ID) // what hangs on it hangs on the service too
+		s.undeny(c.ID) // what hangs on it hangs on the service too
 	}
 	s.byOwner = s.byOwner.Without(uid)
 	s.callMap = s.callMap.WithoutService(uid)
@@ -227,7 +258,7 @@ func (s Snapshot) withCredential(c Credential) *Snapshot {
 	slices.SortFunc(all, byID)
 	s.byOwner = s.byOwner.With(c.Service, all)
 	if !c.RevokedAt.IsZero() {
-		s.denied = s.denied.With(c.ID, c.RevokedAt.Add(s.keep))
+		s.deny(c.ID, Denial{Until: c.RevokedAt.Add(s.keep)})
 	}
 	return &s
 }
@@ -236,7 +267,7 @@ func (s Snapshot) withCredential(c Credential) *Snapshot {
 func (s Snapshot) withoutCredential(id string) *Snapshot {
 	s.disown(id)
 	s.credentials = s.credentials.Without(id)
-	s.denied = s.denied.Without(id)
+	s.undeny(id)
 	return &s
 }
 
@@ -251,7 +282,7 @@ func (s *Snapshot) disown(id string) {
 }
 
 func (s Snapshot) withRevocation(r Revocation) *Snapshot {
-	s.denied = s.denied.With(r.ID, r.Until)
+	s.deny(r.ID, Denial{r.Until, r.Status})
 	return &s
 }
 

@@ -2,10 +2,12 @@ package issuer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/audit"
@@ -21,6 +23,23 @@ type Inspected struct {
 	KeyID  string
 	// Subject is the service of the token's sub.
 	Subject *directory.Service
+}
+
+// Place is the token's place in a status list, as directory.Revocation has it.
+func (t *Inspected) Place() string {
+	var m struct {
+		Status struct {
+			List struct {
+				Index int64  `json:"idx"`
+				URI   string `json:"uri"`
+			} `json:"status_list"`
+		} `json:"status"`
+	}
+	if err := json.Unmarshal(t.Claims.Raw, &m); err != nil || m.Status.List.URI == "" {
+		return ""
+	}
+	uri := m.Status.List.URI
+	return uri[strings.LastIndexByte(uri, '/')+1:] + "/" + strconv.FormatInt(m.Status.List.Index, 10)
 }
 
 // accessAlgorithms sign access tokens.
@@ -166,7 +185,7 @@ func (i *Issuer) Revoke(ctx context.Context, r Request, by clientauth.Identity, 
 	default:
 		a.event.Token, a.event.Reason = t.Claims.ID, "revoked"
 		author := directory.Author{Actor: "service " + by.Service.Name, RequestID: r.RequestID}
-		if err := i.directory.RevokeToken(ctx, author, t.Claims.ID, t.Claims.Expiry); err != nil {
+		if err := i.directory.RevokeToken(ctx, author, t.Claims.ID, t.Claims.Expiry, t.Place()); err != nil {
 			return a.event.ID, i.fail(ctx, a.event, err)
 		}
 	}

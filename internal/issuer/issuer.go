@@ -37,7 +37,7 @@ type (
 		RecordUse(credential string, at time.Time, from string)
 		AddCredential(ctx context.Context, by directory.Author, service string, n directory.NewCredential) (directory.Credential, error)
 		RotateCredential(ctx context.Context, by directory.Author, id string, overlap time.Duration, remake func(directory.Kind) (material string, err error)) (fresh, old directory.Credential, err error)
-		RevokeToken(ctx context.Context, by directory.Author, jti string, expiry time.Time) error
+		RevokeToken(ctx context.Context, by directory.Author, jti string, expiry time.Time, status string) error
 	}
 	// Keys are the key ring.
 	Keys interface {

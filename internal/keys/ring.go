@@ -49,6 +49,8 @@ type Options struct {
 	Algorithm jose.Algorithm
 	// Resealers keep secrets of the same sealer elsewhere; Reseal seals those again too.
 	Resealers []Resealer
+	// OnChange is called after another ring came into force here. It must not wait for anything.
+	OnChange func()
 	// Now measures pauses of this process. The schedule goes by the store's clock.
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -332,6 +334,9 @@ func (r *Ring) install(records []Record) {
 	}
 	s := r.open(records, old)
 	r.snapshot.Store(s)
+	if r.o.OnChange != nil {
+		r.o.OnChange()
+	}
 	for _, p := range []struct{ was, is error }{{old.broken, s.broken}, {old.warning, s.warning}} {
 		if p.is != nil && (p.was == nil || p.was.Error() != p.is.Error()) {
 			r.o.Logger.Error("a key of the ring cannot be used", "error", p.is)

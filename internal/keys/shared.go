@@ -20,6 +20,8 @@ const (
 	ClientSecretPepper = "watchword client secret pepper v1"
 	// DPoPNonceKey makes the nonces of RFC 9449, section 8.
 	DPoPNonceKey = "watchword dpop nonce key v1"
+	// StatusListKey makes the names of status lists.
+	StatusListKey = "watchword status list key v1"
 )
 
 const (

@@ -8,11 +8,11 @@ import (
 	"github.com/watchword-dev/watchword/internal/directory"
 )
 
-const revocationColumns = `id, revoked_at, until_at`
+const revocationColumns = `id, revoked_at, until_at, status`
 
 func scanRevocation(row scanner) (r directory.Revocation, err error) {
 	var at, until int64
-	err = row.Scan(&r.ID, &at, &until)
+	err = row.Scan(&r.ID, &at, &until, &r.Status)
 	r.RevokedAt, r.Until = moment(at), moment(until)
 	return r, err
 }
@@ -51,8 +51,8 @@ func (db *DB) InsertRevocation(ctx context.Context, r directory.Revocation, c di
 }
 
 func (t tx) insertRevocation(ctx context.Context, r directory.Revocation) error {
-	n, err := t.exec(ctx, `INSERT INTO revocations (`+revocationColumns+`) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-		r.ID, micros(r.RevokedAt), micros(r.Until))
+	n, err := t.exec(ctx, `INSERT INTO revocations (`+revocationColumns+`) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+		r.ID, micros(r.RevokedAt), micros(r.Until), r.Status)
 	return orElse(n, err, directory.ErrExists)
 }
 

@@ -39,6 +39,7 @@ type Stack struct {
 	seconds  *prometheus.HistogramVec
 	shed     prometheus.Counter
 	inFlight atomic.Int64
+	waiting  atomic.Int64
 	told     atomic.Int64 // when a failure that may go on was last logged, ns since 1970
 	most     int64
 }
@@ -67,7 +68,10 @@ func NewStack(logger *slog.Logger, registry prometheus.Registerer, inFlight int)
 			Help: "Requests turned away with 503 because too many were being worked on.",
 		}),
 	}
-	registry.MustRegister(s.seconds, s.shed)
+	registry.MustRegister(s.seconds, s.shed, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "watchword_http_requests_waiting",
+		Help: "Requests that wait for something to change. They do not count among those worked on.",
+	}, func() float64 { return float64(s.waiting.Load()) }))
 	return s
 }
 
@@ -82,6 +86,7 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 		header["X-Content-Type-Options"] = nosniff
 		defer func() {
 			if p := recover(); p != nil {
+				s.inFlight.Add(-1)
 				s.panicked(w, r, route, p)
 			}
 			took := time.Since(start)
@@ -113,7 +118,6 @@ func (s *Stack) panicked(w *recorder, r *http.Request, route string, p any) {
 	if p == http.ErrAbortHandler {
 		panic(p)
 	}
-	s.inFlight.Add(-1)
 	s.logger.Error("panic in a handler", "route", route, "request_id", RequestID(w), "panic", p, "stack", string(debug.Stack()))
 	w.err = errors.New("panic")
 	if w.status == 0 {

@@ -24,11 +24,13 @@ ALTER TABLE credentials ADD COLUMN not_before BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE rules ADD COLUMN exchange TEXT NOT NULL DEFAULT '';
 ALTER TABLE rules ADD COLUMN may_act TEXT NOT NULL DEFAULT '';
 
--- id: jti of a token, or uid of a service that was deleted. Rows go when until_at is past.
+-- id: jti of a token, or uid of a service that was deleted. status: the token's place in a status
+-- list, list and index with a slash between, or nothing. Rows go when until_at is past.
 CREATE TABLE revocations (
     id         TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     revoked_at BIGINT NOT NULL,
-    until_at   BIGINT NOT NULL
+    until_at   BIGINT NOT NULL,
+    status     TEXT NOT NULL DEFAULT ''
 ) /* STRICT */;
 
 CREATE INDEX revocations_by_end ON revocations (until_at);
