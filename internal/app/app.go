@@ -26,6 +26,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/keys"
 	"github.com/watchword-dev/watchword/internal/once"
+	"github.com/watchword-dev/watchword/internal/revocation"
 	"github.com/watchword-dev/watchword/internal/store"
 	"github.com/watchword-dev/watchword/internal/supertokens"
 	"github.com/watchword-dev/watchword/internal/web"
@@ -47,6 +48,7 @@ type Server struct {
 	issuer    *issuer.Issuer
 	shared    keys.Secret
 	once      *once.Register
+	revoked   *revocation.Publisher
 	nonces    *dpop.Nonces
 	door      *supertokens.Door // nil while it is off
 
@@ -79,7 +81,7 @@ func New(ctx context.Context, cfg config.Config, logger *slog.Logger) (_ *Server
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		s.openStore, s.openKeys, s.openDirectory, s.openAudit, s.openOperatorToken, s.openSuperTokens, s.openIssuer, s.listen,
+		s.openStore, s.openKeys, s.openDirectory, s.openAudit, s.openOperatorToken, s.openSuperTokens, s.openRevocations, s.openIssuer, s.listen,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, err
@@ -113,6 +115,7 @@ func (s *Server) openKeys(ctx context.Context) (err error) {
 		MaxTokenTTL: s.cfg.Token.MaxTTL,
 		Algorithm:   jose.Algorithm(s.cfg.Signing.Algorithm),
 		Resealers:   []keys.Resealer{supertokens.Resealer{Store: s.db}, keys.SecretResealer{Store: s.db}},
+		OnChange:    s.mayRevoke,
 		Logger:      s.logger,
 	})
 	if err := s.ring.Load(ctx); err != nil {
@@ -138,8 +141,9 @@ func (s *Server) openDirectory(ctx context.Context) error {
 			}
 			return s.ring.Ensure(ctx, by, alg)
 		},
-		OnKeys: s.ring.Reload,
-		Logger: s.logger,
+		OnKeys:   s.ring.Reload,
+		OnChange: s.mayRevoke,
+		Logger:   s.logger,
 	}
 	if s.cfg.Database.Reveal() != "" {
 		// Others write too. Polling is the floor under NOTIFY: half of the second in which a
@@ -222,6 +226,7 @@ func (s *Server) openIssuer(context.Context) (err error) {
 		MaxActors:    s.cfg.OAuth.MaxActors,
 		Pepper:       auth.Pepper,
 		Nonces:       s.nonces,
+		Status:       s.place(),
 		RequireNonce: s.cfg.OAuth.DPoPRequireNonce,
 		TTL:          s.cfg.Token.TTL,
 		Algorithm:    jose.Algorithm(s.cfg.Signing.Algorithm),
@@ -307,7 +312,7 @@ func spareProcessor() {
 func newBallast() []byte { return make([]byte, 12<<20) }
 
 func (s *Server) loops() []func(context.Context) error {
-	loops := []func(context.Context) error{s.log.Run, s.ring.Run, s.directory.Run, s.once.Run, s.checkStore}
+	loops := []func(context.Context) error{s.log.Run, s.ring.Run, s.directory.Run, s.once.Run, s.revoked.Run, s.checkStore}
 	if s.door != nil {
 		loops = append(loops, s.door.Run)
 	}
@@ -330,6 +335,7 @@ const shutdownTimeout = 8 * time.Second
 func (s *Server) shutdown(ctx context.Context) error {
 	s.logger.Info("stopping", "drain", s.cfg.Shutdown.Drain)
 	s.draining.Store(true)
+	s.revoked.Drain()
 	if s.cfg.Shutdown.Drain > 0 {
 		time.Sleep(s.cfg.Shutdown.Drain)
 	}

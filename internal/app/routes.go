@@ -16,6 +16,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/accesstoken"
 	"github.com/watchword-dev/watchword/internal/admin"
 	"github.com/watchword-dev/watchword/internal/oauth"
+	"github.com/watchword-dev/watchword/internal/revocation"
 	"github.com/watchword-dev/watchword/internal/web"
 )
 
@@ -66,10 +67,13 @@ func (s *Server) public() http.Handler {
 	handle("/.well-known/jwks.json", jwks)
 	handle("/auth/jwt/jwks.json", jwks) // where the public demo has it
 	s.openOAuth(handle, mux)
+	denyList := s.stack.HandleWaiting(revocation.DenyListPath, s.revoked.DenyList)
+	mux.Handle(revocation.DenyListPath, denyList)
+	mux.Handle(base+revocation.DenyListPath, denyList)
 	mux.Handle("/", s.stack.Handle("/", func(http.ResponseWriter, *http.Request) error {
 		return &web.Error{Status: http.StatusNotFound, Code: "not_found", Description: "there is nothing here; tokens are at POST " + oauth.TokenPath + " and POST /accesstoken, keys at GET /.well-known/jwks.json"}
 	}))
-	return mux
+	return s.withStatusLists(base, mux)
 }
 
 // superTokens is what clients of the SuperTokens core reach.

@@ -395,6 +395,8 @@ func (c *counted) ChangesAfter(context.Context, int64, int) ([]directory.Change,
 	return nil, nil
 }
 
+func (c *counted) PurgeRevocations(context.Context, time.Time) error { return nil }
+
 func TestPollingIsTheFloor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &counted{}

@@ -1,0 +1,9 @@
+package revocation
+
+// Edition is what p has in force; another one is another value.
+func Edition(p *Publisher) any { return p.edition.Load() }
+
+// Find reads the path of a status list.
+func Find(p *Publisher, path string) (deps []string, list string, ok bool) {
+	return p.places.find(path)
+}
