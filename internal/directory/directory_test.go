@@ -72,7 +72,7 @@ func TestFollowingEndsWhereLoadingDoes(t *testing.T) {
 			case 6:
 				_, err = d.UpdateService(ctx, operator, name(t, "name"), 0, func(s *directory.Service) { s.Audiences = audiences(t) })
 			case 7:
-				err = d.RevokeToken(ctx, operator, directory.RandomID(), time.Time{})
+				err = d.RevokeToken(ctx, operator, directory.RandomID(), time.Time{}, "")
 			case 2:
 				err = d.DeleteService(ctx, operator, name(t, "name"), 0)
 			case 3:
