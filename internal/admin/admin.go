@@ -50,7 +50,7 @@ type Keys interface {
 type Issuer interface {
 	Credential(ctx context.Context, by directory.Author, service string, n directory.NewCredential) (c directory.Credential, secret string, err error)
 	RotateCredential(ctx context.Context, by directory.Author, id string, overlap time.Duration) (fresh, old directory.Credential, secret string, err error)
-	Identify(token string) (jti string, expiry time.Time, why string)
+	Identify(token string) (jti string, expiry time.Time, status, why string)
 }
 
 // Audit is the audit log.

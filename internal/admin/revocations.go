@@ -19,7 +19,7 @@ type Revocation struct {
 
 // NewRevocation is the body that revokes a token.
 type NewRevocation struct {
-	JTI       string     `json:"jti,omitempty" maxLength:"128" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of the token: all that is needed. Either this or token."`
+	JTI       string     `json:"jti,omitempty" maxLength:"128" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of the token. By it alone status lists cannot tell the token; the deny-list can. Either this or token."`
 	Token     string     `json:"token,omitempty" maxLength:"16384" doc:"The token itself. It must be one of this server that has not expired; it is verified and read, and written nowhere."`
 	ExpiresAt *time.Time `json:"expiresAt,omitempty" example:"2026-11-24T12:15:00Z" doc:"With jti: the end of the token, so that its revocation can be forgotten then. Absent: as late as any token can end."`
 }
@@ -85,7 +85,7 @@ func (a *api) readRevocation(ctx context.Context, in *struct {
 }
 
 func (a *api) createRevocation(ctx context.Context, in *struct{ Body NewRevocation }) (*answered[Revocation], error) {
-	jti, expiry, err := a.identify(in.Body)
+	jti, expiry, status, err := a.identify(in.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (a *api) createRevocation(ctx context.Context, in *struct{ Body NewRevocati
 	if _, ok := a.Directory.Snapshot().Credential(jti); ok {
 		return nil, invalidToken("jti", "is the id of a credential: revoke it with POST /admin/v1/credentials/{id}/revoke")
 	}
-	if err := a.Directory.RevokeToken(ctx, author(ctx), jti, expiry); err != nil {
+	if err := a.Directory.RevokeToken(ctx, author(ctx), jti, expiry, status); err != nil {
 		return nil, err
 	}
 	r, err := a.Lists.ReadRevocation(ctx, jti)
@@ -104,32 +104,33 @@ func (a *api) createRevocation(ctx context.Context, in *struct{ Body NewRevocati
 	return &answered[Revocation]{viewRevocation(r)}, nil
 }
 
-// identify says which token is meant, and when it ends at the latest.
-func (a *api) identify(n NewRevocation) (jti string, expiry time.Time, err error) {
+// identify says which token is meant, when it ends at the latest and, if it was shown, its place in
+// a status list.
+func (a *api) identify(n NewRevocation) (jti string, expiry time.Time, status string, err error) {
 	if (n.JTI == "") == (n.Token == "") {
-		return "", expiry, invalidToken("jti", "or token is required, and not both")
+		return "", expiry, "", invalidToken("jti", "or token is required, and not both")
 	}
 	if n.Token != "" {
-		jti, expiry, why := a.Issuer.Identify(n.Token)
+		jti, expiry, status, why := a.Issuer.Identify(n.Token)
 		switch {
 		case n.ExpiresAt != nil:
-			return "", expiry, invalidToken("expiresAt", "is for jti: a token says itself when it ends")
+			return "", expiry, "", invalidToken("expiresAt", "is for jti: a token says itself when it ends")
 		case why == "expired":
-			return "", expiry, invalidToken("token", "has expired: there is nothing left to revoke")
+			return "", expiry, "", invalidToken("token", "has expired: there is nothing left to revoke")
 		case why != "":
-			return "", expiry, invalidToken("token", "is not an access token of this server, or the key that signed it was revoked")
+			return "", expiry, "", invalidToken("token", "is not an access token of this server, or the key that signed it was revoked")
 		}
-		return jti, expiry, nil
+		return jti, expiry, status, nil
 	}
 	if !isCredentialID(n.JTI) {
-		return "", expiry, invalidToken("jti", "must be 32 hexadecimal digits in lower case, as the jti of a token has them")
+		return "", expiry, "", invalidToken("jti", "must be 32 hexadecimal digits in lower case, as the jti of a token has them")
 	}
 	if n.ExpiresAt != nil {
 		if expiry = *n.ExpiresAt; !expiry.After(a.Now()) {
-			return "", expiry, invalidToken("expiresAt", "must be in the future: of a token that has expired there is nothing left to revoke")
+			return "", expiry, "", invalidToken("expiresAt", "must be in the future: of a token that has expired there is nothing left to revoke")
 		}
 	}
-	return n.JTI, expiry, nil
+	return n.JTI, expiry, "", nil
 }
 
 func invalidToken(field, problem string) error {

@@ -258,9 +258,9 @@ func TestWhatIsRevokedIsDeniedUntilNoTokenCanHangOnIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := errors.Join(
-		d.RevokeToken(ctx, operator, jti, now.Add(time.Hour)),
-		d.RevokeToken(ctx, operator, unknown, time.Time{}),
-		d.RevokeToken(ctx, operator, directory.RandomID(), *now), // has expired: nothing to say
+		d.RevokeToken(ctx, operator, jti, now.Add(time.Hour), "list/1"),
+		d.RevokeToken(ctx, operator, unknown, time.Time{}, ""),
+		d.RevokeToken(ctx, operator, directory.RandomID(), *now, ""), // has expired: nothing to say
 		d.DeleteService(ctx, operator, "m2", 0),
 	); err != nil {
 		t.Fatal(err)
@@ -270,15 +270,16 @@ func TestWhatIsRevokedIsDeniedUntilNoTokenCanHangOnIt(t *testing.T) {
 	}
 	before := d.Snapshot().Revision()
 	// Again, with any end: the same.
-	if err := errors.Join(d.RevokeToken(ctx, operator, jti, now.Add(9*time.Hour)), d.RevokeToken(ctx, operator, unknown, now.AddDate(9, 0, 0))); err != nil {
+	if err := errors.Join(d.RevokeToken(ctx, operator, jti, now.Add(9*time.Hour), "another/2"), d.RevokeToken(ctx, operator, unknown, now.AddDate(9, 0, 0), "")); err != nil {
 		t.Fatal(err)
 	}
 	if after := d.Snapshot().Revision(); after != before {
 		t.Errorf("revoking again made %d revisions", after-before)
 	}
-	want := map[string]time.Time{
-		c.ID: now.Add(keep).UTC(), jti: now.Add(time.Hour + time.Minute).UTC(), unknown: now.Add(keep + time.Minute).UTC(),
-		directory.FormatUID(m2.UID): now.Add(keep).UTC(), directory.FormatUID(m1.UID): {},
+	want := map[string]directory.Denial{
+		c.ID: {Until: now.Add(keep).UTC()}, unknown: {Until: now.Add(keep + time.Minute).UTC()},
+		jti:                         {Until: now.Add(time.Hour + time.Minute).UTC(), Status: "list/1"},
+		directory.FormatUID(m2.UID): {Until: now.Add(keep).UTC()}, directory.FormatUID(m1.UID): {},
 	}
 	if got := maps.Collect(d.Snapshot().Denials()); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -294,8 +295,8 @@ func TestWhatIsRevokedIsDeniedUntilNoTokenCanHangOnIt(t *testing.T) {
 	if d.Snapshot().Denied(directory.FormatUID(m1.UID)) {
 		t.Error("a service that is enabled again is denied")
 	}
-	// Loading later begins without what has ended.
-	*now = now.Add(keep)
+	// Loading later begins without what ended more than an hour ago.
+	*now = now.Add(keep + time.Hour)
 	if err := d.Load(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +311,7 @@ func TestTokenRevokedElsewhereIsDeniedHere(t *testing.T) {
 	one, other := load(t, db, directory.Options{}), load(t, db, directory.Options{})
 	jti := directory.RandomID()
 	for _, d := range []*directory.Directory{one, other} {
-		if err := d.RevokeToken(t.Context(), operator, jti, time.Time{}); err != nil || !d.Snapshot().Denied(jti) {
+		if err := d.RevokeToken(t.Context(), operator, jti, time.Time{}, ""); err != nil || !d.Snapshot().Denied(jti) {
 			t.Errorf("got %v", err)
 		}
 	}

@@ -25,8 +25,8 @@ type Inspected struct {
 	Subject *directory.Service
 }
 
-// Place is the token's place in a status list, as directory.Revocation has it.
-func (t *Inspected) Place() string {
+// placeOf is a token's place in a status list, as directory.Revocation has it.
+func placeOf(c *jose.Claims) string {
 	var m struct {
 		Status struct {
 			List struct {
@@ -35,7 +35,7 @@ func (t *Inspected) Place() string {
 			} `json:"status_list"`
 		} `json:"status"`
 	}
-	if err := json.Unmarshal(t.Claims.Raw, &m); err != nil || m.Status.List.URI == "" {
+	if err := json.Unmarshal(c.Raw, &m); err != nil || m.Status.List.URI == "" {
 		return ""
 	}
 	uri := m.Status.List.URI
@@ -94,14 +94,15 @@ func (i *Issuer) read(token string, now time.Time) (c *jose.Claims, keyID, why s
 	return c, t.KeyID, ""
 }
 
-// Identify reads the jti and the end of an access token of this server, for an operator who revokes
-// one by showing it. why it is none that could be revoked is in a word, as in the audit log.
-func (i *Issuer) Identify(token string) (jti string, expiry time.Time, why string) {
+// Identify reads the jti, the end and the place in a status list of an access token of this server,
+// for an operator who revokes one by showing it. why it is none that could be revoked is in a
+// word, as in the audit log.
+func (i *Issuer) Identify(token string) (jti string, expiry time.Time, status, why string) {
 	c, _, why := i.read(token, i.o.Now())
 	if why != "" {
-		return "", time.Time{}, why
+		return "", time.Time{}, "", why
 	}
-	return c.ID, c.Expiry, ""
+	return c.ID, c.Expiry, placeOf(c), ""
 }
 
 // Authenticate says which service asks at a door where no token is given out. A failure is
@@ -185,7 +186,7 @@ func (i *Issuer) Revoke(ctx context.Context, r Request, by clientauth.Identity, 
 	default:
 		a.event.Token, a.event.Reason = t.Claims.ID, "revoked"
 		author := directory.Author{Actor: "service " + by.Service.Name, RequestID: r.RequestID}
-		if err := i.directory.RevokeToken(ctx, author, t.Claims.ID, t.Claims.Expiry, t.Place()); err != nil {
+		if err := i.directory.RevokeToken(ctx, author, t.Claims.ID, t.Claims.Expiry, placeOf(t.Claims)); err != nil {
 			return a.event.ID, i.fail(ctx, a.event, err)
 		}
 	}
