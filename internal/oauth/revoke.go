@@ -25,6 +25,8 @@ func (d *Doors) revoke(q *request) error {
 	h := q.w.Header()
 	h[web.DecisionHeader] = []string{id}
 	h["Cache-Control"] = []string{"no-store"}
+	// There is no content (RFC 7009, section 2.2), but simple-oauth2 takes 200 for a failure unless this is said.
+	h["Content-Type"] = []string{"application/json"}
 	h["Content-Length"] = []string{"0"}
 	q.w.WriteHeader(http.StatusOK)
 	return nil
