@@ -1,9 +1,13 @@
-// Package interop has no code, only tests: real clients of the SuperTokens core
-// (supertokens-node 16.7 and 24, supertokens-golang 0.25) and real verifiers (jsonwebtoken with
-// jwks-rsa) run against watchword serve, built and started as a user would. It knows of the
-// server only what its clients and operators see.
+// Package interop has no code, only tests: real clients run against watchword serve, built and
+// started as a user would. It knows of the server only what its clients and operators see.
 //
-// The tests need Node.js 20 or later and npm, and install what package-lock.json pins.
-// Without Node.js they fail under CI=true and WWTEST=all, as `make test` sets it: what
-// real clients make of the door is not to go untested unseen.
+// Clients of the SuperTokens core are supertokens-node 16.7 and 24 and supertokens-golang 0.25,
+// with jsonwebtoken and jwks-rsa as verifiers. Clients and resource servers of the OAuth door are in
+// the folder clients and in the commands of the module golang: each is one that docs/clients has a
+// page about, and the page shows the file that ran.
+//
+// The tests need Node.js 20 or later and npm, and Debian's haproxy, httpd with mod_oauth2 and Python
+// libraries; scripts/needs installs them. Package-lock.json and golang/go.sum pin the rest. Where
+// something is missing, tests fail under CI=true and WWTEST=all, as `make test` sets it: what
+// real clients make of the doors is not to go untested unseen.
 package interop

@@ -52,16 +52,38 @@ type process struct {
 	out *bufio.Scanner
 }
 
-// node starts a script of the folder node. It ends with the test.
-func node(t *testing.T, env []string, script string, args ...string) *process {
+// installed fails the test unless what the clients on Node.js need is there.
+func installed(t *testing.T) {
 	t.Helper()
 	what, err := install()
-	if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") != "true" && os.Getenv("WWTEST") != "all" {
-		t.Skip(what) // plain `go test ./...` is for machines that have only Go
+	if errors.Is(err, exec.ErrNotFound) {
+		missing(t, what)
 	} else if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
-	cmd := exec.CommandContext(t.Context(), "node", append([]string{filepath.Join("node", script)}, args...)...)
+}
+
+// missing ends a test for which something is not here: plain `go test ./...` is for machines that
+// have only Go, and everywhere else that is a failure.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" || os.Getenv("WWTEST") == "all" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
+}
+
+// node starts a script of the folder node. It ends with the test.
+func node(t *testing.T, env []string, script string, args ...string) *process {
+	t.Helper()
+	installed(t)
+	return start(t, env, "node", append([]string{filepath.Join("node", script)}, args...)...)
+}
+
+// start starts a program. It ends with the test.
+func start(t *testing.T, env []string, name string, args ...string) *process {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Env = append(os.Environ(), env...)
 	stderr := &bytes.Buffer{}
 	cmd.Stderr = stderr
@@ -74,12 +96,12 @@ func node(t *testing.T, env []string, script string, args ...string) *process {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", script, err)
+		t.Fatalf("start %s: %v", name, err)
 	}
 	t.Cleanup(func() {
 		cmd.Wait() // the test's context has ended and the process with it
 		if stderr.Len() > 0 {
-			t.Logf("%s %v says on stderr:\n%s", script, args, stderr)
+			t.Logf("%s %v says on stderr:\n%s", name, args, stderr)
 		}
 	})
 	lines := bufio.NewScanner(out)

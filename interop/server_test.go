@@ -58,7 +58,8 @@ type server struct {
 	core              string // URL of the SuperTokens door, with the base path of an app
 }
 
-func startServer(t *testing.T) *server {
+// startServer starts it with settings beside those all tests need, as NAME=value.
+func startServer(t *testing.T, settings ...string) *server {
 	t.Helper()
 	s := &server{env: append(os.Environ(), "WATCHWORD_DATA="+filepath.Join(t.TempDir(), "data"))}
 	cmd := exec.CommandContext(t.Context(), program(t), "serve")
@@ -68,6 +69,7 @@ func startServer(t *testing.T) *server {
 	cmd.Env = append(s.env, "WATCHWORD_LOG_FORMAT=json",
 		"WATCHWORD_LISTEN=127.0.0.1:0", "WATCHWORD_ADMIN_LISTEN=127.0.0.1:0", "WATCHWORD_SUPERTOKENS_LISTEN=127.0.0.1:0",
 		"WATCHWORD_SUPERTOKENS_API_KEYS="+apiKey, "WATCHWORD_SUPERTOKENS_TRUST_BOOTSTRAP=true")
+	cmd.Env = append(cmd.Env, settings...) // of two the last counts
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,79 @@
+// A client on openid-client. What it needs comes from the environment; what it got is printed as
+// one line of JSON.
+import { readFileSync } from "node:fs";
+import { createPrivateKey } from "node:crypto";
+import * as client from "openid-client";
+import * as undici from "undici";
+
+const { ISSUER, CLIENT_ID, CLIENT_SECRET, KEY_FILE, CERT_FILE, CERT_KEY_FILE } = process.env;
+const { CALLEE_ID, CALLEE_SECRET, RESOURCE, NEXT_RESOURCE, API_URL } = process.env;
+
+const configure = (id, auth, metadata = {}, options = {}) =>
+	client.discovery(new URL(ISSUER), id, metadata, auth, { algorithm: "oauth2", ...options });
+const target = { resource: RESOURCE, scope: "read" };
+
+// With a secret, in the Authorization header or in the body.
+const config = await configure(CLIENT_ID, client.ClientSecretBasic(CLIENT_SECRET));
+const basic = await client.clientCredentialsGrant(config, target);
+const posting = await configure(CLIENT_ID, client.ClientSecretPost(CLIENT_SECRET), {}, { algorithm: "oidc" });
+const post = await client.clientCredentialsGrant(posting, target);
+
+// private_key_jwt: the key never leaves the client; the server has its public half.
+const key = await crypto.subtle.importKey(
+	"pkcs8",
+	createPrivateKey(readFileSync(KEY_FILE)).export({ type: "pkcs8", format: "der" }),
+	{ name: "ECDSA", namedCurve: "P-256" },
+	false,
+	["sign"],
+);
+const signing = await configure(CLIENT_ID, client.PrivateKeyJwt(key));
+const privateKeyJwt = await client.clientCredentialsGrant(signing, target);
+
+// DPoP: the token is good only together with a proof of this key. openid-client answers the demand
+// for a nonce by itself.
+const DPoP = client.getDPoPHandle(signing, await client.randomDPoPKeyPair("ES256"));
+const dpop = await client.clientCredentialsGrant(signing, target, { DPoP });
+
+// mTLS: fetch of Node.js has no client certificates, that of undici has.
+const dispatcher = new undici.Agent({ connect: { cert: readFileSync(CERT_FILE), key: readFileSync(CERT_KEY_FILE) } });
+const certified = await configure(
+	CLIENT_ID,
+	client.TlsClientAuth(),
+	{ use_mtls_endpoint_aliases: true },
+	{ [client.customFetch]: (url, options) => undici.fetch(url, { ...options, dispatcher }) },
+);
+const mtls = await client.clientCredentialsGrant(certified, target);
+
+// The calls themselves, to a service that checks tokens and proofs. It answers who called.
+const call = async (tokens, options) => {
+	const response = await client.fetchProtectedResource(
+		signing, tokens.access_token, new URL(API_URL), "GET", undefined, undefined, options,
+	);
+	return response.text();
+};
+const calls = { bearer: await call(basic), dpop: await call(dpop, { DPoP }) };
+
+// The callee goes on to the next service on behalf of the caller: token exchange.
+const callee = await configure(CALLEE_ID, client.ClientSecretBasic(CALLEE_SECRET));
+const exchanged = await client.genericGrantRequest(callee, "urn:ietf:params:oauth:grant-type:token-exchange", {
+	subject_token: basic.access_token,
+	subject_token_type: "urn:ietf:params:oauth:token-type:access_token",
+	resource: NEXT_RESOURCE,
+	scope: "read",
+});
+
+// What the server says of a token, before and after its client gave it back.
+const introspection = await client.tokenIntrospection(callee, basic.access_token);
+await client.tokenRevocation(config, basic.access_token);
+const revoked = await client.tokenIntrospection(callee, basic.access_token);
+
+console.log(
+	JSON.stringify({
+		metadata: config.serverMetadata(),
+		tokens: { basic, post, privateKeyJwt, dpop, mtls, exchanged },
+		calls,
+		introspection,
+		revoked,
+	}),
+);
+await dispatcher.close();

@@ -1,0 +1,25 @@
+// A client on simple-oauth2. What it needs comes from the environment; what it got is printed as
+// one line of JSON.
+import { ClientCredentials } from "simple-oauth2";
+
+const { ISSUER, CLIENT_ID, CLIENT_SECRET, RESOURCE } = process.env;
+
+const clientWith = (options) =>
+	new ClientCredentials({
+		client: { id: CLIENT_ID, secret: CLIENT_SECRET },
+		auth: { tokenHost: ISSUER, tokenPath: "/oauth2/token", revokePath: "/oauth2/revoke" },
+		options,
+	});
+const target = { resource: RESOURCE, scope: ["read", "write"] };
+
+// The secret in the Authorization header, form-encoded first as RFC 6749 asks, or not.
+const basic = await clientWith({}).getToken(target);
+const looseBasic = await clientWith({ credentialsEncodingMode: "loose" }).getToken(target);
+
+// The secret in the body.
+const post = await clientWith({ authorizationMethod: "body" }).getToken(target);
+
+const token = basic.token;
+await basic.revoke("access_token");
+
+console.log(JSON.stringify({ tokens: { basic: token, looseBasic: looseBasic.token, post: post.token } }));

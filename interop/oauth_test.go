@@ -1,0 +1,267 @@
+package interop
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/watchword-dev/watchword/internal/jose"
+)
+
+// Audiences of the services m2 and m3, as clients name them (RFC 8707).
+const (
+	m2URL = "https://m2.test/"
+	m3URL = "https://m3.test/"
+)
+
+// oauth is a server with TLS and three services: m1 may call m2 and m3, and m2 may call m3 on
+// behalf of others. m1 has a credential of each kind, m2 a secret.
+type oauth struct {
+	*server
+	issuer    string
+	authority *authority
+	http      *http.Client
+	secrets   map[string]string // by service
+}
+
+func startOAuth(t *testing.T, settings ...string) *oauth {
+	t.Helper()
+	a := newAuthority(t)
+	a.server(t)
+	address := freeAddress(t) // the issuer has the port in it
+	o := &oauth{issuer: "https://" + address, authority: a, secrets: map[string]string{}}
+	o.server = startServer(t, append([]string{
+		"WATCHWORD_ISSUER=" + o.issuer, "WATCHWORD_LISTEN=" + address,
+		"WATCHWORD_TLS_CERT_FILE=" + a.file("server"), "WATCHWORD_TLS_KEY_FILE=" + a.file("server-key"),
+		"WATCHWORD_TLS_CLIENT_CA_FILE=" + a.file("authority"),
+	}, settings...)...)
+	roots := x509.NewCertPool()
+	roots.AddCert(a.cert)
+	o.http = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	t.Cleanup(o.http.CloseIdleConnections)
+	o.populate(t)
+	return o
+}
+
+func (o *oauth) populate(t *testing.T) {
+	t.Helper()
+	for name, audiences := range map[string][]string{"m1": {}, "m2": {m2URL}, "m3": {m3URL}} {
+		o.admin(t, http.MethodPost, "/services", map[string]any{"name": name, "audiences": audiences}, nil)
+	}
+	scopes := []string{"read", "write"}
+	o.admin(t, http.MethodPut, "/rules/m1/m2", map[string]any{"scopes": scopes}, nil)
+	o.admin(t, http.MethodPut, "/rules/m1/m3", map[string]any{"scopes": scopes}, nil)
+	o.admin(t, http.MethodPut, "/rules/m2/m3", map[string]any{"scopes": scopes, "exchange": "delegate"}, nil)
+	for _, name := range []string{"m1", "m2"} {
+		var made struct{ Secret string }
+		o.credential(t, name, map[string]any{"kind": "secret"}, &made)
+		o.secrets[name] = made.Secret
+	}
+
+	key := newKey(t)
+	o.authority.keep(t, "m1-key", key)
+	jwk, err := jose.PublicKey{Algorithm: jose.ES256, Key: key.Public()}.JWK()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.credential(t, "m1", map[string]any{"kind": "key", "jwk": json.RawMessage(jwk)}, nil)
+	o.authority.selfSigned(t)
+	o.credential(t, "m1", map[string]any{"kind": "certificate", "certificate": o.authority.read(t, "self")}, nil)
+	o.authority.client(t, "m1.test")
+	o.credential(t, "m1", map[string]any{"kind": "tls_subject", "tlsSubject": map[string]any{"dns": "m1.test"}}, nil)
+}
+
+func (o *oauth) credential(t *testing.T, service string, body, answer any) {
+	t.Helper()
+	o.admin(t, http.MethodPost, "/services/"+service+"/credentials", body, answer)
+}
+
+// admin makes a call of the operator's API and reads its answer, if one is wanted.
+func (o *oauth) admin(t *testing.T, method, path string, body, answer any) {
+	t.Helper()
+	b, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, o.operators+"/admin/v1"+path, bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+o.operatorToken(t))
+	status, got := answerOf(t, http.DefaultClient, r)
+	if status/100 != 2 {
+		t.Fatalf("%s %s: %d %s", method, path, status, got)
+	}
+	if answer == nil {
+		return
+	}
+	if err := json.Unmarshal([]byte(got), answer); err != nil {
+		t.Fatalf("%s %s: %s: %v", method, path, got, err)
+	}
+}
+
+func (o *oauth) operatorToken(t *testing.T) string {
+	t.Helper()
+	for _, v := range o.env {
+		if data, ok := strings.CutPrefix(v, "WATCHWORD_DATA="); ok {
+			b, err := os.ReadFile(filepath.Join(data, "operator.token"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.TrimSpace(string(b))
+		}
+	}
+	t.Fatal("no data folder")
+	return ""
+}
+
+// client is the environment of a client m1 that calls m2, and of m2.
+func (o *oauth) client(more ...string) []string {
+	a := o.authority
+	return append([]string{
+		"ISSUER=" + o.issuer, "RESOURCE=" + m2URL, "NEXT_RESOURCE=" + m3URL,
+		"CLIENT_ID=m1", "CLIENT_SECRET=" + o.secrets["m1"], "KEY_FILE=" + a.file("m1-key"),
+		"CERT_FILE=" + a.file("self"), "CERT_KEY_FILE=" + a.file("self-key"),
+		"CALLEE_ID=m2", "CALLEE_SECRET=" + o.secrets["m2"],
+		"TLS_CERT_FILE=" + a.file("server"), "TLS_KEY_FILE=" + a.file("server-key"),
+		"NODE_EXTRA_CA_CERTS=" + a.file("authority"), "SSL_CERT_FILE=" + a.file("authority"),
+		"REQUESTS_CA_BUNDLE=" + a.file("authority"),
+	}, more...)
+}
+
+// token gets one for m1, with its secret.
+func (o *oauth) token(t *testing.T, resource string) string {
+	t.Helper()
+	var answer tokenAnswer
+	form := url.Values{"grant_type": {"client_credentials"}, "resource": {resource}, "scope": {"read"}}
+	if err := json.Unmarshal([]byte(o.post(t, "m1", "/oauth2/token", form)), &answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer.AccessToken
+}
+
+// post sends a form to a door, as a service with a secret.
+func (o *oauth) post(t *testing.T, service, path string, form url.Values) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, o.issuer+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth(service, o.secrets[service])
+	status, body := answerOf(t, o.http, r)
+	if status != http.StatusOK {
+		t.Fatalf("%s: %d %s", path, status, body)
+	}
+	return body
+}
+
+// tokenAnswer is what clients make of a token response (RFC 6749, section 5.1).
+type tokenAnswer struct {
+	AccessToken     string `json:"access_token"`
+	TokenType       string `json:"token_type"`
+	IssuedTokenType string `json:"issued_token_type"`
+}
+
+// tokenClaims are what a token says (RFC 9068).
+type tokenClaims struct {
+	Issuer   string `json:"iss"`
+	Subject  string `json:"sub"`
+	Audience any    `json:"aud"`
+	ClientID string `json:"client_id"`
+	Scope    string `json:"scope"`
+	Actor    *struct {
+		Subject string `json:"sub"`
+	} `json:"act"`
+	Confirmation map[string]string `json:"cnf"`
+}
+
+// check verifies an answer that m1 got for a token for the audience, and returns its claims.
+func (o *oauth) check(t *testing.T, name string, answer tokenAnswer, audience string) (c tokenClaims) {
+	t.Helper()
+	token, err := jose.Parse(answer.AccessToken)
+	if err != nil {
+		t.Errorf("%s: %q: %v", name, answer.AccessToken, err)
+		return c
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, o.issuer+"/.well-known/jwks.json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body := answerOf(t, o.http, r)
+	set, err := jose.ParseKeySet([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := token.Verify(set, []jose.Algorithm{jose.ES256}); err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+	if err := json.Unmarshal(token.Payload, &c); err != nil {
+		t.Fatal(err)
+	}
+	if token.Type != "at+jwt" || c.Issuer != o.issuer || c.Subject != "m1" || c.Audience != audience {
+		t.Errorf("%s: typ %s, claims %s", name, token.Type, token.Payload)
+	}
+	return c
+}
+
+// checkAll checks what clients get with no more than a secret or a key: bearer tokens for m2.
+func (o *oauth) checkAll(t *testing.T, tokens map[string]tokenAnswer, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		answer := tokens[name]
+		c := o.check(t, name, answer, m2URL)
+		// RFC 6749, section 7.1: the type is case insensitive; some clients make it lower case.
+		if !strings.EqualFold(answer.TokenType, "Bearer") || c.ClientID != "m1" || c.Confirmation != nil || c.Actor != nil {
+			t.Errorf("%s: type %s, %+v", name, answer.TokenType, c)
+		}
+	}
+}
+
+// freeAddress is one on loopback that nobody listened on a moment ago.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func answerOf(t *testing.T, c *http.Client, r *http.Request) (status int, body string) {
+	t.Helper()
+	answer, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	b, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(b)
+}
+
+// forged is a token with another subject, under the signature of the first.
+func forged(token, header string) string {
+	parts := strings.Split(token, ".")
+	payload, _ := base64.RawURLEncoding.DecodeString(parts[1]) // it came from the server
+	other := bytes.Replace(payload, []byte(`"sub":"m1"`), []byte(`"sub":"m9"`), 1)
+	if header != "" {
+		parts[0] = base64.RawURLEncoding.EncodeToString([]byte(header))
+		parts[2] = ""
+	}
+	return parts[0] + "." + base64.RawURLEncoding.EncodeToString(other) + "." + parts[2]
+}
