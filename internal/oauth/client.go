@@ -1,11 +1,8 @@
 package oauth
 
 import (
-	"encoding/base64"
+	"errors"
 	"net/http"
-	"net/url"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/watchword-dev/watchword/internal/clientauth"
 	"github.com/watchword-dev/watchword/internal/issuer"
@@ -46,34 +43,14 @@ func basic(values []string) (*clientauth.Secret, *problem) {
 	default:
 		return nil, malformed("two_credentials", "send exactly one Authorization header")
 	}
-	scheme, rest, _ := strings.Cut(values[0], " ")
-	// RFC 9110, section 11.1: the scheme is case-insensitive.
-	if !strings.EqualFold(scheme, "Basic") {
+	secret, err := clientauth.ParseBasic(values[0])
+	switch {
+	case errors.Is(err, clientauth.ErrNotBasic):
 		return nil, &problem{kind: issuer.InvalidToken, reason: "not_basic", text: "only Basic is known in the Authorization header here"}
-	}
-	secret, ok := parseBasic(strings.Trim(rest, " "))
-	if !ok {
+	case err != nil:
 		return nil, &problem{kind: issuer.InvalidToken, reason: "malformed"}
 	}
 	return secret, nil
-}
-
-// parseBasic: RFC 6749, section 2.3.1: both are form-encoded before they are joined.
-func parseBasic(s string) (*clientauth.Secret, bool) {
-	raw, err := base64.StdEncoding.DecodeString(s)
-	if err != nil || strings.ContainsAny(s, "\r\n") {
-		return nil, false
-	}
-	id, secret, ok := strings.Cut(string(raw), ":")
-	if !ok {
-		return nil, false
-	}
-	for _, v := range []*string{&id, &secret} {
-		if *v, err = url.QueryUnescape(*v); err != nil || !utf8.ValidString(*v) || strings.IndexByte(*v, 0) >= 0 {
-			return nil, false
-		}
-	}
-	return &clientauth.Secret{ClientID: id, Secret: secret}, true
 }
 
 func (d *Doors) proof(r *http.Request) issuer.Proof {
