@@ -10,7 +10,7 @@ import (
 )
 
 func (c *cli) allowCommand() *cobra.Command {
-	var scopes []string
+	var rule adminclient.NewRule
 	var until string
 	cmd := &cobra.Command{
 		Use:   "allow CALLER TARGET",
@@ -18,12 +18,22 @@ func (c *cli) allowCommand() *cobra.Command {
 		Long: `Lets CALLER have tokens for TARGET, with the scopes given, until the date given. It
 sets the rule as a whole: scopes and date it had before and that are not given again are
 gone. A date without time is the moment that day begins, in UTC. A service that calls
-itself needs a rule too. The rule is in force when the command returns.`,
+itself needs a rule too. The rule is in force when the command returns.
+
+With --exchange delegate CALLER may also exchange the token of a service that called it for
+one for TARGET that says so; with impersonate for one that does not. --may-act names one
+service that may exchange the tokens of this rule, although they are not for it.`,
 		Example: `  watchword allow m1 m2
-  watchword allow m1 m2 --scope read --scope write --until 2027-01-01`,
+  watchword allow m1 m2 --scope read --scope write --until 2027-01-01
+  watchword allow m2 m3 --exchange delegate
+  watchword allow m1 m2 --may-act m9`,
 		Args: exactly("CALLER", "TARGET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			rule := adminclient.NewRule{Scopes: scopes}
+			switch rule.Exchange {
+			case "", "delegate", "impersonate":
+			default:
+				return usage(cmd, "--exchange: %q is neither delegate nor impersonate", rule.Exchange)
+			}
 			if until != "" {
 				at, err := parseMoment(until)
 				if err != nil {
@@ -34,7 +44,9 @@ itself needs a rule too. The rule is in force when the command returns.`,
 			return c.allow(cmd, args[0], args[1], rule)
 		},
 	}
-	cmd.Flags().StringArrayVar(&scopes, "scope", nil, "scope the tokens may have; repeat for more")
+	cmd.Flags().StringVar(&rule.Exchange, "exchange", "", "what the caller may do with tokens it received: delegate, or also impersonate")
+	cmd.Flags().StringVar(&rule.MayAct, "may-act", "", "service that may exchange the tokens of this rule, beside their target")
+	cmd.Flags().StringArrayVar(&rule.Scopes, "scope", nil, "scope the tokens may have; repeat for more")
 	cmd.Flags().StringVar(&until, "until", "", "when the rule ends, as in 2027-01-01")
 	return asOperator(c.withJSON(cmd))
 }
@@ -46,11 +58,11 @@ func (c *cli) allow(cmd *cobra.Command, caller, target string, rule adminclient.
 	}
 	before, err := admin.Rules(cmd.Context(), caller, target)
 	if err != nil {
-		return c.unknownOfTwo(cmd, admin, err, caller, target)
+		return c.unknownOf(cmd, admin, err, caller, target)
 	}
 	after, created, err := admin.Allow(cmd.Context(), caller, target, rule)
 	if err != nil {
-		return c.unknownOfTwo(cmd, admin, err, caller, target)
+		return c.unknownOf(cmd, admin, err, caller, target, rule.MayAct)
 	}
 	if c.json {
 		return c.printJSON(after)
@@ -73,14 +85,23 @@ func terms(r adminclient.Rule) (text string) {
 	if len(r.Scopes) > 0 {
 		text = ", scope " + strings.Join(r.Scopes, " ")
 	}
+	switch r.Exchange {
+	case "delegate":
+		text += ", also on behalf of others"
+	case "impersonate":
+		text += ", also on behalf of others and as others"
+	}
+	if r.MayAct != "" {
+		text += ", and " + r.MayAct + " may act"
+	}
 	if r.Until != nil {
 		text += ", until " + moment(*r.Until)
 	}
 	return text
 }
 
-// unknownOfTwo adds to a "not found" which of two services has to be made.
-func (c *cli) unknownOfTwo(cmd *cobra.Command, admin *adminclient.Client, err error, names ...string) error {
+// unknownOf adds to a "not found" which of the services has to be made.
+func (c *cli) unknownOf(cmd *cobra.Command, admin *adminclient.Client, err error, names ...string) error {
 	if statusOf(err) != http.StatusNotFound {
 		return err
 	}

@@ -2,12 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"net/http"
-	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,99 +12,17 @@ func (c *cli) credentialCommand() *cobra.Command {
 	group := &cobra.Command{
 		Use:   "credential",
 		Short: "What services prove themselves with",
-		Long: `Credentials are long-lived and known only to their service and this server. A service
-exchanges one for short-lived access tokens. It may have several: to replace one, make
-another, put it in place, and revoke the first when it is no longer used.`,
+		Long: `A service exchanges what it proves itself with for short-lived access tokens. There are
+six kinds: a bootstrap credential, which is a long-lived token; a client secret; a key or
+a place where keys are published; a certificate, or a name in certificates of an authority.
+A service may have several, of any kinds: to replace one, make another, put it in place,
+and revoke the first when it is no longer used.`,
 		Example: `  watchword credential create m1 --out m1.jwt
+  watchword credential create m1 --kind key --out m1.jwk
   watchword credential list m1`,
 	}
-	group.AddCommand(c.credentialCreate(), c.credentialList(), c.credentialShow(), c.credentialRevoke())
+	group.AddCommand(c.credentialCreate(), c.credentialList(), c.credentialShow(), c.credentialRotate(), c.credentialRevoke())
 	return asOperator(asGroup(group))
-}
-
-func (c *cli) credentialCreate() *cobra.Command {
-	var n adminclient.NewCredential
-	var ttl, out string
-	cmd := &cobra.Command{
-		Use:   "create SERVICE",
-		Short: "Make a bootstrap credential, and show it once",
-		Long: `Makes a bootstrap credential for a service and prints it, and nothing else, on stdout,
-or writes it to a new file that only you can read. It is not kept and cannot be shown
-again. It is good for 90 days, or as long as --ttl says: up to 100 years, with a warning
-above one. A service reads it from its file, so give it no other place to leak from.`,
-		Example: `  watchword credential create m1 --out m1.jwt
-  watchword credential create m1 --ttl 30d --name "blue cluster" --cidr 10.1.0.0/16 --out m1.jwt
-  watchword credential create m1 | kubectl create secret generic m1 --from-file=credential=/dev/stdin`,
-		Args: exactly("SERVICE"),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if ttl != "" {
-				if n.TTLSeconds, err = seconds(cmd, "--ttl", ttl); err != nil {
-					return err
-				}
-				if n.TTLSeconds == 0 {
-					return usage(cmd, "--ttl: a credential must live for some time, as in 90d")
-				}
-			}
-			admin, err := c.admin(cmd)
-			if err != nil {
-				return err
-			}
-			if out != "" {
-				return c.issueToFile(cmd.Context(), admin, args[0], n, out)
-			}
-			issued, err := admin.IssueCredential(cmd.Context(), args[0], n)
-			if err != nil {
-				return unknownService(err, args[0])
-			}
-			c.sayIssued(issued.Value)
-			if c.json {
-				return c.printJSON(issued)
-			}
-			_, err = fmt.Fprintln(c.stdout, issued.Value.Token)
-			return err
-		},
-	}
-	cmd.Flags().StringVar(&ttl, "ttl", "", "lifetime, as in 30d or 1y (default 90d)")
-	cmd.Flags().StringVar(&n.Name, "name", "", "what it is for, for people")
-	cmd.Flags().StringVar(&n.CIDR, "cidr", "", "network it may be used from, as in 10.1.0.0/16")
-	cmd.Flags().StringVar(&out, "out", "", "write it to this new file, readable by you alone")
-	return c.withJSON(cmd)
-}
-
-func (c *cli) sayIssued(i adminclient.IssuedCredential) {
-	cr := i.Credential.Value
-	c.say("credential %s of %s, good until %s", cr.ID, clean(cr.Service), moment(cr.ExpiresAt))
-	if i.Warning != "" {
-		c.say("warning: %s", clean(i.Warning))
-	}
-}
-
-// issueToFile makes the file before the credential, so that a credential is never made that
-// cannot be kept, and revokes it when it could not be written all the same.
-func (c *cli) issueToFile(ctx context.Context, admin *adminclient.Client, service string, n adminclient.NewCredential, name string) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return next(fmt.Errorf("%s is there already, and credentials overwrite nothing", name), "Name another file with --out, or remove this one.")
-	}
-	if err != nil {
-		return fmt.Errorf("make the file for the credential: %w", pathError(err))
-	}
-	issued, err := admin.IssueCredential(ctx, service, n)
-	if err != nil {
-		return errors.Join(unknownService(err, service), f.Close(), os.Remove(name))
-	}
-	_, err = f.WriteString(issued.Value.Token + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		_, undone := admin.RevokeCredential(ctx, issued.Value.Credential.Value.ID)
-		return errors.Join(fmt.Errorf("write the credential: %w", err), undone, os.Remove(name))
-	}
-	c.sayIssued(issued.Value)
-	if c.json {
-		return c.printJSON(map[string]any{"credential": issued.Value.Credential, "file": name})
-	}
-	return c.printf("wrote %s", name)
 }
 
 func (c *cli) credentialList() *cobra.Command {
@@ -118,7 +30,8 @@ func (c *cli) credentialList() *cobra.Command {
 		Use:   "list [SERVICE]",
 		Short: "List credentials",
 		Long: `Lists the credentials of a service, or of all services, with when and from where each
-was last used. The list tells no secrets.`,
+was last used. The last column tells those of one kind apart: the kid of a key, the thumbprint
+of a certificate, where keys are published, a name in certificates. It tells no secrets.`,
 		Example: `  watchword credential list
   watchword credential list m1 --json`,
 		Args: atMostOne,
@@ -138,10 +51,10 @@ was last used. The list tells no secrets.`,
 			if c.json {
 				return c.printJSON(map[string]any{"credentials": all})
 			}
-			rows := [][]string{{"ID", "SERVICE", "STATUS", "EXPIRES", "LAST USED", "FROM", "NAME"}}
+			rows := [][]string{{"ID", "SERVICE", "KIND", "STATUS", "EXPIRES", "LAST USED", "FROM", "NAME", "WHICH"}}
 			for _, a := range all {
 				cr := a.Value
-				rows = append(rows, []string{cr.ID, cr.Service, cr.Status, moment(cr.ExpiresAt), momentOf(cr.LastUsedAt), cr.LastUsedFrom, cr.Name})
+				rows = append(rows, []string{cr.ID, cr.Service, cr.Kind, cr.Status, moment(cr.ExpiresAt), momentOf(cr.LastUsedAt), cr.LastUsedFrom, cr.Name, which(cr)})
 			}
 			return c.printTable(rows)
 		},
@@ -165,8 +78,10 @@ func (c *cli) credentialRevoke() *cobra.Command {
 	return c.withJSON(&cobra.Command{
 		Use:   "revoke ID",
 		Short: "Withdraw a credential",
-		Long: `Withdraws a credential: the next request with it is refused. Access tokens it already
-got are good until they expire. To revoke again changes nothing.`,
+		Long: `Withdraws a credential: the next request with it is refused. Access tokens it already got,
+and those exchanged for them, are refused by introspection at once and by who follows the
+deny-list within a second; who only checks signatures takes them until they expire. To
+revoke again changes nothing.`,
 		Example: `  watchword credential revoke 3f1c0a9e5b7d4286a1e0c3b5d7f90214`,
 		Args:    exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -184,17 +99,29 @@ func (c *cli) withCredential(cmd *cobra.Command, id string, call credentialCall)
 		return err
 	}
 	a, err := call(admin, cmd.Context(), id)
-	if statusOf(err) == http.StatusNotFound {
-		return next(fmt.Errorf("there is no credential %q", id), "List credentials with: watchword credential list")
-	}
 	if err != nil {
-		return err
+		return unknownCredential(err, id)
 	}
 	if c.json {
 		return c.printJSON(a)
 	}
-	cr := a.Value
+	return c.printCredential(a.Value)
+}
+
+// which tells a credential from others of its kind.
+func which(cr adminclient.Credential) string {
+	switch cr.Kind {
+	case "key":
+		return cr.KeyID
+	case "certificate":
+		return cr.Thumbprint
+	}
+	return cr.JWKSURI + cr.TLSSubject
+}
+
+func (c *cli) printCredential(cr adminclient.Credential) error {
 	return c.printFields("id", cr.ID, "service", cr.Service, "kind", cr.Kind, "name", cr.Name, "status", cr.Status, "network", cr.CIDR,
-		"created", moment(cr.CreatedAt), "expires", moment(cr.ExpiresAt), "revoked", momentOf(cr.RevokedAt),
+		"key id", cr.KeyID, "algorithm", cr.Algorithm, "thumbprint", cr.Thumbprint, "keys at", cr.JWKSURI, "tls subject", cr.TLSSubject,
+		"created", moment(cr.CreatedAt), "not before", momentOf(cr.NotBefore), "expires", moment(cr.ExpiresAt), "revoked", momentOf(cr.RevokedAt),
 		"last used", momentOf(cr.LastUsedAt), "last used from", cr.LastUsedFrom)
 }

@@ -22,7 +22,7 @@ is not there changes nothing.`,
 				err = admin.Disallow(cmd.Context(), caller, target)
 			}
 			if err != nil {
-				return c.unknownOfTwo(cmd, admin, err, caller, target)
+				return c.unknownOf(cmd, admin, err, caller, target)
 			}
 			if len(before) == 0 {
 				c.say("was not allowed: %s may not call %s", caller, target)

@@ -27,7 +27,7 @@ Nothing is allowed that no rule allows.`,
 			}
 			all, err := admin.Rules(cmd.Context(), caller, target)
 			if err != nil {
-				return c.unknownOfTwo(cmd, admin, err, caller, target)
+				return c.unknownOf(cmd, admin, err, caller, target)
 			}
 			if c.json {
 				return c.printJSON(map[string]any{"rules": all})
@@ -35,10 +35,10 @@ Nothing is allowed that no rule allows.`,
 			slices.SortFunc(all, func(a, b adminclient.Answer[adminclient.Rule]) int {
 				return cmp.Or(cmp.Compare(a.Value.Caller, b.Value.Caller), cmp.Compare(a.Value.Target, b.Value.Target))
 			})
-			rows := [][]string{{"CALLER", "TARGET", "SCOPES", "UNTIL"}}
+			rows := [][]string{{"CALLER", "TARGET", "SCOPES", "EXCHANGE", "MAY ACT", "UNTIL"}}
 			for _, a := range all {
 				r := a.Value
-				rows = append(rows, []string{r.Caller, r.Target, strings.Join(r.Scopes, " "), momentOf(r.Until)})
+				rows = append(rows, []string{r.Caller, r.Target, strings.Join(r.Scopes, " "), r.Exchange, r.MayAct, momentOf(r.Until)})
 			}
 			return c.printTable(rows)
 		},

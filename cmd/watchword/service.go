@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,8 +28,7 @@ and made again inherits no credential and no rule.`,
 }
 
 func (c *cli) serviceCreate() *cobra.Command {
-	var s adminclient.NewService
-	var ttl string
+	var f serviceFlags
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a service",
@@ -36,14 +36,14 @@ func (c *cli) serviceCreate() *cobra.Command {
 see "watchword credential create" and "watchword allow". A name has 1 to 128 letters,
 digits, '.', '_' and '-', and begins with a letter or a digit.`,
 		Example: `  watchword service create m1
-  watchword service create payments --token-ttl 5m --algorithm EdDSA`,
+  watchword service create payments --token-ttl 5m --algorithm EdDSA
+  watchword service create m1 --auth-method private_key_jwt --binding dpop
+  watchword service create orders --audience https://orders.example.com`,
 		Args: exactly("NAME"),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			s.Name = args[0]
-			if ttl != "" {
-				if s.TokenTTLSeconds, err = seconds(cmd, "--token-ttl", ttl); err != nil {
-					return err
-				}
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := f.service(cmd, args[0])
+			if err != nil {
+				return err
 			}
 			admin, err := c.admin(cmd)
 			if err != nil {
@@ -51,6 +51,9 @@ digits, '.', '_' and '-', and begins with a letter or a digit.`,
 			}
 			made, err := admin.CreateService(cmd.Context(), s)
 			if statusOf(err) == http.StatusConflict {
+				if _, err := admin.Service(cmd.Context(), s.Name); err != nil {
+					return next(fmt.Errorf("one of the audiences is another service's"), "See whose with: watchword service list --json")
+				}
 				return next(fmt.Errorf("there is a service %q already", s.Name), "See it with: watchword service show %s", s.Name)
 			}
 			if err != nil {
@@ -62,14 +65,8 @@ digits, '.', '_' and '-', and begins with a letter or a digit.`,
 			return c.printf("created service %s (%s)", made.Value.Name, made.Value.UID)
 		},
 	}
-	serviceFlags(cmd, &s.Description, &ttl, &s.Algorithm)
+	f.define(cmd)
 	return c.withJSON(cmd)
-}
-
-func serviceFlags(cmd *cobra.Command, description, ttl, algorithm *string) {
-	cmd.Flags().StringVar(description, "description", "", "what it is, for people")
-	cmd.Flags().StringVar(ttl, "token-ttl", "", "lifetime of tokens for this service as a target, as in 5m; 0: the server's default")
-	cmd.Flags().StringVar(algorithm, "algorithm", "", "algorithm that signs tokens for this service: ES256, RS256, PS256 or EdDSA; empty: the server's default")
 }
 
 // seconds reads a duration for the API, which counts in seconds.
@@ -161,44 +158,35 @@ func (c *cli) printService(a adminclient.Answer[adminclient.Service]) error {
 	}
 	s := a.Value
 	return c.printFields("name", s.Name, "uid", s.UID, "description", s.Description, "status", status(s),
-		"token ttl", ttlOf(s), "algorithm", orDefault(s.Algorithm), "version", fmt.Sprint(s.Version),
+		"token ttl", ttlOf(s), "algorithm", orDefault(s.Algorithm),
+		"audiences", strings.Join(s.Audiences, " "), "proves itself by", orAny(s.AuthMethods), "grants", orAny(s.GrantTypes), "binding", bindingOf(s),
+		"assertions", assertionsOf(s), "targets a token", map[bool]string{true: "several"}[s.MultipleTargets], "version", fmt.Sprint(s.Version),
 		"created", moment(s.CreatedAt), "updated", moment(s.UpdatedAt))
 }
 
 func (c *cli) serviceUpdate() *cobra.Command {
-	var description, ttl, algorithm string
+	var f serviceFlags
 	var version int64
 	cmd := &cobra.Command{
 		Use:   "update NAME",
 		Short: "Change a service",
-		Long: `Changes what is given and leaves the rest. With --if-version the change is made only
-while the service has that version, which "watchword service show" tells.`,
+		Long: `Changes what is given and leaves the rest. What can be given more than once is set as a
+whole, and --audience "" leaves none. With --if-version the change is made only while the
+service has that version, which "watchword service show" tells.`,
 		Example: `  watchword service update m1 --token-ttl 5m
+  watchword service update m1 --auth-method private_key_jwt --auth-method tls_client_auth
+  watchword service update m1 --binding required --multiple-targets=false
   watchword service update m1 --algorithm "" --if-version 3`,
 		Args: exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var change adminclient.ServiceChange
-			given := cmd.Flags().Changed
-			if given("description") {
-				change.Description = &description
-			}
-			if given("algorithm") {
-				change.Algorithm = &algorithm
-			}
-			if given("token-ttl") {
-				n, err := seconds(cmd, "--token-ttl", ttl)
-				if err != nil {
-					return err
-				}
-				change.TokenTTLSeconds = &n
-			}
-			if change == (adminclient.ServiceChange{}) {
-				return usage(cmd, "nothing to change: give --description, --token-ttl or --algorithm")
+			change, err := f.change(cmd)
+			if err != nil {
+				return err
 			}
 			return c.changeService(cmd, args[0], version, change)
 		},
 	}
-	serviceFlags(cmd, &description, &ttl, &algorithm)
+	f.define(cmd)
 	cmd.Flags().Int64Var(&version, "if-version", 0, "change only this version")
 	return c.withJSON(cmd)
 }
@@ -209,6 +197,9 @@ func (c *cli) changeService(cmd *cobra.Command, name string, version int64, chan
 		return err
 	}
 	s, err := admin.UpdateService(cmd.Context(), name, version, change)
+	if statusOf(err) == http.StatusConflict && change.Audiences != nil {
+		return next(err, "See whose the audiences are with: watchword service list --json")
+	}
 	if err != nil {
 		return unknownService(err, name)
 	}
@@ -218,7 +209,7 @@ func (c *cli) changeService(cmd *cobra.Command, name string, version int64, chan
 func (c *cli) serviceSwitch(verb string, disabled bool) *cobra.Command {
 	long := "Lets a disabled service call and be called again, by the rules it has."
 	if disabled {
-		long = "Refuses the service every token, and everybody tokens for it, until it is enabled again.\nIts credentials and rules stay. Tokens it has already are good until they expire."
+		long = "Refuses the service every token, and everybody tokens for it, until it is enabled again.\nIts credentials and rules stay. Tokens it has already are refused by introspection at once\nand by who follows the deny-list within a second; who only checks signatures takes them\nuntil they expire."
 	}
 	return c.withJSON(&cobra.Command{
 		Use:     verb + " NAME",

@@ -8,119 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 )
-
-// Service is an actor in the directory.
-type Service struct {
-	UID             string    `json:"uid"`
-	Name            string    `json:"name"`
-	Description     string    `json:"description"`
-	Disabled        bool      `json:"disabled"`
-	TokenTTLSeconds int64     `json:"tokenTtlSeconds"`
-	Algorithm       string    `json:"algorithm"`
-	Version         int64     `json:"version"`
-	CreatedAt       time.Time `json:"createdAt"`
-	UpdatedAt       time.Time `json:"updatedAt"`
-}
-
-// NewService is what a service is made from.
-type NewService struct {
-	Name            string `json:"name"`
-	Description     string `json:"description,omitempty"`
-	TokenTTLSeconds int64  `json:"tokenTtlSeconds,omitempty"`
-	Algorithm       string `json:"algorithm,omitempty"`
-}
-
-// ServiceChange leaves alone what is nil.
-type ServiceChange struct {
-	Description     *string `json:"description,omitempty"`
-	Disabled        *bool   `json:"disabled,omitempty"`
-	TokenTTLSeconds *int64  `json:"tokenTtlSeconds,omitempty"`
-	Algorithm       *string `json:"algorithm,omitempty"`
-}
-
-// Credential is one way in which a service proves itself.
-type Credential struct {
-	ID           string     `json:"id"`
-	Service      string     `json:"service"`
-	Kind         string     `json:"kind"`
-	Name         string     `json:"name"`
-	Status       string     `json:"status"`
-	CIDR         string     `json:"cidr"`
-	CreatedAt    time.Time  `json:"createdAt"`
-	ExpiresAt    time.Time  `json:"expiresAt"`
-	RevokedAt    *time.Time `json:"revokedAt"`
-	LastUsedAt   *time.Time `json:"lastUsedAt"`
-	LastUsedFrom string     `json:"lastUsedFrom"`
-}
-
-// NewCredential is what a credential is made from.
-type NewCredential struct {
-	Name       string `json:"name,omitempty"`
-	TTLSeconds int64  `json:"ttlSeconds,omitempty"`
-	CIDR       string `json:"cidr,omitempty"`
-}
-
-// IssuedCredential is a credential with its secret, which the server tells once.
-type IssuedCredential struct {
-	Credential Answer[Credential] `json:"credential"`
-	Token      string             `json:"token"`
-	Warning    string             `json:"warning"`
-}
-
-// Rule is one edge of the call map.
-type Rule struct {
-	Caller    string     `json:"caller"`
-	Target    string     `json:"target"`
-	Scopes    []string   `json:"scopes"`
-	Until     *time.Time `json:"until"`
-	Version   int64      `json:"version"`
-	CreatedAt time.Time  `json:"createdAt"`
-	UpdatedAt time.Time  `json:"updatedAt"`
-}
-
-// NewRule is what is put in the call map.
-type NewRule struct {
-	Scopes []string   `json:"scopes"`
-	Until  *time.Time `json:"until,omitempty"`
-}
-
-// Key is a key of the ring, without its private half.
-type Key struct {
-	ID        string          `json:"id"`
-	Use       string          `json:"use"`
-	Algorithm string          `json:"algorithm"`
-	State     string          `json:"state"`
-	CreatedAt time.Time       `json:"createdAt"`
-	SignsFrom *time.Time      `json:"signsFrom"`
-	RetiredAt *time.Time      `json:"retiredAt"`
-	DropAt    *time.Time      `json:"dropAt"`
-	RevokedAt *time.Time      `json:"revokedAt"`
-	Public    json.RawMessage `json:"public"`
-}
-
-// Rotation says which keys to replace, and how.
-type Rotation struct {
-	Use       string `json:"use,omitempty"`
-	Algorithm string `json:"algorithm,omitempty"`
-	Now       bool   `json:"now,omitempty"`
-}
-
-// Resealed counts keys that were sealed anew.
-type Resealed struct {
-	Resealed int `json:"resealed"`
-}
-
-// Info is about the server.
-type Info struct {
-	Version     string   `json:"version"`
-	Issuer      string   `json:"issuer"`
-	PlainIssuer string   `json:"plainIssuer"`
-	Revision    int64    `json:"revision"`
-	Database    string   `json:"database"`
-	Algorithms  []string `json:"algorithms"`
-}
 
 // Services lists all services by name.
 func (c *Client) Services(ctx context.Context) ([]Answer[Service], error) {
@@ -167,7 +55,7 @@ func (c *Client) Credentials(ctx context.Context, service string) ([]Answer[Cred
 	return list[Credential](ctx, c, "credentials", path, nil)
 }
 
-// IssueCredential makes a credential and tells its secret.
+// IssueCredential makes a credential and tells its secret, if it has one the server makes.
 func (c *Client) IssueCredential(ctx context.Context, service string, n NewCredential) (a Answer[IssuedCredential], err error) {
 	_, err = c.do(ctx, request{method: http.MethodPost, path: []string{"services", service, "credentials"}, body: n}, &a)
 	return a, err
@@ -182,6 +70,30 @@ func (c *Client) Credential(ctx context.Context, id string) (a Answer[Credential
 // RevokeCredential ends a credential. Again is no error.
 func (c *Client) RevokeCredential(ctx context.Context, id string) (a Answer[Credential], err error) {
 	_, err = c.do(ctx, request{method: http.MethodPost, path: []string{"credentials", id, "revoke"}}, &a)
+	return a, err
+}
+
+// RotateCredential makes one in the place of another, which ends after so many seconds.
+func (c *Client) RotateCredential(ctx context.Context, id string, overlapSeconds int64) (a Answer[IssuedCredential], err error) {
+	body := map[string]int64{"overlapSeconds": overlapSeconds}
+	_, err = c.do(ctx, request{method: http.MethodPost, path: []string{"credentials", id, "rotate"}, body: body}, &a)
+	return a, err
+}
+
+// Revocations lists the tokens that were revoked and the services that were deleted.
+func (c *Client) Revocations(ctx context.Context) ([]Answer[Revocation], error) {
+	return list[Revocation](ctx, c, "revocations", []string{"revocations"}, nil)
+}
+
+// Revocation reads one by the id of what was revoked.
+func (c *Client) Revocation(ctx context.Context, id string) (a Answer[Revocation], err error) {
+	_, err = c.do(ctx, request{method: http.MethodGet, path: []string{"revocations", id}}, &a)
+	return a, err
+}
+
+// RevokeToken revokes an access token. Again is no error.
+func (c *Client) RevokeToken(ctx context.Context, n NewRevocation) (a Answer[Revocation], err error) {
+	_, err = c.do(ctx, request{method: http.MethodPost, path: []string{"revocations"}, body: n}, &a)
 	return a, err
 }
 

@@ -65,3 +65,17 @@ func newSigner(id string, alg Algorithm, key crypto.Signer) (*Signer, error) {
 	}
 	return NewSigner(id, alg, key)
 }
+
+// PrivateJWK is a private key as a JSON Web Key, for the one who is to sign with it and for nobody
+// else. An empty id means the key's thumbprint.
+func PrivateJWK(id string, alg Algorithm, key crypto.Signer) ([]byte, error) {
+	s, err := newSigner(id, alg, key) // checks that they go together
+	if err != nil {
+		return nil, err
+	}
+	b, err := josev4.JSONWebKey{Key: key, KeyID: s.ID(), Algorithm: string(alg), Use: "sig"}.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("%w private key: it cannot be written as a JWK", ErrMalformed) // the cause may quote it
+	}
+	return b, nil
+}
