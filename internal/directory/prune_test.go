@@ -46,13 +46,13 @@ func TestWhatHasEndedIsForgotten(t *testing.T) {
 			}
 		}
 		state("at first", 2, 2, 2)
-		time.Sleep(3*time.Minute + time.Second)
+		<-time.After(3*time.Minute + time.Second)
 		state("after minutes", 2, 1, 2)
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		state("after an hour", 1, 1, 1)
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		state("after hours", 0, 1, 0)
-		time.Sleep(24 * time.Hour)
+		<-time.After(24 * time.Hour)
 		state("after a day", 0, 0, 0)
 		if after := d.Snapshot().Revision(); after != before {
 			t.Errorf("forgetting made %d revisions", after-before)
