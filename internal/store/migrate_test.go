@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"io/fs"
 	"maps"
 	"net/netip"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/watchword-dev/watchword/internal/directory"
 	"github.com/watchword-dev/watchword/internal/keys"
+	"github.com/watchword-dev/watchword/internal/policy"
 	"github.com/watchword-dev/watchword/internal/supertokens"
 )
 
@@ -30,9 +32,11 @@ type everything struct {
 	RingVersion  int64
 	SuperTokens  []supertokens.SigningKey
 	Applications []supertokens.SigningKey
+	Secret       []byte
+	Used         string // of the names "a" and "b", which the newest dumps hold: see use
 }
 
-// fill makes what the dumps were made of.
+// fill makes what the newest dumps were made of.
 func fill(t *testing.T, db *DB) {
 	t.Helper()
 	ctx := t.Context()
@@ -42,11 +46,11 @@ func fill(t *testing.T, db *DB) {
 			t.Fatal(err)
 		}
 	}
-	want := dumped()
+	want := dumped2()
 	for i, s := range want.State.Services {
 		check(db.InsertService(ctx, s, want.Changes[i]))
 	}
-	for i, c := range want.State.Credentials {
+	for i, c := range want.State.Credentials[:2] {
 		check(db.InsertCredential(ctx, c, want.Changes[2+i]))
 	}
 	for i, r := range want.State.Rules {
@@ -56,9 +60,15 @@ func fill(t *testing.T, db *DB) {
 	check(nil, db.SaveKeys(ctx, 0, want.Keys, nil, want.Changes[6]))
 	check(db.InsertSigningKey(ctx, want.SuperTokens[0], time.Time{}, want.Changes[7]))
 	check(db.InsertSigningKey(ctx, want.Applications[0], time.Time{}, want.Changes[8]))
+	check(db.InsertCredential(ctx, want.State.Credentials[2], want.Changes[9]))
+	check(db.InsertRevocation(ctx, want.State.Revocations[0], want.Changes[10]))
+	check(db.PutSecret(ctx, "oauth", want.Secret))
+	use(t, db, "a")
+	use(t, db, "b")
 }
 
-func dumped() everything {
+// dumped1 is what the dumps of schema 1 hold.
+func dumped1() everything {
 	m1 := directory.Service{
 		UID: directory.UID{1, 15: 1}, Name: "m1", Description: "größer 'quoted'\n2nd line", TokenTTL: 10 * time.Minute, Algorithm: "EdDSA",
 		Version: 1, CreatedAt: noon, UpdatedAt: noon,
@@ -80,6 +90,7 @@ func dumped() everything {
 		Keys: []keys.Record{active, retired}, RingVersion: 1,
 		SuperTokens:  []supertokens.SigningKey{signingKey("public", "s-1", true, at)},
 		Applications: []supertokens.SigningKey{signingKey("m2m-auth", "d-1", false, at)},
+		Used:         "++",
 	}
 	for i, subject := range []string{
 		directory.SubjectService(m1.UID), directory.SubjectService(m2.UID), directory.SubjectCredential(c1.ID), directory.SubjectCredential(c2.ID),
@@ -89,6 +100,30 @@ func dumped() everything {
 		c.Revision = int64(i + 1)
 		e.Changes = append(e.Changes, c)
 	}
+	return e
+}
+
+// dumped2 is what the dumps of schema 2 hold: all of the above, and what OAuth needs.
+func dumped2() everything {
+	e := dumped1()
+	m1, m2 := &e.State.Services[0], &e.State.Services[1]
+	m1.Audiences = []string{"https://m1.example/", "urn:example:m1"}
+	m1.AuthMethods, m1.GrantTypes = []string{"private_key_jwt", "tls_client_auth"}, []string{"client_credentials"}
+	m1.Binding, m1.TokenEndpointAudience = directory.BindingDPoP, true
+	m2.Binding, m2.MultipleTargets = directory.BindingRequired, true
+	key := newCredential(*m1, "1111111111111111ffffffffffffffff")
+	key.Kind, key.Material, key.NotBefore = directory.KindKey, `{"kty":"OKP","crv":"Ed25519"}`, noon.Add(time.Minute)
+	e.State.Rules[0].Exchange, e.State.Rules[0].MayAct = policy.Delegate, m2.UID
+	e.State.Rules[1].Exchange = policy.Impersonate
+	e.State.Credentials = append(e.State.Credentials, key)
+	e.State.Revocations = []directory.Revocation{{ID: "2222222222222222eeeeeeeeeeeeeeee", RevokedAt: noon, Until: noon.Add(time.Hour)}}
+	for _, subject := range []string{directory.SubjectCredential(key.ID), directory.SubjectRevocation(e.State.Revocations[0].ID)} {
+		c := change(subject)
+		c.Revision = int64(len(e.Changes) + 1)
+		e.Changes = append(e.Changes, c)
+	}
+	e.State.Revision = int64(len(e.Changes))
+	e.Secret, e.Used = []byte{0, 255, 39, 0}, "--"
 	return e
 }
 
@@ -111,6 +146,9 @@ func readEverything(t *testing.T, db *DB) (e everything) {
 	check(err)
 	e.Applications, err = db.SigningKeys(t.Context(), "m2m-auth")
 	check(err)
+	e.Secret, err = db.Secret(t.Context(), "oauth")
+	check(err)
+	e.Used = use(t, db, "a", "b")
 	return e
 }
 
@@ -142,23 +180,32 @@ func restore(t *testing.T, o Options, dump string) {
 	}
 }
 
-// A database of the oldest schema is brought forward with all that is in it.
-func TestOldestSchemaIsBroughtForward(t *testing.T) {
-	onBoth(t, func(t *testing.T, o Options) {
-		dump := "schema1.sqlite.sql"
-		if o.DatabaseURL != "" {
-			dump = "schema1.postgres.sql"
-		}
-		restore(t, o, dump)
-		db := open(t, o)
-		if d := cmp.Diff(dumped(), readEverything(t, db), comparePrefixes); d != "" {
-			t.Error(d)
-		}
-		insert(t, db, "m3")
-		if got := revision(t, db); got != 10 {
-			t.Errorf("got revision %d, want 10", got)
-		}
-	})
+// A database of each schema there was is brought forward with all that is in it.
+func TestOldSchemasAreBroughtForward(t *testing.T) {
+	for schema, want := range map[string]everything{"schema1": dumped1(), "schema2": dumped2()} {
+		t.Run(schema, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, o Options) {
+				engine := "sqlite"
+				if o.DatabaseURL != "" {
+					engine = "postgres"
+				}
+				restore(t, o, schema+"."+engine+".sql")
+				db := open(t, o)
+				if d := cmp.Diff(want, readEverything(t, db), comparePrefixes); d != "" {
+					t.Error(d)
+				}
+				m3 := insert(t, db, "m3")[0]
+				if got := revision(t, db); got != want.State.Revision+1 {
+					t.Errorf("got revision %d, want %d", got, want.State.Revision+1)
+				}
+				// An audience has the owner it had.
+				_, err := update(t, db, m3, "urn:example:m1")
+				if taken := len(want.State.Services[0].Audiences) > 0; errors.Is(err, directory.ErrExists) != taken {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
 }
 
 // tomorrow is the migrations with one more.
