@@ -158,7 +158,8 @@ func TestKeyFilesThatWillNotDo(t *testing.T) {
 	}
 	der, err := x509.MarshalECPrivateKey(p384)
 	public := jwkOf(t, keys[jose.EdDSA], "")
-	public = public[:strings.Index(public, `,"d"`)] + "}"
+	public, _, _ = strings.Cut(public, `,"d"`)
+	public += "}"
 	for name, text := range map[string]string{
 		"empty": "", "text": "hunter2", "no JSON": "{hunter2", "twice": `{"kty":"EC","kty":"hunter2"}`,
 		"public":          public,
@@ -263,6 +264,27 @@ func TestUnreadableSecretAsksNothingAndSaysWhy(t *testing.T) {
 	})
 }
 
+// RFC 6749, section 4.4.2; RFC 8707, section 2; RFC 8693, section 2.1; impersonate is the server's own.
+func TestFormAsksForWhatWasAsked(t *testing.T) {
+	exchange := ask{question: question{target: "m3", scope: "a b", incoming: "x"}, subject: newSecret("t")}
+	impersonate := exchange
+	impersonate.impersonate = true
+	const exchanged = "&grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange"
+	const subject = "&scope=a+b&subject_token=t&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token"
+	for want, q := range map[string]ask{
+		"audience=m2&grant_type=client_credentials":                              {question: question{target: "m2"}},
+		"audience=m2&grant_type=client_credentials&scope=a+b":                    {question: question{target: "m2", scope: "a b"}},
+		"grant_type=client_credentials&resource=https%3A%2F%2Fm2.example%2F%3Fx": {question: question{target: "https://m2.example/?x"}},
+		"grant_type=client_credentials&resource=urn%3Aexample%3Am2":              {question: question{target: "urn:example:m2"}},
+		"audience=m3" + exchanged + subject:                                      exchange,
+		"audience=m3" + exchanged + "&impersonate=true" + subject:                impersonate,
+	} {
+		if got := formOf(q).Encode(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
 func TestMethodsAndKeysDoNotPrint(t *testing.T) {
 	key := generate(t)[jose.EdDSA].(ed25519.PrivateKey)
 	cfg := Config{
@@ -276,8 +298,17 @@ func TestMethodsAndKeysDoNotPrint(t *testing.T) {
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
 		out := fmt.Sprintf(verb+verb+verb+verb, cfg, q, ClientSecretPost("m1", Static("hunter2")), []any{p, Token{prover: p}})
-		if strings.Contains(out, "hunter2") || strings.Contains(out, fmt.Sprintf("%x", key.Seed())) || strings.Contains(out, strings.Trim(fmt.Sprint([]byte(key.Seed())), "[]")) {
+		if strings.Contains(out, "hunter2") || strings.Contains(out, fmt.Sprintf("%x", key.Seed())) || strings.Contains(out, strings.Trim(fmt.Sprint(key.Seed()), "[]")) {
 			t.Errorf("%s prints a secret", verb)
 		}
 	}
+}
+
+func weakKey(t *testing.T) crypto.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }

@@ -102,9 +102,9 @@ func (c *certificate) over(base http.RoundTripper) http.RoundTripper {
 	own := t.Clone()
 	if own.TLSClientConfig == nil {
 		own.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		own.ForceAttemptHTTP2 = true // which a TLSClientConfig would otherwise turn off
 	}
 	// Whatever authorities the server names: a self-signed certificate has none.
-	own.TLSClientConfig.Certificates = nil
 	own.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.tls, nil }
 	c.transports[t] = own
 	return own

@@ -335,7 +335,7 @@ func TestSDKCallsOnInTheCallersName(t *testing.T) {
 			_, _ = io.Copy(rw, resp.Body)
 			_, impersonation = source.Impersonate().Token(r.Context())
 		}, nil)
-		c1 := w.client(func(cfg *client.Config) { cfg.Auth = client.BootstrapAssertion(w.id.Credential) })
+		c1 := w.client(func(cfg *client.Config) { cfg.Auth, cfg.DPoP = client.BootstrapAssertion(w.id.Credential), dpop })
 		got := w.call(&http.Client{Transport: c1.Transport("m2", w.resourceTransport(), "read")}, m2.URL)
 		if want := fmt.Sprintf("m1[m2] dpop=%v mtls=false", dpop != nil); got != want {
 			t.Errorf("got %q, want %q", got, want)
