@@ -39,7 +39,7 @@ type world struct {
 	at     map[string]string // host:port by which clients know a server -> where it is
 
 	adminURL, adminToken string
-	operator             *http.Client
+	anyone               *http.Client // without a certificate
 	log                  lockedBuffer
 	close                []func() error
 }
@@ -51,11 +51,7 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) (code int) {
 	for i := range worlds {
-		w, err := newWorld(i == 1)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "start:", err)
-			return 1
-		}
+		w := &world{nonces: i == 1, at: map[string]string{}}
 		worlds[i] = w
 		defer func() {
 			if err := w.stop(); err != nil {
@@ -66,11 +62,19 @@ func run(m *testing.M) (code int) {
 				fmt.Fprintln(os.Stderr, w.log.String())
 			}
 		}()
+		if err := w.start(); err != nil {
+			fmt.Fprintln(os.Stderr, "start:", err)
+			return 1
+		}
 	}
 	return m.Run()
 }
 
 func (w *world) stop() (err error) {
+	if w.anyone != nil {
+		w.anyone.CloseIdleConnections()
+	}
+	http.DefaultClient.CloseIdleConnections()
 	for i := len(w.close) - 1; i >= 0; i-- {
 		if e := w.close[i](); err == nil {
 			err = e
@@ -79,27 +83,22 @@ func (w *world) stop() (err error) {
 	return err
 }
 
-func newWorld(nonces bool) (w *world, err error) {
-	w = &world{nonces: nonces, at: map[string]string{}, operator: &http.Client{}}
-	defer func() {
-		if err != nil {
-			w.stop()
-		}
-	}()
+func (w *world) start() (err error) {
 	dir, err := os.MkdirTemp("", "conformance")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	w.close = append(w.close, func() error { return os.RemoveAll(dir) })
 	if w.ca, err = newAuthority("Conformance CA"); err != nil {
-		return nil, err
+		return err
 	}
 	w.roots = x509.NewCertPool()
 	w.roots.AddCert(w.ca.certificate)
+	w.anyone = w.client(nil)
 	if err := w.startServer(dir); err != nil {
-		return nil, err
+		return err
 	}
-	return w, w.startResource()
+	return w.startResource()
 }
 
 func (w *world) startServer(dir string) error {
@@ -147,7 +146,7 @@ func (w *world) startResource() error {
 	}
 	c := verify.Config{
 		Server: issuer, Audience: resourceURL, RequireBound: true, ExternalURL: resourceHost,
-		HTTPClient: w.client(nil), Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
+		HTTPClient: w.anyone, Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
 		Revocations: verify.Revocations{Off: true}, Resource: verify.Resource{URL: resourceURL},
 	}
 	if w.nonces {
@@ -195,9 +194,8 @@ func (w *world) client(certificate *tls.Certificate) *http.Client {
 		// Whatever authorities the server names, as clients of a self-signed certificate do.
 		t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
 	}
-	transport := &http.Transport{TLSClientConfig: t, DialContext: w.dial, ForceAttemptHTTP2: true}
-	w.close = append(w.close, func() error { transport.CloseIdleConnections(); return nil })
-	return &http.Client{Transport: transport}
+	// HTTP/1.1, as the suite: HTTP/2 has no upper case in names of headers.
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: t, DialContext: w.dial}}
 }
 
 // operate calls the operator's API.
@@ -212,7 +210,7 @@ func (w *world) operate(method, path string, body any) (map[string]any, error) {
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+w.adminToken)
-	a, err := send(w.operator, r)
+	a, err := send(http.DefaultClient, r)
 	if err != nil {
 		return nil, err
 	}
