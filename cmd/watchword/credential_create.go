@@ -96,8 +96,11 @@ func (n *newCredential) define(cmd *cobra.Command) {
 	flags.StringVar(&n.certificate, "certificate", "", "file of a certificate there is, PEM")
 	flags.StringVar(&n.outCert, "out-cert", "", "write the certificate that is made to this new file")
 	for _, s := range [][2]string{
-		{"dn", "subject of the certificates, as in CN=m1,O=Example"}, {"dns", "host name in the certificates"}, {"uri", "URI in the certificates"},
-		{"ip", "address in the certificates"}, {"email", "e-mail address in the certificates"},
+		{"dn", "subject of the certificates, as in CN=m1,O=Example"},
+		{"dns", "host name in the certificates"},
+		{"uri", "URI in the certificates"},
+		{"ip", "address in the certificates"},
+		{"email", "e-mail address in the certificates"},
 	} {
 		n.subject[s[0]] = flags.String(s[0], "", "of a tls-subject: "+s[1])
 	}
