@@ -144,8 +144,9 @@ type Options struct {
 	TokenEndpoint string
 	// Pepper is the key under which client secrets are hashed. Empty: those methods are off.
 	Pepper []byte
-	// ClientCAs sign the certificates of tls_client_auth. Nil: that method is off.
-	ClientCAs *x509.CertPool
+	// ClientCAs sign the certificates of tls_client_auth; they are asked for anew each time. Nil: that
+	// method is off.
+	ClientCAs func() *x509.CertPool
 	// Certificates says that clients can present certificates: the public listener speaks TLS, or a
 	// proxy that does is trusted.
 	Certificates bool
@@ -172,6 +173,8 @@ func Methods(o Options) []Method {
 		{len(o.Pepper) > 0, newSecretBasic(o, guesses)},
 		{len(o.Pepper) > 0, newSecretPost(o, guesses)},
 		{true, newPrivateKey(o)},
+		{o.Certificates && o.ClientCAs != nil, newTLSClient(o)},
+		{o.Certificates, newSelfSignedTLSClient()},
 	}
 	var methods []Method
 	for _, row := range table {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -244,7 +245,9 @@ func TestFetchingEndsWithoutAnAnswer(t *testing.T) {
 
 func TestKeysAreFetchedOverTLSThatIsChecked(t *testing.T) {
 	s := signerFor(t, "k", jose.ES256)
-	server := httptest.NewTLSServer(text(keySetOf(s)))
+	server := httptest.NewUnstartedServer(text(keySetOf(s)))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of the first client
+	server.StartTLS()
 	defer server.Close()
 	b := newPublished(t, server.URL, loopback)
 	b.want("an authority nobody trusts", s, "keys_unavailable")
