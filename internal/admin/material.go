@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -97,13 +95,10 @@ func whyNoKey(err error) string {
 	return "is not one well-formed public key for signatures"
 }
 
-// jwksURI: whoever can change what is there, or the answer on its way, is the service. It is
-// fetched by the server, so https only; which addresses it may be at is checked when it is.
+// jwksURI: whoever can change what is there, or the answer on its way, is the service.
 func jwksURI(s string) (string, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Opaque != "" || strings.Contains(s, "#") ||
-		strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", &directory.InvalidError{Field: "jwksUri", Problem: "must be an https URL, without a user and a fragment"}
+	if err := clientauth.CheckKeySetURL(s); err != nil {
+		return "", &directory.InvalidError{Field: "jwksUri", Problem: err.Error()}
 	}
 	return s, nil
 }
@@ -137,49 +132,18 @@ func (a *api) certificate(n *NewCredential) (material, warning string, err error
 // material of a name in certificates: RFC 8705, section 2.1.2, has exactly one.
 func (t *TLSSubject) material() (string, error) {
 	var names []string
-	for _, n := range []struct {
-		prefix, value string
-		ok            func(string) (string, bool)
-	}{
-		{"dn", t.DN, distinguishedName}, {"dns", t.DNS, dnsName}, {"uri", t.URI, absoluteURI}, {"ip", t.IP, ipAddress}, {"email", t.Email, emailAddress},
-	} {
+	for _, n := range []struct{ kind, value string }{{"dn", t.DN}, {"dns", t.DNS}, {"uri", t.URI}, {"ip", t.IP}, {"email", t.Email}} {
 		if n.value == "" {
 			continue
 		}
-		v, ok := n.ok(n.value)
-		if !ok {
-			return "", &directory.InvalidError{Field: "tlsSubject." + n.prefix, Problem: "is not one"}
+		m, err := clientauth.ParseTLSSubject(n.kind + ":" + n.value)
+		if err != nil {
+			return "", &directory.InvalidError{Field: "tlsSubject." + n.kind, Problem: err.Error()}
 		}
-		names = append(names, n.prefix+":"+v)
+		names = append(names, m)
 	}
 	if len(names) != 1 {
 		return "", &directory.InvalidError{Field: "tlsSubject", Problem: "must have exactly one of dn, dns, uri, ip and email"}
 	}
 	return names[0], nil
-}
-
-func distinguishedName(s string) (string, bool) {
-	return s, strings.Contains(s, "=") && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
-
-func dnsName(s string) (string, bool) {
-	s = strings.ToLower(s)
-	return s, !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.' && r != '_'
-	})
-}
-
-func absoluteURI(s string) (string, bool) {
-	u, err := url.Parse(s)
-	return s, err == nil && u.IsAbs() && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
-}
-
-func ipAddress(s string) (string, bool) {
-	ip, err := netip.ParseAddr(s)
-	return ip.Unmap().String(), err == nil && ip.Zone() == ""
-}
-
-func emailAddress(s string) (string, bool) {
-	local, host, ok := strings.Cut(s, "@")
-	return s, ok && local != "" && host != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }

@@ -212,7 +212,7 @@ func (s *Server) openIssuer(context.Context) (err error) {
 	if s.door != nil && s.cfg.SuperTokens.TrustBootstrap {
 		auth.Foreign = s.door.BootstrapKeys
 	}
-	if auth.ClientCAs, err = clientCAs(s.cfg.ClientCAFile); err != nil {
+	if auth.ClientCAs, err = s.openClientCAs(); err != nil {
 		return err
 	}
 	s.auth = clientauth.New(auth)

@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"sync"
 	"syscall"
 	"time"
 
@@ -22,7 +20,7 @@ type listener struct {
 	net    net.Listener
 	server *http.Server
 	// certificate is nil where the listener speaks plain HTTP.
-	certificate *certificate
+	certificate *reloaded[*tls.Certificate]
 }
 
 // URL is where the listener answers.
@@ -99,7 +97,9 @@ func (s *Server) newListener(ctx context.Context, name, address string, t config
 		n.Close()
 		return nil, err
 	}
-	l.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: suites, GetCertificate: l.certificate.current}
+	l.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: suites, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return l.certificate.current(), nil
+	}}
 	if name == services {
 		// Any certificate may come, self-signed ones too (RFC 8705, section 2.2); what it proves is for
 		// clientauth to say, whatever the ClientHello said.
@@ -137,57 +137,13 @@ func (s *Server) closeWhileDraining(h http.Handler) http.Handler {
 	})
 }
 
-// certificate is a key pair from files, read again when they change.
-type certificate struct {
-	files  config.TLS
-	logger *slog.Logger
-
-	mu      sync.Mutex
-	pair    *tls.Certificate
-	stamp   [2]time.Time
-	checked time.Time
-}
-
-func loadCertificate(t config.TLS, logger *slog.Logger) (*certificate, error) {
-	c := &certificate{files: t, logger: logger}
-	c.stamp = c.stamps()
-	pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("load certificate: %w", err)
-	}
-	c.pair = &pair
-	return c, nil
-}
-
-// current is the certificate for a new connection. The files are looked at once a second at
-// most; what cannot be loaded leaves the old certificate in use.
-func (c *certificate) current(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if time.Since(c.checked) < time.Second {
-		return c.pair, nil
-	}
-	c.checked = time.Now()
-	stamp := c.stamps()
-	if stamp == c.stamp {
-		return c.pair, nil
-	}
-	c.stamp = stamp
-	pair, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
-	if err != nil {
-		c.logger.Error("the certificate changed but cannot be loaded; still using the old one", "cert_file", c.files.CertFile, "error", err)
-		return c.pair, nil
-	}
-	c.pair = &pair
-	c.logger.Info("certificate reloaded", "cert_file", c.files.CertFile)
-	return c.pair, nil
-}
-
-func (c *certificate) stamps() (s [2]time.Time) {
-	for i, f := range []string{c.files.CertFile, c.files.KeyFile} {
-		if info, err := os.Stat(f); err == nil {
-			s[i] = info.ModTime()
+// loadCertificate reads a key pair from files, and again when they change.
+func loadCertificate(t config.TLS, logger *slog.Logger) (*reloaded[*tls.Certificate], error) {
+	return reload("certificate", []string{t.CertFile, t.KeyFile}, logger, func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("load certificate: %w", err)
 		}
-	}
-	return s
+		return &pair, nil
+	})
 }

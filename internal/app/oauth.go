@@ -1,10 +1,6 @@
 package app
 
 import (
-	"crypto/x509"
-	"errors"
-	"fmt"
-	"os"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/config"
@@ -52,20 +48,3 @@ func (s *Server) certificates() bool { return s.cfg.TLS.Enabled() || len(s.cfg.P
 
 // nonce is what clients are to put into their next proof of a key.
 func (s *Server) nonce() string { return s.nonces.Next(time.Now()) }
-
-// clientCAs reads the authorities whose certificates prove clients. MTL-013: that there are none
-// where some were named is no way to serve without.
-func clientCAs(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read tls.client_ca_file: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, errors.New("tls.client_ca_file " + file + " has no certificate: write them there as PEM, or leave the setting out")
-	}
-	return pool, nil
-}

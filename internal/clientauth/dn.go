@@ -58,7 +58,7 @@ func sorted(part []attribute) []attribute {
 	return part
 }
 
-var errDN = errors.New(`must be a distinguished name after dn:, as in dn:CN=m6,O=Example,C=DE (RFC 4514; openssl x509 -noout -subject -nameopt RFC2253 prints it)`)
+var errDN = errors.New(`must be a distinguished name, as in CN=m6,O=Example,C=DE (RFC 4514; openssl x509 -noout -subject -nameopt RFC2253 prints it)`)
 
 // parseDN reads the form of RFC 4514, section 3, with blanks after the commas if one likes.
 func parseDN(s string) (n distinguishedName, err error) {

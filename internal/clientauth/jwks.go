@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -36,10 +37,10 @@ const (
 func CheckKeySetURL(s string) error {
 	u, err := url.Parse(s)
 	switch {
-	case err != nil || u.Host == "" || u.Opaque != "" || len(s) > 2048:
+	case err != nil || u.Hostname() == "" || u.Opaque != "" || len(s) > 2048:
 		return errors.New("must be an absolute URL of at most 2048 characters")
-	case u.User != nil || u.Fragment != "":
-		return errors.New("must have no user name, password or fragment")
+	case u.User != nil || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '#' }):
+		return errors.New("must have no user name, password, blank or fragment")
 	case u.Scheme == "https":
 		return nil
 	case u.Scheme == "http" && isLoopbackName(u.Hostname()):

@@ -154,7 +154,7 @@ func ParseBasic(header string) (*Secret, error) {
 		return nil, ErrBasic
 	}
 	for _, s := range []*string{&id, &secret} {
-		if *s, err = url.QueryUnescape(*s); err != nil || !utf8.ValidString(*s) {
+		if *s, err = url.QueryUnescape(*s); err != nil || !utf8.ValidString(*s) || strings.IndexByte(*s, 0) >= 0 {
 			return nil, ErrBasic
 		}
 	}

@@ -10,35 +10,39 @@ import (
 	"strings"
 )
 
-// CheckTLSSubject says whether s can be the material of a directory.KindTLSSubject: exactly one
-// attribute of a certificate (RFC 8705, section 2.1.2), after "dn:", "dns:", "uri:", "ip:" or
-// "email:". The error is for the operator.
-func CheckTLSSubject(s string) error {
+// ParseTLSSubject makes of s the material of a directory.KindTLSSubject: exactly one attribute of a
+// certificate (RFC 8705, section 2.1.2), after "dn:", "dns:", "uri:", "ip:" or "email:". The error is
+// for the operator.
+func ParseTLSSubject(s string) (material string, err error) {
 	kind, name, _ := strings.Cut(s, ":")
+	unprintable := strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' })
 	switch kind {
 	case "dn":
 		_, err := parseDN(name)
-		return err
+		return s, err
 	case "dns":
-		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == '*' }) {
-			return errors.New("must have the name of one host after dns:, without a wildcard")
+		if name == "" || unprintable || strings.ContainsAny(name, "*:/@") {
+			return "", errors.New("must be the name of one host, without a wildcard")
 		}
+		return "dns:" + strings.ToLower(name), nil
 	case "uri":
-		if u, err := url.Parse(name); err != nil || !u.IsAbs() || u.String() != name {
-			return errors.New("must have an absolute URI after uri:, as in uri:spiffe://example.org/m6")
+		if u, err := url.Parse(name); err != nil || unprintable || !u.IsAbs() || u.String() != name {
+			return "", errors.New("must be an absolute URI, as in spiffe://example.org/m6")
 		}
+		return s, nil
 	case "ip":
-		if a, err := netip.ParseAddr(name); err != nil || a.Zone() != "" {
-			return errors.New("must have an IP address after ip:")
+		a, err := netip.ParseAddr(name)
+		if err != nil || a.Zone() != "" {
+			return "", errors.New("must be an IP address")
 		}
+		return "ip:" + a.Unmap().String(), nil
 	case "email":
-		if local, domain, ok := strings.Cut(name, "@"); !ok || local == "" || domain == "" {
-			return errors.New("must have an address after email:")
+		if local, domain, _ := strings.Cut(name, "@"); local == "" || domain == "" || unprintable {
+			return "", errors.New("must be an email address")
 		}
-	default:
-		return errors.New("must begin with dn:, dns:, uri:, ip: or email:")
+		return s, nil
 	}
-	return nil
+	return "", errors.New("must begin with dn:, dns:, uri:, ip: or email:")
 }
 
 // isSubject says whether the certificate is for subject: its whole distinguished name, or one

@@ -192,10 +192,11 @@ func TestSubjectAttributes(t *testing.T) {
 		m6DN, "dn:cn=m6, o=Example, c=DE", "dn:2.5.4.3=m6,O=Example,C=DE", "dn:CN=\\6d6,O=Example,C=DE", "dn:CN=#0c026d36,O=Example,C=DE",
 		"dns:m6.example", "dns:M6.EXAMPLE", "uri:spiffe://example.org/m6", "ip:192.0.2.6", "ip:2001:db8:0::6", "ip:::ffff:192.0.2.6", "email:M6@example.ORG",
 	} {
-		if err := clientauth.CheckTLSSubject(s); err != nil {
+		material, err := clientauth.ParseTLSSubject(s)
+		if err != nil {
 			t.Errorf("%s cannot be registered: %v", s, err)
 		}
-		if f := ask(s); f != nil {
+		if f := ask(material); f != nil {
 			t.Errorf("%s: refused: %s", s, f.Reason)
 		}
 	}
@@ -213,7 +214,7 @@ func TestSubjectAttributes(t *testing.T) {
 		"dn:XX=m6", "dn:CN=#zz", "dn:CN=#0c026d3", "dn:CN=#0201", "dn:CN=#020101", `dn:CN=\ff`, "dns:", "dns:*.example", "dns:a b", "uri:", "uri:/m6", "ip:m6", "ip:fe80::1%eth0",
 		"ip:192.0.2.0/24", "email:m6", "san:m6", "DNS:m6.example",
 	} {
-		if clientauth.CheckTLSSubject(s) == nil {
+		if _, err := clientauth.ParseTLSSubject(s); err == nil {
 			t.Errorf("%q can be registered", s)
 		}
 		if f := ask(s); f == nil {
@@ -374,7 +375,8 @@ func FuzzTLSSubject(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		b.t, b.state.Credentials = t, nil
 		b.credential(b.state.Services[0].UID, subject(s))
-		if _, failure := b.ask(overTLS("m6", cert)); failure == nil && clientauth.CheckTLSSubject(s) != nil {
+		_, err := clientauth.ParseTLSSubject(s)
+		if _, failure := b.ask(overTLS("m6", cert)); failure == nil && err != nil {
 			t.Errorf("%q cannot be registered, and proves m6", s)
 		}
 	})

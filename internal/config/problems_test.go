@@ -36,6 +36,7 @@ func TestWrongValuesAreRefusedWithAFix(t *testing.T) {
 		{"WATCHWORD_ADMIN_LISTEN=127.0.0.1:8000", "is the address of listen too; give each its own"},
 		{"WATCHWORD_TLS_CERT_FILE=/c.pem", "is set without tls.key_file; set both or neither"},
 		{"WATCHWORD_ADMIN_TLS_KEY_FILE=/k.pem", "is set without admin.tls.cert_file; set both or neither"},
+		{"WATCHWORD_TLS_CLIENT_CA_FILE=/ca.pem", "is set where no client can present a certificate"}, // MTL-013.
 		{"WATCHWORD_ISSUER=auth.example.com", "is not an http or https URL"},
 		{"WATCHWORD_ISSUER=https://a.example/?x=1", "must have no user, query or fragment"},
 		{"WATCHWORD_ISSUER=https://a.example/#", "must have no user, query or fragment"},

@@ -71,7 +71,7 @@ var table = []Setting{
 		field: func(c *Config) value { return str{&c.TLS.KeyFile, nil} },
 	}, {
 		Key:   "tls.client_ca_file",
-		Doc:   "Authorities, PEM, whose client certificates prove services (tls_client_auth). Empty: that method is off.",
+		Doc:   "Authorities, PEM, whose client certificates prove services (tls_client_auth). Read again when it changes. Empty: that method is off.",
 		field: func(c *Config) value { return str{&c.ClientCAFile, nil} },
 	}, {
 		Key:   "proxy.networks",
