@@ -44,7 +44,7 @@ func TestWhatIsStoredIsReadBackWhole(t *testing.T) {
 		if rev, err := db.InsertCredential(t.Context(), c, change("credential/c1")); err != nil || rev != 3 {
 			t.Fatalf("got revision %d, %v", rev, err)
 		}
-		gone := directory.Revocation{ID: "0123456789abcdef0123456789abcdef", RevokedAt: noon, Until: noon.Add(time.Hour)}
+		gone := directory.Revocation{ID: "0123456789abcdef0123456789abcdef", RevokedAt: noon, Until: noon.Add(time.Hour), Status: "list/7"}
 		if rev, err := db.InsertRevocation(t.Context(), gone, change("revocation/x")); err != nil || rev != 4 {
 			t.Fatalf("got revision %d, %v", rev, err)
 		}

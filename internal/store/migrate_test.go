@@ -116,7 +116,7 @@ func dumped2() everything {
 	e.State.Rules[0].Exchange, e.State.Rules[0].MayAct = policy.Delegate, m2.UID
 	e.State.Rules[1].Exchange = policy.Impersonate
 	e.State.Credentials = append(e.State.Credentials, key)
-	e.State.Revocations = []directory.Revocation{{ID: "2222222222222222eeeeeeeeeeeeeeee", RevokedAt: noon, Until: noon.Add(time.Hour)}}
+	e.State.Revocations = []directory.Revocation{{ID: "2222222222222222eeeeeeeeeeeeeeee", RevokedAt: noon, Until: noon.Add(time.Hour), Status: "list/7"}}
 	for _, subject := range []string{directory.SubjectCredential(key.ID), directory.SubjectRevocation(e.State.Revocations[0].ID)} {
 		c := change(subject)
 		c.Revision = int64(len(e.Changes) + 1)

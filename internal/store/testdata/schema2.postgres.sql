@@ -80,7 +80,8 @@ CREATE TABLE public.once_batches (
 CREATE TABLE public.revocations (
     id text NOT NULL COLLATE pg_catalog."C",
     revoked_at bigint NOT NULL,
-    until_at bigint NOT NULL
+    until_at bigint NOT NULL,
+    status text DEFAULT ''::text NOT NULL
 );
 
 CREATE TABLE public.rules (
@@ -170,7 +171,7 @@ INSERT INTO public.keys VALUES ('kid-retired', 'access', 'ES256', 'retiring', '\
 INSERT INTO public.once VALUES ('39VhbsI5dCLi-2VCK-1knA', 1795525200123456);
 INSERT INTO public.once VALUES ('tyXeAsh1hRYZ08YfHO9S3g', 1795525200123456);
 
-INSERT INTO public.revocations VALUES ('2222222222222222eeeeeeeeeeeeeeee', 1795521600123456, 1795525200123456);
+INSERT INTO public.revocations VALUES ('2222222222222222eeeeeeeeeeeeeeee', 1795521600123456, 1795525200123456, 'list/7');
 
 INSERT INTO public.rules VALUES ('svc_01000000000000000000000000000001', 'svc_02000000000000000000000000000002', 'read write', 1827057600123456, 1, 1795521600123456, 1795521600123456, 'delegate', 'svc_02000000000000000000000000000002');
 INSERT INTO public.rules VALUES ('svc_02000000000000000000000000000002', 'svc_02000000000000000000000000000002', '', 0, 1, 1795521600123456, 1795521600123456, 'impersonate', '');
@@ -184,9 +185,9 @@ INSERT INTO public.services VALUES ('svc_02000000000000000000000000000002', 'm2'
 INSERT INTO public.supertokens_keys VALUES ('public', 's-1', true, '\x732d31', 1795521600123000);
 INSERT INTO public.supertokens_keys VALUES ('m2m-auth', 'd-1', false, '\x642d31', 1795521600123000);
 
-INSERT INTO public.watchword_schema VALUES (1, 0, true, '2026-11-24 15:48:21.432644');
-INSERT INTO public.watchword_schema VALUES (2, 1, true, '2026-11-24 15:48:21.451549');
-INSERT INTO public.watchword_schema VALUES (3, 2, true, '2026-11-24 15:48:21.483076');
+INSERT INTO public.watchword_schema VALUES (1, 0, true, '2026-11-24 15:54:09.676035');
+INSERT INTO public.watchword_schema VALUES (2, 1, true, '2026-11-24 15:54:09.687576');
+INSERT INTO public.watchword_schema VALUES (3, 2, true, '2026-11-24 15:54:09.777322');
 
 SELECT pg_catalog.setval('public.watchword_schema_id_seq', 3, true);
 

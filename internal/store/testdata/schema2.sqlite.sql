@@ -9,9 +9,9 @@ CREATE TABLE watchword_schema (
 		is_applied INTEGER NOT NULL,
 		tstamp TIMESTAMP DEFAULT (datetime('now'))
 	);
-INSERT INTO watchword_schema VALUES(1,0,1,'2026-11-24 15:48:18');
-INSERT INTO watchword_schema VALUES(2,1,1,'2026-11-24 15:48:18');
-INSERT INTO watchword_schema VALUES(3,2,1,'2026-11-24 15:48:18');
+INSERT INTO watchword_schema VALUES(1,0,1,'2026-11-24 15:54:06');
+INSERT INTO watchword_schema VALUES(2,1,1,'2026-11-24 15:54:06');
+INSERT INTO watchword_schema VALUES(3,2,1,'2026-11-24 15:54:06');
 CREATE TABLE counters (
     name  TEXT NOT NULL PRIMARY KEY,
     value INTEGER NOT NULL
@@ -113,9 +113,10 @@ INSERT INTO audiences VALUES('urn:example:m1','svc_01000000000000000000000000000
 CREATE TABLE revocations (
     id         TEXT NOT NULL PRIMARY KEY,
     revoked_at INTEGER NOT NULL,
-    until_at   INTEGER NOT NULL
+    until_at   INTEGER NOT NULL,
+    status     TEXT NOT NULL DEFAULT ''
 ) STRICT;
-INSERT INTO revocations VALUES('2222222222222222eeeeeeeeeeeeeeee',1795521600123456,1795525200123456);
+INSERT INTO revocations VALUES('2222222222222222eeeeeeeeeeeeeeee',1795521600123456,1795525200123456,'list/7');
 CREATE TABLE once (
     key      TEXT NOT NULL PRIMARY KEY,
     until_at INTEGER NOT NULL
