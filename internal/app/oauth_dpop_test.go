@@ -14,11 +14,12 @@ import (
 
 func TestDPoP(t *testing.T) {
 	onBothStores(t, map[string]func(*testing.T, *world){
-		"bound":    dpopBound,
-		"bad":      dpopProofsThatAreBad,
-		"once":     dpopOnce,
-		"parallel": dpopInParallel,
-		"required": dpopRequired,
+		"bound":       dpopBound,
+		"bad":         dpopProofsThatAreBad,
+		"once":        dpopOnce,
+		"parallel":    dpopInParallel,
+		"required":    dpopRequired,
+		"certificate": certificates,
 	})
 }
 
@@ -151,6 +152,33 @@ func dpopRequired(t *testing.T, w *world) {
 	}
 	w.changed(t, "m7", func(svc *directory.Service) { svc.Binding = directory.BindingMTLS })
 	refused(t, "no certificate", w.tokenRequest(credentialsFor("m2"), basic("m7"), withProof(proof(key, nil, nil))), 400, "invalid_request")
+}
+
+// MTL-001, MTL-003, MTL-004, MTL-006, MTL-017, behind a proxy. Those on the connection itself are
+// in internal/conformance.
+func certificates(t *testing.T, w *world) {
+	proxy := w.from(t, proxyAddress)
+	ask := func(w *world, der []byte, name string) answer {
+		return w.tokenRequest(credentialsFor("m2", "client_id", name), header("Client-Cert", ":"+encoded(string(der))+":"))
+	}
+	a := ask(proxy, w.cert, "m6")
+	c := part(t, given(t, a), 1)
+	if cnf, _ := c["cnf"].(map[string]any); cnf["x5t#S256"] != thumbprint(w.cert) || a.json(t)["token_type"] != "Bearer" {
+		t.Errorf("got %v %s", c, a.body)
+	}
+	refused(t, "from anybody", ask(w, w.cert, "m6"), 401, "invalid_client")
+	refused(t, "as another", ask(proxy, w.cert, "m5"), 401, "invalid_client")
+	refused(t, "another's of that name", ask(proxy, selfSigned(newKey(), "m6"), "m6"), 401, "invalid_client")
+	refused(t, "no certificate", proxy.tokenRequest(credentialsFor("m2", "client_id", "m6")), 401, "invalid_client")
+	refused(t, "nonsense", proxy.tokenRequest(credentialsFor("m2", "client_id", "m6"), header("Client-Cert", "x")), 400, "invalid_request")
+	for _, name := range []string{"X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert", "X-SSL-Client-Cert", "ssl-client-cert"} {
+		refused(t, name, proxy.tokenRequest(credentialsFor("m2", "client_id", "m6"), header(name, ":"+encoded(string(w.cert))+":")), 401, "invalid_client")
+	}
+	second := selfSigned(w.keys["m6"], "m6")
+	w.addCredential("m6", directory.KindCertificate, thumbprint(second))
+	if cnf, _ := part(t, given(t, ask(proxy, second, "m6")), 1)["cnf"].(map[string]any); cnf["x5t#S256"] != thumbprint(second) {
+		t.Errorf("renewed with another certificate: bound to %v", cnf)
+	}
 }
 
 // DPO-026, and RFC 9449, section 8: a nonce of one replica is good at the other.

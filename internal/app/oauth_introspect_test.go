@@ -157,7 +157,7 @@ func introspectSigned(t *testing.T, w *world) {
 // Every way to prove itself counts at all doors.
 func introspectByEveryMethod(t *testing.T, w *world) {
 	proofs := w.everyMethod(t)
-	if len(proofs) < 4 {
+	if len(proofs) < 5 {
 		t.Fatalf("only %d methods", len(proofs))
 	}
 	for method, p := range proofs {
@@ -197,7 +197,10 @@ func (w *world) everyMethod(t *testing.T) map[string]method {
 			return "&" + form("client_id", "m8", "client_secret", secretOf("m8")), nil
 		}},
 		"private_key_jwt": {"m5", w, func() (string, []option) { return assertion(w.assertion("m5", nil)), nil }},
-		"bootstrap":       {"m8", w, func() (string, []option) { return assertion(bootstrap), nil }},
+		"self_signed_tls_client_auth": {"m6", w.from(t, proxyAddress), func() (string, []option) {
+			return "&client_id=m6", []option{header("Client-Cert", ":"+encoded(string(w.cert))+":")}
+		}},
+		"bootstrap": {"m8", w, func() (string, []option) { return assertion(bootstrap), nil }},
 	}
 }
 
