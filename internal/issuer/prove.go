@@ -37,7 +37,9 @@ func (i *Issuer) authenticateByGrant(ctx context.Context, a *attempt) error {
 	if failure != nil {
 		return a.failed(failure, InvalidGrant)
 	}
-	client, failure := i.auth.Authenticate(ctx, &a.Presented, a.snapshot, a.now)
+	beside := a.Presented
+	beside.Certificates = nil // they bind the token; what proves is the assertion
+	client, failure := i.auth.Authenticate(ctx, &beside, a.snapshot, a.now)
 	switch {
 	case failure != nil && failure.Kind == clientauth.Missing:
 	case failure != nil:
