@@ -32,7 +32,8 @@ var arrows = map[string][]string{
 	"internal/once":       {},
 	"internal/throttle":   {},
 	"internal/revocation": {"internal/directory", "internal/jose", "internal/keys", "internal/web"},
-	"internal/issuer":     {"internal/audit", "internal/clientauth", "internal/directory", "internal/dpop", "internal/jose", "internal/keys", "internal/once", "internal/policy"},
+	"internal/issuer":     {"internal/audit", "internal/clientauth", "internal/directory", "internal/dpop", "internal/jose", "internal/keys", "internal/once", "internal/policy", "internal/usage"},
+	"internal/usage":      {"internal/policy"},
 
 	// The doors, which never import each other.
 	"internal/accesstoken": {"internal/clientauth", "internal/directory", "internal/dpop", "internal/issuer", "internal/strictjson", "internal/web"},

@@ -245,7 +245,7 @@ func (s *server) decide(caller, target string) bool {
 	if !ok {
 		return false
 	}
-	d, _ := snapshot.Decide(directory.Question{Caller: c.UID, Target: target, At: time.Now()})
+	d := snapshot.Decide(directory.Question{Caller: c.UID, Target: target, At: time.Now()})
 	return d.Allowed()
 }
 

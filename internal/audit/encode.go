@@ -62,6 +62,8 @@ func appendEvent(b []byte, e *Event) []byte {
 	b = appendMember(b, `,"method":`, e.Method)
 	b = appendMember(b, `,"grant":`, e.Grant)
 	b = appendMember(b, `,"onBehalfOf":`, e.OnBehalfOf)
+	b = appendMember(b, `,"wouldRefuse":`, e.WouldRefuse)
+	b = appendMember(b, `,"shadow":`, e.Shadow)
 	b = appendMember(b, `,"token":`, e.Token)
 	b = appendMember(b, `,"keyId":`, e.KeyID)
 	b = appendMember(b, `,"actor":`, e.Actor)

@@ -58,8 +58,12 @@ type Event struct {
 	Method     string `json:"method,omitempty"`     // by which the caller proved itself
 	Grant      string `json:"grant,omitempty"`      // of OAuth, as asked
 	OnBehalfOf string `json:"onBehalfOf,omitempty"` // sub of the token that was exchanged
-	Token      string `json:"token,omitempty"`      // jti of the token issued, or revoked
-	KeyID      string `json:"keyId,omitempty"`      // kid that signed
+	// WouldRefuse is why a call was not allowed that its observing target let through, and Shadow what
+	// the overlay of the call map would have said, when that is something else.
+	WouldRefuse string `json:"wouldRefuse,omitempty"`
+	Shadow      string `json:"shadow,omitempty"`
+	Token       string `json:"token,omitempty"` // jti of the token issued, or revoked
+	KeyID       string `json:"keyId,omitempty"` // kid that signed
 
 	Actor    string            `json:"actor,omitempty"`    // of a change
 	Action   string            `json:"action,omitempty"`   // of a change or mint

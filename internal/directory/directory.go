@@ -75,6 +75,16 @@ type Service struct {
 	// TokenEndpointAudience lets the client assertions of this service name the token endpoint as
 	// their audience, as older clients do, and not only the issuer.
 	TokenEndpointAudience bool
+	// Owner is who answers for the service, and Labels are what it is, as "team=web", sorted: for
+	// people and for the groups of a call map file.
+	Owner  string
+	Labels []string
+	// ManagedBy is the call map file that owns the service. Empty: it is changed by hand.
+	ManagedBy string
+	// Observe lets everybody call this service whom no rule allows, and records that.
+	Observe bool
+	// Probe is where the service answers requests that carry tokens it must refuse. Empty: nowhere.
+	Probe string
 	// MultipleTargets lets this service ask for one token that is good for several services.
 	MultipleTargets bool
 	// Version counts changes, from 1. An update names the version it was made from.
@@ -177,7 +187,11 @@ type Rule struct {
 	Exchange policy.Exchange
 	// MayAct is the one service that may exchange tokens of this rule beside their audience.
 	// Zero: none.
-	MayAct               UID
+	MayAct UID
+	// When are the conditions under which the rule counts. Nil: always.
+	When *policy.When
+	// ManagedBy is the call map file that owns the rule. Empty: it is changed by hand.
+	ManagedBy            string
 	Until                time.Time
 	Version              int64
 	CreatedAt, UpdatedAt time.Time
@@ -186,8 +200,8 @@ type Rule struct {
 // Compiled is what of r counts in a decision.
 func (r Rule) Compiled() policy.Rule {
 	c := policy.Rule{Edge: r.Edge}
-	if len(r.Scopes) > 0 || r.Exchange != policy.NoExchange || r.MayAct != (UID{}) {
-		c.Terms = &policy.Terms{Scopes: r.Scopes, Exchange: r.Exchange, MayAct: r.MayAct}
+	if len(r.Scopes) > 0 || r.Exchange != policy.NoExchange || r.MayAct != (UID{}) || r.When != nil {
+		c.Terms = &policy.Terms{Scopes: r.Scopes, Exchange: r.Exchange, MayAct: r.MayAct, When: r.When}
 	}
 	if !r.Until.IsZero() {
 		c.Until = r.Until.UnixMicro()

@@ -49,7 +49,7 @@ func decide(d *directory.Directory, caller, target string) policy.Reason {
 	if !ok {
 		return policy.CallerDisabled
 	}
-	got, _ := s.Decide(directory.Question{Caller: c.UID, Target: target, At: time.Now()})
+	got := s.Decide(directory.Question{Caller: c.UID, Target: target, At: time.Now()})
 	return got.Reason
 }
 

@@ -208,12 +208,26 @@ func (d *Directory) CatchUp(ctx context.Context) error {
 	}
 	seen := map[string]bool{}
 	for _, c := range changes {
-		if seen[c.Subject] {
-			continue
+		subjects := []string{c.Subject}
+		switch c.Subject {
+		case SubjectEverything:
+			if err := d.load(context.WithoutCancel(ctx)); err != nil {
+				return err
+			}
+			return d.keysChanged(ctx)
+		case SubjectMany:
+			if subjects, err = d.store.Subjects(ctx, c.Revision); err != nil {
+				return fmt.Errorf("read what change %d touched: %w", c.Revision, err)
+			}
 		}
-		seen[c.Subject] = true
-		if s, err = d.reload(ctx, s, c.Subject); err != nil {
-			return fmt.Errorf("apply change %d of %s: %w", c.Revision, c.Subject, err)
+		for _, subject := range subjects {
+			if seen[subject] {
+				continue
+			}
+			seen[subject] = true
+			if s, err = d.reload(ctx, s, subject); err != nil {
+				return fmt.Errorf("apply change %d of %s: %w", c.Revision, subject, err)
+			}
 		}
 	}
 	d.publish(s.at(changes[len(changes)-1].Revision), asked)
@@ -272,6 +286,12 @@ func (d *Directory) reload(ctx context.Context, s *Snapshot, subject string) (*S
 			return nil, err
 		}
 		return s.withRevocation(r), nil
+	case SubjectShadow:
+		rules, err := d.store.Shadow(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return s.withShadow(rules), nil
 	case SubjectKeys:
 		return s, d.keysChanged(ctx)
 	default: // written by a newer version for something this one does not hold

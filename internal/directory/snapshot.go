@@ -25,6 +25,7 @@ type Snapshot struct {
 	denials     uint64
 	keep        time.Duration
 	callMap     policy.CallMap
+	overlay     policy.CallMap // rules that are decided beside: see Verdict.Shadow
 }
 
 // NewSnapshot indexes a state. keep is how long a token can live: for so long what was revoked
@@ -45,6 +46,7 @@ func NewSnapshot(st *State, keep time.Duration) *Snapshot {
 			}
 		}),
 	}
+	s.overlay = compileShadow(st.Shadow)
 	audiences, owners, denied := map[string]*Service{}, map[UID][]*Credential{}, map[string]Denial{}
 	for i := range st.Services {
 		svc := &st.Services[i]
@@ -83,6 +85,20 @@ func indexed[K, V any](rows []V, key func(*V) K) iter.Seq2[K, *V] {
 			}
 		}
 	}
+}
+
+func compileShadow(rules []ShadowRule) policy.CallMap {
+	return policy.Compile(len(rules), func(yield func(policy.Rule) bool) {
+		for _, r := range rules {
+			c := r.Compiled()
+			if r.Absent {
+				c.Terms = &policy.Terms{Absent: true}
+			}
+			if !yield(c) {
+				return
+			}
+		}
+	})
 }
 
 func byID(a, b *Credential) int { return strings.Compare(a.ID, b.ID) }
@@ -154,6 +170,21 @@ func (s *Snapshot) ServiceByUID(uid UID) (*Service, bool) { return s.byUID.Find(
 // Credential finds a credential by its id. Of a service that is gone there is none.
 func (s *Snapshot) Credential(id string) (*Credential, bool) { return s.credentials.Find(id) }
 
+// All ranges over the services, in no order.
+func (s *Snapshot) All() iter.Seq[*Service] {
+	return func(yield func(*Service) bool) {
+		for _, svc := range s.byUID.All() {
+			if !yield(svc) {
+				return
+			}
+		}
+	}
+}
+
+// Rules ranges over the compiled rules, in no order, and ShadowRules over those of the overlay.
+func (s *Snapshot) Rules() iter.Seq[policy.Rule]       { return s.callMap.All() }
+func (s *Snapshot) ShadowRules() iter.Seq[policy.Rule] { return s.overlay.All() }
+
 // Rule is the compiled rule for e, or nil.
 func (s *Snapshot) Rule(e policy.Edge) *policy.Rule { return s.callMap.Rule(e) }
 
@@ -173,28 +204,53 @@ type Question struct {
 	Exchange policy.Exchange
 	Within   []string
 	At       time.Time
+	// With is how it is asked, for rules that have conditions.
+	With policy.Circumstances
+}
+
+// Verdict is the answer to a Question.
+type Verdict struct {
+	policy.Decision
+	// Target is the service asked for. Nil: there is none, or the caller may not ask.
+	Target *Service
+	// Observed is why the call would have been refused, had the target not been observing.
+	Observed policy.Reason
+	// Shadow is what the overlay would have said, where there is one for the edge.
+	Shadow *policy.Decision
 }
 
 // Decide says whether the caller may have a token for the target, and which service that is. It
 // is the one decision: every door, and whatever explains or rehearses a decision, asks here.
-func (s *Snapshot) Decide(q Question) (policy.Decision, *Service) {
+func (s *Snapshot) Decide(q Question) Verdict {
 	if c, ok := s.byUID.Find(q.Caller); !ok || c.Disabled {
-		return policy.Decision{Reason: policy.CallerDisabled}, nil
+		return Verdict{Decision: policy.Decision{Reason: policy.CallerDisabled}}
 	}
 	to, ok := s.Audience(q.Target)
 	switch {
 	case !ok:
-		return policy.Decision{Reason: policy.UnknownTarget}, nil
+		return Verdict{Decision: policy.Decision{Reason: policy.UnknownTarget}}
 	case to.Disabled:
-		return policy.Decision{Reason: policy.TargetDisabled}, to
+		return Verdict{Decision: policy.Decision{Reason: policy.TargetDisabled}, Target: to}
 	}
-	return s.callMap.Decide(policy.Query{
+	asked := policy.Query{
 		Edge:     policy.Edge{Caller: q.Caller, Target: to.UID},
 		Scopes:   q.Scopes,
 		Exchange: q.Exchange,
 		Within:   q.Within,
 		At:       q.At.UnixMicro(),
-	}), to
+		With:     q.With,
+	}
+	v := Verdict{Decision: s.callMap.Decide(asked), Target: to}
+	if s.overlay.Len() > 0 {
+		if d, over := s.callMap.DecideOver(s.overlay, asked); over {
+			v.Shadow = &d
+		}
+	}
+	// Nobody acts for another because a target only observes.
+	if to.Observe && !v.Allowed() && q.Exchange == policy.NoExchange {
+		v.Observed, v.Reason, v.Scopes = v.Reason, policy.Allowed, q.Scopes
+	}
+	return v
 }
 
 // withService returns a snapshot in which svc is as given.
@@ -247,7 +303,7 @@ func (s Snapshot) withoutService(uid UID, until time.Time) *Snapshot {
 		s.undeny(c.ID) // what hangs on it hangs on the service too
 	}
 	s.byOwner = s.byOwner.Without(uid)
-	s.callMap = s.callMap.WithoutService(uid)
+	s.callMap, s.overlay = s.callMap.WithoutService(uid), s.overlay.WithoutService(uid)
 	return &s
 }
 
@@ -279,6 +335,11 @@ func (s *Snapshot) disown(id string) {
 	}
 	others := slices.DeleteFunc(slices.Clone(s.CredentialsOf(c.Service)), func(o *Credential) bool { return o.ID == id })
 	s.byOwner = s.byOwner.With(c.Service, others)
+}
+
+func (s Snapshot) withShadow(rules []ShadowRule) *Snapshot {
+	s.overlay = compileShadow(rules)
+	return &s
 }
 
 func (s Snapshot) withRevocation(r Revocation) *Snapshot {

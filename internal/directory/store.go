@@ -26,6 +26,14 @@ type Store interface {
 	ReadRule(ctx context.Context, e policy.Edge) (Rule, error)
 	ReadRevocation(ctx context.Context, id string) (Revocation, error)
 
+	// Apply makes all changes of b in one transaction, if b.Base is the revision stored: else
+	// ErrConflict. Tokens of deleted services are denied for keep.
+	Apply(ctx context.Context, b Batch, keep time.Duration, c Change) (revision int64, err error)
+	// Subjects lists what the change SubjectMany of that revision touched.
+	Subjects(ctx context.Context, revision int64) ([]string, error)
+	// Shadow reads the overlay.
+	Shadow(ctx context.Context) ([]ShadowRule, error)
+
 	// InsertRevocation records a revocation. Again: ErrExists.
 	InsertRevocation(ctx context.Context, r Revocation, c Change) (revision int64, err error)
 	// PurgeRevocations deletes those that ended before now. Not a change: no revision.
@@ -63,6 +71,7 @@ type State struct {
 	Services    []Service
 	Credentials []Credential
 	Rules       []Rule
+	Shadow      []ShadowRule
 	// Revocations that have not ended.
 	Revocations []Revocation
 }

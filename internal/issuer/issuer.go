@@ -19,6 +19,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/keys"
 	"github.com/watchword-dev/watchword/internal/once"
 	"github.com/watchword-dev/watchword/internal/policy"
+	"github.com/watchword-dev/watchword/internal/usage"
 )
 
 // AccessTokenType is the typ of every access token (RFC 9068, section 2.1).
@@ -82,7 +83,9 @@ type Options struct {
 	RequireNonce bool
 	// Status gives a token its place in a status list, from what it hangs on. Nil: none.
 	Status func(deps []string) (uri string, index int64)
-	Now    func() time.Time
+	// Count hears of each decision about a service. Nil: nobody does.
+	Count func(u usage.Use, at time.Time)
+	Now   func() time.Time
 }
 
 // Issuer decides and mints.
@@ -195,14 +198,13 @@ func (i *Issuer) decide(a *attempt) (*grant, *Refusal) {
 		return nil, &Refusal{Kind: Denied, Reason: "several_targets"}
 	}
 	for n, target := range g.audiences {
-		q := directory.Question{Caller: a.caller.Service.UID, Target: target, Scopes: a.Scopes, At: a.now}
-		if a.subject != nil {
-			q.Exchange, q.Within = a.subject.exchange, a.subject.scopes
+		q := a.question(target)
+		v := a.snapshot.Decide(q)
+		i.count(a, q, v)
+		if !v.Allowed() {
+			return nil, &Refusal{Kind: i.kindOf(a, v.Reason), Reason: string(v.Reason)}
 		}
-		d, svc := a.snapshot.Decide(q)
-		if !d.Allowed() {
-			return nil, &Refusal{Kind: i.kindOf(a, d.Reason), Reason: string(d.Reason)}
-		}
+		d, svc := v.Decision, v.Target
 		if n == 0 {
 			g.scopes, g.mayAct = d.Scopes, d.Rule.MayAct()
 		} else if g.mayAct != d.Rule.MayAct() || !slices.Equal(g.scopes, d.Scopes) {
@@ -239,6 +241,42 @@ func distinct(targets []string, s *directory.Snapshot) []string {
 		}
 	}
 	return kept
+}
+
+// question is what the call map is asked about one target.
+func (a *attempt) question(target string) directory.Question {
+	q := directory.Question{
+		Caller: a.caller.Service.UID, Target: target, Scopes: a.Scopes, At: a.now,
+		With: policy.Circumstances{Method: a.caller.Method, Bound: a.binding.key != "" || a.binding.certificate != "", Address: a.Address},
+	}
+	if a.subject != nil {
+		q.Exchange, q.Within, q.With.Actors = a.subject.exchange, a.subject.scopes, len(a.subject.actors)
+	}
+	return q
+}
+
+// count notes a decision about a service that there is, and what would have come out otherwise.
+func (i *Issuer) count(a *attempt, q directory.Question, v directory.Verdict) {
+	var would policy.Reason
+	switch {
+	case v.Observed != "":
+		would = v.Observed
+		a.event.WouldRefuse = string(v.Observed)
+	case v.Shadow != nil && v.Shadow.Reason != v.Reason:
+		would = v.Shadow.Reason
+		a.event.Shadow = string(v.Shadow.Reason)
+	}
+	if i.o.Count == nil || v.Target == nil {
+		return
+	}
+	u := usage.Use{
+		Edge: policy.Edge{Caller: q.Caller, Target: v.Target.UID}, Scopes: strings.Join(v.Scopes, " "), Method: q.With.Method,
+		Bound: q.With.Bound, Actors: q.With.Actors, Network: usage.NetworkOf(a.Address), Would: would,
+	}
+	if !v.Allowed() {
+		u.Why, u.Scopes = v.Reason, strings.Join(a.Scopes, " ")
+	}
+	i.o.Count(u, a.now)
 }
 
 // strictest is the algorithm all targets want, or none, and the shortest of their lifetimes.

@@ -34,6 +34,10 @@ type Terms struct {
 	// MayAct is the one service that may exchange the tokens this rule gives, beside their
 	// audience (RFC 8693, section 4.4). Zero: none is named.
 	MayAct ServiceID
+	// When are the conditions under which the rule counts. Nil: always.
+	When *When
+	// Absent, in an overlay, says that there is to be no rule for this edge.
+	Absent bool
 }
 
 // Exchange is what a rule allows of token exchange (RFC 8693).
@@ -48,9 +52,9 @@ const (
 
 var noTerms = &Terms{}
 
-// terms are never nil.
+// terms are never nil, those of no rule included.
 func (r *Rule) terms() *Terms {
-	if r.Terms == nil {
+	if r == nil || r.Terms == nil {
 		return noTerms
 	}
 	return r.Terms
@@ -78,6 +82,8 @@ type Query struct {
 	Within []string
 	// At is the moment of the question, in microseconds since 1970.
 	At int64
+	// With is how the question is asked, for rules that have conditions.
+	With Circumstances
 }
 
 // Reason says why a decision came out as it did. The text is for operators and the audit
@@ -98,6 +104,13 @@ const (
 	ExchangeNotAllowed   Reason = "exchange_not_allowed"
 	ImpersonateForbidden Reason = "impersonation_not_allowed"
 	ScopeNotInToken      Reason = "scope_not_in_subject_token"
+
+	// Conditions of the rule that do not hold.
+	MethodNotAllowed  Reason = "condition_method"
+	NotBound          Reason = "condition_bound"
+	NetworkNotAllowed Reason = "condition_network"
+	OutsideHours      Reason = "condition_hours"
+	NotDirect         Reason = "condition_chain"
 )
 
 // Decision is the answer to one Query.
@@ -158,11 +171,20 @@ func (m CallMap) Len() int { return m.rules.n }
 // Decide answers q. What no rule allows is refused; a service calling itself is no exception.
 func (m CallMap) Decide(q Query) Decision {
 	rule := m.rules.find(q.Edge)
+	return decide(rule, q)
+}
+
+func decide(rule *Rule, q Query) Decision {
 	switch {
-	case rule == nil:
+	case rule == nil, rule.terms().Absent:
 		return Decision{Reason: NoRule}
 	case rule.Until != 0 && q.At >= rule.Until:
 		return Decision{Reason: RuleEnded, Rule: rule}
+	}
+	if why := rule.terms().When.fails(&q); why != "" {
+		return Decision{Reason: why, Rule: rule}
+	}
+	switch {
 	case q.Exchange != NoExchange:
 		return decideExchange(rule, q)
 	case len(q.Scopes) == 0:
@@ -172,6 +194,15 @@ func (m CallMap) Decide(q Query) Decision {
 	default:
 		return Decision{Reason: Allowed, Rule: rule, Scopes: q.Scopes}
 	}
+}
+
+// DecideOver answers q as if the rules of overlay stood in the place of those m has for the same
+// edges, and says whether overlay has one for this edge at all.
+func (m CallMap) DecideOver(overlay CallMap, q Query) (d Decision, over bool) {
+	if rule := overlay.rules.find(q.Edge); rule != nil {
+		return decide(rule, q), true
+	}
+	return m.Decide(q), false
 }
 
 // decideExchange: the actor's rule must allow exchange, and scopes only shrink (RFC 8693,

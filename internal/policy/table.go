@@ -2,8 +2,10 @@ package policy
 
 import (
 	"encoding/binary"
+	"fmt"
 	"iter"
 	"math/bits"
+	"strconv"
 )
 
 // table is an immutable hash table of rules, keyed by edge, cheap to copy with one rule
@@ -139,20 +141,34 @@ func collect(n int, rules iter.Seq[Rule]) table {
 // intern returns terms equal to t, the same ones for all that are: of a million rules few say
 // something of their own, and what a decision reads is then in the cache.
 func intern(shared map[string]*Terms, t *Terms) *Terms {
-	if t == nil || len(t.Scopes) == 0 && t.Exchange == NoExchange && t.MayAct == (ServiceID{}) {
+	if t == nil || t.empty() {
 		return nil
 	}
 	var buf [256]byte
-	key := append(buf[:0], t.Exchange...)
-	key = append(append(key, ' '), t.MayAct[:]...)
-	for _, s := range t.Scopes {
-		key = append(append(key, ' '), s...)
-	}
+	key := t.appendKey(buf[:0])
 	if known, ok := shared[string(key)]; ok {
 		return known
 	}
 	shared[string(key)] = t
 	return t
+}
+
+func (t *Terms) empty() bool {
+	return len(t.Scopes) == 0 && t.Exchange == NoExchange && t.MayAct == (ServiceID{}) && t.When == nil && !t.Absent
+}
+
+// appendKey writes what t says so that equal terms, and no others, give equal text.
+func (t *Terms) appendKey(key []byte) []byte {
+	key = append(key, t.Exchange...)
+	key = append(append(key, ' '), t.MayAct[:]...)
+	key = strconv.AppendBool(key, t.Absent)
+	for _, s := range t.Scopes {
+		key = append(append(key, ' '), s...)
+	}
+	if w := t.When; w != nil {
+		key = fmt.Appendf(key, "\n%q %v %v %v %v", w.Methods, w.Bound, w.Networks, w.Hours, w.Direct)
+	}
+	return key
 }
 
 // fill makes a shard of exactly n rules with distinct edges, at most two thirds full.

@@ -11,19 +11,33 @@ import (
 
 // change does work and records c with the next revision, in one transaction.
 func (db *DB) change(ctx context.Context, c directory.Change, work func(context.Context, tx) error) (revision int64, err error) {
-	detail := []byte("{}")
-	if len(c.Detail) > 0 {
-		if detail, err = json.Marshal(c.Detail); err != nil {
-			return 0, err
-		}
+	err = db.write(ctx, db.recorded(c, func(ctx context.Context, t tx, next int64) error {
+		revision = next
+		return work(ctx, t)
+	}))
+	if err != nil {
+		return 0, err
 	}
-	err = db.write(ctx, func(ctx context.Context, t tx) error {
+	return revision, nil
+}
+
+// recorded is a transaction that does work and records c with the next revision.
+func (db *DB) recorded(c directory.Change, work func(ctx context.Context, t tx, revision int64) error) func(context.Context, tx) error {
+	return func(ctx context.Context, t tx) error {
+		detail := []byte("{}")
+		if len(c.Detail) > 0 {
+			var err error
+			if detail, err = json.Marshal(c.Detail); err != nil {
+				return err
+			}
+		}
 		// First of all: the row stays locked until the commit, so changes come one after the
 		// other, in the order of their revisions, and what work reads nobody else is changing.
+		var revision int64
 		if err := t.row(ctx, `UPDATE counters SET value = value + 1 WHERE name = 'revision' RETURNING value`).Scan(&revision); err != nil {
 			return err
 		}
-		if err := work(ctx, t); err != nil {
+		if err := work(ctx, t, revision); err != nil {
 			return err
 		}
 		if _, err := t.exec(ctx, `
@@ -37,11 +51,7 @@ func (db *DB) change(ctx context.Context, c directory.Change, work func(context.
 			return err
 		}
 		return nil
-	})
-	if err != nil {
-		return 0, err
 	}
-	return revision, nil
 }
 
 // ChangesAfter lists the changes after revision, oldest first, at most limit.

@@ -22,6 +22,9 @@ func (db *DB) Load(ctx context.Context) (*directory.State, error) {
 		if s.Credentials, err = list(ctx, t, scanCredential, `SELECT `+credentialColumns+` FROM credentials`); err != nil {
 			return err
 		}
+		if s.Shadow, err = t.shadow(ctx); err != nil {
+			return err
+		}
 		if s.Revocations, err = list(ctx, t, scanRevocation, `SELECT `+revocationColumns+` FROM revocations`); err != nil {
 			return err
 		}

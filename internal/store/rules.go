@@ -10,15 +10,15 @@ import (
 	"github.com/watchword-dev/watchword/internal/policy"
 )
 
-const ruleColumns = `caller, target, scopes, exchange, may_act, until_at, version, created_at, updated_at`
+const ruleColumns = `caller, target, scopes, exchange, may_act, conditions, managed_by, until_at, version, created_at, updated_at`
 
 // ruleScanner reads rows of rules, of which many have the same scopes: those share a list.
 type ruleScanner map[string][]string
 
 func (seen ruleScanner) scan(row scanner) (r directory.Rule, err error) {
-	var caller, target, scopes, mayAct string
+	var caller, target, scopes, mayAct, conditions string
 	var until, created, updated int64
-	if err := row.Scan(&caller, &target, &scopes, &r.Exchange, &mayAct, &until, &r.Version, &created, &updated); err != nil {
+	if err := row.Scan(&caller, &target, &scopes, &r.Exchange, &mayAct, &conditions, &r.ManagedBy, &until, &r.Version, &created, &updated); err != nil {
 		return r, err
 	}
 	if scopes != "" {
@@ -31,6 +31,9 @@ func (seen ruleScanner) scan(row scanner) (r directory.Rule, err error) {
 		if r.MayAct, err = directory.ParseUID(mayAct); err != nil {
 			return r, err
 		}
+	}
+	if r.When, err = directory.ParseWhen(conditions); err != nil {
+		return r, err
 	}
 	r.Until, r.CreatedAt, r.UpdatedAt = moment(until), moment(created), moment(updated)
 	if r.Caller, err = directory.ParseUID(caller); err != nil {
@@ -83,45 +86,60 @@ func (db *DB) ListRules(ctx context.Context, caller, target directory.UID, after
 
 // PutRule inserts (Version 0) or updates (Version as stored) a rule.
 func (db *DB) PutRule(ctx context.Context, r directory.Rule, c directory.Change) (int64, error) {
-	caller, target := formatEdge(r.Edge)
-	scopes, mayAct := strings.Join(r.Scopes, " "), ""
-	if r.MayAct != (directory.UID{}) {
-		mayAct = directory.FormatUID(r.MayAct)
-	}
 	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
-		if r.Version != 0 {
-			n, err := t.exec(ctx, `
-				UPDATE rules SET scopes = $4, exchange = $5, may_act = $6, until_at = $7, version = version + 1, updated_at = $8
-				WHERE caller = $1 AND target = $2 AND version = $3`,
-				caller, target, r.Version, scopes, string(r.Exchange), mayAct, micros(r.Until), micros(r.UpdatedAt))
-			return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM rules WHERE caller = $1 AND target = $2`, caller, target)
+		if r.Version == 0 {
+			if err := t.mustHave(ctx, r.Caller, r.Target); err != nil {
+				return err
+			}
 		}
-		if err := t.mustHave(ctx, r.Caller, r.Target); err != nil {
-			return err
-		}
-		n, err := t.exec(ctx, `
-			INSERT INTO rules (`+ruleColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8) ON CONFLICT DO NOTHING`,
-			caller, target, scopes, string(r.Exchange), mayAct, micros(r.Until), micros(r.CreatedAt), micros(r.UpdatedAt))
-		return orElse(n, err, directory.ErrConflict)
+		return t.putRule(ctx, r)
 	})
 	if err != nil {
+		caller, target := formatEdge(r.Edge)
 		return 0, fmt.Errorf("put rule %s -> %s: %w", caller, target, err)
 	}
 	return revision, nil
 }
 
+// termsOf are the values of the columns scopes, exchange, may_act, conditions and until_at.
+func termsOf(r directory.Rule) []any {
+	mayAct := ""
+	if r.MayAct != (directory.UID{}) {
+		mayAct = directory.FormatUID(r.MayAct)
+	}
+	return []any{strings.Join(r.Scopes, " "), string(r.Exchange), mayAct, directory.FormatWhen(r.When), micros(r.Until)}
+}
+
+func (t tx) putRule(ctx context.Context, r directory.Rule) error {
+	caller, target := formatEdge(r.Edge)
+	if r.Version != 0 {
+		n, err := t.exec(ctx, `
+			UPDATE rules SET managed_by = $4, updated_at = $5, scopes = $6, exchange = $7, may_act = $8, conditions = $9, until_at = $10, version = version + 1
+			WHERE caller = $1 AND target = $2 AND version = $3`,
+			append([]any{caller, target, r.Version, r.ManagedBy, micros(r.UpdatedAt)}, termsOf(r)...)...)
+		return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM rules WHERE caller = $1 AND target = $2`, caller, target)
+	}
+	n, err := t.exec(ctx, `
+		INSERT INTO rules (caller, target, managed_by, created_at, updated_at, scopes, exchange, may_act, conditions, until_at, version)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1) ON CONFLICT DO NOTHING`,
+		append([]any{caller, target, r.ManagedBy, micros(r.CreatedAt), micros(r.UpdatedAt)}, termsOf(r)...)...)
+	return orElse(n, err, directory.ErrConflict)
+}
+
 // DeleteRule removes the rule for e.
 func (db *DB) DeleteRule(ctx context.Context, e policy.Edge, version int64, c directory.Change) (int64, error) {
-	caller, target := formatEdge(e)
-	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
-		n, err := t.exec(ctx, `DELETE FROM rules WHERE caller = $1 AND target = $2 AND version = $3`, caller, target, version)
-		return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM rules WHERE caller = $1 AND target = $2`, caller, target)
-	})
+	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.deleteRule(ctx, e, version) })
 	if err != nil {
+		caller, target := formatEdge(e)
 		return 0, fmt.Errorf("delete rule %s -> %s: %w", caller, target, err)
 	}
 	return revision, nil
+}
+
+func (t tx) deleteRule(ctx context.Context, e policy.Edge, version int64) error {
+	caller, target := formatEdge(e)
+	n, err := t.exec(ctx, `DELETE FROM rules WHERE caller = $1 AND target = $2 AND version = $3`, caller, target, version)
+	return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM rules WHERE caller = $1 AND target = $2`, caller, target)
 }
 
 // mustHave is directory.ErrNotFound when one of the services is not there. Within a change nobody

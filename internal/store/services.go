@@ -10,16 +10,17 @@ import (
 )
 
 const serviceColumns = `uid, name, description, disabled, token_ttl, algorithm, audiences, auth_methods, grant_types, binding,
-	token_endpoint_audience, multiple_targets, version, created_at, updated_at`
+	token_endpoint_audience, multiple_targets, owner, labels, managed_by, observe, probe, version, created_at, updated_at`
 
 func scanService(row scanner) (s directory.Service, err error) {
-	var uid, audiences, methods, grants string
+	var uid, audiences, methods, grants, labels string
 	var ttl, created, updated int64
 	if err := row.Scan(&uid, &s.Name, &s.Description, &s.Disabled, &ttl, &s.Algorithm, &audiences, &methods, &grants, &s.Binding,
-		&s.TokenEndpointAudience, &s.MultipleTargets, &s.Version, &created, &updated); err != nil {
+		&s.TokenEndpointAudience, &s.MultipleTargets, &s.Owner, &labels, &s.ManagedBy, &s.Observe, &s.Probe, &s.Version, &created, &updated); err != nil {
 		return s, err
 	}
 	s.Audiences, s.AuthMethods, s.GrantTypes = words(audiences), words(methods), words(grants)
+	s.Labels = words(labels)
 	s.TokenTTL = time.Duration(ttl) * time.Microsecond
 	s.CreatedAt, s.UpdatedAt = moment(created), moment(updated)
 	s.UID, err = directory.ParseUID(uid)
@@ -60,45 +61,55 @@ func (db *DB) ListServices(ctx context.Context, after string, limit int) (all []
 
 // InsertService stores s as version 1. ErrExists: the name or an audience is taken.
 func (db *DB) InsertService(ctx context.Context, s directory.Service, c directory.Change) (int64, error) {
-	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
-		n, err := t.exec(ctx, `
-			INSERT INTO services (`+serviceColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13, $14) ON CONFLICT DO NOTHING`,
-			directory.FormatUID(s.UID), s.Name, s.Description, s.Disabled, s.TokenTTL.Microseconds(), s.Algorithm,
-			strings.Join(s.Audiences, " "), strings.Join(s.AuthMethods, " "), strings.Join(s.GrantTypes, " "), string(s.Binding),
-			s.TokenEndpointAudience, s.MultipleTargets, micros(s.CreatedAt), micros(s.UpdatedAt))
-		if err := orElse(n, err, directory.ErrExists); err != nil {
-			return err
-		}
-		return t.putAudiences(ctx, s)
-	})
+	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.insertService(ctx, s) })
 	if err != nil {
 		return 0, fmt.Errorf("insert service %q: %w", s.Name, err)
 	}
 	return revision, nil
 }
 
+func (t tx) insertService(ctx context.Context, s directory.Service) error {
+	n, err := t.exec(ctx, `
+		INSERT INTO services (uid, name, created_at, version, `+serviceSettings+`)
+		VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT DO NOTHING`,
+		append([]any{directory.FormatUID(s.UID), s.Name, micros(s.CreatedAt)}, settingsOf(s)...)...)
+	if err := orElse(n, err, directory.ErrExists); err != nil {
+		return err
+	}
+	return t.putAudiences(ctx, s)
+}
+
+// serviceSettings are the columns that an update changes, and settingsOf their values.
+const serviceSettings = `description, disabled, token_ttl, algorithm, audiences, auth_methods, grant_types, binding,
+	token_endpoint_audience, multiple_targets, owner, labels, managed_by, observe, probe, updated_at`
+
+func settingsOf(s directory.Service) []any {
+	return []any{
+		s.Description, s.Disabled, s.TokenTTL.Microseconds(), s.Algorithm, strings.Join(s.Audiences, " "),
+		strings.Join(s.AuthMethods, " "), strings.Join(s.GrantTypes, " "), string(s.Binding), s.TokenEndpointAudience,
+		s.MultipleTargets, s.Owner, strings.Join(s.Labels, " "), s.ManagedBy, s.Observe, s.Probe, micros(s.UpdatedAt),
+	}
+}
+
 // UpdateService stores all of s but its name and when it was made, which never change.
 func (db *DB) UpdateService(ctx context.Context, s directory.Service, c directory.Change) (int64, error) {
-	uid := directory.FormatUID(s.UID)
-	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
-		n, err := t.exec(ctx, `
-			UPDATE services SET description = $3, disabled = $4, token_ttl = $5, algorithm = $6, audiences = $7, auth_methods = $8,
-				grant_types = $9, binding = $10, token_endpoint_audience = $11, multiple_targets = $12,
-				version = version + 1, updated_at = $13
-			WHERE uid = $1 AND version = $2`,
-			uid, s.Version, s.Description, s.Disabled, s.TokenTTL.Microseconds(), s.Algorithm, strings.Join(s.Audiences, " "),
-			strings.Join(s.AuthMethods, " "), strings.Join(s.GrantTypes, " "), string(s.Binding), s.TokenEndpointAudience,
-			s.MultipleTargets, micros(s.UpdatedAt))
-		if err := t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM services WHERE uid = $1`, uid); err != nil {
-			return err
-		}
-		return t.putAudiences(ctx, s)
-	})
+	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.updateService(ctx, s) })
 	if err != nil {
-		return 0, fmt.Errorf("update service %s: %w", uid, err)
+		return 0, fmt.Errorf("update service %s: %w", directory.FormatUID(s.UID), err)
 	}
 	return revision, nil
+}
+
+func (t tx) updateService(ctx context.Context, s directory.Service) error {
+	uid := directory.FormatUID(s.UID)
+	n, err := t.exec(ctx, `
+		UPDATE services SET (`+serviceSettings+`) = ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18), version = version + 1
+		WHERE uid = $1 AND version = $2`,
+		append([]any{uid, s.Version}, settingsOf(s)...)...)
+	if err := t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM services WHERE uid = $1`, uid); err != nil {
+		return err
+	}
+	return t.putAudiences(ctx, s)
 }
 
 // putAudiences makes s the owner of its audiences and of no others. ErrExists: one is taken.
@@ -120,17 +131,20 @@ func (t tx) putAudiences(ctx context.Context, s directory.Service) error {
 // records r, the revocation of its uid.
 func (db *DB) DeleteService(ctx context.Context, uid directory.UID, version int64, r directory.Revocation, c directory.Change) (int64, error) {
 	id := directory.FormatUID(uid)
-	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
-		n, err := t.exec(ctx, `DELETE FROM services WHERE uid = $1 AND version = $2`, id, version)
-		if err := t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM services WHERE uid = $1`, id); err != nil {
-			return err
-		}
-		return t.insertRevocation(ctx, r)
-	})
+	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.deleteService(ctx, uid, version, r) })
 	if err != nil {
 		return 0, fmt.Errorf("delete service %s: %w", id, err)
 	}
 	return revision, nil
+}
+
+func (t tx) deleteService(ctx context.Context, uid directory.UID, version int64, r directory.Revocation) error {
+	id := directory.FormatUID(uid)
+	n, err := t.exec(ctx, `DELETE FROM services WHERE uid = $1 AND version = $2`, id, version)
+	if err := t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM services WHERE uid = $1`, id); err != nil {
+		return err
+	}
+	return t.insertRevocation(ctx, r)
 }
 
 // orElse is why when a statement, which gave err, touched no row.
