@@ -1,0 +1,86 @@
+package callmap
+
+import (
+	"slices"
+)
+
+func (p *planner) readGroups(files []*File) {
+	for _, f := range files {
+		for i := range f.Groups {
+			g := &f.Groups[i]
+			if first, twice := p.groups[g.Name]; twice {
+				p.problems.add(g.at, "group %q is at %s:%d already", g.Name, first.at.file.Name, first.at.Line)
+				continue
+			}
+			p.groups[g.Name] = g
+		}
+	}
+	for name := range p.groups {
+		p.expand(name, nil)
+	}
+}
+
+// expand is the services of a group, sorted.
+func (p *planner) expand(name string, within []string) []string {
+	if members, done := p.expanded[name]; done {
+		return members
+	}
+	g := p.groups[name]
+	if slices.Contains(within, name) {
+		p.problems.add(g.at, "group %q contains itself", name)
+		return nil
+	}
+	var members []string
+	for _, m := range g.Members {
+		members = append(members, p.resolve(m, append(within, name))...)
+	}
+	if len(g.Labels) > 0 {
+		members = append(members, p.labelled(g.Labels)...)
+	}
+	slices.Sort(members)
+	members = slices.Compact(members)
+	p.expanded[name] = members
+	return members
+}
+
+func (p *planner) labelled(labels []string) (names []string) {
+	for name, s := range p.byName {
+		has := func(l string) bool { _, found := slices.BinarySearch(s.Labels, l); return found }
+		if !slices.ContainsFunc(labels, func(l string) bool { return !has(l) }) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// resolve is the services a name stands for.
+func (p *planner) resolve(n Name, within []string) []string {
+	if !n.Group {
+		if p.byName[n.Text] == nil {
+			p.problems.add(n.at, "there is no service %q: name it under services, or make it first", n.Text)
+			return nil
+		}
+		return []string{n.Text}
+	}
+	if p.groups[n.Text] == nil {
+		p.problems.add(n.at, "there is no group %q", n.Text)
+		return nil
+	}
+	return p.expand(n.Text, within)
+}
+
+// all is the services that names stand for, each once.
+func (p *planner) all(names []Name) []string {
+	if len(names) == 1 {
+		return p.resolve(names[0], nil)
+	}
+	var services []string
+	for _, n := range names {
+		services = append(services, p.resolve(n, nil)...)
+	}
+	slices.Sort(services)
+	return slices.Compact(services)
+}
+
+// services is resolve for names that were checked.
+func (p *planner) services(n Name) []string { return p.resolve(n, nil) }
