@@ -224,7 +224,7 @@ func tomorrow(t *testing.T) fs.FS {
 		all[name] = &fstest.MapFile{Data: text}
 	}
 	maps.Copy(all, fstest.MapFS{"99999_tomorrow.sql": {Data: []byte(`-- +goose Up
-ALTER TABLE services ADD COLUMN owner TEXT COLLATE "C" NOT NULL DEFAULT 'nobody';
+ALTER TABLE services ADD COLUMN landlord TEXT COLLATE "C" NOT NULL DEFAULT 'nobody';
 CREATE TABLE owners (name TEXT NOT NULL PRIMARY KEY, since BIGINT NOT NULL) /* STRICT */;
 `)}})
 	return all

@@ -390,8 +390,9 @@ func TestKeysCompareByBytes(t *testing.T) {
 		WHERE table_schema = current_schema() AND data_type = 'text' AND collation_name = 'C'`).Scan(&columns); err != nil {
 		t.Fatal(err)
 	}
-	const want = "audiences.service audiences.uri counters.name credentials.id credentials.service keys.id once.key revocations.id " +
-		"rules.caller rules.target secrets.name services.name services.uid supertokens_keys.app supertokens_keys.id"
+	const want = "audiences.service audiences.uri change_subjects.subject counters.name credentials.id credentials.service keys.id once.key revocations.id " +
+		"rules.caller rules.target secrets.name services.name services.uid shadow_rules.caller shadow_rules.target " +
+		"supertokens_keys.app supertokens_keys.id usage.caller usage.target"
 	if columns != want {
 		t.Errorf("got %s, want %s", columns, want)
 	}
