@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/watchword-dev/watchword/client"
 )
@@ -40,6 +41,9 @@ func (s *service) try(t *testing.T, path string) {
 	s.greets(t, path, s.o.token(t, m2URL))
 	good := s.o.token(t, m2URL)
 	parts := strings.Split(good, ".")
+	// The server signs more than access tokens with the keys it publishes (RFC 9068, section 5).
+	said := s.o.signed(t, http.MethodPost, "/oauth2/introspect", "application/token-introspection+jwt", url.Values{"token": {good}})
+	denied := s.o.signed(t, http.MethodGet, "/oauth2/denylist", "application/jwt", nil)
 	for name, authorization := range map[string]string{
 		"nothing":                       "",
 		"another scheme":                "Basic bTE6c2VjcmV0",
@@ -52,12 +56,38 @@ func (s *service) try(t *testing.T, path string) {
 		"a token of the plain door":     "Bearer " + s.o.plainToken(t),
 		"a bootstrap credential":        "Bearer " + s.o.bootstrap(t),
 		"a bound token without a proof": "Bearer " + s.o.boundToken(t),
+		"an answer of introspection":    "Bearer " + said,
+		"the deny-list":                 "Bearer " + denied,
 	} {
 		if status, body := s.say(t, path, authorization); status != http.StatusUnauthorized && status != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", name, status, body)
 		}
 	}
 	s.greets(t, path, good) // it is still there
+	s.mustExpire(t, path)
+}
+
+// mustExpire waits for the end of a token of a second.
+func (s *service) mustExpire(t *testing.T, path string) {
+	t.Helper()
+	short := func(seconds int) {
+		s.o.admin(t, http.MethodPatch, "/services/m2", map[string]any{"tokenTtlSeconds": seconds}, nil)
+	}
+	short(1)
+	defer short(0)
+	token := "Bearer " + s.o.token(t, m2URL)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); ; <-tick.C { // some allow for clocks that differ
+		status, body := s.say(t, path, token)
+		if status == http.StatusUnauthorized {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("an expired token: %d %s", status, body)
+			return
+		}
+	}
 }
 
 func (s *service) greets(t *testing.T, path, token string) {
@@ -86,7 +116,7 @@ func (o *oauth) bootstrap(t *testing.T) string {
 // plainToken is one of POST /accesstoken, which has another issuer.
 func (o *oauth) plainToken(t *testing.T) string {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, o.issuer+"/accesstoken", strings.NewReader(`{"target":"m2"}`))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, o.issuer+"/accesstoken", strings.NewReader(`{"target":"`+m2URL+`"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +128,25 @@ func (o *oauth) plainToken(t *testing.T) string {
 		t.Fatalf("POST /accesstoken: %d %s", status, body)
 	}
 	return answer.AccessToken
+}
+
+// signed gets something else that the server signs, as m2.
+func (o *oauth) signed(t *testing.T, method, path, accept string, form url.Values) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, o.issuer+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth("m2", o.secrets["m2"])
+	}
+	r.Header.Set("Accept", accept)
+	status, body := answerOf(t, o.http, r)
+	if status != http.StatusOK || strings.Count(body, ".") != 2 {
+		t.Fatalf("%s: %d %s", path, status, body)
+	}
+	return body
 }
 
 // boundToken is good only with a proof of a key that is gone when it returns.
@@ -135,6 +184,7 @@ func TestGoVerifiers(t *testing.T) {
 func (s *service) mustNoticeRevocation(t *testing.T, path string) {
 	t.Helper()
 	token := s.o.token(t, m2URL)
+	s.greets(t, path, token)
 	s.o.post(t, "m1", "/oauth2/revoke", url.Values{"token": {token}})
 	if status, body := s.say(t, path, "Bearer "+token); status != http.StatusUnauthorized {
 		t.Errorf("a revoked token: %d %s", status, body)
