@@ -82,6 +82,14 @@ func (c *cli) publicURL(cmd *cobra.Command) string {
 	return urlOf(cfg.Listen, cfg.TLS)
 }
 
+// issuerURL is the name of the server among OAuth clients, which is its address too.
+func (c *cli) issuerURL(cmd *cobra.Command) string {
+	if cmd.Flag("url").Value.String() == "" && c.env("WATCHWORD_URL") == "" {
+		return c.settings(cmd).Issuer
+	}
+	return c.publicURL(cmd)
+}
+
 // urlOf is how a listener of this machine is reached from it.
 func urlOf(listen string, tls config.TLS) string {
 	scheme := "http"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,7 +71,9 @@ var listening = regexp.MustCompile(`msg=listening for="?([A-Za-z ]+)"? url=(\S+)
 
 // start runs the server until its log says that it is ready.
 func (s *server) start(ts *testscript.TestScript, args []string) {
-	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--supertokens-listen", "127.0.0.1:0"}, args...)
+	// OAuth clients know the server by its issuer URL, so the port is chosen before it starts.
+	public := freeAddress(ts)
+	args = append([]string{"serve", "--listen", public, "--issuer", "http://" + public, "--admin-listen", "127.0.0.1:0", "--supertokens-listen", "127.0.0.1:0"}, args...)
 	s.cmd = exec.Command("watchword", args...)
 	s.cmd.Dir = ts.Getenv("WORK")
 	// Not all of this process's environment: it may have variables for tests, which the server
@@ -96,6 +99,14 @@ func (s *server) start(ts *testscript.TestScript, args []string) {
 		}
 	}
 	ts.Fatalf("the server did not start: %v", s.cmd.Wait())
+}
+
+// freeAddress is one that nobody listened at a moment ago.
+func freeAddress(ts *testscript.TestScript) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Check(l.Close())
+	return l.Addr().String()
 }
 
 func (s *server) stop() error {

@@ -44,6 +44,9 @@ func (s *Signer) ID() string { return s.public.ID }
 // Algorithm that signs.
 func (s *Signer) Algorithm() Algorithm { return s.public.Algorithm }
 
+// Key is the private key itself, for who proves with it in another way.
+func (s *Signer) Key() crypto.Signer { return s.key }
+
 // Public is the key that verifies.
 func (s *Signer) Public() PublicKey { return s.public }
 
