@@ -48,12 +48,19 @@ func inFolder(cfg config.Config, dir string) config.Config {
 
 func start(t testing.TB, cfg config.Config) *server {
 	t.Helper()
+	return startWith(t, cfg, func(*Server) {})
+}
+
+// startWith changes the server before it runs.
+func startWith(t testing.TB, cfg config.Config, change func(*Server)) *server {
+	t.Helper()
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s, err := New(t.Context(), cfg, logger)
 	if err != nil {
 		t.Fatalf("start: %v", err)
 	}
+	change(s)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
