@@ -119,6 +119,9 @@ func (a *api) certificate(n *NewCredential) (material, warning string, err error
 	if !a.Now().Before(c.NotAfter) {
 		return invalid("has expired")
 	}
+	if err := clientauth.CheckSelfSigned(c); err != nil {
+		return invalid(err.Error())
+	}
 	ttl := time.Duration(n.TTLSeconds) * time.Second
 	if ttl == 0 {
 		ttl = directory.DefaultCredentialTTL

@@ -1,6 +1,9 @@
 package clientauth_test
 
 import (
+	"crypto/rand"
+	"encoding/json"
+	"maps"
 	"net/netip"
 	"testing"
 	"time"
@@ -102,4 +105,55 @@ func (b *bench) wantNot(name string, p clientauth.Presented, kind clientauth.Fai
 		b.t.Errorf("%s: got kind %d, %s; want kind %d, %s", name, failure.Kind, failure.Reason, kind, reason)
 	}
 	return failure
+}
+
+func newSigner(t testing.TB, id string, alg jose.Algorithm) *jose.Signer {
+	t.Helper()
+	key, err := jose.GenerateKey(alg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := jose.NewSigner(id, alg, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func publicJWK(t testing.TB, s *jose.Signer) string {
+	t.Helper()
+	b, err := s.Public().JWK()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func keyCredential(t testing.TB, s *jose.Signer) directory.Credential {
+	return directory.Credential{ID: "credential of " + s.ID(), Kind: directory.KindKey, Material: publicJWK(t, s)}
+}
+
+type claims map[string]any
+
+// claimsOf are good ones of service, but for what edit says; nil takes a claim out.
+func (b *bench) claimsOf(service string, edit claims) string {
+	c := claims{
+		"iss": service, "sub": service, "aud": issuer, "iat": b.now.Unix(), "exp": b.now.Add(time.Minute).Unix(), "jti": rand.Text(),
+	}
+	maps.Copy(c, edit)
+	maps.DeleteFunc(c, func(_ string, v any) bool { return v == nil })
+	text, err := json.Marshal(c)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func (b *bench) sign(s *jose.Signer, typ, payload string) clientauth.Presented {
+	b.t.Helper()
+	token, err := s.Sign(typ, []byte(payload))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return clientauth.Presented{Assertion: token}
 }

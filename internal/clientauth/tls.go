@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"slices"
 	"time"
 
@@ -78,6 +79,18 @@ func (m *overTLS) Authenticate(_ context.Context, p *Presented, s *directory.Sna
 		}
 	}
 	return Identity{}, f
+}
+
+// CheckSelfSigned says whether c can be registered for self_signed_tls_client_auth. The error is for
+// the operator.
+func CheckSelfSigned(c *x509.Certificate) error {
+	switch {
+	case !isSelfIssued(c):
+		return errors.New("is issued by an authority: register its subject, as a tls_subject")
+	case isWeak(c):
+		return errors.New("has a key that is too short: use a P-256 key, or RSA of 2048 bits or more")
+	}
+	return nil
 }
 
 func isSelfIssued(c *x509.Certificate) bool { return slices.Equal(c.RawIssuer, c.RawSubject) }

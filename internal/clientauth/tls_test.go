@@ -253,6 +253,18 @@ func TestSelfSignedCertificateProvesWhoRegisteredIt(t *testing.T) {
 	if id := b.want("m6", overTLS("m6", cert), "m6", "cert"); id.Method != clientauth.SelfSignedTLSClientAuth {
 		t.Errorf("got method %s", id.Method)
 	}
+	if err := clientauth.CheckSelfSigned(cert); err != nil {
+		t.Errorf("it cannot be registered: %v", err)
+	}
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]*x509.Certificate{"of an authority": b.certificate(b.authority("CA"), key, nil), "with a weak key": b.certificate(nil, weak, self)} {
+		if clientauth.CheckSelfSigned(c) == nil {
+			t.Errorf("one %s can be registered", name)
+		}
+	}
 	b.wantNot("another of the same name", overTLS("m6", twin), clientauth.Refused, "wrong_certificate")
 	b.wantNot("another of the same key", overTLS("m6", b.certificate(nil, key, self)), clientauth.Refused, "wrong_certificate")
 	b.wantNot("for another", overTLS("m5", cert), clientauth.Refused, "wrong_certificate")
