@@ -33,7 +33,7 @@ func (db *DB) Load(ctx context.Context) (*directory.State, error) {
 		if err := t.row(ctx, `SELECT COUNT(*) FROM rules`).Scan(&n); err != nil {
 			return err
 		}
-		s.Rules, err = appendRows(ctx, t, make([]directory.Rule, 0, n), ruleScanner{}.scan, `SELECT `+ruleColumns+` FROM rules`)
+		s.Rules, err = appendRows(ctx, t, make([]directory.Rule, 0, n), new(ruleScanner).scan, `SELECT `+ruleColumns+` FROM rules`)
 		return err
 	})
 	if err != nil {

@@ -12,35 +12,50 @@ import (
 
 const ruleColumns = `caller, target, scopes, exchange, may_act, conditions, managed_by, until_at, version, created_at, updated_at`
 
-// ruleScanner reads rows of rules, of which many have the same scopes: those share a list.
-type ruleScanner map[string][]string
+// ruleScanner reads rows of rules, of which there may be a million: what it reads into is used
+// again for the next one, and rules of the same scopes share a list.
+type ruleScanner struct {
+	seen                                                            map[string][]string
+	caller, target, scopes, exchange, mayAct, conditions, managedBy string
+	until, version, created, updated                                int64
+}
 
-func (seen ruleScanner) scan(row scanner) (r directory.Rule, err error) {
-	var caller, target, scopes, mayAct, conditions string
-	var until, created, updated int64
-	if err := row.Scan(&caller, &target, &scopes, &r.Exchange, &mayAct, &conditions, &r.ManagedBy, &until, &r.Version, &created, &updated); err != nil {
-		return r, err
+func (s *ruleScanner) scan(row scanner) (r directory.Rule, err error) {
+	if err := row.Scan(&s.caller, &s.target, &s.scopes, &s.exchange, &s.mayAct, &s.conditions, &s.managedBy,
+		&s.until, &s.version, &s.created, &s.updated); err != nil {
+		return directory.Rule{}, err
 	}
-	if scopes != "" {
-		if _, ok := seen[scopes]; !ok {
-			seen[scopes] = strings.Split(scopes, " ")
-		}
-		r.Scopes = seen[scopes]
-	}
-	if mayAct != "" {
-		if r.MayAct, err = directory.ParseUID(mayAct); err != nil {
-			return r, err
+	r.Scopes, r.Exchange, r.ManagedBy = s.list(), policy.Exchange(s.exchange), s.managedBy
+	r.Until, r.Version, r.CreatedAt, r.UpdatedAt = moment(s.until), s.version, moment(s.created), moment(s.updated)
+	if s.mayAct != "" {
+		if r.MayAct, err = directory.ParseUID(s.mayAct); err != nil {
+			return directory.Rule{}, err
 		}
 	}
-	if r.When, err = directory.ParseWhen(conditions); err != nil {
-		return r, err
+	if r.When, err = directory.ParseWhen(s.conditions); err != nil {
+		return directory.Rule{}, err
 	}
-	r.Until, r.CreatedAt, r.UpdatedAt = moment(until), moment(created), moment(updated)
-	if r.Caller, err = directory.ParseUID(caller); err != nil {
-		return r, err
+	if r.Caller, err = directory.ParseUID(s.caller); err != nil {
+		return directory.Rule{}, err
 	}
-	r.Target, err = directory.ParseUID(target)
+	r.Target, err = directory.ParseUID(s.target)
 	return r, err
+}
+
+// list is the scopes of the row.
+func (s *ruleScanner) list() []string {
+	if s.scopes == "" {
+		return nil
+	}
+	all, ok := s.seen[s.scopes]
+	if !ok {
+		if s.seen == nil {
+			s.seen = map[string][]string{}
+		}
+		all = strings.Split(s.scopes, " ")
+		s.seen[s.scopes] = all
+	}
+	return all
 }
 
 func formatEdge(e policy.Edge) (caller, target string) {
@@ -51,7 +66,7 @@ func formatEdge(e policy.Edge) (caller, target string) {
 func (db *DB) ReadRule(ctx context.Context, e policy.Edge) (r directory.Rule, err error) {
 	caller, target := formatEdge(e)
 	err = db.read(ctx, func(ctx context.Context, t tx) error {
-		r, err = ruleScanner{}.scan(t.row(ctx, `SELECT `+ruleColumns+` FROM rules WHERE caller = $1 AND target = $2`, caller, target))
+		r, err = new(ruleScanner).scan(t.row(ctx, `SELECT `+ruleColumns+` FROM rules WHERE caller = $1 AND target = $2`, caller, target))
 		return notFound(err)
 	})
 	if err != nil {
@@ -75,7 +90,7 @@ func (db *DB) ListRules(ctx context.Context, caller, target directory.UID, after
 		}
 	}
 	err = db.read(ctx, func(ctx context.Context, t tx) error {
-		all, err = list(ctx, t, ruleScanner{}.scan, query+` ORDER BY caller, target LIMIT $3`, args...)
+		all, err = list(ctx, t, new(ruleScanner).scan, query+` ORDER BY caller, target LIMIT $3`, args...)
 		return err
 	})
 	if err != nil {
