@@ -36,6 +36,9 @@ func (v variant) world() *world {
 
 const privateKeyJWT = "private_key_jwt"
 
+// authMethods that FAPI 2.0 permits (Security Profile, section 5.3.2.1, item 6).
+var authMethods = []string{privateKeyJWT, "tls_client_auth", "self_signed_tls_client_auth"}
+
 // variants are all a module may be run in. Each of its filters says which it applies to.
 func variants(applies ...func(variant) bool) (all []variant) {
 	for _, auth := range authMethods {

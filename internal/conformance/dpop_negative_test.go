@@ -146,7 +146,7 @@ func misplacedProofs(t *testing.T, c *client) []trial {
 func withoutAlgorithm(proof string) string {
 	header, rest, _ := strings.Cut(proof, ".")
 	b, _ := base64.RawURLEncoding.DecodeString(header)
-	return b64([]byte(strings.Replace(string(b), `"alg":`, `"alg2":`, -1))) + "." + rest
+	return b64([]byte(strings.ReplaceAll(string(b), `"alg":`, `"alg2":`))) + "." + rest
 }
 
 // withOtherSignature changes the first bits of the signature: the last may not count.

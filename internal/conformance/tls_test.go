@@ -14,9 +14,6 @@ var recommendedSuites = []uint16{
 	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 }
 
-// authMethods are those clients prove themselves with here.
-var authMethods = []string{privateKeyJWT}
-
 // checkTLS is what the modules check of every endpoint they know (conditions
 // EnsureTLS12RequireBCP195Ciphers, DisallowTLS10, DisallowTLS11, EnsureTLS13OrLater,
 // EnsureTLS13PreferredOverTLS12, RequireOnlyBCP195RecommendedCiphersForTLS12). The finite-field

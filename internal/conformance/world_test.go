@@ -147,7 +147,7 @@ func (w *world) startResource() error {
 	c := verify.Config{
 		Server: issuer, Audience: resourceURL, RequireBound: true, ExternalURL: resourceHost,
 		HTTPClient: w.anyone, Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
-		Revocations: verify.Revocations{Off: true}, Resource: verify.Resource{URL: resourceURL},
+		Resource: verify.Resource{URL: resourceURL},
 	}
 	if w.nonces {
 		c.NonceKey = bytes.Repeat([]byte{7}, 32)
