@@ -58,14 +58,6 @@ func (a *authority) issue(t *testing.T, name string, template *x509.Certificate)
 	a.sign(t, name, template, a.cert, key, a.key)
 }
 
-// selfSigned makes one nobody vouches for: self.pem and self-key.pem.
-func (a *authority) selfSigned(t *testing.T) {
-	t.Helper()
-	key, template := newKey(t), certificate("m1")
-	a.keep(t, "self-key", key)
-	a.sign(t, "self", template, template, key, key)
-}
-
 func (a *authority) sign(t *testing.T, name string, template, parent *x509.Certificate, key, by *ecdsa.PrivateKey) *x509.Certificate {
 	t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), by)
@@ -95,15 +87,6 @@ func (a *authority) write(t *testing.T, name, kind string, der []byte) {
 	if err := os.WriteFile(a.file(name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func (a *authority) read(t *testing.T, name string) string {
-	t.Helper()
-	b, err := os.ReadFile(a.file(name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -53,32 +54,27 @@ func startOAuth(t *testing.T, settings ...string) *oauth {
 	return o
 }
 
+// populate does what an operator does.
 func (o *oauth) populate(t *testing.T) {
 	t.Helper()
-	for name, audiences := range map[string][]string{"m1": {}, "m2": {m2URL}, "m3": {m3URL}} {
-		o.admin(t, http.MethodPost, "/services", map[string]any{"name": name, "audiences": audiences}, nil)
-	}
-	scopes := []string{"read", "write"}
-	o.admin(t, http.MethodPut, "/rules/m1/m2", map[string]any{"scopes": scopes}, nil)
-	o.admin(t, http.MethodPut, "/rules/m1/m3", map[string]any{"scopes": scopes}, nil)
-	o.admin(t, http.MethodPut, "/rules/m2/m3", map[string]any{"scopes": scopes, "exchange": "delegate"}, nil)
-	for _, name := range []string{"m1", "m2"} {
-		var made struct{ Secret string }
-		o.credential(t, name, map[string]any{"kind": "secret"}, &made)
-		o.secrets[name] = made.Secret
-	}
-
-	key := newKey(t)
-	o.authority.keep(t, "m1-key", key)
-	jwk, err := jose.PublicKey{Algorithm: jose.ES256, Key: key.Public()}.JWK()
+	o.authority.client(t, "m1.test")
+	script, err := filepath.Abs(filepath.Join("clients", "setup.sh"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.credential(t, "m1", map[string]any{"kind": "key", "jwk": json.RawMessage(jwk)}, nil)
-	o.authority.selfSigned(t)
-	o.credential(t, "m1", map[string]any{"kind": "certificate", "certificate": o.authority.read(t, "self")}, nil)
-	o.authority.client(t, "m1.test")
-	o.credential(t, "m1", map[string]any{"kind": "tls_subject", "tlsSubject": map[string]any{"dns": "m1.test"}}, nil)
+	cmd := exec.CommandContext(t.Context(), "sh", script)
+	cmd.Dir = o.authority.dir
+	cmd.Env = append(o.env, "PATH="+filepath.Dir(program(t))+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("setup.sh: %v\n%s", err, out)
+	}
+	for _, name := range []string{"m1", "m2"} {
+		b, err := os.ReadFile(filepath.Join(o.authority.dir, name+".secret"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.secrets[name] = strings.TrimSpace(string(b))
+	}
 }
 
 func (o *oauth) credential(t *testing.T, service string, body, answer any) {
@@ -131,7 +127,7 @@ func (o *oauth) client(more ...string) []string {
 	a := o.authority
 	return append([]string{
 		"ISSUER=" + o.issuer, "RESOURCE=" + m2URL, "NEXT_RESOURCE=" + m3URL,
-		"CLIENT_ID=m1", "CLIENT_SECRET=" + o.secrets["m1"], "KEY_FILE=" + a.file("m1-key"),
+		"CLIENT_ID=m1", "CLIENT_SECRET=" + o.secrets["m1"], "KEY_FILE=" + filepath.Join(a.dir, "m1.jwk"),
 		"CERT_FILE=" + a.file("self"), "CERT_KEY_FILE=" + a.file("self-key"),
 		"CALLEE_ID=m2", "CALLEE_SECRET=" + o.secrets["m2"],
 		"TLS_CERT_FILE=" + a.file("server"), "TLS_KEY_FILE=" + a.file("server-key"),

@@ -42,7 +42,7 @@ def token(client):
 basic = session(env["CLIENT_SECRET"], "client_secret_basic")
 post = session(env["CLIENT_SECRET"], "client_secret_post")
 with open(env["KEY_FILE"], encoding="ascii") as f:
-    key = session(f.read(), "private_key_jwt")
+    key = session(json.load(f), "private_key_jwt")
 key.register_client_auth_method(Assertion())
 tokens = {"basic": token(basic), "post": token(post), "privateKeyJwt": token(key)}
 

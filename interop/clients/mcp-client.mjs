@@ -14,7 +14,7 @@ const withSecret = new ClientCredentialsProvider({
 });
 const withKey = new PrivateKeyJwtProvider({
 	clientId: CLIENT_ID,
-	privateKey: readFileSync(KEY_FILE, "utf8"), // PKCS #8, PEM
+	privateKey: JSON.parse(readFileSync(KEY_FILE)), // a JWK, or a string with PKCS #8 in PEM
 	algorithm: "ES256",
 	expectedIssuer: ISSUER,
 });

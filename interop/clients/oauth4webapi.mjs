@@ -1,7 +1,6 @@
 // A client and a resource server on oauth4webapi. What it needs comes from the environment; what
 // it got is printed as one line of JSON.
 import { readFileSync } from "node:fs";
-import { createPrivateKey } from "node:crypto";
 import * as oauth from "oauth4webapi";
 import * as undici from "undici";
 
@@ -26,14 +25,8 @@ const basic = await getToken(oauth.ClientSecretBasic(CLIENT_SECRET));
 const post = await getToken(oauth.ClientSecretPost(CLIENT_SECRET));
 
 // private_key_jwt: the key never leaves the client; the server has its public half.
-const pem = createPrivateKey(readFileSync(KEY_FILE));
-const key = await crypto.subtle.importKey(
-	"pkcs8",
-	pem.export({ type: "pkcs8", format: "der" }),
-	{ name: "ECDSA", namedCurve: "P-256" },
-	false,
-	["sign"],
-);
+const jwk = JSON.parse(readFileSync(KEY_FILE));
+const key = await crypto.subtle.importKey("jwk", jwk, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]);
 const privateKeyJwt = await getToken(oauth.PrivateKeyJwt(key));
 
 // DPoP: the token is good only together with a proof of this key. A server that wants a nonce says

@@ -1,7 +1,6 @@
 // A client on openid-client. What it needs comes from the environment; what it got is printed as
 // one line of JSON.
 import { readFileSync } from "node:fs";
-import { createPrivateKey } from "node:crypto";
 import * as client from "openid-client";
 import * as undici from "undici";
 
@@ -19,13 +18,8 @@ const posting = await configure(CLIENT_ID, client.ClientSecretPost(CLIENT_SECRET
 const post = await client.clientCredentialsGrant(posting, target);
 
 // private_key_jwt: the key never leaves the client; the server has its public half.
-const key = await crypto.subtle.importKey(
-	"pkcs8",
-	createPrivateKey(readFileSync(KEY_FILE)).export({ type: "pkcs8", format: "der" }),
-	{ name: "ECDSA", namedCurve: "P-256" },
-	false,
-	["sign"],
-);
+const jwk = JSON.parse(readFileSync(KEY_FILE));
+const key = await crypto.subtle.importKey("jwk", jwk, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]);
 const signing = await configure(CLIENT_ID, client.PrivateKeyJwt(key));
 const privateKeyJwt = await client.clientCredentialsGrant(signing, target);
 

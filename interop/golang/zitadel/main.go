@@ -50,7 +50,8 @@ func check(r *http.Request, server rs.ResourceServer) (caller string, err error)
 	if err != nil {
 		return "", err
 	}
-	if !answer.Active || !slices.Contains(answer.Audience, os.Getenv("RESOURCE")) {
+	// Watchword says active of the tokens of POST /accesstoken too, which have another issuer.
+	if !answer.Active || answer.Issuer != os.Getenv("ISSUER") || !slices.Contains(answer.Audience, os.Getenv("RESOURCE")) {
 		return "", errors.New("not a token for this service")
 	}
 	if answer.Claims["cnf"] != nil { // worth nothing without its proof

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Three services: m1 calls m2 and m3, and m2 goes on to m3 on behalf of who called it. m1 can prove
+# itself in every way; one is enough.
+set -eu
+
+watchword service create m1
+watchword service create m2 --audience https://m2.test/
+watchword service create m3 --audience https://m3.test/
+watchword allow m1 m2 --scope read --scope write
+watchword allow m1 m3 --scope read --scope write
+watchword allow m2 m3 --scope read --scope write --exchange delegate
+
+watchword credential create m1 --kind secret --out m1.secret
+watchword credential create m1 --kind key --out m1.jwk # its public half is all that the server has
+watchword credential create m1 --kind certificate --out self-key.pem --out-cert self.pem
+watchword credential create m1 --kind tls-subject --dns m1.test # in a certificate of tls.client_ca_file
+watchword credential create m2 --kind secret --out m2.secret
