@@ -2,6 +2,7 @@ package grpcauth
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 
@@ -89,7 +90,7 @@ func (s *stream) RecvMsg(m any) error {
 	s.ClientStream = again
 	s.mu.Unlock()
 	// An error of sending shows its cause at receiving.
-	if err := again.SendMsg(sent); err != nil && err != io.EOF {
+	if err := again.SendMsg(sent); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	if err := again.CloseSend(); err != nil {

@@ -58,7 +58,11 @@ func (echo) EmptyCall(context.Context, *testpb.Empty) (*testpb.Empty, error) {
 	return &testpb.Empty{}, nil
 }
 
-func (echo) StreamingOutputCall(_ *testpb.StreamingOutputCallRequest, s grpc.ServerStreamingServer[testpb.StreamingOutputCallResponse]) error {
+// StreamingOutputCall wants a request without a payload.
+func (echo) StreamingOutputCall(r *testpb.StreamingOutputCallRequest, s grpc.ServerStreamingServer[testpb.StreamingOutputCallResponse]) error {
+	if r.GetPayload() != nil {
+		return status.Error(codes.InvalidArgument, "a payload")
+	}
 	for range 2 {
 		body := []byte(verify.ClaimsFrom(s.Context()).Subject)
 		if err := s.Send(&testpb.StreamingOutputCallResponse{Payload: &testpb.Payload{Body: body}}); err != nil {
@@ -258,6 +262,24 @@ func TestGuardRefusesInTheTermsOfGRPC(t *testing.T) {
 	}
 	if _, err := m2.EmptyCall(t.Context(), &testpb.Empty{}); err != nil {
 		t.Errorf("a public method: %v", err)
+	}
+}
+
+func TestNamesOfServicesAreOfAllTheirMethods(t *testing.T) {
+	const service = "/grpc.testing.TestService/"
+	i := verifytest.NewIssuer(t)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+i.Token("m1", "m2", verifytest.Scopes("read")))
+	scopes := map[string][]string{service: {"admin"}, emptyCall: {"read"}}
+	m2 := dial(t, serve(t, i.Config("m2"), grpcauth.GuardOptions{Scopes: scopes}, echo{}))
+	if _, err := m2.UnaryCall(ctx, &testpb.SimpleRequest{}); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("a method without scopes of its own: got %v", err)
+	}
+	if _, err := m2.EmptyCall(ctx, &testpb.Empty{}); err != nil {
+		t.Errorf("a method with scopes of its own: got %v", err)
+	}
+	open := dial(t, serve(t, i.Config("m2"), grpcauth.GuardOptions{Public: []string{service}}, echo{}))
+	if _, err := open.EmptyCall(t.Context(), &testpb.Empty{}); err != nil {
+		t.Errorf("a public service: got %v", err)
 	}
 }
 
