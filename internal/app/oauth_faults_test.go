@@ -1,10 +1,6 @@
 package app
 
 import (
-	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/watchword-dev/watchword/internal/config"
@@ -112,30 +108,5 @@ func TestNoSignerIsUnavailable(t *testing.T) {
 	refused(t, "no key", a, 503, "temporarily_unavailable")
 	if a.header.Get("Retry-After") == "" {
 		t.Errorf("got %v", a.header)
-	}
-}
-
-// MTL-013: where authorities are named, there must be some.
-func TestNoAuthoritiesNoStart(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, content string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	for what, file := range map[string]string{
-		"missing":    filepath.Join(dir, "missing.pem"),
-		"empty":      write("empty.pem", ""),
-		"unparsable": write("unparsable.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
-		"a key":      write("key.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
-	} {
-		cfg := oauthConfig(t)
-		cfg.ClientCAFile = file
-		_, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler))
-		if err == nil || !strings.Contains(err.Error(), "tls.client_ca_file") {
-			t.Errorf("%s: got %v", what, err)
-		}
 	}
 }
