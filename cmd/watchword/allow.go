@@ -21,8 +21,8 @@ gone. A date without time is the moment that day begins, in UTC. A service that 
 itself needs a rule too. The rule is in force when the command returns.
 
 With --exchange delegate CALLER may also exchange the token of a service that called it for
-one for TARGET that says so; with impersonate for one that does not. --may-act names one
-service that may exchange the tokens of this rule, although they are not for it.`,
+one for TARGET that says so; with impersonate for one that does not. --may-act names the one
+service that may exchange the tokens of this rule; without it TARGET may.`,
 		Example: `  watchword allow m1 m2
   watchword allow m1 m2 --scope read --scope write --until 2027-01-01
   watchword allow m2 m3 --exchange delegate
@@ -45,7 +45,7 @@ service that may exchange the tokens of this rule, although they are not for it.
 		},
 	}
 	cmd.Flags().StringVar(&rule.Exchange, "exchange", "", "what the caller may do with tokens it received: delegate, or also impersonate")
-	cmd.Flags().StringVar(&rule.MayAct, "may-act", "", "service that may exchange the tokens of this rule, beside their target")
+	cmd.Flags().StringVar(&rule.MayAct, "may-act", "", "the one service that may exchange the tokens of this rule, in place of their target")
 	cmd.Flags().StringArrayVar(&rule.Scopes, "scope", nil, "scope the tokens may have; repeat for more")
 	cmd.Flags().StringVar(&until, "until", "", "when the rule ends, as in 2027-01-01")
 	return asOperator(c.withJSON(cmd))
@@ -92,7 +92,7 @@ func terms(r adminclient.Rule) (text string) {
 		text += ", also on behalf of others and as others"
 	}
 	if r.MayAct != "" {
-		text += ", and " + r.MayAct + " may act"
+		text += ", and only " + r.MayAct + " may exchange its tokens"
 	}
 	if r.Until != nil {
 		text += ", until " + moment(*r.Until)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -26,6 +27,7 @@ func TestMain(m *testing.M) {
 //	stop                 end it as a supervisor does, and want exit code 0
 //	take NAME REGEXP     set NAME to the first group of REGEXP in the last stdout
 //	mode PERM FILE       want these permissions
+//	authority            make certificates, and have programs trust them: see authority_test.go
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -39,6 +41,8 @@ func TestScripts(t *testing.T) {
 			"stop":  func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).stop()) },
 			"take":  take,
 			"mode":  mode,
+
+			"authority": authority,
 		},
 	})
 }
@@ -72,8 +76,11 @@ var listening = regexp.MustCompile(`msg=listening for="?([A-Za-z ]+)"? url=(\S+)
 // start runs the server until its log says that it is ready.
 func (s *server) start(ts *testscript.TestScript, args []string) {
 	// OAuth clients know the server by its issuer URL, so the port is chosen before it starts.
-	public := freeAddress(ts)
-	args = append([]string{"serve", "--listen", public, "--issuer", "http://" + public, "--admin-listen", "127.0.0.1:0", "--supertokens-listen", "127.0.0.1:0"}, args...)
+	public, scheme := freeAddress(ts), "http"
+	if slices.Contains(args, "--tls-cert-file") {
+		scheme = "https"
+	}
+	args = append([]string{"serve", "--listen", public, "--issuer", scheme + "://" + public, "--admin-listen", "127.0.0.1:0", "--supertokens-listen", "127.0.0.1:0"}, args...)
 	s.cmd = exec.Command("watchword", args...)
 	s.cmd.Dir = ts.Getenv("WORK")
 	// Not all of this process's environment: it may have variables for tests, which the server

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,14 +27,16 @@ func (c *cli) tokenInspect() *cobra.Command {
 		Short: "Say what a token is, and whether it is good",
 		Long: `Reads a token from stdin and shows what it says, in words, and whether it is good. An
 access token is checked as its target would: its signature against the keys the public
-listener publishes (--url), and its dates. A bootstrap credential is checked against the
-keys and the record at the operator's listener. It exits with 0 only when the token was
-checked and is good. Nothing is sent of the token but a credential's id.`,
+listener publishes (--url), its dates, and all it hangs on against the signed deny-list
+there; of what was revoked the operator's listener tells when, if it can be asked. Whether
+who shows a bound token has its key, nobody can tell from the token. A bootstrap credential is
+checked against the keys and the record at the operator's listener. It exits with 0 only
+when the token was checked and is good. Nothing is sent of the token but ids and names.`,
 		Example: `  watchword token inspect < token
   watchword token get --as m1 --target m2 | watchword token inspect --json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && (len(args) > 1 || args[0] != "-") {
-				return usage(cmd, "a token is not taken as an argument, since everybody can read the arguments of a process: put it on stdin, as in: watchword token inspect < FILE")
+				return tokenAsArgument(cmd)
 			}
 			return nil
 		},
@@ -54,6 +57,9 @@ checked and is good. Nothing is sent of the token but a credential's id.`,
 	})
 }
 
+// accessAlgorithms are those with which the server signs.
+var accessAlgorithms = []jose.Algorithm{jose.ES256, jose.RS256, jose.PS256, jose.EdDSA}
+
 // Verdicts on a token.
 const (
 	good      = "good"
@@ -68,6 +74,8 @@ type inspection struct {
 	Reason  string          `json:"reason,omitempty"`
 	Header  json.RawMessage `json:"header,omitempty"`
 	Claims  json.RawMessage `json:"claims,omitempty"`
+	// Revoked are the ids for which the deny-list refuses it.
+	Revoked []string `json:"revoked,omitempty"`
 
 	token  *jose.Token
 	claims *jose.Claims
@@ -121,10 +129,27 @@ func (c *cli) inspectAccess(cmd *cobra.Command, i *inspection) *inspection {
 	if err != nil {
 		return i.conclude(unchecked, "the signature could not be checked: %v; name the server's public listener with --url", err)
 	}
+	list, unknown := fetchDenyList(cmd.Context(), server, published, i.now)
+	if list != nil && slices.Contains(list.Keys, i.token.KeyID) {
+		return i.conclude(refused, "the key that signed it, %s, was revoked", i.token.KeyID)
+	}
 	if !i.signedBy(published, "published by "+server) {
 		return i
 	}
-	return i.conclude(good, "signed by a key of %s, and in time; good for %s only", server, strings.Join(i.claims.Audience, ", "))
+	if unknown != nil {
+		return i.conclude(unchecked, "it is signed by a key of %s and in time, but whether it was revoked could not be found out: %v", server, unknown)
+	}
+	if !slices.Contains(list.Issuers, i.claims.Issuer) {
+		return i.conclude(unchecked, "it is signed by a key of %s and in time, but the deny-list there is not for tokens of %q", server, i.claims.Issuer)
+	}
+	if i.Revoked = list.denied(i.claims); len(i.Revoked) > 0 {
+		return i.conclude(refused, "%s", c.whyRevoked(cmd, i.claims, i.Revoked))
+	}
+	only := strings.Join(i.claims.Audience, " and ") + " only"
+	if i.claims.Bound {
+		only += ", and with proof of the key it is bound to"
+	}
+	return i.conclude(good, "signed by a key of %s, in time and not revoked; good for %s", server, only)
 }
 
 func (c *cli) inspectCredential(cmd *cobra.Command, i *inspection) *inspection {
@@ -174,7 +199,7 @@ func (i *inspection) inTime() bool {
 
 // signedBy checks the signature; where says where set is from.
 func (i *inspection) signedBy(set *jose.KeySet, where string) bool {
-	err := i.token.Verify(set, []jose.Algorithm{jose.ES256, jose.RS256, jose.PS256, jose.EdDSA})
+	err := i.token.Verify(set, accessAlgorithms)
 	switch {
 	case err == nil:
 		return true
@@ -200,23 +225,9 @@ func about(d time.Duration) string {
 
 // fetchKeys reads the keys a server publishes.
 func fetchKeys(ctx context.Context, server string) (*jose.KeySet, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/.well-known/jwks.json", nil)
+	body, err := fetch(ctx, server+"/.well-known/jwks.json", 1<<20)
 	if err != nil {
 		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %s", req.URL, resp.Status)
 	}
 	return jose.ParseKeySet(body)
 }
@@ -234,10 +245,51 @@ func (c *cli) printInspection(i *inspection) error {
 		if left := claims.Expiry.Sub(i.now); left > 0 {
 			expires += ", in " + about(left)
 		}
-		fields = append(fields, "caller", claims.Subject, "target", strings.Join(claims.Audience, ", "), "scope", claims.Scope,
-			"issuer", claims.Issuer, "id", claims.ID, "issued", moment(claims.IssuedAt), "not before", moment(claims.NotBefore), "expires", expires)
+		fields = append(fields, parties(claims)...)
+		fields = append(fields, "target", strings.Join(claims.Audience, ", "), "scope", claims.Scope, "bound to", boundTo(claims),
+			"may act", claims.MayAct, "issuer", claims.Issuer, "id", claims.ID, "issued", moment(claims.IssuedAt), "not before", moment(claims.NotBefore), "expires", expires,
+			"hangs on", strings.Join(claims.Deps, " "), "status list", statusList(claims))
 	} else if i.Claims == nil && i.token != nil {
 		fields = append(fields, "payload", string(bytes.ToValidUTF8(i.token.Payload, []byte("?"))))
 	}
 	return c.printFields(append(fields, "verdict", i.Verdict+": "+i.Reason)...)
+}
+
+// parties are who calls, and for whom. Who calls is the actor, where there is one.
+func parties(claims *jose.Claims) []string {
+	if len(claims.Actors) == 0 {
+		return []string{"caller", claims.Subject}
+	}
+	return []string{"caller", claims.Actors[0], "on behalf of", claims.Subject, "by way of", strings.Join(claims.Actors[1:], ", ")}
+}
+
+// boundTo is the key that has to be proved with the token.
+func boundTo(claims *jose.Claims) string {
+	var keys []string
+	if claims.KeyThumbprint != "" {
+		keys = append(keys, "the DPoP key "+claims.KeyThumbprint)
+	}
+	if claims.CertificateSHA256 != "" {
+		keys = append(keys, "the certificate "+claims.CertificateSHA256)
+	}
+	if claims.Bound && len(keys) == 0 {
+		return "a key, in a way that is not known here"
+	}
+	return strings.Join(keys, " and ")
+}
+
+// statusList is where else the token's status can be had.
+func statusList(claims *jose.Claims) string {
+	var m struct {
+		Status struct {
+			List struct {
+				Index int64  `json:"idx"`
+				URI   string `json:"uri"`
+			} `json:"status_list"`
+		} `json:"status"`
+	}
+	if json.Unmarshal(claims.Raw, &m) != nil || m.Status.List.URI == "" {
+		return ""
+	}
+	return fmt.Sprintf("place %d of %s", m.Status.List.Index, m.Status.List.URI)
 }

@@ -17,7 +17,7 @@ type Rule struct {
 	Target    string     `json:"target" example:"m2" doc:"Name of the service that may be called."`
 	Scopes    []string   `json:"scopes" nullable:"false" example:"[\"read\"]" doc:"What the caller may have at the target, sorted. Empty: tokens without scope."`
 	Exchange  string     `json:"exchange,omitempty" enum:"delegate,impersonate" example:"delegate" doc:"What the caller may do with tokens of others that it received (RFC 8693). delegate: call the target on behalf of another, which the token says (act). impersonate: also as another, without a trace in the token. Absent: neither."`
-	MayAct    string     `json:"mayAct,omitempty" example:"m9" doc:"Name of the one service that may exchange the tokens of this rule beside their audience; the uid of one that was deleted. Absent: none is named."`
+	MayAct    string     `json:"mayAct,omitempty" example:"m9" doc:"Name of the one service that may exchange the tokens of this rule, in place of their target; the uid of one that was deleted. Absent: the target may."`
 	Until     *time.Time `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When the rule ends, that moment excluded. Absent: it does not."`
 	Version   int64      `json:"version" example:"1" doc:"Counts changes; the ETag in quotes."`
 	CreatedAt time.Time  `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When it was made."`
@@ -28,7 +28,7 @@ type Rule struct {
 type NewRule struct {
 	Scopes   []string   `json:"scopes,omitempty" nullable:"false" maxItems:"64" example:"[\"read\"]" doc:"RFC 6749 scope tokens. None: tokens without scope."`
 	Exchange string     `json:"exchange,omitempty" enum:",delegate,impersonate" example:"delegate" doc:"delegate: the caller may exchange tokens it received for one for the target that names it as the actor. impersonate: also for one that does not. Empty: neither."`
-	MayAct   string     `json:"mayAct,omitempty" maxLength:"128" example:"m9" doc:"Name of a service that may exchange the tokens of this rule, beside their audience (RFC 8693, section 4.4)."`
+	MayAct   string     `json:"mayAct,omitempty" maxLength:"128" example:"m9" doc:"Name of the one service that may exchange the tokens of this rule, in place of their target (RFC 8693, section 4.4)."`
 	Until    *time.Time `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When the rule is to end. Absent: never."`
 }
 

@@ -185,8 +185,7 @@ type Rule struct {
 	Scopes []string
 	// Exchange is what the caller may do with tokens of others that it received.
 	Exchange policy.Exchange
-	// MayAct is the one service that may exchange tokens of this rule beside their audience.
-	// Zero: none.
+	// MayAct is the one service that may exchange tokens of this rule. Zero: their audience may.
 	MayAct UID
 	// When are the conditions under which the rule counts. Nil: always.
 	When *policy.When

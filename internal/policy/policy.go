@@ -31,8 +31,8 @@ type Terms struct {
 	Scopes []string
 	// Exchange says what the caller may do with the token of another that it received.
 	Exchange Exchange
-	// MayAct is the one service that may exchange the tokens this rule gives, beside their
-	// audience (RFC 8693, section 4.4). Zero: none is named.
+	// MayAct is the one service that may exchange the tokens this rule gives (RFC 8693, section
+	// 4.4). Zero: their audience may.
 	MayAct ServiceID
 	// When are the conditions under which the rule counts. Nil: always.
 	When *When
