@@ -7,12 +7,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -225,15 +227,19 @@ func (o *oauth) checkAll(t *testing.T, tokens map[string]tokenAnswer, names ...s
 	}
 }
 
-// freeAddress is one on loopback that nobody listened on a moment ago.
+// freeAddress is one on loopback that nobody listened on a moment ago. It is below the ports that
+// systems hand out by themselves, so that nobody is given it before the one it is for.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		address := "127.0.0.1:" + strconv.Itoa(20000+rand.IntN(10000))
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 func answerOf(t *testing.T, c *http.Client, r *http.Request) (status int, body string) {

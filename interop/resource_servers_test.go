@@ -270,6 +270,11 @@ func TestApache(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := t.TempDir()
+	t.Cleanup(func() {
+		if log, err := os.ReadFile(filepath.Join(run, "error.log")); err == nil && t.Failed() {
+			t.Logf("httpd says:\n%s", log)
+		}
+	})
 	daemon(t, o.client("LISTEN="+address, "MODULES="+modules, "RUN="+run, "BACKEND="+greeter(t, "OAUTH2_CLAIM_sub"), "SSL_VERIFY=false"),
 		address, program, "-d", run, "-f", config, "-D", "FOREGROUND")
 	for _, path := range []string{"/hello", "/introspected/hello"} {

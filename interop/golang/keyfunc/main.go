@@ -22,7 +22,8 @@ type claims struct {
 }
 
 func main() {
-	// It keeps the keys, and fetches them again by the hour and when one is unknown.
+	// It keeps the keys, and fetches them again by the hour and, at most every five minutes, when one
+	// is unknown.
 	keys, err := keyfunc.NewDefaultCtx(context.Background(), []string{os.Getenv("ISSUER") + "/.well-known/jwks.json"})
 	if err != nil {
 		log.Fatal(err)
