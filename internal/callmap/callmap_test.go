@@ -92,3 +92,69 @@ func BenchmarkPlanMillion(b *testing.B) {
 		b.Log("after", time.Since(start))
 	}
 }
+
+// applied is the state after a plan, as the store would have it.
+func applied(p *Plan) *directory.State {
+	s := &directory.State{Revision: p.Base + 1, Shadow: p.Shadow}
+	services := map[directory.UID]directory.Service{}
+	for _, svc := range p.state.Services {
+		services[svc.UID] = svc
+	}
+	for _, c := range p.Services {
+		if c.New != nil {
+			next := *c.New
+			next.Version++
+			services[next.UID] = next
+		} else {
+			delete(services, c.Old.UID)
+		}
+	}
+	for _, svc := range services {
+		s.Services = append(s.Services, svc)
+	}
+	changed := map[string]bool{}
+	for _, c := range p.Rules {
+		changed[c.Caller+" "+c.Target] = true
+		if c.New != nil {
+			next := *c.New
+			next.Version++
+			s.Rules = append(s.Rules, next)
+		}
+	}
+	for _, r := range p.state.Rules {
+		if !changed[p.names[r.Caller]+" "+p.names[r.Target]] {
+			s.Rules = append(s.Rules, r)
+		}
+	}
+	return s
+}
+
+func TestExportThenPlanIsEmpty(t *testing.T) {
+	p, err := Make([]*File{parse(t, example)}, &directory.State{}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := applied(p)
+	text := Export(state, DefaultOwner)
+	again, err := Make([]*File{parse(t, string(text))}, state, noon.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !again.Empty() {
+		t.Errorf("planning the export changes %d services and %d rules:\n%s", len(again.Services), len(again.Rules), text)
+	}
+}
+
+func TestFormatIsStable(t *testing.T) {
+	once, err := Format("callmap.yaml", []byte("tests:\n    - {expect: deny, from: m2, to: m1} # never\nservices: {m2: , m1: }\nversion: 1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice, err := Format("callmap.yaml", once)
+	if err != nil || string(once) != string(twice) {
+		t.Errorf("got %v\n%s\nthen\n%s", err, once, twice)
+	}
+	if !strings.HasPrefix(string(once), "version: 1\n") || !strings.Contains(string(once), "{from: m2, to: m1, expect: deny} # never") {
+		t.Errorf("got\n%s", once)
+	}
+}
