@@ -34,6 +34,11 @@ type Lists interface {
 	ReadCredential(ctx context.Context, id string) (directory.Credential, error)
 	ReadRule(ctx context.Context, e policy.Edge) (directory.Rule, error)
 
+	// Load reads all there is, at one revision.
+	Load(ctx context.Context) (*directory.State, error)
+	ListApplied(ctx context.Context, before int64, limit int) ([]directory.Applied, error)
+	ReadApplied(ctx context.Context, revision int64) (directory.Applied, error)
+
 	ListRevocations(ctx context.Context, after string, limit int) ([]directory.Revocation, error)
 	ReadRevocation(ctx context.Context, id string) (directory.Revocation, error)
 }
@@ -76,8 +81,10 @@ type Options struct {
 	// PageKey authenticates page tokens. Zero: random, so that they end with the process.
 	// Replicas behind one address share it, or a list continued on another one is refused.
 	PageKey [32]byte
-	Now     func() time.Time
-	Logger  *slog.Logger
+	// MaxTokenTTL is the longest life of a token.
+	MaxTokenTTL time.Duration
+	Now         func() time.Time
+	Logger      *slog.Logger
 }
 
 // api is the state of the handlers: what New was given, and what it made of it.
@@ -119,6 +126,7 @@ func New(o Options) http.Handler {
 	a.keys()
 	a.revocations()
 	a.changes()
+	a.callMap()
 	a.openAPI = describe(a.huma.OpenAPI())
 	return a
 }

@@ -38,7 +38,7 @@ var algorithms = []string{string(jose.ES256), string(jose.RS256), string(jose.PS
 
 func (a *api) changes() {
 	register(a, operation{
-		method: http.MethodGet, path: "/changes", id: "listChanges", action: action{"change.list", true}, tag: "history",
+		method: http.MethodGet, path: "/changes", id: "listChanges", action: action{name: "change.list", audited: true}, tag: "history",
 		summary: "List changes", description: "What was changed, oldest first, after a revision. To follow the history, ask again after the last revision seen. Reading it is recorded in the audit log.",
 		answer: ChangeList{Changes: []Change{{
 			Revision: 42, At: exampleTime, Actor: operator, RequestID: "9f86d081884c7d659a2feaa0", Action: "rule.allow",

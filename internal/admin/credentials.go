@@ -93,14 +93,14 @@ var (
 
 func (a *api) credentials() {
 	register(a, operation{
-		method: http.MethodGet, path: "/credentials", id: "listCredentials", action: action{"credential.list", true}, tag: "credentials",
+		method: http.MethodGet, path: "/credentials", id: "listCredentials", action: action{name: "credential.list", audited: true}, tag: "credentials",
 		summary: "List all credentials", description: "The credentials of all services, a page at a time. Their secrets are kept nowhere. Reading them is recorded in the audit log.",
 		answer: exampleCredentials,
 	}, func(ctx context.Context, in *struct{ Page }) (*answered[CredentialList], error) {
 		return a.listCredentials(ctx, in.Page, directory.UID{}, "")
 	})
 	register(a, operation{
-		method: http.MethodGet, path: "/services/{name}/credentials", id: "listServiceCredentials", action: action{"credential.list", true}, tag: "credentials",
+		method: http.MethodGet, path: "/services/{name}/credentials", id: "listServiceCredentials", action: action{name: "credential.list", audited: true}, tag: "credentials",
 		summary: "List the credentials of a service", description: "A page at a time. Reading them is recorded in the audit log.",
 		missing: errNoService, answer: exampleCredentials,
 	}, func(ctx context.Context, in *struct {
@@ -122,7 +122,7 @@ func (a *api) credentials() {
 		answer:  IssuedCredential{Credential: exampleCredential, Token: "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJtMSJ9.c2ln"},
 	}, a.createCredential)
 	register(a, operation{
-		method: http.MethodGet, path: "/credentials/{id}", id: "readCredential", action: action{"credential.read", true}, tag: "credentials",
+		method: http.MethodGet, path: "/credentials/{id}", id: "readCredential", action: action{name: "credential.read", audited: true}, tag: "credentials",
 		summary: "Read a credential", description: "Reading it is recorded in the audit log.",
 		missing: errNoCredential, answer: exampleCredential,
 	}, a.readCredential)

@@ -48,6 +48,12 @@ func (p problem) at(location, message string) *problem {
 	return &p
 }
 
+// and returns a copy that names one more thing that is wrong.
+func (p problem) and(location, message string) *problem {
+	p.Errors = append(p.Errors[:len(p.Errors):len(p.Errors)], &huma.ErrorDetail{Location: location, Message: message})
+	return &p
+}
+
 func (p *problem) Error() string {
 	if p.cause != nil {
 		return fmt.Sprintf("%s: %v", p.Detail, p.cause)

@@ -15,6 +15,7 @@ import (
 	"path"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/watchword-dev/watchword/internal/web"
 )
@@ -25,16 +26,28 @@ const (
 )
 
 var (
-	errPanic    = errors.New("panic in a handler")
-	errTooLarge = newProblem(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("The body is longer than %d bytes. Send less.", web.BodyLimit))
-	errBody     = newProblem(http.StatusBadRequest, "invalid_request", "The body could not be read to its end. Send the request again.")
-	errQuery    = newProblem(http.StatusBadRequest, "invalid_request", "The query is malformed, or names a parameter twice. Correct it and send the request again.")
+	errPanic         = errors.New("panic in a handler")
+	errTooLarge      = newProblem(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("The body is longer than %d bytes. Send less.", web.BodyLimit))
+	errFilesTooLarge = newProblem(http.StatusRequestEntityTooLarge, "too_large", "The files are longer than 64 MiB. Name services by groups, or give parts to owners of their own.")
+	errBody          = newProblem(http.StatusBadRequest, "invalid_request", "The body could not be read to its end. Send the request again.")
+	errQuery         = newProblem(http.StatusBadRequest, "invalid_request", "The query is malformed, or names a parameter twice. Correct it and send the request again.")
+)
+
+// Large requests: a call map of a million rules is some 30 MiB and takes seconds to plan.
+const (
+	largeLimit = 64 << 20
+	largeTime  = 5 * time.Minute
 )
 
 // ServeHTTP answers in memory first: nothing leaves before the audit record is on disk,
 // whatever happens on the way, and nothing a handler forgets can change that.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req := &request{id: requestID(r), address: clientOf(r)}
+	req.extend = func() {
+		// A listener that knows no deadlines has none to extend.
+		_ = http.NewResponseController(w).SetReadDeadline(a.Now().Add(largeTime))
+		_ = http.NewResponseController(w).SetWriteDeadline(a.Now().Add(largeTime))
+	}
 	ans := newAnswer(req.id)
 	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
 	a.answer(ans, r, req)
@@ -70,6 +83,9 @@ func (a *api) answer(w *answer, r *http.Request, req *request) {
 func (a *api) recorded(w *answer, r *http.Request, req *request) {
 	_, pattern := a.mux.Handler(r)
 	req.action = a.actions[pattern]
+	if req.action.large && req.extend != nil {
+		req.extend()
+	}
 	req.subject = r.URL.Path
 	if p := a.authenticate(r); p != nil {
 		p.write(w)
@@ -134,11 +150,17 @@ func (a *api) admit(r *http.Request, req *request) *problem {
 			return errQuery
 		}
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, web.BodyLimit+1))
+	limit := web.BodyLimit
+	if req.action.large {
+		limit = largeLimit
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
 	switch {
 	case err != nil:
 		return errBody.because(err)
-	case len(body) > web.BodyLimit:
+	case len(body) > limit && req.action.large:
+		return errFilesTooLarge
+	case len(body) > limit:
 		return errTooLarge
 	}
 	req.body = body
@@ -160,6 +182,7 @@ type request struct {
 	detail  map[string]string
 	body    []byte
 	problem *problem
+	extend  func() // the time it may take
 }
 
 type requestKey struct{}

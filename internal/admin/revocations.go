@@ -36,7 +36,7 @@ var exampleRevocation = Revocation{
 
 func (a *api) revocations() {
 	register(a, operation{
-		method: http.MethodGet, path: "/revocations", id: "listRevocations", action: action{"revocation.list", true}, tag: "revocations",
+		method: http.MethodGet, path: "/revocations", id: "listRevocations", action: action{name: "revocation.list", audited: true}, tag: "revocations",
 		summary: "List revocations", description: "The tokens that were revoked one by one, and the services that were deleted, as long as a token could hang on them. Revoked credentials and keys, and disabled services, are told by their own lists. Reading it is recorded in the audit log.",
 		answer: RevocationList{Revocations: []Revocation{exampleRevocation}},
 	}, a.listRevocations)
@@ -46,7 +46,7 @@ func (a *api) revocations() {
 		request: NewRevocation{JTI: "5f1e2d3c4b5a69788796a5b4c3d2e1f0"}, answer: exampleRevocation,
 	}, a.createRevocation)
 	register(a, operation{
-		method: http.MethodGet, path: "/revocations/{id}", id: "readRevocation", action: action{"revocation.read", true}, tag: "revocations",
+		method: http.MethodGet, path: "/revocations/{id}", id: "readRevocation", action: action{name: "revocation.read", audited: true}, tag: "revocations",
 		summary: "Read a revocation", description: "Whether a token was revoked by itself, by its jti, and when. Reading it is recorded in the audit log.",
 		missing: errNoRevocation, answer: exampleRevocation,
 	}, a.readRevocation)

@@ -91,6 +91,7 @@ func (s *Server) operators(address string) http.Handler {
 	mux.Handle("/", admin.New(admin.Options{
 		Directory:    s.directory,
 		Lists:        s.db,
+		MaxTokenTTL:  s.cfg.Token.MaxTTL,
 		Keys:         s.ring,
 		Issuer:       s.issuer,
 		Audit:        s.log,

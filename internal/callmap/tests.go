@@ -9,22 +9,22 @@ import (
 	"github.com/watchword-dev/watchword/internal/policy"
 )
 
-// Result is what came out of one test, for one caller and one target.
-type Result struct {
-	File   string        `json:"file"`
-	Line   int           `json:"line"`
-	From   string        `json:"from"`
-	To     string        `json:"to"`
-	Scopes []string      `json:"scopes,omitempty"`
-	Expect string        `json:"expect"`
-	Got    string        `json:"got"`
-	Reason policy.Reason `json:"reason"`
+// TestResult is what came out of one test, for one caller and one target.
+type TestResult struct {
+	File   string        `json:"file" example:"callmap.yaml" doc:"The file the test is in."`
+	Line   int           `json:"line" example:"7" doc:"And its line."`
+	From   string        `json:"from" example:"m3" doc:"The caller."`
+	To     string        `json:"to" example:"m2" doc:"The target."`
+	Scopes []string      `json:"scopes,omitempty" example:"[\"read\"]" doc:"What was asked for."`
+	Expect string        `json:"expect" enum:"allow,deny" example:"deny" doc:"What was to come out."`
+	Got    string        `json:"got" enum:"allow,deny" example:"deny" doc:"What came out."`
+	Reason policy.Reason `json:"reason" example:"no_rule" doc:"Why."`
 }
 
 // Passed says whether what came out is what was expected.
-func (r Result) Passed() bool { return r.Expect == r.Got }
+func (r TestResult) Passed() bool { return r.Expect == r.Got }
 
-func (r Result) String() string {
+func (r TestResult) String() string {
 	verdict := "ok"
 	if !r.Passed() {
 		verdict = "FAILED"
@@ -45,7 +45,7 @@ func (p *planner) checkTests() {
 }
 
 // Test runs the tests of the files against the directory as it would be after the plan.
-func (p *Plan) Test(after *directory.Snapshot, now time.Time) (results []Result) {
+func (p *Plan) Test(after *directory.Snapshot, now time.Time) (results []TestResult) {
 	for _, t := range p.tests {
 		for _, from := range t.From {
 			for _, caller := range p.members(from) {
@@ -60,8 +60,8 @@ func (p *Plan) Test(after *directory.Snapshot, now time.Time) (results []Result)
 	return results
 }
 
-func (t *Test) run(s *directory.Snapshot, caller, target string, now time.Time) Result {
-	r := Result{File: t.at.file.Name, Line: t.at.Line, From: caller, To: target, Scopes: t.Scopes, Expect: "deny", Got: "deny"}
+func (t *Test) run(s *directory.Snapshot, caller, target string, now time.Time) TestResult {
+	r := TestResult{File: t.at.file.Name, Line: t.at.Line, From: caller, To: target, Scopes: t.Scopes, Expect: "deny", Got: "deny"}
 	if t.Allow {
 		r.Expect = "allow"
 	}
