@@ -28,7 +28,9 @@ var authMethods = []string{
 type serviceFlags struct {
 	description, ttl, algorithm, binding string
 	audiences, methods, grants           []string
-	tokenEndpoint, multiple              bool
+	owner, probe, defaultTarget          string
+	labels                               []string
+	tokenEndpoint, multiple, observe     bool
 }
 
 func (f *serviceFlags) define(cmd *cobra.Command) {
@@ -42,11 +44,16 @@ func (f *serviceFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.binding, "binding", "", "how the tokens it gets must be bound to a key of its own: required, dpop or mtls; empty: as it asks")
 	flags.BoolVar(&f.tokenEndpoint, "token-endpoint-audience", false, "take client assertions that name the token endpoint as their audience too, for older clients")
 	flags.BoolVar(&f.multiple, "multiple-targets", false, "let it ask for one token that is good for several services")
+	flags.StringVar(&f.owner, "owner", "", "who answers for it")
+	flags.StringArrayVar(&f.labels, "label", nil, "what it is, as team=web; repeat for more")
+	flags.BoolVar(&f.observe, "observe", false, "allow calls to it that no rule allows, and record them")
+	flags.StringVar(&f.probe, "probe", "", "URL that is sent tokens it must refuse, to see whether it does")
+	flags.StringVar(&f.defaultTarget, "default-target", "", "whom its tokens are for when it asks without saying so")
 }
 
 // check reads what of the flags the server would not understand.
 func (f *serviceFlags) check(cmd *cobra.Command) error {
-	for _, list := range []*[]string{&f.audiences, &f.methods, &f.grants} {
+	for _, list := range []*[]string{&f.audiences, &f.methods, &f.grants, &f.labels} {
 		*list = slices.DeleteFunc(*list, func(s string) bool { return s == "" })
 		if *list == nil {
 			*list = []string{}
@@ -77,6 +84,7 @@ func (f *serviceFlags) service(cmd *cobra.Command, name string) (s adminclient.N
 		Name: name, Description: f.description, Algorithm: f.algorithm,
 		Audiences: f.audiences, AuthMethods: f.methods, GrantTypes: f.grants, Binding: f.binding,
 		TokenEndpointAudience: f.tokenEndpoint, MultipleTargets: f.multiple,
+		Owner: f.owner, Labels: f.labels, Observe: f.observe, Probe: f.probe, DefaultTarget: f.defaultTarget,
 	}
 	if f.ttl != "" {
 		s.TokenTTLSeconds, err = seconds(cmd, "--token-ttl", f.ttl)
@@ -105,6 +113,11 @@ func (f *serviceFlags) change(cmd *cobra.Command) (change adminclient.ServiceCha
 	setIf(given("binding"), &change.Binding, &f.binding)
 	setIf(given("token-endpoint-audience"), &change.TokenEndpointAudience, &f.tokenEndpoint)
 	setIf(given("multiple-targets"), &change.MultipleTargets, &f.multiple)
+	setIf(given("owner"), &change.Owner, &f.owner)
+	setIf(given("label"), &change.Labels, &f.labels)
+	setIf(given("observe"), &change.Observe, &f.observe)
+	setIf(given("probe"), &change.Probe, &f.probe)
+	setIf(given("default-target"), &change.DefaultTarget, &f.defaultTarget)
 	if change == (adminclient.ServiceChange{}) {
 		return change, usage(cmd, "nothing to change: give one of the flags that --help lists")
 	}

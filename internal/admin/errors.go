@@ -87,6 +87,7 @@ var (
 	errNoRoute      = newProblem(http.StatusNotFound, "not_found", "There is nothing at this path. GET /openapi.json lists all there is.")
 	errExists       = newProblem(http.StatusConflict, "exists", "The name, or one of the audiences, is another service's. Choose another one, or change what is there with PATCH.")
 	errConflict     = newProblem(http.StatusConflict, "conflict", "Others were changing the same thing all the while. Try again.")
+	errManaged      = newProblem(http.StatusConflict, "managed", "A call map file owns it, and the next apply would undo a change by hand. Change the file and apply it; a service can be disabled in any case.")
 	errPrecondition = newProblem(http.StatusPreconditionFailed, "stale_version", "It is not in the state that If-Match or If-None-Match names, so nothing was changed. Read it again, and repeat the change with the ETag of that answer if it is still wanted.")
 	errIfMatch      = newProblem(http.StatusBadRequest, "invalid_request", `If-Match and If-None-Match are not understood. Send If-Match: "<version>" as the ETag of an answer gave it, If-Match: *, or, with PUT, If-None-Match: *.`)
 	errPageToken    = newProblem(http.StatusBadRequest, "invalid_request", "The page token was not made by this server for this list and these filters. Start again without pageToken.")
@@ -124,6 +125,8 @@ func explain(err error, missing *problem) *problem {
 		return missing
 	case errors.Is(err, directory.ErrExists):
 		return errExists
+	case errors.Is(err, directory.ErrManaged):
+		return errManaged
 	case errors.Is(err, directory.ErrConflict), errors.Is(err, keys.ErrConflict):
 		return errConflict
 	case errors.Is(err, keys.ErrUnknownKEK), errors.Is(err, keys.ErrSealBroken):

@@ -13,23 +13,26 @@ import (
 
 // Rule allows one caller one target, as the API shows it.
 type Rule struct {
-	Caller    string     `json:"caller" example:"m1" doc:"Name of the service that may call."`
-	Target    string     `json:"target" example:"m2" doc:"Name of the service that may be called."`
-	Scopes    []string   `json:"scopes" nullable:"false" example:"[\"read\"]" doc:"What the caller may have at the target, sorted. Empty: tokens without scope."`
-	Exchange  string     `json:"exchange,omitempty" enum:"delegate,impersonate" example:"delegate" doc:"What the caller may do with tokens of others that it received (RFC 8693). delegate: call the target on behalf of another, which the token says (act). impersonate: also as another, without a trace in the token. Absent: neither."`
-	MayAct    string     `json:"mayAct,omitempty" example:"m9" doc:"Name of the one service that may exchange the tokens of this rule, in place of their target; the uid of one that was deleted. Absent: the target may."`
-	Until     *time.Time `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When the rule ends, that moment excluded. Absent: it does not."`
-	Version   int64      `json:"version" example:"1" doc:"Counts changes; the ETag in quotes."`
-	CreatedAt time.Time  `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When it was made."`
-	UpdatedAt time.Time  `json:"updatedAt" example:"2026-11-24T12:00:00Z" doc:"When it was last changed."`
+	Caller    string                `json:"caller" example:"m1" doc:"Name of the service that may call."`
+	Target    string                `json:"target" example:"m2" doc:"Name of the service that may be called."`
+	Scopes    []string              `json:"scopes" nullable:"false" example:"[\"read\"]" doc:"What the caller may have at the target, sorted. Empty: tokens without scope."`
+	Exchange  string                `json:"exchange,omitempty" enum:"delegate,impersonate" example:"delegate" doc:"What the caller may do with tokens of others that it received (RFC 8693). delegate: call the target on behalf of another, which the token says (act). impersonate: also as another, without a trace in the token. Absent: neither."`
+	MayAct    string                `json:"mayAct,omitempty" example:"m9" doc:"Name of the one service that may exchange the tokens of this rule, in place of their target; the uid of one that was deleted. Absent: the target may."`
+	When      *directory.Conditions `json:"when,omitempty" doc:"Conditions under which the rule counts; all must hold. Absent: none."`
+	ManagedBy string                `json:"managedBy,omitempty" example:"callmap" doc:"The call map file that owns it. Absent: it is changed by hand."`
+	Until     *time.Time            `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When the rule ends, that moment excluded. Absent: it does not."`
+	Version   int64                 `json:"version" example:"1" doc:"Counts changes; the ETag in quotes."`
+	CreatedAt time.Time             `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When it was made."`
+	UpdatedAt time.Time             `json:"updatedAt" example:"2026-11-24T12:00:00Z" doc:"When it was last changed."`
 }
 
 // NewRule is the body that makes a rule, or replaces what one says.
 type NewRule struct {
-	Scopes   []string   `json:"scopes,omitempty" nullable:"false" maxItems:"64" example:"[\"read\"]" doc:"RFC 6749 scope tokens. None: tokens without scope."`
-	Exchange string     `json:"exchange,omitempty" enum:",delegate,impersonate" example:"delegate" doc:"delegate: the caller may exchange tokens it received for one for the target that names it as the actor. impersonate: also for one that does not. Empty: neither."`
-	MayAct   string     `json:"mayAct,omitempty" maxLength:"128" example:"m9" doc:"Name of the one service that may exchange the tokens of this rule, in place of their target (RFC 8693, section 4.4)."`
-	Until    *time.Time `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When the rule is to end. Absent: never."`
+	Scopes   []string              `json:"scopes,omitempty" nullable:"false" maxItems:"64" example:"[\"read\"]" doc:"RFC 6749 scope tokens. None: tokens without scope."`
+	Exchange string                `json:"exchange,omitempty" enum:",delegate,impersonate" example:"delegate" doc:"delegate: the caller may exchange tokens it received for one for the target that names it as the actor. impersonate: also for one that does not. Empty: neither."`
+	MayAct   string                `json:"mayAct,omitempty" maxLength:"128" example:"m9" doc:"Name of the one service that may exchange the tokens of this rule, in place of their target (RFC 8693, section 4.4)."`
+	When     *directory.Conditions `json:"when,omitempty" doc:"Conditions under which it is to count; all must hold."`
+	Until    *time.Time            `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When the rule is to end. Absent: never."`
 }
 
 // RuleList is a page of rules.
@@ -207,7 +210,12 @@ func (n *NewRule) rule() (directory.NewRule, error) {
 	if n.Until != nil {
 		r.Until = *n.Until
 	}
-	return r, nil
+	if n.When == nil {
+		return r, nil
+	}
+	var err error
+	r.When, err = n.When.Compile()
+	return r, err
 }
 
 func (a *api) currentVersion(ctx context.Context, e ByEdge) (int64, error) {
@@ -246,6 +254,10 @@ func ruleView(s *directory.Snapshot, r directory.Rule, caller, target string) Ru
 	v := Rule{
 		Caller: caller, Target: target, Scopes: append([]string{}, r.Scopes...), Exchange: string(r.Exchange), Until: optional(r.Until),
 		Version: r.Version, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}
+	if v.ManagedBy = r.ManagedBy; r.When != nil {
+		when := directory.ConditionsOf(r.When)
+		v.When = &when
 	}
 	if r.MayAct != (directory.UID{}) {
 		v.MayAct = directory.FormatUID(r.MayAct)

@@ -25,6 +25,12 @@ type Service struct {
 	Binding               string    `json:"binding" enum:",required,dpop,mtls" example:"dpop" doc:"How the tokens it gets must be bound to a key of its own. required: by DPoP or mTLS. dpop: RFC 9449. mtls: RFC 8705. Empty: as it asks."`
 	TokenEndpointAudience bool      `json:"tokenEndpointAudience" example:"false" doc:"Its client assertions may name the token endpoint as their audience, as older clients do, and not only the issuer."`
 	MultipleTargets       bool      `json:"multipleTargets" example:"false" doc:"It may ask for one token that is good for several services."`
+	Owner                 string    `json:"owner" example:"orders@example.com" doc:"Who answers for it."`
+	Labels                []string  `json:"labels" nullable:"false" example:"[\"team=web\"]" doc:"What it is, as name=value. Groups of a call map file select by them."`
+	ManagedBy             string    `json:"managedBy" example:"callmap" doc:"The call map file that owns it. Empty: it is changed by hand."`
+	Observe               bool      `json:"observe" example:"false" doc:"Calls to it that no rule allows are allowed all the same, and recorded."`
+	Probe                 string    `json:"probe" example:"https://orders.example.com/hello" doc:"URL that is sent tokens it must refuse, to see whether it does."`
+	DefaultTarget         string    `json:"defaultTarget" example:"m2" doc:"Whom its tokens are for when it asks without saying so, at the OAuth token endpoint. Empty: such a request is refused."`
 	Version               int64     `json:"version" example:"1" doc:"Counts changes; the ETag in quotes."`
 	CreatedAt             time.Time `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When it was made."`
 	UpdatedAt             time.Time `json:"updatedAt" example:"2026-11-24T12:00:00Z" doc:"When it was last changed."`
@@ -42,6 +48,11 @@ type NewService struct {
 	Binding               string   `json:"binding,omitempty" enum:",required,dpop,mtls" example:"dpop" doc:"How the tokens it gets must be bound to a key of its own. required: by DPoP or mTLS. dpop: RFC 9449. mtls: RFC 8705. Empty: as it asks."`
 	TokenEndpointAudience bool     `json:"tokenEndpointAudience,omitempty" example:"false" doc:"Its client assertions may name the token endpoint as their audience, as older clients do, and not only the issuer."`
 	MultipleTargets       bool     `json:"multipleTargets,omitempty" example:"false" doc:"It may ask for one token that is good for several services."`
+	Owner                 string   `json:"owner,omitempty" maxLength:"128" example:"orders@example.com" doc:"Who answers for it."`
+	Labels                []string `json:"labels,omitempty" nullable:"false" maxItems:"32" example:"[\"team=web\"]" doc:"What it is, as name=value. Groups of a call map file select by them."`
+	Observe               bool     `json:"observe,omitempty" example:"false" doc:"Allow calls to it that no rule allows, and record them."`
+	Probe                 string   `json:"probe,omitempty" maxLength:"1024" example:"https://orders.example.com/hello" doc:"URL that is sent tokens it must refuse, to see whether it does."`
+	DefaultTarget         string   `json:"defaultTarget,omitempty" maxLength:"1024" example:"m2" doc:"Whom its tokens are for when it asks without saying so, at the OAuth token endpoint. Empty: such a request is refused."`
 }
 
 // ServicePatch is the body that changes a service: what it does not name stays.
@@ -56,6 +67,11 @@ type ServicePatch struct {
 	Binding               *string   `json:"binding,omitempty" enum:",required,dpop,mtls" example:"dpop" doc:"How the tokens it gets must be bound to a key of its own. required: by DPoP or mTLS. dpop: RFC 9449. mtls: RFC 8705. Empty: as it asks."`
 	TokenEndpointAudience *bool     `json:"tokenEndpointAudience,omitempty" example:"false" doc:"Its client assertions may name the token endpoint as their audience, as older clients do, and not only the issuer."`
 	MultipleTargets       *bool     `json:"multipleTargets,omitempty" example:"false" doc:"It may ask for one token that is good for several services."`
+	Owner                 *string   `json:"owner,omitempty" maxLength:"128" example:"orders@example.com" doc:"Who answers for it."`
+	Labels                *[]string `json:"labels,omitempty" maxItems:"32" example:"[\"team=web\"]" doc:"All it is to have, as name=value."`
+	Observe               *bool     `json:"observe,omitempty" example:"false" doc:"Allow calls to it that no rule allows, and record them."`
+	Probe                 *string   `json:"probe,omitempty" maxLength:"1024" example:"https://orders.example.com/hello" doc:"URL that is sent tokens it must refuse, to see whether it does. Empty: none."`
+	DefaultTarget         *string   `json:"defaultTarget,omitempty" maxLength:"1024" example:"m2" doc:"Whom its tokens are for when it asks without saying so. Empty: such a request is refused."`
 }
 
 // ServiceList is a page of services.
@@ -95,6 +111,7 @@ func viewService(s directory.Service) Service {
 		TokenTTLSeconds: int64(s.TokenTTL / time.Second), Algorithm: s.Algorithm,
 		Audiences: append([]string{}, s.Audiences...), AuthMethods: append([]string{}, s.AuthMethods...), GrantTypes: append([]string{}, s.GrantTypes...),
 		Binding: string(s.Binding), TokenEndpointAudience: s.TokenEndpointAudience, MultipleTargets: s.MultipleTargets,
+		Owner: s.Owner, Labels: append([]string{}, s.Labels...), ManagedBy: s.ManagedBy, Observe: s.Observe, Probe: s.Probe, DefaultTarget: s.DefaultTarget,
 		Version: s.Version, CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}
 }
@@ -154,6 +171,7 @@ func (a *api) createService(ctx context.Context, in *struct{ Body NewService }) 
 		TokenTTL:  time.Duration(in.Body.TokenTTLSeconds) * time.Second,
 		Audiences: in.Body.Audiences, AuthMethods: in.Body.AuthMethods, GrantTypes: in.Body.GrantTypes, Binding: directory.Binding(in.Body.Binding),
 		TokenEndpointAudience: in.Body.TokenEndpointAudience, MultipleTargets: in.Body.MultipleTargets,
+		Owner: in.Body.Owner, Labels: in.Body.Labels, Observe: in.Body.Observe, Probe: in.Body.Probe, DefaultTarget: in.Body.DefaultTarget,
 	})
 	if err != nil {
 		return nil, err
@@ -210,6 +228,11 @@ func (p ServicePatch) apply(s *directory.Service) {
 	set(&s.GrantTypes, p.GrantTypes)
 	set(&s.TokenEndpointAudience, p.TokenEndpointAudience)
 	set(&s.MultipleTargets, p.MultipleTargets)
+	set(&s.Owner, p.Owner)
+	set(&s.Labels, p.Labels)
+	set(&s.Observe, p.Observe)
+	set(&s.Probe, p.Probe)
+	set(&s.DefaultTarget, p.DefaultTarget)
 	if p.Binding != nil {
 		s.Binding = directory.Binding(*p.Binding)
 	}
@@ -240,6 +263,11 @@ func (p ServicePatch) note(ctx context.Context) {
 	changed = appendSet(changed, "binding", p.Binding)
 	changed = appendSet(changed, "tokenEndpointAudience", p.TokenEndpointAudience)
 	changed = appendSet(changed, "multipleTargets", p.MultipleTargets)
+	changed = appendSet(changed, "owner", p.Owner)
+	changed = appendSet(changed, "labels", p.Labels)
+	changed = appendSet(changed, "observe", p.Observe)
+	changed = appendSet(changed, "probe", p.Probe)
+	changed = appendSet(changed, "defaultTarget", p.DefaultTarget)
 	note(ctx, "set", strings.Join(changed, " "))
 }
 

@@ -16,9 +16,9 @@ func TestServiceIsMadeReadChangedAndDeleted(t *testing.T) {
 		t.Errorf("got %d %v, want 201, ETag and Location", made.Code, made.Header())
 	}
 	m := made.members()
-	for _, name := range []string{"uid", "name", "description", "disabled", "tokenTtlSeconds", "algorithm", "audiences", "authMethods", "grantTypes", "binding", "tokenEndpointAudience", "multipleTargets", "version", "createdAt", "updatedAt"} {
-		if _, ok := m[name]; !ok || len(m) != 15 {
-			t.Errorf("got members %v, want %s and fourteen others", m, name)
+	for _, name := range []string{"uid", "name", "description", "disabled", "tokenTtlSeconds", "algorithm", "audiences", "authMethods", "grantTypes", "binding", "tokenEndpointAudience", "multipleTargets", "owner", "labels", "managedBy", "observe", "probe", "defaultTarget", "version", "createdAt", "updatedAt"} {
+		if _, ok := m[name]; !ok || len(m) != 21 {
+			t.Errorf("got members %v, want %s and twenty others", m, name)
 		}
 	}
 	if a := s.must("GET", "/services/m1", ""); a.Body.String() != made.Body.String() || a.Header().Get("ETag") != `"1"` {

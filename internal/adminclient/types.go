@@ -19,6 +19,12 @@ type Service struct {
 	Binding               string    `json:"binding"`
 	TokenEndpointAudience bool      `json:"tokenEndpointAudience"`
 	MultipleTargets       bool      `json:"multipleTargets"`
+	Owner                 string    `json:"owner"`
+	Labels                []string  `json:"labels"`
+	ManagedBy             string    `json:"managedBy"`
+	Observe               bool      `json:"observe"`
+	Probe                 string    `json:"probe"`
+	DefaultTarget         string    `json:"defaultTarget"`
 	Version               int64     `json:"version"`
 	CreatedAt             time.Time `json:"createdAt"`
 	UpdatedAt             time.Time `json:"updatedAt"`
@@ -36,6 +42,11 @@ type NewService struct {
 	Binding               string   `json:"binding,omitempty"`
 	TokenEndpointAudience bool     `json:"tokenEndpointAudience,omitempty"`
 	MultipleTargets       bool     `json:"multipleTargets,omitempty"`
+	Owner                 string   `json:"owner,omitempty"`
+	Labels                []string `json:"labels,omitempty"`
+	Observe               bool     `json:"observe,omitempty"`
+	Probe                 string   `json:"probe,omitempty"`
+	DefaultTarget         string   `json:"defaultTarget,omitempty"`
 }
 
 // ServiceChange leaves alone what is nil.
@@ -50,6 +61,11 @@ type ServiceChange struct {
 	Binding               *string   `json:"binding,omitempty"`
 	TokenEndpointAudience *bool     `json:"tokenEndpointAudience,omitempty"`
 	MultipleTargets       *bool     `json:"multipleTargets,omitempty"`
+	Owner                 *string   `json:"owner,omitempty"`
+	Labels                *[]string `json:"labels,omitempty"`
+	Observe               *bool     `json:"observe,omitempty"`
+	Probe                 *string   `json:"probe,omitempty"`
+	DefaultTarget         *string   `json:"defaultTarget,omitempty"`
 }
 
 // Credential is one way in which a service proves itself.

@@ -72,6 +72,7 @@ func serviceMembers(s *directory.Service) (m []string) {
 	add(s.Binding != "", "binding", quoted(string(s.Binding)))
 	add(s.TokenEndpointAudience, "token-endpoint-audience", "true")
 	add(s.MultipleTargets, "multiple-targets", "true")
+	add(s.DefaultTarget != "", "default-target", quoted(s.DefaultTarget))
 	add(s.Observe, "enforce", "observe")
 	add(s.Probe != "", "probe", quoted(s.Probe))
 	add(s.Disabled, "disabled", "true")

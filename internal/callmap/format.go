@@ -14,7 +14,7 @@ var order = func() map[string]int {
 	for i, name := range []string{
 		"version", "managed-by", "services", "groups", "rules", "tests",
 		"description", "owner", "labels", "members", "audiences", "token-life", "algorithm", "auth", "grants", "binding",
-		"token-endpoint-audience", "multiple-targets", "enforce", "probe", "disabled",
+		"token-endpoint-audience", "multiple-targets", "default-target", "enforce", "probe", "disabled",
 		"from", "to", "scopes", "exchange", "may-act", "until", "when", "with", "shadow", "expect",
 	} {
 		order[name] = i

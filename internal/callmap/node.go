@@ -182,7 +182,7 @@ func (r *reader) labels(n *yaml.Node) (all []string) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		for _, part := range []*yaml.Node{key, value} {
-			if part.Kind != yaml.ScalarNode || !isLabel(part.Value) {
+			if part.Kind != yaml.ScalarNode || !directory.IsLabel(part.Value) {
 				r.bad(part, "labels have only letters, digits, '.', '_', '-' and '/', 1 to 63 of them")
 			}
 		}
@@ -190,12 +190,6 @@ func (r *reader) labels(n *yaml.Node) (all []string) {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
-}
-
-func isLabel(s string) bool {
-	return len(s) > 0 && len(s) < 64 && !strings.ContainsFunc(s, func(c rune) bool {
-		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("._-/", c))
-	})
 }
 
 // address reads the address of a caller.

@@ -69,7 +69,7 @@ func (r *reader) root(n *yaml.Node) {
 			}
 		},
 		"managed-by": func(n *yaml.Node) {
-			if f.Owner = r.text(n); !isLabel(f.Owner) {
+			if f.Owner = r.text(n); !directory.IsLabel(f.Owner) {
 				r.bad(n, "an owner has only letters, digits, '.', '_', '-' and '/', 1 to 63 of them")
 			}
 		},
@@ -118,6 +118,7 @@ func (r *reader) service(name Name, n *yaml.Node) {
 		"binding":                 func(n *yaml.Node) { s.Binding = directory.Binding(r.text(n)) },
 		"probe":                   func(n *yaml.Node) { s.Probe = r.text(n) },
 		"disabled":                func(n *yaml.Node) { s.Disabled = r.boolean(n) },
+		"default-target":          func(n *yaml.Node) { s.DefaultTarget = r.text(n) },
 		"multiple-targets":        func(n *yaml.Node) { s.MultipleTargets = r.boolean(n) },
 		"token-endpoint-audience": func(n *yaml.Node) { s.TokenEndpointAudience = r.boolean(n) },
 		"enforce": func(n *yaml.Node) {

@@ -42,6 +42,10 @@ type NewService struct {
 	Binding           Binding
 
 	TokenEndpointAudience, MultipleTargets bool
+
+	Owner, Probe, DefaultTarget string
+	Labels                      []string
+	Observe                     bool
 }
 
 // NewRule is what a rule is to say.
@@ -50,7 +54,9 @@ type NewRule struct {
 	Exchange policy.Exchange
 	// MayAct names a service, or is empty.
 	MayAct string
-	Until  time.Time
+	// When are the conditions under which it counts. Nil: always.
+	When  *policy.When
+	Until time.Time
 }
 
 // Every change below is in force in this process when it returns nil. When the change is
@@ -63,6 +69,7 @@ func (d *Directory) CreateService(ctx context.Context, by Author, n NewService) 
 		Name: n.Name, Description: n.Description, TokenTTL: n.TokenTTL, Algorithm: n.Algorithm,
 		Audiences: n.Audiences, AuthMethods: n.AuthMethods, GrantTypes: n.GrantTypes, Binding: n.Binding,
 		TokenEndpointAudience: n.TokenEndpointAudience, MultipleTargets: n.MultipleTargets,
+		Owner: n.Owner, Labels: n.Labels, Observe: n.Observe, Probe: n.Probe, DefaultTarget: n.DefaultTarget,
 		Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
 	rand.Read(s.UID[:])
@@ -88,6 +95,12 @@ func (d *Directory) UpdateService(ctx context.Context, by Author, name string, v
 		if s.Equal(old) {
 			return old, nil
 		}
+		// To disable what a file owns must be possible at once, in an emergency.
+		if free := old; old.ManagedBy != "" {
+			if free.Disabled = s.Disabled; !s.Equal(free) {
+				return Service{}, fmt.Errorf("service %q %w: %q", name, ErrManaged, old.ManagedBy)
+			}
+		}
 		if err := d.check(ctx, by, s); err != nil {
 			return Service{}, err
 		}
@@ -108,6 +121,9 @@ func (d *Directory) DeleteService(ctx context.Context, by Author, name string, v
 		s, err := d.read(ctx, name, version)
 		if err != nil {
 			return s, err
+		}
+		if s.ManagedBy != "" {
+			return s, fmt.Errorf("service %q %w: %q", name, ErrManaged, s.ManagedBy)
 		}
 		now := d.now()
 		gone := Revocation{ID: FormatUID(s.UID), RevokedAt: now, Until: now.Add(d.o.MaxTokenTTL)}
@@ -174,11 +190,14 @@ func (d *Directory) Allow(ctx context.Context, by Author, caller, target string,
 		case created && version > 0, !created && version != AnyVersion && version != old.Version:
 			return old, ErrConflict
 		}
+		if old.ManagedBy != "" {
+			return old, fmt.Errorf("rule %s -> %s %w: %q", caller, target, ErrManaged, old.ManagedBy)
+		}
 		until := n.Until.UTC().Truncate(time.Microsecond)
-		if !created && slices.Equal(old.Scopes, scopes) && old.Until.Equal(until) && old.Exchange == n.Exchange && old.MayAct == mayAct {
+		if !created && slices.Equal(old.Scopes, scopes) && old.Until.Equal(until) && old.Exchange == n.Exchange && old.MayAct == mayAct && FormatWhen(old.When) == FormatWhen(n.When) {
 			return old, nil
 		}
-		r := Rule{Edge: e, Scopes: scopes, Exchange: n.Exchange, MayAct: mayAct, Until: until, Version: old.Version, CreatedAt: old.CreatedAt, UpdatedAt: now}
+		r := Rule{Edge: e, Scopes: scopes, Exchange: n.Exchange, MayAct: mayAct, When: n.When, Until: until, Version: old.Version, CreatedAt: old.CreatedAt, UpdatedAt: now}
 		if created {
 			r.CreatedAt = now
 		}
@@ -203,6 +222,9 @@ func (d *Directory) Disallow(ctx context.Context, by Author, caller, target stri
 		}
 		if version != AnyVersion && version != r.Version {
 			return r, ErrConflict
+		}
+		if r.ManagedBy != "" {
+			return r, fmt.Errorf("rule %s -> %s %w: %q", caller, target, ErrManaged, r.ManagedBy)
 		}
 		_, err = d.store.DeleteRule(ctx, e, r.Version, d.change(by, "rule.disallow", SubjectRule(e), "caller", caller, "target", target))
 		return r, d.settle(ctx, err, "disallow %s to call %s", caller, target)

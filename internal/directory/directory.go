@@ -24,6 +24,8 @@ var (
 	ErrExists = errors.New("already exists")
 	// ErrConflict: the version named is not the version stored; read again and retry.
 	ErrConflict = errors.New("changed meanwhile")
+	// ErrManaged: a call map file owns it, and a change by hand would be undone by the next apply.
+	ErrManaged = errors.New("belongs to a call map file")
 	// ErrStale: the snapshot could not be refreshed for longer than the bound.
 	ErrStale = errors.New("directory is out of date")
 )
@@ -85,6 +87,9 @@ type Service struct {
 	Observe bool
 	// Probe is where the service answers requests that carry tokens it must refuse. Empty: nowhere.
 	Probe string
+	// DefaultTarget is whom a token is for when this service asks at an OAuth door without saying so
+	// (RFC 9068, section 3): a name or an audience. Empty: such a request is refused.
+	DefaultTarget string
 	// MultipleTargets lets this service ask for one token that is good for several services.
 	MultipleTargets bool
 	// Version counts changes, from 1. An update names the version it was made from.

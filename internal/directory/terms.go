@@ -11,11 +11,12 @@ import (
 const (
 	MaxAudiences = 16
 	maxAudience  = 512
+	MaxLabels    = 32
 )
 
 // sort brings the lists of s into the form in which they are stored and compared.
 func (s *Service) sort() {
-	for _, list := range []*[]string{&s.Audiences, &s.AuthMethods, &s.GrantTypes} {
+	for _, list := range []*[]string{&s.Audiences, &s.AuthMethods, &s.GrantTypes, &s.Labels} {
 		sorted := slices.Clone(*list) // the caller's stays as it is
 		slices.Sort(sorted)
 		if *list = slices.Compact(sorted); len(sorted) == 0 {
@@ -42,10 +43,58 @@ func (d *Directory) checkTerms(s Service) error {
 			return &InvalidError{"audiences", fmt.Sprintf("must not have %q, which is the server's own", a)}
 		}
 	}
+	for _, l := range s.Labels {
+		name, value, ok := strings.Cut(l, "=")
+		if !ok || !IsLabel(name) || !IsLabel(value) || len(s.Labels) > MaxLabels {
+			return &InvalidError{"labels", fmt.Sprintf("must be at most %d, as in team=web: letters, digits, '.', '_', '-' and '/', 1 to 63 on either side", MaxLabels)}
+		}
+	}
+	if !text(s.Owner, 128) {
+		return &InvalidError{"owner", "must be printable text of at most 128 bytes"}
+	}
+	if err := checkProbe(s.Probe); err != nil {
+		return err
+	}
+	if err := checkTarget(s.DefaultTarget); err != nil {
+		return err
+	}
 	if err := checkWords("authMethods", s.AuthMethods, d.o.AuthMethods); err != nil {
 		return err
 	}
 	return checkWords("grantTypes", s.GrantTypes, d.o.GrantTypes)
+}
+
+// IsLabel says whether s can stand on either side of a label.
+func IsLabel(s string) bool {
+	return len(s) > 0 && len(s) < 64 && !strings.ContainsFunc(s, func(c rune) bool {
+		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("._-/", c))
+	})
+}
+
+// checkProbe: what is sent there are tokens that are good for nothing, so http will do.
+func checkProbe(s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" || len(s) > 1024 {
+		return &InvalidError{"probe", "must be an http or https URL without user and fragment, as in https://orders.example.com/hello"}
+	}
+	return nil
+}
+
+// checkTarget: a name or an audience. Whether there is such a service is asked when it matters.
+func checkTarget(s string) error {
+	if s == "" {
+		return nil
+	}
+	if _, err := ParseName(s); err == nil {
+		return nil
+	}
+	if err := parseAudience(s); err != nil {
+		return &InvalidError{"defaultTarget", "must be the name of a service, or an audience of one"}
+	}
+	return nil
 }
 
 // checkWords says whether words are all of known. Nil knows any that can be stored, with one space

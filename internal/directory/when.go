@@ -15,15 +15,15 @@ import (
 // Conditions are those of a rule as operators write them, in the call map file and in the API.
 type Conditions struct {
 	// Auth names the methods by which the caller may have proved itself.
-	Auth []string `json:"auth,omitempty" yaml:"auth"`
+	Auth []string `json:"auth,omitempty" maxItems:"16" example:"[\"private_key_jwt\"]" doc:"The caller proved itself in one of these ways."`
 	// Bound: only for tokens bound to a key.
-	Bound bool `json:"bound,omitempty" yaml:"bound"`
+	Bound bool `json:"bound,omitempty" example:"true" doc:"The token is bound to a key of the caller."`
 	// Networks the caller may ask from, in CIDR notation.
-	Networks []string `json:"networks,omitempty" yaml:"networks"`
+	Networks []string `json:"networks,omitempty" maxItems:"64" example:"[\"10.0.0.0/8\"]" doc:"The caller asks from one of these networks."`
 	// Hours as in "Mon-Fri 08:00-18:00", in UTC.
-	Hours string `json:"hours,omitempty" yaml:"hours"`
+	Hours string `json:"hours,omitempty" maxLength:"64" example:"Mon-Fri 08:00-18:00" doc:"It asks in this part of the week, in UTC."`
 	// Chain is "direct" for calls that are not on behalf of another.
-	Chain string `json:"chain,omitempty" yaml:"chain"`
+	Chain string `json:"chain,omitempty" enum:",any,direct" example:"direct" doc:"direct: it does not call on behalf of another."`
 }
 
 // Compile reads the conditions; none are nil.

@@ -190,6 +190,9 @@ func (i *Issuer) decide(a *attempt) (*grant, *Refusal) {
 		caller: a.caller, oauth: a.Grant != "", binding: a.binding, subject: a.subject,
 		revision: a.snapshot.Revision(), now: a.now,
 	}
+	if d := a.caller.Service.DefaultTarget; len(a.Targets) == 0 && g.oauth && d != "" {
+		a.Targets, a.event.Target = []string{d}, d // RFC 9068, section 3
+	}
 	g.audiences = distinct(a.Targets, a.snapshot)
 	switch {
 	case len(g.audiences) == 0:

@@ -10,13 +10,13 @@ import (
 )
 
 const serviceColumns = `uid, name, description, disabled, token_ttl, algorithm, audiences, auth_methods, grant_types, binding,
-	token_endpoint_audience, multiple_targets, owner, labels, managed_by, observe, probe, version, created_at, updated_at`
+	token_endpoint_audience, multiple_targets, owner, labels, managed_by, observe, probe, default_target, version, created_at, updated_at`
 
 func scanService(row scanner) (s directory.Service, err error) {
 	var uid, audiences, methods, grants, labels string
 	var ttl, created, updated int64
 	if err := row.Scan(&uid, &s.Name, &s.Description, &s.Disabled, &ttl, &s.Algorithm, &audiences, &methods, &grants, &s.Binding,
-		&s.TokenEndpointAudience, &s.MultipleTargets, &s.Owner, &labels, &s.ManagedBy, &s.Observe, &s.Probe, &s.Version, &created, &updated); err != nil {
+		&s.TokenEndpointAudience, &s.MultipleTargets, &s.Owner, &labels, &s.ManagedBy, &s.Observe, &s.Probe, &s.DefaultTarget, &s.Version, &created, &updated); err != nil {
 		return s, err
 	}
 	s.Audiences, s.AuthMethods, s.GrantTypes = words(audiences), words(methods), words(grants)
@@ -71,7 +71,7 @@ func (db *DB) InsertService(ctx context.Context, s directory.Service, c director
 func (t tx) insertService(ctx context.Context, s directory.Service) error {
 	n, err := t.exec(ctx, `
 		INSERT INTO services (uid, name, created_at, version, `+serviceSettings+`)
-		VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT DO NOTHING`,
+		VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT DO NOTHING`,
 		append([]any{directory.FormatUID(s.UID), s.Name, micros(s.CreatedAt)}, settingsOf(s)...)...)
 	if err := orElse(n, err, directory.ErrExists); err != nil {
 		return err
@@ -81,13 +81,13 @@ func (t tx) insertService(ctx context.Context, s directory.Service) error {
 
 // serviceSettings are the columns that an update changes, and settingsOf their values.
 const serviceSettings = `description, disabled, token_ttl, algorithm, audiences, auth_methods, grant_types, binding,
-	token_endpoint_audience, multiple_targets, owner, labels, managed_by, observe, probe, updated_at`
+	token_endpoint_audience, multiple_targets, owner, labels, managed_by, observe, probe, default_target, updated_at`
 
 func settingsOf(s directory.Service) []any {
 	return []any{
 		s.Description, s.Disabled, s.TokenTTL.Microseconds(), s.Algorithm, strings.Join(s.Audiences, " "),
 		strings.Join(s.AuthMethods, " "), strings.Join(s.GrantTypes, " "), string(s.Binding), s.TokenEndpointAudience,
-		s.MultipleTargets, s.Owner, strings.Join(s.Labels, " "), s.ManagedBy, s.Observe, s.Probe, micros(s.UpdatedAt),
+		s.MultipleTargets, s.Owner, strings.Join(s.Labels, " "), s.ManagedBy, s.Observe, s.Probe, s.DefaultTarget, micros(s.UpdatedAt),
 	}
 }
 
@@ -103,7 +103,7 @@ func (db *DB) UpdateService(ctx context.Context, s directory.Service, c director
 func (t tx) updateService(ctx context.Context, s directory.Service) error {
 	uid := directory.FormatUID(s.UID)
 	n, err := t.exec(ctx, `
-		UPDATE services SET (`+serviceSettings+`) = ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18), version = version + 1
+		UPDATE services SET (`+serviceSettings+`) = ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19), version = version + 1
 		WHERE uid = $1 AND version = $2`,
 		append([]any{uid, s.Version}, settingsOf(s)...)...)
 	if err := t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM services WHERE uid = $1`, uid); err != nil {
