@@ -40,7 +40,7 @@ type NewCredential struct {
 	NotBefore   *time.Time  `json:"notBefore,omitempty" example:"2026-12-01T00:00:00Z" doc:"When it begins to be good, and its lifetime counts from. Absent: now."`
 	CIDR        string      `json:"cidr,omitempty" maxLength:"64" example:"10.0.0.0/8" doc:"The only network the credential is good from."`
 	JWK         JWK         `json:"jwk,omitempty" doc:"For a key: the public JWK (RFC 7517). One with a private member is refused, and nothing of it kept."`
-	JWKSURI     string      `json:"jwksUri,omitempty" maxLength:"1024" example:"https://m1.example.com/jwks.json" doc:"For a jwks: an https URL."`
+	JWKSURI     string      `json:"jwksUri,omitempty" maxLength:"1024" example:"https://m1.example.com/jwks.json" doc:"For a jwks: an https URL, or an http one at a loopback address."`
 	Certificate string      `json:"certificate,omitempty" maxLength:"16384" doc:"For a certificate: one, in PEM."`
 	TLSSubject  *TLSSubject `json:"tlsSubject,omitempty" doc:"For a tls_subject: exactly one of its members."`
 }

@@ -242,6 +242,40 @@ func TestSecretIsRotatedWithAnOverlap(t *testing.T) {
 	}
 }
 
+// CAU-016: also when many rotate at once, no third one is made.
+func TestOneOfManyRotationsAtOnceIsMade(t *testing.T) {
+	s := start(t)
+	s.services("m1")
+	var first IssuedCredential
+	s.must("POST", "/services/m1/credentials", `{"kind":"secret"}`).into(&first)
+	codes := make(chan int)
+	const many = 8
+	for range many {
+		go func() { codes <- s.ask("POST", "/credentials/"+first.Credential.ID+"/rotate", "").Code }()
+	}
+	made := 0
+	for range many {
+		switch code := <-codes; code {
+		case http.StatusCreated:
+			made++
+		case http.StatusConflict, http.StatusUnprocessableEntity:
+		default:
+			t.Errorf("got %d", code)
+		}
+	}
+	var all CredentialList
+	active := 0
+	s.must("GET", "/services/m1/credentials", "").into(&all)
+	for _, c := range all.Credentials {
+		if c.Status == "active" {
+			active++
+		}
+	}
+	if made != 1 || active != 2 {
+		t.Errorf("%d were made and %d are good, want 1 and 2", made, active)
+	}
+}
+
 func TestBootstrapCredentialIsRotatedAndAKeyIsNot(t *testing.T) {
 	s := start(t)
 	s.services("m1", "m2")
