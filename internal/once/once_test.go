@@ -139,8 +139,14 @@ func TestKeyThatNoStoreCouldHoldIsRefusedAlone(t *testing.T) {
 	r := once.New(nil, once.Options{})
 	later := time.Now().Add(time.Minute)
 	for _, e := range []once.Entry{
-		{}, {Key: "a"}, {Until: later}, {Key: strings.Repeat("a", once.MaxKey+1), Until: later},
-		{Key: "a b", Until: later}, {Key: "a\x00", Until: later}, {Key: "\xff", Until: later}, {Key: "a\n", Until: later},
+		{},
+		{Key: "a"},
+		{Until: later},
+		{Key: strings.Repeat("a", once.MaxKey+1), Until: later},
+		{Key: "a b", Until: later},
+		{Key: "a\x00", Until: later},
+		{Key: "\xff", Until: later},
+		{Key: "a\n", Until: later},
 	} {
 		if fresh, err := r.Use(t.Context(), e); err == nil || fresh != nil {
 			t.Errorf("%q: got %v, %v", e.Key, fresh, err)
