@@ -4,9 +4,11 @@ package accesstoken
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"mime"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -27,8 +29,8 @@ type Issuer interface {
 }
 
 // Handler is the door. url is where clients find it, for proofs of a key (RFC 9449, section 4.3);
-// nonce is the nonce for the next proof.
-func Handler(i Issuer, url string, nonce func() string) web.HandlerFunc {
+// nonce is the nonce for the next proof. front says whose word counts about certificates.
+func Handler(i Issuer, front clientauth.Front, url string, nonce func() string) web.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodPost {
 			return web.Method(http.MethodPost)
@@ -43,6 +45,9 @@ func Handler(i Issuer, url string, nonce func() string) web.HandlerFunc {
 		}()
 		p, problem := parse(r)
 		p.Request = from
+		if problem == nil {
+			p.Presented.Certificates, problem = certificates(r, front, p.Address)
+		}
 		if problem != nil {
 			id, err := i.Refuse(r.Context(), p.Request, problem.kind, problem.reason)
 			w.Header()[web.DecisionHeader] = []string{id}
@@ -131,6 +136,15 @@ func nearlyNamed(members map[string]any, names ...string) bool {
 		}
 	}
 	return false
+}
+
+// certificates are those to which a token may be bound here: they prove nothing at this door.
+func certificates(r *http.Request, front clientauth.Front, from netip.Addr) ([]*x509.Certificate, *problem) {
+	all, err := front.Certificates(r.TLS, r.Header, from)
+	if err != nil {
+		return nil, malformed(http.StatusBadRequest, "malformed_certificate_header", err.Error())
+	}
+	return all, nil
 }
 
 // credential reads the Authorization header (RFC 6750, section 2.1).

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/watchword-dev/watchword/internal/clientauth"
 	"github.com/watchword-dev/watchword/internal/issuer"
 	"github.com/watchword-dev/watchword/internal/web"
 )
@@ -33,7 +34,7 @@ func (p *panicking) Fail(_ context.Context, r issuer.Request, cause error) (stri
 // AUD-011.
 func TestPanicIsRecordedOnce(t *testing.T) {
 	p := &panicking{}
-	h := web.NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), 0).Handle("/accesstoken", Handler(p, "http://localhost/accesstoken", nil))
+	h := web.NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), 0).Handle("/accesstoken", Handler(p, clientauth.Front{}, "http://localhost/accesstoken", nil))
 	r := httptest.NewRequest("POST", "/accesstoken", strings.NewReader(`{"target":"m2"}`))
 	r.Header.Set("Authorization", "Bearer x")
 	r.Header.Set(web.RequestIDHeader, "r1")

@@ -3,6 +3,7 @@ package app
 import (
 	"time"
 
+	"github.com/watchword-dev/watchword/internal/clientauth"
 	"github.com/watchword-dev/watchword/internal/config"
 	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/internal/jose"
@@ -13,7 +14,7 @@ import (
 // openOAuth puts the doors of OAuth where clients look for them.
 func (s *Server) openOAuth(handle func(path string, h web.HandlerFunc), mux routes) {
 	o := oauth.Options{
-		Issuer: s.cfg.Issuer, Proxies: s.cfg.Proxy.Networks, CertificateHeader: s.cfg.Proxy.CertificateHeader,
+		Issuer: s.cfg.Issuer, Front: s.front(),
 	}
 	if s.cfg.OAuth.DPoPRequireNonce {
 		o.Nonce = s.nonce
@@ -41,6 +42,11 @@ func names(algorithms []jose.Algorithm) (names []string) {
 		names = append(names, string(a))
 	}
 	return names
+}
+
+// front is what the operator named as standing in front of the public listener.
+func (s *Server) front() clientauth.Front {
+	return clientauth.Front{Networks: s.cfg.Proxy.Networks, Header: s.cfg.Proxy.CertificateHeader}
 }
 
 // certificates says whether clients can present any.

@@ -63,7 +63,7 @@ func (s *Server) public() http.Handler {
 		mux.Handle(base+path, handler)
 	}
 	jwks := func(w http.ResponseWriter, r *http.Request) error { s.ring.ServeJWKS(w, r); return nil }
-	handle("/accesstoken", accesstoken.Handler(s.issuer, s.cfg.Issuer+"/accesstoken", s.nonce))
+	handle("/accesstoken", accesstoken.Handler(s.issuer, s.front(), s.cfg.Issuer+"/accesstoken", s.nonce))
 	handle("/.well-known/jwks.json", jwks)
 	handle("/auth/jwt/jwks.json", jwks) // where the public demo has it
 	s.openOAuth(handle, mux)

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/watchword-dev/watchword/internal/clientauth"
 )
 
 func selfSigned(t testing.TB) []byte {
@@ -36,7 +38,7 @@ func selfSigned(t testing.TB) []byte {
 // MTL-006: a header proves a certificate only when a proxy that was named sends it.
 func TestCertificateHeaderIsBelievedOnlyFromAProxy(t *testing.T) {
 	der := selfSigned(t)
-	d := New(nil, Options{Proxies: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, CertificateHeader: "Client-Cert"})
+	d := New(nil, Options{Front: clientauth.Front{Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Header: "Client-Cert"}})
 	inPEM := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	forms := map[string]string{
 		"RFC 9440":            ":" + base64.StdEncoding.EncodeToString(der) + ":",
@@ -74,7 +76,7 @@ func TestCertificateOfTheConnection(t *testing.T) {
 	}
 	r := httptest.NewRequest("POST", "/", nil)
 	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}}
-	d := New(nil, Options{Proxies: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, CertificateHeader: "Client-Cert"})
+	d := New(nil, Options{Front: clientauth.Front{Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Header: "Client-Cert"}})
 	if got, bad := d.certificates(r, netip.MustParseAddr("10.2.0.1")); bad != nil || len(got) != 1 || got[0] != cert {
 		t.Errorf("of a client: got %v, %+v", got, bad)
 	}
@@ -84,7 +86,7 @@ func TestCertificateOfTheConnection(t *testing.T) {
 }
 
 func TestCertificateHeaderThatIsNoneIsRefused(t *testing.T) {
-	d := New(nil, Options{Proxies: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, CertificateHeader: "Client-Cert"})
+	d := New(nil, Options{Front: clientauth.Front{Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Header: "Client-Cert"}})
 	good := ":" + base64.StdEncoding.EncodeToString(selfSigned(t)) + ":"
 	for _, values := range [][]string{
 		{"x"}, {":"}, {"::"}, {":!:"}, {"%zz"}, {pemBegin + pemEnd}, {pemBegin + "AAAA" + pemEnd}, {pemBegin}, {good, good}, {good + ", " + good}, {good[1:]},

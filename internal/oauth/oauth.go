@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/netip"
 
 	"github.com/watchword-dev/watchword/internal/clientauth"
 	"github.com/watchword-dev/watchword/internal/issuer"
@@ -36,9 +35,8 @@ type Issuer interface {
 type Options struct {
 	// Issuer is the URL by which clients know the server. Nothing of a request changes it.
 	Issuer string
-	// Proxies are the networks from which CertificateHeader is believed.
-	Proxies           []netip.Prefix
-	CertificateHeader string
+	// Front says whose word counts about the certificates of clients.
+	Front clientauth.Front
 	// Nonce is what clients are to put into their next proof of a key (RFC 9449, section 8). Nil: they need none.
 	Nonce func() string
 }
