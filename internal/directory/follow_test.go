@@ -125,3 +125,34 @@ func same(t *rapid.T, got, want *directory.Snapshot, state *directory.State) {
 		}
 	}
 }
+
+// An audience that moved is found at its owner, in whichever order a replica sees the two services.
+func TestAudienceThatMovedIsFoundByWhoFollows(t *testing.T) {
+	for _, first := range []string{"m1", "m2"} {
+		db := open(t)
+		one, other := load(t, db, directory.Options{}), load(t, db, directory.Options{})
+		edit := func(name string, edit func(s *directory.Service)) {
+			t.Helper()
+			if _, err := one.UpdateService(t.Context(), operator, name, 0, edit); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, n := range []directory.NewService{{Name: "m1", Audiences: []string{"urn:a"}}, {Name: "m2"}} {
+			if _, err := one.CreateService(t.Context(), operator, n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := other.CatchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		edit(first, func(s *directory.Service) { s.Description = "seen first" })
+		edit("m1", func(s *directory.Service) { s.Audiences = nil })
+		edit("m2", func(s *directory.Service) { s.Audiences = []string{"urn:a"} })
+		if err := other.CatchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s, ok := other.Snapshot().Audience("urn:a"); !ok || s.Name != "m2" {
+			t.Errorf("%s first: got %+v", first, s)
+		}
+	}
+}
