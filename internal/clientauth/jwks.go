@@ -97,11 +97,10 @@ func (k *keySets) signed(ctx context.Context, address string, find *search, now 
 		return true, nil
 	}
 	// Perhaps it is new.
-	newer, err := k.at(ctx, address, now, true)
-	if err != nil || newer.fetched.Equal(set.fetched) {
-		return false, nil
+	if newer, err := k.at(ctx, address, now, true); err == nil && !newer.fetched.Equal(set.fetched) {
+		return newer.signed(find), nil
 	}
-	return newer.signed(find), nil
+	return false, nil
 }
 
 func (s *keySet) signed(find *search) bool {

@@ -42,7 +42,7 @@ func ParseTLSSubject(s string) (material string, err error) {
 		}
 		return s, nil
 	}
-	return "", errors.New("must begin with dn:, dns:, uri:, ip: or email:")
+	return "", errors.New("must begin with one of dn:, dns:, uri:, ip: and email: before the name")
 }
 
 // isSubject says whether the certificate is for subject: its whole distinguished name, or one
