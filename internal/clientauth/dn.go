@@ -23,7 +23,7 @@ type distinguishedName [][]attribute
 type attribute struct{ oid, value string }
 
 func (n distinguishedName) equal(o distinguishedName) bool {
-	return len(n) > 0 && slices.EqualFunc(n, o, slices.Equal[[]attribute])
+	return slices.EqualFunc(n, o, slices.Equal[[]attribute])
 }
 
 // oids of the names RFC 4514, section 3 has, and of those that openssl and Go write beside them.

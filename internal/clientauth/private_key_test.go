@@ -126,6 +126,7 @@ func TestAssertionHasDates(t *testing.T) {
 		"exp -1":                     {claims{"exp": -1}, "malformed"},
 		"exp beyond doubles":         {claims{"exp": json.RawMessage("9007199254740993")}, "malformed"},
 		"exp far ahead":              {claims{"exp": at(311)}, "lives_too_long"},
+		"exp far ahead, no iat":      {claims{"iat": nil, "exp": at(311)}, "lives_too_long"},
 		"in its last minute of many": {claims{"iat": at(-3600), "exp": at(60)}, "lives_too_long"},
 		"iat 11 s ahead":             {claims{"iat": at(11)}, "not_yet_valid"},
 		"nbf 61 s ahead":             {claims{"nbf": at(61)}, "not_yet_valid"},
@@ -315,6 +316,13 @@ func TestAssertionNeedNotNameItsKey(t *testing.T) {
 		b.want("no kid", withHeader(t, key, `{"alg":"ES256"}`, b.claimsOf("m5", nil)), "m5", fmt.Sprint("credential of k", i))
 	}
 	stranger, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	for i := range 8 {
+		b.credential(m5, keyCredential(t, newSigner(t, fmt.Sprint("a", i), jose.ES256)))
+	}
+	if _, f := b.ask(withHeader(t, keys[0], `{"alg":"ES256"}`, b.claimsOf("m5", nil))); f == nil {
+		t.Error("more keys are tried than an assertion may cost")
+	}
+	b.want("with kid, among many", withHeader(t, keys[0], `{"alg":"ES256","kid":"k0"}`, b.claimsOf("m5", nil)), "m5", "credential of k0")
 	b.wantNot("no kid, another's key", withHeader(t, stranger, `{"alg":"ES256"}`, b.claimsOf("m5", nil)), clientauth.Refused, "bad_signature")
 }
 

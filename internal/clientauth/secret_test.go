@@ -100,6 +100,9 @@ func TestSecretIsComparedWhole(t *testing.T) {
 	b = newBench(t)
 	b.service("m1", secretCredential("first", "wws_AbC"))
 	b.wantNot("in capitals", basic("m1", "WWS_ABC"), clientauth.Refused, "wrong_secret")
+	b.state.Credentials[0].Kind = directory.KindKey
+	b.wantNot("held against a credential of another kind", basic("m1", "wws_AbC"), clientauth.Refused, "wrong_secret")
+	b.state.Credentials[0].Kind = directory.KindSecret
 	b.wantNot("the stored hash", basic("m1", clientauth.HashSecret(pepper, "wws_AbC")), clientauth.Refused, "wrong_secret")
 }
 
@@ -283,7 +286,8 @@ func TestParseBasic(t *testing.T) {
 		"Basic " + encode("m1:%ff"):      clientauth.ErrBasic,
 		"Basic " + encode("m1:s") + "\n": clientauth.ErrBasic,
 		"Basic " + strings.TrimRight(encode("m1:s1"), "="): clientauth.ErrBasic,
-		"Basic " + encode("m1:s") + ", Bearer x":           clientauth.ErrBasic,
+		"Basic bTE6czF=":                         clientauth.ErrBasic, // bits after m1:s1
+		"Basic " + encode("m1:s") + ", Bearer x": clientauth.ErrBasic,
 	} {
 		if got, err := clientauth.ParseBasic(header); !errors.Is(err, want) {
 			t.Errorf("%q: got %v, %v, want %v", header, got, err, want)

@@ -47,7 +47,7 @@ func ParseTLSSubject(s string) (material string, err error) {
 
 // isSubject says whether the certificate is for subject: its whole distinguished name, or one
 // of the alternative names of that kind. A name in the wrong place is none, and there are no
-// wildcards.
+// wildcards. In the certificate those are ASCII: crypto/x509 reads no others.
 func isSubject(subject string, c *x509.Certificate) bool {
 	kind, name, _ := strings.Cut(subject, ":")
 	switch kind {
@@ -55,7 +55,7 @@ func isSubject(subject string, c *x509.Certificate) bool {
 		want, err := parseDN(name)
 		return err == nil && want.equal(subjectDN(c))
 	case "dns": // RFC 4343: case is not significant
-		return slices.ContainsFunc(c.DNSNames, func(s string) bool { return strings.EqualFold(s, name) && isASCII(s) })
+		return slices.ContainsFunc(c.DNSNames, func(s string) bool { return strings.EqualFold(s, name) })
 	case "uri":
 		return slices.ContainsFunc(c.URIs, func(u *url.URL) bool { return u.String() == name })
 	case "ip":
@@ -68,13 +68,8 @@ func isSubject(subject string, c *x509.Certificate) bool {
 		local, domain, _ := strings.Cut(name, "@")
 		return slices.ContainsFunc(c.EmailAddresses, func(s string) bool {
 			l, d, _ := strings.Cut(s, "@")
-			return l == local && strings.EqualFold(d, domain) && isASCII(d)
+			return l == local && strings.EqualFold(d, domain)
 		})
 	}
 	return false
-}
-
-// isASCII keeps out letters that fold to others, as the Kelvin sign does to k.
-func isASCII(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
 }

@@ -109,6 +109,9 @@ func TestCertificateOfAnAuthorityProvesItsSubject(t *testing.T) {
 	}
 	b.wantNot("m6's certificate for m5", overTLS("m5", cert), clientauth.Refused, "wrong_certificate")
 	b.wantNot("for one that has none", overTLS("m7", cert), clientauth.Refused, "wrong_certificate")
+	b.state.Credentials[0].Kind = directory.KindSecret
+	b.wantNot("held against a credential of another kind", overTLS("m6", cert), clientauth.Refused, "wrong_certificate")
+	b.state.Credentials[0].Kind = directory.KindTLSSubject
 	b.wantNot("for nobody", overTLS("zz", cert), clientauth.Refused, "unknown_service")
 	b.wantNot("without client_id (RFC 8705, section 2)", overTLS("", cert), clientauth.Missing, "no_credential")
 	b.wantNot("without certificate", overTLS("m6"), clientauth.Missing, "no_credential")
