@@ -1,16 +1,16 @@
 package app
 
 import (
+	"crypto/elliptic"
+	"encoding/base64"
 	"math/big"
 	"net/http"
 	"strings"
 	"testing"
 
-	"crypto/elliptic"
-	"encoding/base64"
-
 	"github.com/watchword-dev/watchword/internal/directory"
 	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/internal/keys"
 	"github.com/watchword-dev/watchword/internal/web"
 )
 
@@ -68,6 +68,21 @@ func introspectActive(t *testing.T, w *world) {
 // INT-003.
 func introspectIsForTheAudience(t *testing.T, w *world) {
 	token := w.get("m1", "m2")
+	signer, err := w.s.ring.Signer(keys.UseAccess, jose.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// ours is signed by the key of access tokens, and is none.
+	ours := func(typ, from, to string) string {
+		s, err := signer.Sign(typ, []byte(strings.Replace(payload(t, token), from, to, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if m := w.introspect("m2", ours("at+jwt", "", "")).json(t); m["active"] != true {
+		t.Fatalf("got %v", m)
+	}
 	for what, a := range map[string]answer{
 		"its subject":   w.introspect("m1", token),
 		"a third":       w.introspect("m3", token),
@@ -76,6 +91,12 @@ func introspectIsForTheAudience(t *testing.T, w *world) {
 		"an assertion":  w.introspect("m2", w.assertion("m5", nil)),
 		"for an URI":    w.introspect("m3", w.get("m1", "https://m2.test/api")),
 		"with a twist":  w.introspect("m2", token+"="),
+		"another type":  w.introspect("m2", ours("JWT", "", "")),
+		"no type":       w.introspect("m2", ours("", "", "")),
+		"another iss":   w.introspect("m2", ours("at+jwt", issuerURL, "https://other.test")),
+		"no exp":        w.introspect("m2", ours("at+jwt", `"exp"`, `"ex"`)),
+		"no jti":        w.introspect("m2", ours("at+jwt", `"jti"`, `"jt"`)),
+		"no deps":       w.introspect("m2", ours("at+jwt", `"deps"`, `"dep"`)),
 		"another realm": w.introspect("m2", sign(newKey(), claims(part(t, token, 0)).String(), payload(t, token))),
 	} {
 		if a.status != 200 || a.body != `{"active":false}` {
