@@ -180,8 +180,11 @@ func tokenTargets(t *testing.T, w *world) {
 		}
 	}
 	for _, good := range [][]string{
-		{"audience", "m2"}, {"audience", "https://m2.test/api"}, {"resource", "https://m2.test/api"},
-		{"resource", "https://m2.test/api", "audience", "m2"}, {"audience", "m2", "audience", "m2"},
+		{"audience", "m2"},
+		{"audience", "https://m2.test/api"},
+		{"resource", "https://m2.test/api"},
+		{"resource", "https://m2.test/api", "audience", "m2"},
+		{"audience", "m2", "audience", "m2"},
 	} {
 		want := good[1]
 		if got := part(t, given(t, ask(good...)), 1)["aud"]; got != want {
