@@ -170,7 +170,7 @@ func (c *cli) inspectCredential(cmd *cobra.Command, i *inspection) *inspection {
 	case err != nil:
 		return i.conclude(unchecked, "its record could not be read: %v", err)
 	case record.Value.Status != "active":
-		return i.conclude(refused, "it is %s", record.Value.Status)
+		return i.conclude(refused, "it is %s", strings.ReplaceAll(record.Value.Status, "_", " "))
 	}
 	service, err := admin.Service(cmd.Context(), record.Value.Service)
 	if err == nil && service.Value.Disabled {

@@ -125,7 +125,7 @@ func roleOf(claims *jose.Claims, id string) role {
 	if hop := (at - 2) / 3; at >= 2 {
 		name = ""
 		// Who impersonates leaves no trace among the actors, so that they cannot be counted.
-		if hops := (len(claims.Deps) - 2) / 3; len(claims.Actors) == hops {
+		if hops := (len(claims.Deps) - 2) / 3; len(claims.Actors) == hops && hop < hops {
 			name = claims.Actors[hops-1-hop]
 		}
 	}
