@@ -25,6 +25,7 @@ func TestClientSecrets(t *testing.T) {
 		"method":     methodIsBinding,
 		"grant":      grantIsBinding,
 		"guessing":   guessing,
+		"crowd":      crowd,
 		"disabled":   disabledClient,
 	})
 }
@@ -233,6 +234,23 @@ func guessing(t *testing.T, w *world) {
 	}
 	if a := w.tokenRequest(credentialsFor("m2"), basic("m1")); a.status != 200 {
 		t.Errorf("another client: got %d %s", a.status, a.body)
+	}
+}
+
+// CAU-027: 300 wrong secrets at once keep no right one from its token. How long each takes is for
+// internal/bench to say; there is no slow hash that could make it long.
+func crowd(t *testing.T, w *world) {
+	for i, a := range inParallel(330, func(i int) answer {
+		if i%11 == 0 {
+			return w.tokenRequest(credentialsFor("m2"), basic("m8"))
+		}
+		return w.tokenRequest(credentialsFor("m2"), rawBasic(encoded("m"+strconv.Itoa(i)+":wrong")))
+	}) {
+		if i%11 == 0 {
+			given(t, a)
+		} else if a.status != 401 {
+			t.Errorf("wrong: got %d %s", a.status, a.body)
+		}
 	}
 }
 
