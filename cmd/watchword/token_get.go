@@ -220,6 +220,9 @@ func explainToken(err error) error {
 		}
 		return next(err, "The audit log says why: watchword audit tail")
 	}
+	if away, ok := errors.AsType[*client.UnavailableError](err); ok {
+		err = fmt.Errorf("no token from %s: %w", away.Server, away.Err) // there is no next try
+	}
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return next(err, "Is the server running? Start it with: watchword serve\nOr name its public listener with --url or WATCHWORD_URL.")
@@ -228,5 +231,5 @@ func explainToken(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	}
-	return next(err, "Name the server's public listener with --url or WATCHWORD_URL.")
+	return next(err, "If that is another address than it should be, name the server with --url or WATCHWORD_URL: its public listener, or with --method its issuer.")
 }
