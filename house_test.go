@@ -41,7 +41,7 @@ var arrows = map[string][]string{
 	"internal/accesstoken": {"internal/clientauth", "internal/directory", "internal/dpop", "internal/issuer", "internal/strictjson", "internal/web"},
 	"internal/oauth":       {"internal/clientauth", "internal/directory", "internal/dpop", "internal/issuer", "internal/web"},
 	"internal/supertokens": {"internal/audit", "internal/directory", "internal/jose", "internal/keys", "internal/strictjson", "internal/web"},
-	"internal/admin":       {"internal/audit", "internal/callmap", "internal/clientauth", "internal/directory", "internal/issuer", "internal/jose", "internal/keys", "internal/policy", "internal/strictjson", "internal/throttle", "internal/web"},
+	"internal/admin":       {"internal/audit", "internal/callmap", "internal/clientauth", "internal/directory", "internal/explain", "internal/issuer", "internal/jose", "internal/keys", "internal/policy", "internal/strictjson", "internal/throttle", "internal/web"},
 
 	// The store imports the domain, never the other way.
 	"internal/store":        {"internal/directory", "internal/keys", "internal/once", "internal/policy", "internal/supertokens"},

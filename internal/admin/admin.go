@@ -16,6 +16,7 @@ import (
 
 	"github.com/watchword-dev/watchword/internal/audit"
 	"github.com/watchword-dev/watchword/internal/directory"
+	"github.com/watchword-dev/watchword/internal/issuer"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/keys"
 	"github.com/watchword-dev/watchword/internal/policy"
@@ -56,12 +57,14 @@ type Issuer interface {
 	Credential(ctx context.Context, by directory.Author, service string, n directory.NewCredential) (c directory.Credential, secret string, err error)
 	RotateCredential(ctx context.Context, by directory.Author, id string, overlap time.Duration) (fresh, old directory.Credential, secret string, err error)
 	Identify(token string) (jti string, expiry time.Time, status, why string)
+	Rehearse(r issuer.Rehearsal) issuer.Rehearsed
 }
 
 // Audit is the audit log.
 type Audit interface {
 	Append(ctx context.Context, e audit.Event) error
 	Healthy() error
+	Find(ctx context.Context, id string, limit int64) (*audit.Record, audit.Search, error)
 }
 
 // Options of New. All above the blank line are required.
@@ -127,6 +130,7 @@ func New(o Options) http.Handler {
 	a.revocations()
 	a.changes()
 	a.callMap()
+	a.decisions()
 	a.openAPI = describe(a.huma.OpenAPI())
 	return a
 }

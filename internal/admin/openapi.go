@@ -43,6 +43,7 @@ func newHuma(mux *http.ServeMux) huma.API {
 				{Name: "credentials", Description: "How services prove themselves to the server."},
 				{Name: "rules", Description: "Who may call whom. What no rule allows is refused."},
 				{Name: "callmap", Description: "The call map as files: plan, apply, go back."},
+				{Name: "decisions", Description: "What was decided, or would be, and why."},
 				{Name: "revocations", Description: "Which tokens are good no longer, before they expire."},
 				{Name: "keys", Description: "What the server signs with."},
 				{Name: "history", Description: "What was changed, and what this server is."},

@@ -26,15 +26,18 @@ type Why struct {
 type Asked struct {
 	Caller, Target string
 	Scopes         []string
-	// Method by which the caller proves itself, for rules that ask for some.
-	Method string
-	At     time.Time
+	// Method by which the caller proves itself, for rules that ask for some, and Grant that of OAuth.
+	Method, Grant string
+	At            time.Time
 }
 
 // Explain puts a verdict into words. s is the directory it was made from, managedBy the owner of the
 // rule, if a call map file owns it.
 func Explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy string) Why {
 	w := Why{Allowed: v.Allowed(), Reason: v.Reason}
+	if v.Target != nil {
+		a.Target = v.Target.Name // it may have been asked for by an audience
+	}
 	if v.Observed != "" {
 		refused := v
 		refused.Reason = v.Observed
@@ -86,7 +89,6 @@ func moment(micros int64) string {
 // miss is how near it came, and what would close the gap.
 func miss(s *directory.Snapshot, a Asked, v directory.Verdict) (text, command string) {
 	edge := a.Caller + " -> " + a.Target
-	allow := "watchword allow " + a.Caller + " " + a.Target
 	switch v.Reason {
 	case policy.CallerDisabled:
 		if _, ok := s.Service(a.Caller); !ok {
@@ -98,9 +100,9 @@ func miss(s *directory.Snapshot, a Asked, v directory.Verdict) (text, command st
 	case policy.TargetDisabled:
 		return a.Target + " is disabled", "watchword service enable " + a.Target
 	case policy.NoRule:
-		return noRule(s, a, edge), allow + flags("--scope", a.Scopes)
+		return noRule(s, a, edge), allow(s, a, &policy.Rule{}, a.Scopes, policy.NoExchange)
 	case policy.RuleEnded:
-		return fmt.Sprintf("the rule %s ended on %s", edge, moment(v.Rule.Until)), allow + flags("--scope", v.Rule.Scopes())
+		return fmt.Sprintf("the rule %s ended on %s", edge, moment(v.Rule.Until)), allow(s, a, v.Rule, v.Rule.Scopes(), v.Rule.Exchange())
 	case policy.ScopeNotGranted:
 		have := v.Rule.Scopes()
 		missing := without(a.Scopes, have)
@@ -108,15 +110,36 @@ func miss(s *directory.Snapshot, a Asked, v directory.Verdict) (text, command st
 		if len(have) > 0 {
 			granted = "exists for " + strings.Join(have, " ")
 		}
-		return fmt.Sprintf("%s %s; %s was asked", edge, granted, strings.Join(missing, " ")), allow + flags("--scope", append(have[:len(have):len(have)], missing...))
+		return fmt.Sprintf("%s %s; %s was asked", edge, granted, strings.Join(missing, " ")), allow(s, a, v.Rule, slices.Concat(have, missing), v.Rule.Exchange())
 	case policy.ScopeNotInToken:
-		return "the token that was exchanged has not all the scopes that were asked", ""
+		return "the token that is exchanged has not all the scopes that were asked", ""
 	case policy.ExchangeNotAllowed:
-		return edge + " exists, but not for calls on behalf of others", allow + flags("--scope", v.Rule.Scopes()) + " --exchange delegate"
+		return edge + " exists, but not for calls on behalf of others", allow(s, a, v.Rule, v.Rule.Scopes(), policy.Delegate)
 	case policy.ImpersonateForbidden:
-		return edge + " allows calls on behalf of others, but not in their place", allow + flags("--scope", v.Rule.Scopes()) + " --exchange impersonate"
+		return edge + " allows calls on behalf of others, but not in their place", allow(s, a, v.Rule, v.Rule.Scopes(), policy.Impersonate)
 	}
 	return condition(edge, a, v), ""
+}
+
+// allow is the command that sets the rule as r has it, but for scopes and exchange. It is told only
+// where it can say all of r: it sets a rule as a whole, and what is not said would be lost.
+func allow(s *directory.Snapshot, a Asked, r *policy.Rule, scopes []string, exchange policy.Exchange) string {
+	if r.Terms != nil && r.Terms.When != nil {
+		return "change the rule in a call map file and apply it: it has conditions"
+	}
+	command := "watchword allow " + a.Caller + " " + a.Target + flags("--scope", scopes)
+	if exchange != policy.NoExchange {
+		command += " --exchange " + string(exchange)
+	}
+	if by := r.MayAct(); by != (directory.UID{}) {
+		if svc, ok := s.ServiceByUID(by); ok {
+			command += " --may-act " + svc.Name
+		}
+	}
+	if r.Until != 0 && r.Until > a.At.UnixMicro() {
+		command += " --until " + moment(r.Until)
+	}
+	return command
 }
 
 // noRule also says when there is one the other way round, which is the commonest mistake.
@@ -153,9 +176,19 @@ func condition(edge string, a Asked, v directory.Verdict) string {
 func flags(name string, values []string) string {
 	var b strings.Builder
 	for _, v := range values {
-		b.WriteString(" " + name + " " + v)
+		b.WriteString(" " + name + " " + shell(v))
 	}
 	return b.String()
+}
+
+// shell writes s as one word of a command line: scopes may have characters that shells read.
+func shell(s string) string {
+	if s != "" && !strings.ContainsFunc(s, func(c rune) bool {
+		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("._-:/@,+=%", c))
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // without is what of some is not in all.

@@ -130,7 +130,10 @@ type attempt struct {
 	// What is found out on the way, in this order.
 	caller  clientauth.Identity
 	binding binding
-	subject *subject // whose token is exchanged; nil for other grants
+	subject *subject          // whose token is exchanged; nil for other grants
+	verdict directory.Verdict // of the last question to the call map
+
+	rehearsed bool // nothing is counted
 }
 
 // AccessToken decides about p. The decision is on disk when it returns, granted or refused
@@ -203,7 +206,9 @@ func (i *Issuer) decide(a *attempt) (*grant, *Refusal) {
 	for n, target := range g.audiences {
 		q := a.question(target)
 		v := a.snapshot.Decide(q)
-		i.count(a, q, v)
+		if a.verdict = v; !a.rehearsed {
+			i.count(a, q, v)
+		}
 		if !v.Allowed() {
 			return nil, &Refusal{Kind: i.kindOf(a, v.Reason), Reason: string(v.Reason)}
 		}

@@ -109,6 +109,15 @@ func (i *Issuer) bind(_ context.Context, a *attempt) error {
 		a.binding.key == "" && (byCertificate || wants == directory.BindingRequired)) {
 		a.binding.certificate = clientauth.CertificateThumbprint(a.Presented.Certificates[0])
 	}
+	if refusal := a.unbound(); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+// unbound refuses what is not bound in the way the service wants.
+func (a *attempt) unbound() *Refusal {
+	wants := a.caller.Service.Binding
 	switch {
 	case wants == directory.BindingDPoP && a.binding.key == "", wants == directory.BindingRequired && a.binding.key == "" && a.binding.certificate == "":
 		return &Refusal{Kind: InvalidProof, Reason: "unbound", Text: "tokens of this client must be bound to a key: send a DPoP proof"}

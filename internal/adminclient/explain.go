@@ -1,0 +1,64 @@
+package adminclient
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Question is one that a token request would put.
+type Question struct {
+	Caller      string     `json:"caller"`
+	Target      string     `json:"target,omitempty"`
+	Scopes      []string   `json:"scopes,omitempty"`
+	Method      string     `json:"method,omitempty"`
+	Bound       bool       `json:"bound,omitempty"`
+	Network     string     `json:"network,omitempty"`
+	OnBehalfOf  string     `json:"onBehalfOf,omitempty"`
+	Impersonate bool       `json:"impersonate,omitempty"`
+	At          *time.Time `json:"at,omitempty"`
+}
+
+// Explanation is what would come out, and why.
+type Explanation struct {
+	Caller  string   `json:"caller"`
+	Target  string   `json:"target"`
+	Allowed bool     `json:"allowed"`
+	Reason  string   `json:"reason"`
+	Text    string   `json:"text"`
+	Command string   `json:"command"`
+	Scopes  []string `json:"scopes"`
+	Shadow  string   `json:"shadow"`
+}
+
+// Decision is one that was recorded.
+type Decision struct {
+	ID         string       `json:"id"`
+	At         time.Time    `json:"at"`
+	Outcome    string       `json:"outcome"`
+	Reason     string       `json:"reason"`
+	Text       string       `json:"text"`
+	Address    string       `json:"address"`
+	Caller     string       `json:"caller"`
+	Target     string       `json:"target"`
+	Scope      string       `json:"scope"`
+	Credential string       `json:"credential"`
+	Method     string       `json:"method"`
+	OnBehalfOf string       `json:"onBehalfOf"`
+	Observed   string       `json:"observed"`
+	Shadow     string       `json:"shadow"`
+	Record     uint64       `json:"record"`
+	Today      *Explanation `json:"today"`
+}
+
+// Explain says what a token request would get.
+func (c *Client) Explain(ctx context.Context, q Question) (a Answer[Explanation], err error) {
+	_, err = c.do(ctx, request{method: http.MethodPost, path: []string{"decisions", "explain"}, body: q}, &a)
+	return a, err
+}
+
+// Decision reads a decision from the audit log.
+func (c *Client) Decision(ctx context.Context, id string) (a Answer[Decision], err error) {
+	_, err = c.do(ctx, request{method: http.MethodGet, path: []string{"decisions", id}}, &a)
+	return a, err
+}
