@@ -35,13 +35,14 @@ var arrows = map[string][]string{
 	"internal/issuer":     {"internal/audit", "internal/clientauth", "internal/directory", "internal/dpop", "internal/jose", "internal/keys", "internal/once", "internal/policy", "internal/usage"},
 	"internal/usage":      {"internal/policy"},
 	"internal/callmap":    {"internal/directory", "internal/policy"},
+	"internal/probe":      {"internal/directory", "internal/issuer"},
 	"internal/explain":    {"internal/directory", "internal/policy"},
 
 	// The doors, which never import each other.
 	"internal/accesstoken": {"internal/clientauth", "internal/directory", "internal/dpop", "internal/issuer", "internal/strictjson", "internal/web"},
 	"internal/oauth":       {"internal/clientauth", "internal/directory", "internal/dpop", "internal/issuer", "internal/web"},
 	"internal/supertokens": {"internal/audit", "internal/directory", "internal/jose", "internal/keys", "internal/strictjson", "internal/web"},
-	"internal/admin":       {"internal/audit", "internal/callmap", "internal/clientauth", "internal/directory", "internal/explain", "internal/issuer", "internal/jose", "internal/keys", "internal/policy", "internal/strictjson", "internal/throttle", "internal/web"},
+	"internal/admin":       {"internal/audit", "internal/callmap", "internal/clientauth", "internal/directory", "internal/explain", "internal/issuer", "internal/jose", "internal/keys", "internal/policy", "internal/probe", "internal/strictjson", "internal/throttle", "internal/web"},
 
 	// The store imports the domain, never the other way.
 	"internal/store":        {"internal/directory", "internal/keys", "internal/once", "internal/policy", "internal/supertokens"},

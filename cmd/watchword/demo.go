@@ -100,7 +100,7 @@ func (c *cli) demoServices(ctx context.Context, group *errgroup.Group, cfg confi
 		listeners[i], peers[s.name] = l, "http://"+l.Addr().String()
 	}
 	credentials := filepath.Join(cfg.Data, "credentials")
-	if err := c.demoSetUp(ctx, cfg, server, services, credentials); err != nil {
+	if err := c.demoSetUp(ctx, cfg, server, services, peers, credentials); err != nil {
 		return err
 	}
 	for i, s := range services {
@@ -120,8 +120,9 @@ func (c *cli) demoServices(ctx context.Context, group *errgroup.Group, cfg confi
 	return nil
 }
 
-// demoSetUp makes services, rules and credentials. In a folder that has them, nothing changes.
-func (c *cli) demoSetUp(ctx context.Context, cfg config.Config, server *app.Server, services []*demoService, credentials string) error {
+// demoSetUp makes services, rules and credentials. In a folder that has them, nothing changes
+// but where the services listen.
+func (c *cli) demoSetUp(ctx context.Context, cfg config.Config, server *app.Server, services []*demoService, peers map[string]string, credentials string) error {
 	token, err := os.ReadFile(cfg.Admin.TokenFile)
 	if err != nil {
 		return fmt.Errorf("read the operator token: %w", err)
@@ -134,10 +135,16 @@ func (c *cli) demoSetUp(ctx context.Context, cfg config.Config, server *app.Serv
 		return err
 	}
 	for _, s := range services {
-		if _, err := admin.Service(ctx, s.name); err == nil {
+		probe := peers[s.name] + "/hello"
+		if known, err := admin.Service(ctx, s.name); err == nil {
+			if known.Value.Probe != probe { // it listens elsewhere now
+				if _, err := admin.UpdateService(ctx, s.name, 0, adminclient.ServiceChange{Probe: &probe}); err != nil {
+					return fmt.Errorf("update service %s: %w", s.name, err)
+				}
+			}
 			continue
 		}
-		if _, err := admin.CreateService(ctx, adminclient.NewService{Name: s.name, Description: "a service of the demo"}); err != nil {
+		if _, err := admin.CreateService(ctx, adminclient.NewService{Name: s.name, Description: "a service of the demo", Probe: probe}); err != nil {
 			return fmt.Errorf("create service %s: %w", s.name, err)
 		}
 	}

@@ -42,6 +42,8 @@ type Lists interface {
 
 	ListRevocations(ctx context.Context, after string, limit int) ([]directory.Revocation, error)
 	ReadRevocation(ctx context.Context, id string) (directory.Revocation, error)
+
+	ListProbes(ctx context.Context, after directory.UID, limit int) ([]directory.Probe, error)
 }
 
 // Keys is the key ring.
@@ -74,6 +76,7 @@ type Options struct {
 	Keys      Keys
 	Issuer    Issuer
 	Audit     Audit
+	Probes    Probes
 	// Token says, in constant time, whether a token is the operator's.
 	Token func(token string) bool
 	Info  func() Info
@@ -131,6 +134,7 @@ func New(o Options) http.Handler {
 	a.changes()
 	a.callMap()
 	a.decisions()
+	a.probes()
 	a.openAPI = describe(a.huma.OpenAPI())
 	return a
 }

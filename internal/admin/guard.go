@@ -83,7 +83,7 @@ func (a *api) answer(w *answer, r *http.Request, req *request) {
 func (a *api) recorded(w *answer, r *http.Request, req *request) {
 	_, pattern := a.mux.Handler(r)
 	req.action = a.actions[pattern]
-	if req.action.large && req.extend != nil {
+	if (req.action.large || req.action.slow) && req.extend != nil {
 		req.extend()
 	}
 	req.subject = r.URL.Path

@@ -15,8 +15,8 @@ type action struct {
 	// audited also when it only reads: who looked at credentials and at the history is part of
 	// the history.
 	audited bool
-	// large requests have files in them, and take long.
-	large bool
+	// large requests have files in them, and take long; slow ones only take long.
+	large, slow bool
 }
 
 // door is the audit log's name for this package.

@@ -26,6 +26,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/keys"
 	"github.com/watchword-dev/watchword/internal/once"
+	"github.com/watchword-dev/watchword/internal/probe"
 	"github.com/watchword-dev/watchword/internal/revocation"
 	"github.com/watchword-dev/watchword/internal/store"
 	"github.com/watchword-dev/watchword/internal/supertokens"
@@ -51,6 +52,7 @@ type Server struct {
 	revoked   *revocation.Publisher
 	nonces    *dpop.Nonces
 	door      *supertokens.Door // nil while it is off
+	probes    *probe.Prober
 
 	operatorToken operatorToken
 	listeners     []*listener
@@ -81,7 +83,7 @@ func New(ctx context.Context, cfg config.Config, logger *slog.Logger) (_ *Server
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		s.openStore, s.openKeys, s.openDirectory, s.openAudit, s.openOperatorToken, s.openSuperTokens, s.openRevocations, s.openIssuer, s.listen,
+		s.openStore, s.openKeys, s.openDirectory, s.openAudit, s.openOperatorToken, s.openSuperTokens, s.openRevocations, s.openIssuer, s.openProbes, s.listen,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, err
@@ -128,7 +130,7 @@ func (s *Server) openKeys(ctx context.Context) (err error) {
 func (s *Server) openDirectory(ctx context.Context) error {
 	o := directory.Options{
 		MaxTokenTTL: s.cfg.Token.MaxTTL,
-		Reserved:    []string{s.cfg.PlainIssuer, s.cfg.Issuer},
+		Reserved:    []string{s.cfg.PlainIssuer, s.cfg.Issuer, issuer.ProbeName},
 		AuthMethods: []string{
 			clientauth.Bootstrap, clientauth.ClientSecretBasic, clientauth.ClientSecretPost, clientauth.PrivateKeyJWT,
 			clientauth.SelfSignedTLSClientAuth, clientauth.TLSClientAuth,
@@ -315,6 +317,9 @@ func (s *Server) loops() []func(context.Context) error {
 	loops := []func(context.Context) error{s.log.Run, s.ring.Run, s.directory.Run, s.once.Run, s.revoked.Run, s.checkStore}
 	if s.door != nil {
 		loops = append(loops, s.door.Run)
+	}
+	if s.cfg.Probe.Every > 0 {
+		loops = append(loops, s.probeAll)
 	}
 	return loops
 }

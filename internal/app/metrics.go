@@ -55,6 +55,9 @@ func countDecisions(log *audit.Log, registry prometheus.Registerer) *countedLog 
 
 // Begin counts and records e.
 func (l *countedLog) Begin(e audit.Event) *audit.Pending {
+	if e.Kind != audit.KindDecision {
+		return l.log.Begin(e)
+	}
 	if e.Outcome == audit.Allowed {
 		l.allowed.Inc()
 	} else {

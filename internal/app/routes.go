@@ -95,6 +95,7 @@ func (s *Server) operators(address string) http.Handler {
 		Keys:         s.ring,
 		Issuer:       s.issuer,
 		Audit:        s.log,
+		Probes:       s.probes,
 		Token:        s.operatorToken.verify,
 		AllowedHosts: append([]string{address}, s.cfg.Admin.Hosts...),
 		Logger:       s.logger,

@@ -32,6 +32,7 @@ type Config struct {
 	Admin       Admin
 	SuperTokens SuperTokens
 	Audit       Audit
+	Probe       Probe
 
 	MaxStaleness time.Duration
 	Shutdown     Shutdown
@@ -115,6 +116,12 @@ type Audit struct {
 	MaxSize int64
 	// Retention of closed files. Zero: for ever.
 	Retention time.Duration
+}
+
+// Probe is about probing services without being asked to.
+type Probe struct {
+	// Every is how often each service that has a probe URL is probed. Zero: never.
+	Every time.Duration
 }
 
 // Shutdown is about the end of the process.

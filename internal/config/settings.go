@@ -208,6 +208,10 @@ var table = []Setting{
 		Doc:   "Age at which a closed audit file is deleted. 0: never.",
 		field: func(c *Config) value { return duration{&c.Audit.Retention, day, century, true} },
 	}, {
+		Key: "probe.every", Default: "0s",
+		Doc:   "How often each service that has a probe URL is sent tokens it must refuse. 0: only when asked to.",
+		field: func(c *Config) value { return duration{&c.Probe.Every, time.Minute, 30 * day, true} },
+	}, {
 		Key: "max_staleness", Default: "30s",
 		Doc: "Time for which decisions go on while the database is away. Then tokens are refused.",
 		field: func(c *Config) value {

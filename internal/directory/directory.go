@@ -184,6 +184,13 @@ type Revocation struct {
 	Status string
 }
 
+// Probe is what came of the last probe of a service, as package probe writes it, in JSON.
+type Probe struct {
+	Service UID
+	BegunAt time.Time
+	Result  []byte
+}
+
 // Rule is one edge of the call map as the operator sees it: policy.Rule and its history.
 type Rule struct {
 	policy.Edge

@@ -30,6 +30,9 @@ func (i *Issuer) readSubject(_ context.Context, a *attempt) error {
 	if why != "" {
 		return refuse("subject_token_"+why, "the subject token is not good")
 	}
+	if t.Subject == nil {
+		return refuse("subject_token_of_probe", "the subject token is not good")
+	}
 	c := t.Claims
 	a.event.OnBehalfOf = c.Subject
 	if why := mayExchange(t, a.caller.Service); why != "" {
@@ -37,7 +40,7 @@ func (i *Issuer) readSubject(_ context.Context, a *attempt) error {
 	}
 	if a.Exchange.Actor != "" {
 		actor, why := i.inspect(a.Exchange.Actor, a.snapshot, a.now)
-		if why != "" || len(actor.Claims.Actors) > 0 || actor.Subject.UID != a.caller.Service.UID {
+		if why != "" || actor.Subject == nil || len(actor.Claims.Actors) > 0 || actor.Subject.UID != a.caller.Service.UID {
 			return refuse("actor_token_of_another", "the actor token is not one of this client")
 		}
 	}

@@ -61,6 +61,7 @@ func DefaultPeers() map[string]string {
 type Service struct {
 	name   string
 	client *client.Client
+	verify *verify.Verifier
 	peers  map[string]string
 	log    *slog.Logger
 	mux    *http.ServeMux
@@ -98,9 +99,9 @@ func New(cfg Config) (*Service, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), warmUp)
 	defer cancel()
 	v, err := verify.New(ctx, verify.Config{
+		Server:    strings.TrimSuffix(cfg.Server, "/"), // its keys, and what it revoked
 		Issuer:    cfg.Issuer,
 		Audience:  cfg.Name, // a token for anybody else is refused
-		JWKSURL:   strings.TrimSuffix(cfg.Server, "/") + "/.well-known/jwks.json",
 		AllowHTTP: cfg.AllowHTTP,
 		Logger:    cfg.Logger,
 	})
@@ -108,7 +109,7 @@ func New(cfg Config) (*Service, error) {
 		_ = c.Close()
 		return nil, err
 	}
-	s := &Service{name: cfg.Name, client: c, peers: cfg.Peers, log: cfg.Logger, mux: http.NewServeMux()}
+	s := &Service{name: cfg.Name, client: c, verify: v, peers: cfg.Peers, log: cfg.Logger, mux: http.NewServeMux()}
 	s.mux.Handle("GET /hello", v.Middleware(http.HandlerFunc(s.hello)))
 	// A web page that the person visits must not reach /query through the browser.
 	s.mux.Handle("POST /query", http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.query)))
@@ -116,7 +117,7 @@ func New(cfg Config) (*Service, error) {
 }
 
 // Close ends what runs in the background. Call it when no more requests come.
-func (s *Service) Close() error { return s.client.Close() }
+func (s *Service) Close() error { return errors.Join(s.client.Close(), s.verify.Close()) }
 
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 

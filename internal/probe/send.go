@@ -1,0 +1,108 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"syscall"
+	"time"
+)
+
+const (
+	sendTimeout = 5 * time.Second
+	bodyLimit   = 64 << 10 // bytes
+)
+
+// newClient makes the client that sends probes. No proxy, which would look up the name itself; no
+// connection is kept, so that the address of each is looked at.
+func newClient() *http.Client {
+	dialer := net.Dialer{Timeout: sendTimeout, Control: control}
+	return &http.Client{
+		Timeout: sendTimeout,
+		Transport: &http.Transport{
+			DialContext: dialer.DialContext, DisableKeepAlives: true, DisableCompression: true,
+			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, MaxResponseHeaderBytes: 16 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// metadata is where clouds answer with the machine's own credentials, beside link-local addresses.
+var metadata = []netip.Addr{netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("100.100.100.200")}
+
+// control looks at an address before it is connected to. The URL is the operator's, and callees are in
+// private networks more often than not; so only what never is a service is refused.
+func control(_, address string, _ syscall.RawConn) error {
+	a, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	ip := a.Addr().Unmap().WithZone("")
+	if ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || slices.Contains(metadata, ip) {
+		return fmt.Errorf("%s is not an address services have", ip)
+	}
+	return nil
+}
+
+// send sends one request, with the token unless it is empty. The answer's body is read, since some
+// callees decide while they write it, and looked at by nobody.
+func send(ctx context.Context, client *http.Client, to, token string) answer {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, to, http.NoBody)
+	if err != nil {
+		return answer{outcome: Unclear, why: "its probe URL cannot be used"}
+	}
+	r.Header.Set("User-Agent", "watchword-probe")
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return answer{outcome: Unclear, why: "no answer: " + reason(err)}
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, bodyLimit)); err != nil {
+		return answer{outcome: Unclear, status: resp.StatusCode, why: "its answer broke off"}
+	}
+	return classify(resp.StatusCode)
+}
+
+// reason is err without the URL, which is said already.
+func reason(err error) string {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
+		return fmt.Sprintf("none in %s", sendTimeout)
+	}
+	return err.Error()
+}
+
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
+}
+
+// classify says what a status means, of a callee that answers 2xx where it lets in.
+func classify(status int) answer {
+	a := answer{outcome: Unclear, status: status}
+	switch {
+	case status >= 200 && status < 300:
+		a.outcome = Accepted
+	case status >= 300 && status < 400:
+		a.why = fmt.Sprintf("it answered %d, a redirect, which is not followed", status)
+	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout:
+		a.why = fmt.Sprintf("it answered %d: too many requests, or too slow ones", status)
+	case status >= 400 && status < 500:
+		a.outcome = Refused
+	default:
+		a.why = fmt.Sprintf("it answered %d, a failure of its own", status)
+	}
+	return a
+}
