@@ -45,7 +45,7 @@ var arrows = map[string][]string{
 	"internal/admin":       {"internal/audit", "internal/callmap", "internal/clientauth", "internal/directory", "internal/explain", "internal/issuer", "internal/jose", "internal/keys", "internal/policy", "internal/probe", "internal/strictjson", "internal/throttle", "internal/web"},
 
 	// The store imports the domain, never the other way.
-	"internal/store":        {"internal/directory", "internal/keys", "internal/once", "internal/policy", "internal/supertokens"},
+	"internal/store":        {"internal/directory", "internal/keys", "internal/once", "internal/policy", "internal/supertokens", "internal/usage"},
 	"internal/store/pgtest": {},
 
 	"internal/store/storetest": {"internal/directory"},

@@ -219,6 +219,24 @@ type Verdict struct {
 	Shadow *policy.Decision
 }
 
+// Otherwise is what the overlay would have said, when that is something else than what the rules in
+// force say, whether or not the target observes them. Empty: there is no difference.
+func (v Verdict) Otherwise() policy.Reason {
+	ruled := v.Decision
+	if v.Observed != "" {
+		ruled.Reason = v.Observed
+	}
+	switch {
+	case v.Shadow == nil:
+		return ""
+	case v.Shadow.Reason != ruled.Reason:
+		return v.Shadow.Reason
+	case v.Shadow.Allowed() && slices.ContainsFunc(ruled.Scopes, func(s string) bool { return !slices.Contains(v.Shadow.Scopes, s) }):
+		return policy.FewerScopes
+	}
+	return ""
+}
+
 // Decide says whether the caller may have a token for the target, and which service that is. It
 // is the one decision: every door, and whatever explains or rehearses a decision, asks here.
 func (s *Snapshot) Decide(q Question) Verdict {

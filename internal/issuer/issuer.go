@@ -265,21 +265,21 @@ func (a *attempt) question(target string) directory.Question {
 
 // count notes a decision about a service that there is, and what would have come out otherwise.
 func (i *Issuer) count(a *attempt, q directory.Question, v directory.Verdict) {
-	var would policy.Reason
-	switch {
-	case v.Observed != "":
-		would = v.Observed
+	otherwise := v.Otherwise()
+	if v.Observed != "" {
 		a.event.WouldRefuse = string(v.Observed)
-	case v.Shadow != nil && v.Shadow.Reason != v.Reason:
-		would = v.Shadow.Reason
-		a.event.Shadow = string(v.Shadow.Reason)
+	}
+	if otherwise != "" {
+		a.event.Shadow = string(otherwise)
 	}
 	if i.o.Count == nil || v.Target == nil {
 		return
 	}
 	u := usage.Use{
-		Edge: policy.Edge{Caller: q.Caller, Target: v.Target.UID}, Scopes: strings.Join(v.Scopes, " "), Method: q.With.Method,
-		Bound: q.With.Bound, Actors: q.With.Actors, Network: usage.NetworkOf(a.Address), Would: would,
+		Edge: policy.Edge{Caller: q.Caller, Target: v.Target.UID}, Credential: a.caller.CredentialID,
+		Scopes: strings.Join(v.Scopes, " "), Method: q.With.Method, Bound: q.With.Bound,
+		Exchange: q.Exchange, Actors: q.With.Actors, Network: usage.NetworkOf(a.Address),
+		Would: v.Observed, Shadow: otherwise,
 	}
 	if !v.Allowed() {
 		u.Why, u.Scopes = v.Reason, strings.Join(a.Scopes, " ")

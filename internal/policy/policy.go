@@ -105,6 +105,10 @@ const (
 	ImpersonateForbidden Reason = "impersonation_not_allowed"
 	ScopeNotInToken      Reason = "scope_not_in_subject_token"
 
+	// FewerScopes is no reason of a decision, but how two that allow can differ: who names no scope
+	// gets fewer of them.
+	FewerScopes Reason = "fewer_scopes"
+
 	// Conditions of the rule that do not hold.
 	MethodNotAllowed  Reason = "condition_method"
 	NotBound          Reason = "condition_bound"

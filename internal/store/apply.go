@@ -146,8 +146,14 @@ func (t tx) insertSubjects(ctx context.Context, revision int64, subjects []strin
 	return nil
 }
 
-// insertRows inserts rows of equal length in one statement; more is put behind each.
+// insertRows inserts rows of equal length in one statement, but for those that are there; more is put
+// behind each.
 func (t tx) insertRows(ctx context.Context, into, more string, rows [][]any) (int64, error) {
+	return t.insertOr(ctx, into, more, "DO NOTHING", rows)
+}
+
+// insertOr is insertRows that says what else to do with those that are there.
+func (t tx) insertOr(ctx context.Context, into, more, onConflict string, rows [][]any) (int64, error) {
 	var q strings.Builder
 	q.WriteString("INSERT INTO " + into + " VALUES ")
 	var args []any
@@ -161,7 +167,7 @@ func (t tx) insertRows(ctx context.Context, into, more string, rows [][]any) (in
 		q.WriteString(more + ")")
 		args = append(args, row...)
 	}
-	q.WriteString(" ON CONFLICT DO NOTHING")
+	q.WriteString(" ON CONFLICT " + onConflict)
 	return t.exec(ctx, q.String(), args...)
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/keys"
 	"github.com/watchword-dev/watchword/internal/once"
 	"github.com/watchword-dev/watchword/internal/supertokens"
+	"github.com/watchword-dev/watchword/internal/usage"
 )
 
 var (
@@ -32,6 +33,7 @@ var (
 	_ keys.SecretStore   = (*DB)(nil)
 	_ supertokens.Store  = (*DB)(nil)
 	_ once.Store         = (*DB)(nil)
+	_ usage.Store        = (*DB)(nil)
 )
 
 // engine is which of the two databases it is.

@@ -44,23 +44,27 @@ CREATE TABLE applied (
     document   BYTEA NOT NULL
 ) /* STRICT */;
 
--- Decisions, counted by day (days since 1970). network: /24 or /48 the caller asked from. why: nothing when
--- allowed, else the reason. would: what an observing target or the shadow would have said, when that
--- is something else.
+-- Decisions, counted by day (days since 1970). credential: id of what the caller proved itself with.
+-- network: /24 or /48 the caller asked from. why: nothing when allowed, else the reason. would: why an
+-- observing target's call was not allowed. shadow: what the shadow would have said, when that is
+-- something else. caller and target may be gone.
 CREATE TABLE usage (
-    day     BIGINT NOT NULL,
-    caller  TEXT COLLATE "C" NOT NULL,
-    target  TEXT COLLATE "C" NOT NULL,
-    scopes  TEXT NOT NULL,
-    method  TEXT NOT NULL,
-    bound   BOOLEAN NOT NULL,
-    actors  BIGINT NOT NULL,
-    network TEXT NOT NULL,
-    why     TEXT NOT NULL,
-    would   TEXT NOT NULL,
-    n       BIGINT NOT NULL,
-    last_at BIGINT NOT NULL,
-    PRIMARY KEY (day, caller, target, scopes, method, bound, actors, network, why, would)
+    day        BIGINT NOT NULL,
+    caller     TEXT COLLATE "C" NOT NULL,
+    target     TEXT COLLATE "C" NOT NULL,
+    credential TEXT COLLATE "C" NOT NULL,
+    scopes     TEXT COLLATE "C" NOT NULL,
+    method     TEXT COLLATE "C" NOT NULL,
+    bound      BOOLEAN NOT NULL,
+    exchange   TEXT COLLATE "C" NOT NULL,
+    actors     BIGINT NOT NULL,
+    network    TEXT COLLATE "C" NOT NULL,
+    why        TEXT COLLATE "C" NOT NULL,
+    would      TEXT COLLATE "C" NOT NULL,
+    shadow     TEXT COLLATE "C" NOT NULL,
+    n          BIGINT NOT NULL,
+    last_at    BIGINT NOT NULL,
+    PRIMARY KEY (day, caller, target, credential, scopes, method, bound, exchange, actors, network, why, would, shadow)
 ) /* STRICT, WITHOUT ROWID */;
 
 CREATE INDEX usage_by_target ON usage (target, day);

@@ -1,0 +1,219 @@
+package usage
+
+import (
+	"cmp"
+	"context"
+	"hash/maphash"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Store keeps what was counted.
+type Store interface {
+	// AddUsage adds to what is there for the same day and use. Either all rows are added or none.
+	// They are sorted, and no two are of one day and use.
+	AddUsage(ctx context.Context, rows []Row) error
+	// PurgeUsage deletes the days before one, in steps between which others get their turn.
+	PurgeUsage(ctx context.Context, before Day) error
+}
+
+// Retention is how long counts are kept: a year, and the month in which somebody asks for it.
+const Retention = 400 // days
+
+// Options of a Recorder. The zero value works.
+type Options struct {
+	// Interval between two times of writing. Zero: 10 s.
+	Interval time.Duration
+	// MaxRows bounds what is remembered until it can be written. Zero: 200,000, some 80 MiB.
+	MaxRows int
+	Now     func() time.Time
+	Logger  *slog.Logger
+}
+
+const (
+	shards = 64
+	// batchRows are written in one transaction: few enough that it is short, enough that there are few.
+	batchRows = 2000
+	// flushAt is how many rows are not left waiting for the next interval.
+	flushAt = 25_000
+)
+
+// Recorder counts in memory and writes the counts down every few seconds. A kill in between loses
+// those counts, never a record of the audit log.
+type Recorder struct {
+	store Store
+	o     Options
+	seed  maphash.Seed
+
+	shards  [shards]shard
+	pending atomic.Int64 // rows in shards
+	dropped atomic.Int64
+	full    chan struct{} // there is enough to write
+
+	flushing sync.Mutex
+	missed   int64 // of dropped, what was logged
+}
+
+type shard struct {
+	mu   sync.Mutex
+	rows map[key]*tally
+	_    [64]byte // a cache line: shards are taken by different processors
+}
+
+type key struct {
+	Use
+	day Day
+}
+
+type tally struct{ n, last int64 } // last: microseconds since 1970
+
+// NewRecorder makes a recorder over store.
+func NewRecorder(store Store, o Options) *Recorder {
+	o.Interval = cmp.Or(o.Interval, 10*time.Second)
+	o.MaxRows = cmp.Or(o.MaxRows, 200_000)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Recorder{store: store, o: o, seed: maphash.MakeSeed(), full: make(chan struct{}, 1)}
+}
+
+// Count one decision. It is on the way of every token and does no I/O.
+func (r *Recorder) Count(u Use, at time.Time) {
+	r.add(key{u, DayOf(at)}, tally{1, at.UnixMicro()})
+}
+
+// Pending is how many rows wait to be written, and Dropped how many decisions were not counted since
+// there were too many.
+func (r *Recorder) Pending() int64 { return r.pending.Load() }
+func (r *Recorder) Dropped() int64 { return r.dropped.Load() }
+
+func (r *Recorder) add(k key, more tally) {
+	// The edge alone tells shards apart well enough, and is cheap to hash.
+	s := &r.shards[maphash.Comparable(r.seed, k.Edge)%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.rows[k]; t != nil {
+		t.n += more.n
+		t.last = max(t.last, more.last)
+		return
+	}
+	waiting := r.pending.Add(1)
+	if waiting > int64(r.o.MaxRows) {
+		r.pending.Add(-1)
+		r.dropped.Add(more.n)
+		return
+	}
+	if s.rows == nil {
+		s.rows = map[key]*tally{}
+	}
+	s.rows[k] = &more
+	if waiting == flushAt {
+		select {
+		case r.full <- struct{}{}:
+		default: // said already
+		}
+	}
+}
+
+// Run writes the counts down until ctx ends, and then what is left. Once a day it deletes what is
+// older than Retention. It returns nil.
+func (r *Recorder) Run(ctx context.Context) error {
+	t := time.NewTicker(r.o.Interval)
+	defer t.Stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { r.purge(ctx) })
+	for {
+		select {
+		case <-ctx.Done():
+			// The last ones, with a little time of their own.
+			c, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			r.Flush(c)
+			return nil
+		case <-t.C:
+		case <-r.full:
+		}
+		r.Flush(ctx)
+	}
+}
+
+func (r *Recorder) purge(ctx context.Context) {
+	t := time.NewTicker(24 * time.Hour)
+	defer t.Stop()
+	for {
+		if err := r.store.PurgeUsage(ctx, DayOf(r.o.Now())-Retention); err != nil && ctx.Err() == nil {
+			r.o.Logger.Warn("cannot delete old counts of decisions; will try again tomorrow", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// Flush writes what was counted so far. What cannot be written is kept for the next time, as far as
+// there is room. When it is not known whether the store took a batch, it is written again: the
+// counts are to be compared, not to be paid for.
+func (r *Recorder) Flush(ctx context.Context) {
+	r.flushing.Lock()
+	defer r.flushing.Unlock()
+	rows := r.take()
+	for len(rows) > 0 {
+		n := min(batchRows, len(rows))
+		if err := r.store.AddUsage(ctx, rows[:n]); err != nil {
+			r.o.Logger.Warn("cannot store counts of decisions; will try again", "rows", len(rows), "error", err)
+			break
+		}
+		rows = rows[n:]
+	}
+	for _, row := range rows {
+		r.add(key{row.Use, row.Day}, tally{row.N, row.Last.UnixMicro()})
+	}
+	if dropped := r.Dropped(); dropped > r.missed {
+		r.o.Logger.Warn("decisions were not counted, since too many wait to be stored; they are in the audit log",
+			"decisions", dropped-r.missed, "rows_waiting", r.Pending())
+		r.missed = dropped
+	}
+}
+
+// take empties the shards, one after the other: nobody waits for more than one of them.
+func (r *Recorder) take() (rows []Row) {
+	rows = make([]Row, 0, r.pending.Load())
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		taken := s.rows
+		s.rows = nil
+		r.pending.Add(-int64(len(taken)))
+		s.mu.Unlock()
+		for k, t := range taken {
+			rows = append(rows, Row{k.day, k.Use, t.n, time.UnixMicro(t.last).UTC()})
+		}
+	}
+	// Replicas that add the same rows in the same order do not lock each other out.
+	slices.SortFunc(rows, Row.compare)
+	return rows
+}
+
+func (r Row) compare(o Row) int {
+	bound := func(b bool) int {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(
+		cmp.Compare(r.Day, o.Day), slices.Compare(r.Caller[:], o.Caller[:]), slices.Compare(r.Target[:], o.Target[:]),
+		cmp.Compare(r.Credential, o.Credential), cmp.Compare(r.Scopes, o.Scopes), cmp.Compare(r.Method, o.Method),
+		bound(r.Bound)-bound(o.Bound), cmp.Compare(r.Exchange, o.Exchange), cmp.Compare(r.Actors, o.Actors),
+		r.Network.Compare(o.Network), cmp.Compare(r.Why, o.Why), cmp.Compare(r.Would, o.Would), cmp.Compare(r.Shadow, o.Shadow),
+	)
+}
