@@ -30,6 +30,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/revocation"
 	"github.com/watchword-dev/watchword/internal/store"
 	"github.com/watchword-dev/watchword/internal/supertokens"
+	"github.com/watchword-dev/watchword/internal/usage"
 	"github.com/watchword-dev/watchword/internal/web"
 )
 
@@ -51,6 +52,7 @@ type Server struct {
 	once      *once.Register
 	revoked   *revocation.Publisher
 	nonces    *dpop.Nonces
+	usage     *usage.Recorder
 	door      *supertokens.Door // nil while it is off
 	probes    *probe.Prober
 
@@ -219,6 +221,7 @@ func (s *Server) openIssuer(context.Context) (err error) {
 	}
 	s.auth = clientauth.New(auth)
 	s.once = once.New(s.db, once.Options{Logger: s.logger})
+	s.usage = usage.NewRecorder(s.db, usage.Options{Logger: s.logger})
 	if s.nonces, err = dpop.NewNonces(s.shared.Derive(keys.DPoPNonceKey), 0); err != nil {
 		return err
 	}
@@ -229,6 +232,7 @@ func (s *Server) openIssuer(context.Context) (err error) {
 		Pepper:       auth.Pepper,
 		Nonces:       s.nonces,
 		Status:       s.place(),
+		Count:        s.usage.Count,
 		RequireNonce: s.cfg.OAuth.DPoPRequireNonce,
 		TTL:          s.cfg.Token.TTL,
 		Algorithm:    jose.Algorithm(s.cfg.Signing.Algorithm),
@@ -314,7 +318,7 @@ func spareProcessor() {
 func newBallast() []byte { return make([]byte, 12<<20) }
 
 func (s *Server) loops() []func(context.Context) error {
-	loops := []func(context.Context) error{s.log.Run, s.ring.Run, s.directory.Run, s.once.Run, s.revoked.Run, s.checkStore}
+	loops := []func(context.Context) error{s.log.Run, s.ring.Run, s.directory.Run, s.once.Run, s.usage.Run, s.revoked.Run, s.checkStore}
 	if s.door != nil {
 		loops = append(loops, s.door.Run)
 	}

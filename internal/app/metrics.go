@@ -32,9 +32,22 @@ func (s *Server) registerGauges() {
 		func() float64 { _, n, _ := s.directory.Snapshot().Counts(); return float64(n) })
 	gauge("watchword_rules", "Rules in the call map.",
 		func() float64 { _, _, n := s.directory.Snapshot().Counts(); return float64(n) })
+	s.registerUsage()
 	gauge("watchword_audit_healthy", "1 while the audit log can be written.", func() float64 { return healthy(s.log.Healthy()) })
 	gauge("watchword_keys_healthy", "1 while there is a key to sign with.", func() float64 { return healthy(s.ring.Healthy()) })
 	gauge("watchword_directory_fresh", "1 while the directory is recent enough to decide from.", func() float64 { return healthy(s.directory.Fresh()) })
+}
+
+// registerUsage publishes how the counts of decisions get on.
+func (s *Server) registerUsage() {
+	s.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "watchword_usage_pending_rows", Help: "Counts of decisions that wait to be stored.",
+		}, func() float64 { return float64(s.usage.Pending()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "watchword_usage_dropped_total", Help: "Decisions that were not counted since too many counts waited. They are in the audit log.",
+		}, func() float64 { return float64(s.usage.Dropped()) }),
+	)
 }
 
 // countedLog counts the decisions that pass through to the audit log.

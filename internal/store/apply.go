@@ -5,15 +5,10 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/directory"
 )
-
-// rowsPerStatement keeps a statement below the number of parameters either engine takes.
-const rowsPerStatement = 500
 
 // Apply makes all changes of b in one transaction, if b.Base is the revision stored. Tokens of
 // deleted services are denied for keep.
@@ -144,31 +139,6 @@ func (t tx) insertSubjects(ctx context.Context, revision int64, subjects []strin
 		}
 	}
 	return nil
-}
-
-// insertRows inserts rows of equal length in one statement, but for those that are there; more is put
-// behind each.
-func (t tx) insertRows(ctx context.Context, into, more string, rows [][]any) (int64, error) {
-	return t.insertOr(ctx, into, more, "DO NOTHING", rows)
-}
-
-// insertOr is insertRows that says what else to do with those that are there.
-func (t tx) insertOr(ctx context.Context, into, more, onConflict string, rows [][]any) (int64, error) {
-	var q strings.Builder
-	q.WriteString("INSERT INTO " + into + " VALUES ")
-	var args []any
-	for i, row := range rows {
-		if i > 0 {
-			q.WriteString(", ")
-		}
-		for j := range row {
-			q.WriteString([]string{"(", ", "}[min(j, 1)] + "$" + strconv.Itoa(len(args)+j+1))
-		}
-		q.WriteString(more + ")")
-		args = append(args, row...)
-	}
-	q.WriteString(" ON CONFLICT " + onConflict)
-	return t.exec(ctx, q.String(), args...)
 }
 
 // Subjects lists what the change of that revision touched.

@@ -17,7 +17,10 @@ import (
 var errNothingToDo = errors.New("nothing to do")
 
 // tx is one transaction.
-type tx struct{ tx *sql.Tx }
+type tx struct {
+	tx     *sql.Tx
+	engine engine
+}
 
 func (t tx) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
 	if err := storable(args); err != nil {
@@ -131,7 +134,7 @@ func (db *DB) try(ctx context.Context, pool *sql.DB, o sql.TxOptions, work func(
 	if err != nil {
 		return db.lost(ctx, conn, err), err
 	}
-	if err := work(ctx, tx{t}); err != nil {
+	if err := work(ctx, tx{t, db.engine}); err != nil {
 		_ = t.Rollback() // on a lost connection it fails too, which changes nothing
 		return db.lost(ctx, conn, err) || retriable(err), err
 	}

@@ -27,7 +27,7 @@ const Retention = 400 // days
 type Options struct {
 	// Interval between two times of writing. Zero: 10 s.
 	Interval time.Duration
-	// MaxRows bounds what is remembered until it can be written. Zero: 200,000, some 80 MiB.
+	// MaxRows bounds what is remembered until it can be written. Zero: 200,000, some 60 MiB.
 	MaxRows int
 	Now     func() time.Time
 	Logger  *slog.Logger
@@ -112,7 +112,8 @@ func (r *Recorder) add(k key, more tally) {
 	if s.rows == nil {
 		s.rows = map[key]*tally{}
 	}
-	s.rows[k] = &more
+	fresh := more // not more itself, which would then be on the heap for each decision
+	s.rows[k] = &fresh
 	if waiting == flushAt {
 		select {
 		case r.full <- struct{}{}:
