@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -224,17 +225,26 @@ func (s *server) waitFor(seconds string) <-chan answer {
 	go func() {
 		answered <- s.do(s.request("GET", s.url+"/oauth2/denylist?wait="+seconds, "", "If-None-Match", etag))
 	}()
-	for {
-		families, err := s.s.registry.Gather()
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		for _, f := range families {
-			if f.GetName() == "watchword_http_requests_waiting" && f.GetMetric()[0].GetGauge().GetValue() == 1 {
-				return answered
-			}
+	for s.waiting(s.t) < 1 {
+		runtime.Gosched()
+	}
+	return answered
+}
+
+// waiting is how many wait for another deny-list.
+func (s *server) waiting(t testing.TB) float64 {
+	t.Helper()
+	families, err := s.s.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "watchword_http_requests_waiting" {
+			return f.GetMetric()[0].GetGauge().GetValue()
 		}
 	}
+	t.Fatal("no such measurement")
+	return 0
 }
 
 // A server that stops does not wait for those who wait for it: it would take longer than it has.

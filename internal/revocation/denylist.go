@@ -107,6 +107,9 @@ func (e *edition) read(s *directory.Snapshot) {
 		}
 	}
 	slices.Sort(ids)
+	for _, of := range e.places {
+		slices.Sort(of)
+	}
 	b := bytes.NewBuffer(make([]byte, 0, size+64*len(e.keys)+64))
 	b.WriteString(`"denied":`)
 	writeStrings(b, ids)

@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"hash"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/watchword-dev/watchword/internal/directory"
@@ -31,15 +33,18 @@ const (
 // nobody has it sign lists of tokens that never were.
 type places struct {
 	prefix string // {issuer}/oauth2/status/
-	key    []byte
 	self   string // 32 random bits
 	count  atomic.Int64
+	codes  sync.Pool // hash.Hash, keyed: they are costly to make
 }
 
-func newPlaces(issuer string, key []byte) places {
+func newPlaces(issuer string, key []byte) *places {
 	var self [4]byte
 	rand.Read(self[:])
-	return places{prefix: issuer + StatusPath, key: key, self: hex.EncodeToString(self[:])}
+	return &places{
+		prefix: issuer + StatusPath, self: hex.EncodeToString(self[:]),
+		codes: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }},
+	}
 }
 
 // Place gives a token that hangs on deps a place in a status list that no other token has, here,
@@ -56,11 +61,12 @@ type listName struct{ deps, number string }
 func (s *places) name(l listName) string { return l.number + "." + s.code(l) }
 
 func (s *places) code(l listName) string {
-	mac := hmac.New(sha256.New, s.key)
-	mac.Write([]byte(l.deps))
-	mac.Write([]byte{'/'})
-	mac.Write([]byte(l.number))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:macSize])
+	mac := s.codes.Get().(hash.Hash)
+	defer s.codes.Put(mac)
+	mac.Reset()
+	mac.Write([]byte(l.deps + "/" + l.number))
+	var sum [sha256.Size]byte
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(sum[:0])[:macSize])
 }
 
 // find reads what Place wrote: the part of the path after StatusPath. ok says that it was this

@@ -58,7 +58,7 @@ type Publisher struct {
 	drained chan struct{}
 	drain   sync.Once
 
-	places places
+	places *places
 	signed signedLists
 }
 
@@ -121,10 +121,13 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 }
 
-// pause waits until there is something to do. A long list that changes all the time shall not
-// take more than a fifth of one processor.
+// restAtMost is how long a change may wait for the one before.
+const restAtMost = 500 * time.Millisecond
+
+// pause waits until there is something to do. A list that changes all the time shall not take more
+// than a fifth of one processor, unless it is so long that news would then come late.
 func (p *Publisher) pause(ctx context.Context, took time.Duration, failing bool) bool {
-	rest := min(4*took, time.Second)
+	rest := min(4*took, restAtMost)
 	now := p.o.Now()
 	due := now.Truncate(renewEvery).Add(renewEvery).Sub(now)
 	if failing {
