@@ -80,7 +80,7 @@ func (s *keySource) current(ctx context.Context) (*jose.KeySet, error) {
 
 func (s *keySource) renewed(ctx context.Context, st *keyState) (*jose.KeySet, error) {
 	now := time.Now()
-	flight, failing := s.refresh(now)
+	flight, failing := s.refresh(now, fetchEvery)
 	switch {
 	case flight == nil: // too soon to try again
 	case st == nil || !now.Before(st.deadAt):
@@ -101,12 +101,12 @@ func (s *keySource) renewed(ctx context.Context, st *keyState) (*jose.KeySet, er
 }
 
 // newer returns a key set newer than known, if one can be had now, for a token whose key known
-// does not have.
-func (s *keySource) newer(ctx context.Context, known *jose.KeySet) (*jose.KeySet, error) {
+// does not have. every is the least time since the last fetch, if that is less than otherwise.
+func (s *keySource) newer(ctx context.Context, known *jose.KeySet, every time.Duration) (*jose.KeySet, error) {
 	if s.fetch == nil {
 		return known, nil
 	}
-	if flight, _ := s.refresh(time.Now()); flight != nil {
+	if flight, _ := s.refresh(time.Now(), every); flight != nil {
 		if err := wait(ctx, flight, fetchTimeout); err != nil {
 			return nil, err
 		}
@@ -116,10 +116,10 @@ func (s *keySource) newer(ctx context.Context, known *jose.KeySet) (*jose.KeySet
 
 // refresh starts a fetch unless one is going on or the last began too short a time ago. The
 // channel, nil in that case, is closed at its end.
-func (s *keySource) refresh(now time.Time) (flight <-chan struct{}, failing bool) {
+func (s *keySource) refresh(now time.Time, every time.Duration) (flight <-chan struct{}, failing bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flight == nil && (s.lastTry.IsZero() || now.Sub(s.lastTry) >= s.pause()) {
+	if s.flight == nil && (s.lastTry.IsZero() || now.Sub(s.lastTry) >= min(s.pause(), every)) {
 		s.lastTry, s.flight = now, make(chan struct{})
 		go s.run(s.flight)
 	}
@@ -179,7 +179,7 @@ func (s *keySource) warmUp(ctx context.Context) {
 	if s.fetch == nil {
 		return
 	}
-	flight, _ := s.refresh(time.Now())
+	flight, _ := s.refresh(time.Now(), fetchEvery)
 	if s.state.Load() == nil { // nothing from the cache file
 		_ = wait(ctx, flight, fetchTimeout) // whatever came of it, requests will find out
 	}

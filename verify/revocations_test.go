@@ -86,6 +86,24 @@ func TestTokenOfARevokedKeyIsRefused(t *testing.T) {
 	}
 }
 
+// The list that revokes a key is signed by one that no verifier can know yet, when keys are revoked
+// one after the other.
+func TestKeysRevokedOneAfterTheOtherArriveWithinASecond(t *testing.T) {
+	directly(t, func(t *testing.T, i *verifytest.Issuer, direct func(*verify.Config)) {
+		v := following(t, i, direct)
+		for n := range 5 {
+			token := i.Token("m1", "m2")
+			accepted(t, v, fmt.Sprint("before ", n), token)
+			i.RevokeKey()
+			pass(time.Second)
+			refused(t, v, fmt.Sprint("a second after ", n), token, verify.ErrRevoked)
+		}
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // handler answers requests without a network, so that a synctest bubble can hold it all.
 type handler struct{ http.Handler }
 

@@ -126,7 +126,7 @@ func (v *Verifier) verify(ctx context.Context, token string, keys *jose.KeySet) 
 	}
 	err = t.Verify(keys, v.algorithms)
 	if errors.Is(err, jose.ErrUnknownKey) {
-		if keys, err = v.keys.newer(ctx, keys); err == nil {
+		if keys, err = v.keys.newer(ctx, keys, fetchEvery); err == nil {
 			err = t.Verify(keys, v.algorithms)
 		}
 	}

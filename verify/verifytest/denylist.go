@@ -45,8 +45,8 @@ func (s *signal) wake() {
 func (i *Issuer) Revoke(ids ...string) { i.denyMore(ids, nil) }
 
 // RevokeKey denies the key that signs now, and signs with the one published after it, as a real
-// issuer does; if there is none, with a new one, which a verifier may not hear of for 30 seconds.
-// The denied key stays published.
+// issuer does; if there is none, with a new one, which a verifier that follows the deny-list hears of
+// with that. The denied key stays published.
 func (i *Issuer) RevokeKey() {
 	i.t.Helper()
 	i.mu.Lock()
