@@ -11,16 +11,16 @@ import (
 // tour is what the demo prints: lines that work when they are pasted into a shell, each
 // with the answer it gets.
 func tour(server string, peers map[string]string, credentials string, cfg config.Config) string {
-	commands := "watchword"
+	program := "watchword"
 	if strings.Contains(os.Args[0], "go-build") { // go run left no program behind
-		commands = "go run ./cmd/watchword"
+		program = "go run ./cmd/watchword"
 	}
-	commands += " rules --data " + cfg.Data
+	flags := " --data " + cfg.Data
 	if cfg.Admin.Listen != config.Default().Admin.Listen {
-		commands += " --admin-url http://" + cfg.Admin.Listen
+		flags += " --admin-url http://" + cfg.Admin.Listen
 	}
 	return strings.NewReplacer(
-		"SERVER", server, "M1", peers["m1"], "M2", peers["m2"], "M3", peers["m3"], "KEYS", credentials, "COMMANDS", commands,
+		"SERVER", server, "M1", peers["m1"], "M2", peers["m2"], "M3", peers["m3"], "KEYS", credentials, "RULES", program+" rules"+flags, "PROBE", program+" probe --all"+flags,
 	).Replace(tourText) + fmt.Sprintln("Ctrl-C ends the demo.")
 }
 
@@ -49,5 +49,7 @@ curl -sH @KEYS/stolen -H 'Content-Type: application/json' -d '{"target":"m1"}' S
 curl -K KEYS/m1.curl M2/hello -w ' %{http_code}\n'
 
 # What the operator sees:
-COMMANDS
+RULES
+# Does each of them refuse what it must, and not only what was tried here?
+PROBE
 `

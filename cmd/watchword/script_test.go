@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 //	take NAME REGEXP     set NAME to the first group of REGEXP in the last stdout
 //	mode PERM FILE       want these permissions
 //	page NAME            write all commands of docs/NAME.md to NAME.sh
+//	callee NAME [--open] run a service to probe: see callee_test.go
 //	authority            make certificates, and have programs trust them: see authority_test.go
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -46,6 +47,7 @@ func TestScripts(t *testing.T) {
 			"mode":  mode,
 
 			"authority": authority,
+			"callee":    callee,
 			"page":      page,
 		},
 	})

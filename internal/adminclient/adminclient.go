@@ -115,7 +115,11 @@ type request struct {
 	query  url.Values
 	body   any
 	header http.Header
+	slow   bool // the answer may take minutes
 }
+
+// slowTimeout is a little more than the server takes at most.
+const slowTimeout = 6 * time.Minute
 
 // do sends r and decodes the answer into out, unless that is nil. It returns the status.
 func (c *Client) do(ctx context.Context, r request, out any) (int, error) {
@@ -146,6 +150,11 @@ func (c *Client) do(ctx context.Context, r request, out any) (int, error) {
 	req.Header.Set("Accept", "application/json, application/problem+json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.slow {
+		patient := *c
+		patient.http = &http.Client{Timeout: slowTimeout, CheckRedirect: c.http.CheckRedirect}
+		return patient.send(req, out)
 	}
 	return c.send(req, out)
 }

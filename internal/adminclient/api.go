@@ -97,6 +97,22 @@ func (c *Client) RevokeToken(ctx context.Context, n NewRevocation) (a Answer[Rev
 	return a, err
 }
 
+// Probe sends a service tokens it must refuse. Other names whom the token for another service is for;
+// empty: nobody.
+func (c *Client) Probe(ctx context.Context, service, other string) (a Answer[Probe], err error) {
+	body := map[string]string{}
+	if other != "" {
+		body["other"] = other
+	}
+	_, err = c.do(ctx, request{method: http.MethodPost, path: []string{"services", service, "probe"}, body: body, slow: true}, &a)
+	return a, err
+}
+
+// Probes lists what came of the last probe of each service.
+func (c *Client) Probes(ctx context.Context) ([]Answer[Probe], error) {
+	return list[Probe](ctx, c, "probes", []string{"probes"}, nil)
+}
+
 // Rules lists the call map, or that part of it which has this caller and this target.
 func (c *Client) Rules(ctx context.Context, caller, target string) ([]Answer[Rule], error) {
 	query := url.Values{}

@@ -187,3 +187,23 @@ type Info struct {
 	Database    string   `json:"database"`
 	Algorithms  []string `json:"algorithms"`
 }
+
+// Probe is what came of sending a service tokens it must refuse.
+type Probe struct {
+	Service string       `json:"service"`
+	URL     string       `json:"url"`
+	At      time.Time    `json:"at"`
+	Issuer  string       `json:"issuer"`
+	Outcome string       `json:"outcome"` // refused, accepted or unclear
+	Why     string       `json:"why"`
+	Checks  []ProbeCheck `json:"checks"`
+}
+
+// ProbeCheck is what came of one request.
+type ProbeCheck struct {
+	Name    string `json:"name"`
+	Must    string `json:"must"`
+	Outcome string `json:"outcome"`
+	Status  int    `json:"status"`
+	Text    string `json:"text"`
+}
