@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/directory"
+	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/keys"
 )
 
@@ -61,7 +62,7 @@ func (p *Publisher) update() error {
 	default:
 		e.read(s)
 	}
-	if e.body, err = p.signList(e, s.Revision(), now); err != nil {
+	if e.body, err = p.signList(signer, e, s.Revision(), now); err != nil {
 		return err
 	}
 	if old != nil && old.etag == e.etag {
@@ -140,12 +141,7 @@ func writeStrings(b *bytes.Buffer, ids []string) {
 	b.WriteByte(']')
 }
 
-func (p *Publisher) signList(e *edition, revision int64, now time.Time) ([]byte, error) {
-	signer, err := p.signer()
-	if err != nil {
-		return nil, err
-	}
-	e.keyID = signer.ID()
+func (p *Publisher) signList(signer *jose.Signer, e *edition, revision int64, now time.Time) ([]byte, error) {
 	head, err := json.Marshal(struct {
 		Issuer   string   `json:"iss"`
 		Issuers  []string `json:"issuers"`

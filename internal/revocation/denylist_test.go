@@ -108,7 +108,7 @@ func TestReplicasAgreeOnTheTag(t *testing.T) {
 	if first.etag != second.etag || first.kid == second.kid {
 		t.Errorf("got %+v and %+v", first, second)
 	}
-	r := httptest.NewRequest("GET", revocation.DenyListPath, nil)
+	r := httptest.NewRequest(http.MethodGet, revocation.DenyListPath, nil)
 	r.Header.Set("If-None-Match", `"other", W/`+first.etag)
 	if w, err := ask(other, r, true); err != nil || w.Code != http.StatusNotModified || w.Body.Len() != 0 || w.Header().Get("ETag") != first.etag {
 		t.Errorf("got %d %v %v", w.Code, w.Header(), err)
@@ -129,7 +129,7 @@ func TestOddRequestsForTheDenyList(t *testing.T) {
 		"": 200, "wait=": 200, "wait=0": 200, "wait=25": 200, "wait=65535": 200, "other=1": 200,
 		"wait=-1": 400, "wait=1.5": 400, "wait=x": 400, "wait=99999999999999999999": 400, "wait=1&wait=2": 400, "wait=%zz": 400, "wait=1;2": 400,
 	} {
-		r := httptest.NewRequest("GET", revocation.DenyListPath, nil)
+		r := httptest.NewRequest(http.MethodGet, revocation.DenyListPath, nil)
 		r.URL.RawQuery = query
 		w, err := ask(p, r, true)
 		if got := status(w, err); got != want {
@@ -143,14 +143,14 @@ func TestOddRequestsForTheDenyList(t *testing.T) {
 			t.Errorf("%s: got %v", method, err)
 		}
 	}
-	if w, err := ask(p, httptest.NewRequest("HEAD", revocation.DenyListPath, nil), true); status(w, err) != 200 {
+	if w, err := ask(p, httptest.NewRequest(http.MethodHead, revocation.DenyListPath, nil), true); status(w, err) != 200 {
 		t.Errorf("HEAD: got %d %v", w.Code, err)
 	}
-	if w, err := ask(revocation.New(s, s, options()), httptest.NewRequest("GET", revocation.DenyListPath, nil), true); status(w, err) != 503 {
+	if w, err := ask(revocation.New(s, s, options()), httptest.NewRequest(http.MethodGet, revocation.DenyListPath, nil), true); status(w, err) != 503 {
 		t.Errorf("before Load: got %d %v", w.Code, err)
 	}
 	s.stale = directory.ErrStale
-	if w, err := ask(p, httptest.NewRequest("GET", revocation.DenyListPath, nil), true); status(w, err) != 503 {
+	if w, err := ask(p, httptest.NewRequest(http.MethodGet, revocation.DenyListPath, nil), true); status(w, err) != 503 {
 		t.Errorf("cut off from the store: got %d %v", w.Code, err)
 	}
 }
@@ -170,7 +170,7 @@ type waiter struct {
 }
 
 func wait(t testing.TB, p *revocation.Publisher, query string) <-chan waiter {
-	r := httptest.NewRequest("GET", revocation.DenyListPath+query, nil).WithContext(t.Context())
+	r := httptest.NewRequest(http.MethodGet, revocation.DenyListPath+query, nil).WithContext(t.Context())
 	r.Header.Set("If-None-Match", read(t, p, nil).etag)
 	answered := make(chan waiter, 1)
 	go func() {
@@ -245,7 +245,7 @@ func TestWhoMayNotWaitIsAnsweredAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newState(t)
 		p := publish(t, s, s, options())
-		r := httptest.NewRequest("GET", revocation.DenyListPath+"?wait=20", nil)
+		r := httptest.NewRequest(http.MethodGet, revocation.DenyListPath+"?wait=20", nil)
 		r.Header.Set("If-None-Match", read(t, p, nil).etag)
 		began := time.Now()
 		if w, err := ask(p, r, false); status(w, err) != 304 || time.Since(began) != 0 {

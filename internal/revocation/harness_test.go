@@ -37,7 +37,7 @@ func open(t testing.TB) *real {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() })
+	t.Cleanup(func() { _ = db.Close() })
 	sealer, err := keys.NewSealer(filepath.Join(t.TempDir(), "sealing.key"), true)
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ type list struct {
 // read fetches the list, and checks its signature when it is told the keys.
 func read(t testing.TB, p *revocation.Publisher, set *jose.KeySet) list {
 	t.Helper()
-	w, err := ask(p, httptest.NewRequest("GET", revocation.DenyListPath, nil), true)
+	w, err := ask(p, httptest.NewRequest(http.MethodGet, revocation.DenyListPath, nil), true)
 	if err != nil || w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/jwt" || w.Header().Get("Cache-Control") != "no-cache" {
 		t.Fatalf("got %d %v %v", w.Code, w.Header(), err)
 	}

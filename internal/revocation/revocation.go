@@ -158,7 +158,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// sign signs with the key that signs access tokens: verifiers have it.
+// signer is the key that signs access tokens: verifiers have it.
 func (p *Publisher) signer() (*jose.Signer, error) {
 	s, err := p.keys.Signer(keys.UseAccess, p.o.Algorithm)
 	if err != nil {

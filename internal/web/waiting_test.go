@@ -27,7 +27,7 @@ func TestWaitingIsBoundedApart(t *testing.T) {
 	})
 	get := func(h http.Handler) int {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		return w.Code
 	}
 	arrived.Add(web.MaxWaiting)
