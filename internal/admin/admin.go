@@ -87,6 +87,8 @@ type Options struct {
 	// PageKey authenticates page tokens. Zero: random, so that they end with the process.
 	// Replicas behind one address share it, or a list continued on another one is refused.
 	PageKey [32]byte
+	// MaxActors is that of the issuer. Zero: 5.
+	MaxActors int
 	// MaxTokenTTL is the longest life of a token.
 	MaxTokenTTL time.Duration
 	Now         func() time.Time
@@ -110,6 +112,9 @@ type api struct {
 func New(o Options) http.Handler {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.MaxActors == 0 {
+		o.MaxActors = 5
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -135,6 +140,7 @@ func New(o Options) http.Handler {
 	a.callMap()
 	a.decisions()
 	a.probes()
+	a.questions()
 	a.openAPI = describe(a.huma.OpenAPI())
 	return a
 }

@@ -3,7 +3,10 @@ package adminclient
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"time"
+
+	"github.com/watchword-dev/watchword/internal/explain"
 )
 
 // Question is one that a token request would put.
@@ -60,5 +63,23 @@ func (c *Client) Explain(ctx context.Context, q Question) (a Answer[Explanation]
 // Decision reads a decision from the audit log.
 func (c *Client) Decision(ctx context.Context, id string) (a Answer[Decision], err error) {
 	_, err = c.do(ctx, request{method: http.MethodGet, path: []string{"decisions", id}}, &a)
+	return a, err
+}
+
+// Blast is what a stolen credential of a service reaches.
+func (c *Client) Blast(ctx context.Context, service string) (a Answer[explain.Blast], err error) {
+	_, err = c.do(ctx, request{method: http.MethodGet, path: []string{"services", service, "blast"}}, &a)
+	return a, err
+}
+
+// Graph is the call map, or the part of it on the ways from one service to another. Empty: any.
+func (c *Client) Graph(ctx context.Context, from, to string) (a Answer[explain.Graph], err error) {
+	query := url.Values{}
+	for name, value := range map[string]string{"from": from, "to": to} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	_, err = c.do(ctx, request{method: http.MethodGet, path: []string{"callmap", "graph"}, query: query}, &a)
 	return a, err
 }

@@ -92,6 +92,7 @@ func (s *Server) operators(address string) http.Handler {
 		Directory:    s.directory,
 		Lists:        s.db,
 		MaxTokenTTL:  s.cfg.Token.MaxTTL,
+		MaxActors:    s.cfg.OAuth.MaxActors,
 		Keys:         s.ring,
 		Issuer:       s.issuer,
 		Audit:        s.log,
