@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/x509"
@@ -20,12 +21,15 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/watchword-dev/watchword/client"
 	"github.com/watchword-dev/watchword/examples/microservice/service"
 	"github.com/watchword-dev/watchword/internal/directory"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/keys"
 	"github.com/watchword-dev/watchword/internal/probe"
+	"github.com/watchword-dev/watchword/internal/store/pgtest"
 )
 
 // callee checks tokens by hand, all but in one way.
@@ -344,4 +348,58 @@ func TestDemoServicesPassProbes(t *testing.T) {
 	if !strings.Contains(metrics.body, `watchword_probe_failures_total{check="another_audience",service="m3"} 1`) {
 		t.Error("the metric does not count the failure")
 	}
+}
+
+// Of two replicas one probes a service in an interval, and says what was wrong.
+func TestReplicasShareTheScheduleOfProbes(t *testing.T) {
+	url := pgtest.Start(t)
+	a := replica(t, url, nil)
+	b := replica(t, url, a)
+	var probes atomic.Int64
+	open := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "" {
+			probes.Add(1) // one request of each probe
+		}
+	}))
+	t.Cleanup(open.Close)
+	for _, name := range []string{"m1", "m2"} {
+		a.operate("POST", "/services", `{"name":"`+name+`","probe":"`+open.URL+`"}`)
+	}
+	a.operate("POST", "/services", `{"name":"silent"}`)
+	a.operate("POST", "/services", `{"name":"off","probe":"`+open.URL+`"}`)
+	a.operate("PATCH", "/services/off", `{"disabled":true}`)
+	if err := b.s.directory.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	log := &bytes.Buffer{}
+	logger := slog.New(slog.NewTextHandler(&lockedWriter{w: log}, nil))
+	for _, step := range []struct {
+		later time.Duration
+		want  int64
+	}{{0, 2}, {30 * time.Minute, 2}, {61 * time.Minute, 4}} {
+		var both errgroup.Group
+		for _, s := range []*server{a, b} {
+			p := probe.New(s.s.issuer, s.s.db, probe.Options{Patience: time.Millisecond, Now: func() time.Time { return time.Now().Add(step.later) }})
+			schedule := probe.Schedule{Prober: p, Snapshot: s.s.directory.Snapshot, Every: time.Hour, Logger: logger}
+			both.Go(func() error { return schedule.Round(t.Context()) })
+		}
+		if err := both.Wait(); err != nil || probes.Load() != step.want {
+			t.Errorf("after %s: %d probes, want %d; %v", step.later, probes.Load(), step.want, err)
+		}
+	}
+	if !strings.Contains(log.String(), "a service accepted what it must refuse") || !strings.Contains(log.String(), "check=another_audience") {
+		t.Errorf("the log says nothing of it: %s", log)
+	}
+}
+
+// The server probes by itself when it is told to, and ends in good order meanwhile.
+func TestServerProbesOnSchedule(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Probe.Every = time.Second
+	s := start(t, cfg)
+	probed := make(chan struct{}, 100)
+	open := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { probed <- struct{}{} }))
+	t.Cleanup(open.Close)
+	s.operate("POST", "/services", `{"name":"m1","probe":"`+open.URL+`"}`)
+	<-probed
 }

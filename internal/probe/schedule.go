@@ -38,14 +38,14 @@ func (s *Schedule) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := s.round(ctx); err != nil && ctx.Err() == nil {
+		if err := s.Round(ctx); err != nil && ctx.Err() == nil {
 			s.Logger.Error("probe services", "error", err)
 		}
 	}
 }
 
-// round probes those whose time has come.
-func (s *Schedule) round(ctx context.Context) error {
+// Round probes those whose time has come.
+func (s *Schedule) Round(ctx context.Context) error {
 	last, err := s.Prober.store.ProbeTimes(ctx)
 	if err != nil {
 		return err
