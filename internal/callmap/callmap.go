@@ -73,6 +73,7 @@ type Test struct {
 	Scopes   []string
 	With     Circumstances
 	Allow    bool
+	expected bool
 	at       Position
 }
 

@@ -8,20 +8,6 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// order of the parts of a file, and of the members of its entries.
-var order = func() map[string]int {
-	order := map[string]int{}
-	for i, name := range []string{
-		"version", "managed-by", "services", "groups", "rules", "tests",
-		"description", "owner", "labels", "members", "audiences", "token-life", "algorithm", "auth", "grants", "binding",
-		"token-endpoint-audience", "multiple-targets", "default-target", "enforce", "probe", "disabled",
-		"from", "to", "scopes", "exchange", "may-act", "until", "when", "with", "shadow", "expect",
-	} {
-		order[name] = i
-	}
-	return order
-}()
-
 // Format writes a file in the one layout: parts and members in their order, two spaces, comments
 // kept. A file that cannot be read is Problems.
 func Format(name string, text []byte) ([]byte, error) {
@@ -35,10 +21,7 @@ func Format(name string, text []byte) ([]byte, error) {
 	if len(doc.Content) == 0 {
 		return text, nil
 	}
-	sortMembers(doc.Content[0])
-	for i := 0; i+1 < len(doc.Content[0].Content); i += 2 {
-		sortEntries(doc.Content[0].Content[i+1])
-	}
+	arrange(doc.Content[0], fileObject.shape())
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
@@ -51,26 +34,38 @@ func Format(name string, text []byte) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// sortEntries puts the members of each service, group, rule or test in order, and leaves the
-// entries themselves as they stand: people group them.
-func sortEntries(part *yaml.Node) {
-	for i, n := range part.Content {
-		if part.Kind == yaml.SequenceNode || i%2 == 1 {
-			if n.Tag == "!!null" { // which the library would write as an empty text
-				n.Kind, n.Tag, n.Value, n.Style = yaml.MappingNode, "!!map", "", yaml.FlowStyle
-			}
-			sortMembers(n)
+// arrange puts the members of each object in the order of their table, and leaves the entries of
+// lists and maps as they stand: people group them.
+func arrange(n *yaml.Node, s shape) {
+	switch {
+	case n.Kind == yaml.SequenceNode && s.orList != nil:
+		s = *s.orList
+		fallthrough
+	case n.Kind == yaml.SequenceNode && s.kind == isList:
+		for _, item := range n.Content {
+			arrange(item, *s.item)
 		}
+	case n.Kind == yaml.MappingNode && s.kind == isMap:
+		for i := 1; i < len(n.Content); i += 2 {
+			arrange(n.Content[i], *s.item)
+		}
+	case n.Kind == yaml.MappingNode && s.kind == isObject:
+		arrangeMembers(n, s)
+	case n.Tag == "!!null" && s.empty: // which the library would write as an empty text
+		n.Kind, n.Tag, n.Value, n.Style = yaml.MappingNode, "!!map", "", yaml.FlowStyle
 	}
 }
 
-func sortMembers(n *yaml.Node) {
-	if n.Kind != yaml.MappingNode {
-		return
-	}
+func arrangeMembers(n *yaml.Node, s shape) {
+	names := s.names()
 	pairs := slices.Collect(slices.Chunk(n.Content, 2))
-	slices.SortStableFunc(pairs, func(a, b []*yaml.Node) int { return order[a[0].Value] - order[b[0].Value] })
+	slices.SortStableFunc(pairs, func(a, b []*yaml.Node) int {
+		return slices.Index(names, a[0].Value) - slices.Index(names, b[0].Value)
+	})
 	n.Content = slices.Concat(pairs...)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		arrange(n.Content[i+1], s.members[slices.Index(names, n.Content[i].Value)].shape)
+	}
 }
 
 func jsonText(s string) string {

@@ -24,40 +24,13 @@ func (r *reader) bad(n *yaml.Node, format string, args ...any) {
 	r.problems.add(r.at(n), format, args...)
 }
 
-// object reads a mapping: each member by the function of its name, none twice, no other.
-func (r *reader) object(n *yaml.Node, what string, members map[string]func(*yaml.Node)) {
-	if n.Kind != yaml.MappingNode {
-		r.bad(n, "%s must be a mapping, as in {name: value}", what)
-		return
-	}
-	seen := make(map[string]bool, len(n.Content)/2)
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		read, known := members[key.Value]
-		switch {
-		case key.Kind != yaml.ScalarNode || !known:
-			r.bad(key, "%s has no %q%s", what, key.Value, near(key.Value, members))
-		case seen[key.Value]:
-			r.bad(key, "%q is there twice", key.Value)
-		case value.Kind == yaml.AliasNode:
-			r.bad(value, "aliases are not read: write it out")
-		default:
-			seen[key.Value] = true
-			read(value)
-		}
-	}
-}
-
 // near suggests what may have been meant.
-func near(got string, members map[string]func(*yaml.Node)) string {
-	var names []string
-	for name := range members {
+func near(got string, names []string) string {
+	for _, name := range names {
 		if strings.HasPrefix(name, got) || strings.HasPrefix(got, name) || distance(got, name) <= 2 {
 			return "; did you mean " + name + "?"
 		}
-		names = append(names, name)
 	}
-	slices.Sort(names)
 	return "; it may have " + strings.Join(names, ", ")
 }
 
