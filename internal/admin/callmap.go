@@ -106,6 +106,9 @@ func (a *api) planned(ctx context.Context, files []CallMapFile) (*callmap.Plan, 
 		return nil, nil, err
 	}
 	plan, err := callmap.Make(parsed, state, a.Now())
+	if err == nil {
+		err = plan.Check(a.Directory.CheckService)
+	}
 	if problems, ok := callmap.AsProblems(err); ok {
 		return nil, nil, mistaken(problems)
 	}

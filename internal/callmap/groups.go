@@ -1,6 +1,7 @@
 package callmap
 
 import (
+	"maps"
 	"slices"
 )
 
@@ -15,7 +16,7 @@ func (p *planner) readGroups(files []*File) {
 			p.groups[g.Name] = g
 		}
 	}
-	for name := range p.groups {
+	for _, name := range slices.Sorted(maps.Keys(p.groups)) {
 		p.expand(name, nil)
 	}
 }

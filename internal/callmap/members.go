@@ -1,8 +1,9 @@
 package callmap
 
 import (
-	"github.com/watchword-dev/watchword/internal/directory"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/watchword-dev/watchword/internal/directory"
 )
 
 const (
@@ -48,12 +49,12 @@ var (
 		{"token-life", "How long tokens for it live; the server's setting if nothing is said.", text("5m"), func(r *reader, s *Service, n *yaml.Node) { s.TokenTTL = r.duration(n) }},
 		{"algorithm", "That signs tokens for it; the server's setting if nothing is said.", oneOf("ES256", "RS256", "PS256", "EdDSA"), func(r *reader, s *Service, n *yaml.Node) { s.Algorithm = r.text(n) }},
 		{"auth", "In which ways it may prove itself; in all if nothing is said.", authMethods, func(r *reader, s *Service, n *yaml.Node) { s.AuthMethods = sorted(r.texts(n)) }},
-		{"grants", "Which OAuth grants it may use; all if nothing is said.", oneOrMore(text("client_credentials")), func(r *reader, s *Service, n *yaml.Node) { s.GrantTypes = sorted(r.texts(n)) }},
-		{"binding", "How the tokens it gets must be bound to a key of its own.", oneOf("", "required", "dpop", "mtls"), func(r *reader, s *Service, n *yaml.Node) { s.Binding = directory.Binding(r.text(n)) }},
+		{"grants", "Which OAuth grants it may use; all if nothing is said.", oneOrMore(oneOf("client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange")), func(r *reader, s *Service, n *yaml.Node) { s.GrantTypes = sorted(r.texts(n)) }},
+		{"binding", "How the tokens it gets must be bound to a key of its own.", oneOf("required", "dpop", "mtls"), func(r *reader, s *Service, n *yaml.Node) { s.Binding = directory.Binding(r.text(n)) }},
 		{"token-endpoint-audience", "Its assertions may name the token endpoint as their audience.", yesOrNo, func(r *reader, s *Service, n *yaml.Node) { s.TokenEndpointAudience = r.boolean(n) }},
 		{"multiple-targets", "It may ask for tokens for several targets in one.", yesOrNo, func(r *reader, s *Service, n *yaml.Node) { s.MultipleTargets = r.boolean(n) }},
 		{"default-target", "For whom its tokens are when it does not say.", serviceName, func(r *reader, s *Service, n *yaml.Node) { s.DefaultTarget = r.text(n) }},
-		{"enforce", "observe: calls to it that no rule allows are let through and recorded.", oneOf("enforce", "observe"), func(r *reader, s *Service, n *yaml.Node) { s.Observe = r.enforce(n) }},
+		{"enforce", "observe: calls to it that no rule allows are let through and recorded.", oneOf("enforce", "observe"), func(r *reader, s *Service, n *yaml.Node) { s.Observe = r.text(n) == "observe" }},
 		{"probe", "A URL of it that needs a token, to see whether it refuses what it must.", text("https://orders.example.com/hello"), func(r *reader, s *Service, n *yaml.Node) { s.Probe = r.text(n) }},
 		{"disabled", "It neither gets tokens nor has any made for it.", yesOrNo, func(r *reader, s *Service, n *yaml.Node) { s.Disabled = r.boolean(n) }},
 	}}
@@ -67,7 +68,7 @@ var (
 		{"from", "Who may call.", oneOrMore(party), func(r *reader, u *Rule, n *yaml.Node) { u.From = r.parties(n) }},
 		{"to", "Whom.", oneOrMore(party), func(r *reader, u *Rule, n *yaml.Node) { u.To = r.parties(n) }},
 		{"scopes", "For what.", scopeList, func(r *reader, u *Rule, n *yaml.Node) { u.Scopes = r.scopes(n) }},
-		{"exchange", "It may exchange tokens of its own callers for ones that say so (delegate), or that do not (impersonate).", oneOf("delegate", "impersonate"), func(r *reader, u *Rule, n *yaml.Node) { u.Exchange = r.exchange(n) }},
+		{"exchange", "It may exchange tokens of its own callers for ones that say so (delegate), or that do not (impersonate).", oneOf("delegate", "impersonate"), func(r *reader, u *Rule, n *yaml.Node) { u.Exchange = r.text(n) }},
 		{"may-act", "The one service that may exchange tokens of this rule, in the place of their target.", serviceName, func(r *reader, u *Rule, n *yaml.Node) { u.MayAct = r.name(n) }},
 		{"until", "When the rule ends.", date, func(r *reader, u *Rule, n *yaml.Node) { u.Until = r.moment(n) }},
 		{"when", "Only if all of this is so.", whenObject.shape(), func(r *reader, u *Rule, n *yaml.Node) { u.When = r.when(n) }},
@@ -87,7 +88,7 @@ var (
 		{"to", "For whom.", oneOrMore(party), func(r *reader, t *Test, n *yaml.Node) { t.To = r.parties(n) }},
 		{"scopes", "For what.", scopeList, func(r *reader, t *Test, n *yaml.Node) { t.Scopes = r.scopes(n) }},
 		{"with", "Under which circumstances.", withObject.shape(), func(r *reader, t *Test, n *yaml.Node) { withObject.read(r, &t.With, n) }},
-		{"expect", "What must come out, for each pair.", oneOf("allow", "deny"), func(r *reader, t *Test, n *yaml.Node) { t.Allow, t.expected = r.expect(n), true }},
+		{"expect", "What must come out, for each pair.", oneOf("allow", "deny"), func(r *reader, t *Test, n *yaml.Node) { t.Allow, t.expected = n.Value == "allow", true }},
 	}}
 
 	withObject = &object[Circumstances]{what: "with", members: []member[Circumstances]{

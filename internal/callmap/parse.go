@@ -12,7 +12,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/watchword-dev/watchword/internal/directory"
-	"github.com/watchword-dev/watchword/internal/policy"
 )
 
 // Parse reads one file. The error is Problems, with every mistake in its place.
@@ -110,28 +109,12 @@ func (r *reader) rule(n *yaml.Node) {
 	r.file.Rules = append(r.file.Rules, rule)
 }
 
-func (r *reader) exchange(n *yaml.Node) string {
-	s := r.text(n)
-	if s != string(policy.Delegate) && s != string(policy.Impersonate) {
-		r.bad(n, "exchange is delegate or impersonate")
-	}
-	return s
-}
-
 func (r *reader) scopes(n *yaml.Node) []string {
 	scopes, err := directory.ParseScopes(strings.Join(r.texts(n), " "))
 	if err != nil {
 		r.problems.addError(r.at(n), err)
 	}
 	return scopes
-}
-
-func (r *reader) enforce(n *yaml.Node) (observe bool) {
-	s := r.text(n)
-	if s != "enforce" && s != "observe" {
-		r.bad(n, "enforce is enforce or observe")
-	}
-	return s == "observe"
 }
 
 func (r *reader) when(n *yaml.Node) (c directory.Conditions) {
@@ -150,13 +133,6 @@ func (r *reader) test(n *yaml.Node) {
 		r.bad(n, "a test says what is to come out: {from: m1, to: m2, expect: deny}")
 	}
 	r.file.Tests = append(r.file.Tests, t)
-}
-
-func (r *reader) expect(n *yaml.Node) (allow bool) {
-	if n.Value != "allow" && n.Value != "deny" {
-		r.bad(n, "expect is allow or deny")
-	}
-	return n.Value == "allow"
 }
 
 func sorted(s []string) []string {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/directory"
@@ -28,7 +29,10 @@ type Plan struct {
 }
 
 // ServiceChange is a service before and after. Nil: there is none.
-type ServiceChange struct{ Old, New *directory.Service }
+type ServiceChange struct {
+	Old, New *directory.Service
+	at       Position
+}
 
 // RuleChange is a rule before and after. Nil: there is none.
 type RuleChange struct {
@@ -51,12 +55,12 @@ type planner struct {
 	expanded map[string][]string
 	rules    map[policy.Edge]*directory.Rule
 	wanted   map[policy.Edge]wantedRule
+	shadow   map[policy.Edge]wantedRule // of the overlay
 }
 
 type wantedRule struct {
-	rule   directory.Rule
-	shadow bool
-	at     Position
+	rule directory.Rule
+	at   Position
 }
 
 // Make plans what files ask for, from the state that is there. The error is Problems.
@@ -72,6 +76,7 @@ func Make(files []*File, state *directory.State, now time.Time) (*Plan, error) {
 		byName: make(map[string]*directory.Service, len(state.Services)),
 		rules:  make(map[policy.Edge]*directory.Rule, len(state.Rules)),
 		wanted: make(map[policy.Edge]wantedRule, len(state.Rules)),
+		shadow: map[policy.Edge]wantedRule{},
 	}
 	for i := range state.Services {
 		p.byName[state.Services[i].Name] = &state.Services[i]
@@ -80,7 +85,7 @@ func Make(files []*File, state *directory.State, now time.Time) (*Plan, error) {
 	for i := range state.Rules {
 		p.rules[state.Rules[i].Edge] = &state.Rules[i]
 	}
-	for _, step := range []func([]*File){p.planServices, p.readGroups, p.readRules} {
+	for _, step := range []func([]*File){p.planServices, p.checkAudiences, p.readGroups, p.readRules} {
 		step(files)
 	}
 	p.planRules()
@@ -127,7 +132,7 @@ func (p *planner) planService(s Service) {
 		next.CreatedAt, next.UpdatedAt = p.now, p.now
 		p.plan.names[next.UID] = next.Name
 		p.byName[next.Name] = &next
-		p.plan.Services = append(p.plan.Services, ServiceChange{New: &next})
+		p.plan.Services = append(p.plan.Services, ServiceChange{New: &next, at: s.at})
 		return
 	}
 	if old.ManagedBy != "" && old.ManagedBy != s.ManagedBy {
@@ -140,7 +145,53 @@ func (p *planner) planService(s Service) {
 	}
 	next.UpdatedAt = p.now
 	p.byName[next.Name] = &next
-	p.plan.Services = append(p.plan.Services, ServiceChange{Old: old, New: &next})
+	p.plan.Services = append(p.plan.Services, ServiceChange{old, &next, s.at})
+}
+
+// checkAudiences: a token names its target by one of them, so there must not be two that have it.
+func (p *planner) checkAudiences([]*File) {
+	if !slices.ContainsFunc(p.plan.Services, func(c ServiceChange) bool { return c.New != nil && len(c.New.Audiences) > 0 }) {
+		return
+	}
+	owners := map[string]string{}
+	for name, s := range p.byName {
+		for _, a := range s.Audiences {
+			owners[a] = max(owners[a], name)
+		}
+	}
+	for _, c := range p.plan.Services {
+		if c.New == nil {
+			continue
+		}
+		for _, a := range c.New.Audiences {
+			if other := owners[a]; other != c.New.Name {
+				p.problems.add(c.at, "the audience %q of %q is one of %q too", a, c.New.Name, other)
+			}
+		}
+	}
+}
+
+// Check holds the services of the plan against what the directory takes. The error is Problems.
+func (p *Plan) Check(take func(directory.Service) error) error {
+	var problems Problems
+	for _, c := range p.Services {
+		if c.New == nil {
+			continue
+		}
+		if err := take(*c.New); err != nil {
+			problems.add(c.at, "service %q: %s", c.New.Name, inFile(err))
+		}
+	}
+	return problems.err()
+}
+
+// inFile names members as the file does, where the API has another word.
+func inFile(err error) string {
+	text := err.Error()
+	for _, word := range [][2]string{{"tokenTtlSeconds", "token-life"}, {"authMethods", "auth"}, {"grantTypes", "grants"}, {"defaultTarget", "default-target"}} {
+		text = strings.Replace(text, word[0], word[1], 1)
+	}
+	return text
 }
 
 // Name of the service.
@@ -174,15 +225,19 @@ func (p *planner) readRule(f *File, r *Rule) {
 		}
 		terms.MayAct = svc.UID
 	}
+	wanted := p.wanted
+	if r.Shadow {
+		wanted, terms.ManagedBy = p.shadow, "" // the overlay belongs to nobody
+	}
 	callers, targets := p.all(r.From), p.all(r.To)
 	for _, caller := range callers {
 		for _, target := range targets {
 			terms.Edge = policy.Edge{Caller: p.byName[caller].UID, Target: p.byName[target].UID}
-			if first, twice := p.wanted[terms.Edge]; twice && !(sameTerms(&first.rule, &terms) && first.shadow == r.Shadow) {
+			if first, twice := wanted[terms.Edge]; twice && !sameTerms(&first.rule, &terms) {
 				p.problems.add(r.at, "%s -> %s is at %s:%d already, on other terms", caller, target, first.at.file.Name, first.at.Line)
 				return
 			}
-			p.wanted[terms.Edge] = wantedRule{terms, r.Shadow, r.at}
+			wanted[terms.Edge] = wantedRule{terms, r.at}
 		}
 	}
 }
@@ -195,9 +250,6 @@ func sameTerms(a, b *directory.Rule) bool {
 
 func (p *planner) planRules() {
 	for e, w := range p.wanted {
-		if w.shadow {
-			continue
-		}
 		old, next := p.rules[e], w.rule
 		switch {
 		case old == nil:
@@ -215,7 +267,7 @@ func (p *planner) planRules() {
 	}
 	for i := range p.plan.state.Rules {
 		old := &p.plan.state.Rules[i]
-		if w, stays := p.wanted[old.Edge]; (!stays || w.shadow) && old.ManagedBy != "" && p.owners[old.ManagedBy] {
+		if _, stays := p.wanted[old.Edge]; !stays && old.ManagedBy != "" && p.owners[old.ManagedBy] {
 			p.plan.Rules = append(p.plan.Rules, p.ruleChange(old.Edge, old, nil))
 		}
 	}
@@ -230,11 +282,8 @@ func (p *planner) ruleChange(e policy.Edge, old, next *directory.Rule) RuleChang
 
 // planShadow: the overlay is one, so files that have shadow rules say all that is in it.
 func (p *planner) planShadow() {
-	for _, w := range p.wanted {
-		if w.shadow {
-			w.rule.ManagedBy = "" // the overlay belongs to nobody
-			p.plan.Shadow = append(p.plan.Shadow, directory.ShadowRule{Rule: w.rule})
-		}
+	for _, w := range p.shadow {
+		p.plan.Shadow = append(p.plan.Shadow, directory.ShadowRule{Rule: w.rule})
 	}
 	slices.SortFunc(p.plan.Shadow, func(a, b directory.ShadowRule) int { return compareEdges(a.Edge, b.Edge) })
 	p.plan.ShadowChanged = !slices.EqualFunc(p.plan.Shadow, p.plan.state.Shadow, func(a, b directory.ShadowRule) bool {

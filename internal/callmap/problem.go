@@ -1,8 +1,10 @@
 package callmap
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -49,6 +51,9 @@ func (p Problems) Error() string {
 // mostProblems is how many are told at once: more are mostly one mistake's.
 const mostProblems = 20
 
+// keptProblems are sorted before they are told.
+const keptProblems = 10_000
+
 // add notes a problem at a place.
 func (p *Problems) add(at Position, format string, args ...any) {
 	problem := &Problem{Line: at.Line, Column: at.Column, Text: fmt.Sprintf(format, args...)}
@@ -58,11 +63,8 @@ func (p *Problems) add(at Position, format string, args ...any) {
 			problem.source = strings.TrimRight(at.file.lines[at.Line-1], "\r")
 		}
 	}
-	switch {
-	case len(*p) < mostProblems:
+	if len(*p) < keptProblems {
 		*p = append(*p, problem)
-	case len(*p) == mostProblems:
-		*p = append(*p, &Problem{File: problem.File, Text: "and more; mend these first"})
 	}
 }
 
@@ -72,6 +74,14 @@ func (p *Problems) addError(at Position, err error) { p.add(at, "%v", err) }
 func (p Problems) err() error {
 	if len(p) == 0 {
 		return nil
+	}
+	// What is planned is looked at in the order of no file.
+	slices.SortStableFunc(p, func(a, b *Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Text, b.Text))
+	})
+	p = slices.CompactFunc(p, func(a, b *Problem) bool { return a.Error() == b.Error() })
+	if len(p) > mostProblems {
+		p = append(p[:mostProblems:mostProblems], &Problem{File: p[mostProblems].File, Text: "and more; mend these first"})
 	}
 	return p
 }

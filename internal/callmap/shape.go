@@ -2,6 +2,7 @@ package callmap
 
 import (
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -41,6 +42,7 @@ func (o *object[T]) read(r *reader, into *T, n *yaml.Node) {
 			r.bad(value, "aliases are not read: write it out")
 		default:
 			seen |= 1 << m
+			o.members[m].shape.check(r, value)
 			o.members[m].read(r, into, value)
 		}
 	}
@@ -84,6 +86,22 @@ type shape struct {
 	orList *shape
 	// empty: it may be left empty.
 	empty bool
+}
+
+// check holds a word, or a list of them, against those that may stand there.
+func (s *shape) check(r *reader, n *yaml.Node) {
+	if s.kind == isList && n.Kind == yaml.SequenceNode {
+		for _, item := range n.Content {
+			s.item.check(r, item)
+		}
+		return
+	}
+	if s.kind == isList {
+		s = s.item
+	}
+	if s.enum != nil && n.Kind == yaml.ScalarNode && !slices.Contains(s.enum, n.Value) {
+		r.bad(n, "%q is not %s", n.Value, strings.Join(s.enum, " or "))
+	}
 }
 
 type named struct {

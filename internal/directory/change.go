@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -301,28 +302,37 @@ func (d *Directory) edge(ctx context.Context, caller, target string) (e policy.E
 	return policy.Edge{Caller: c.UID, Target: t.UID}, nil
 }
 
-// check holds a service against the rules of this package.
+// check holds a service against the rules of this package, and has a key made for its algorithm.
 func (d *Directory) check(ctx context.Context, by Author, s Service) error {
-	if _, err := ParseName(s.Name); err != nil {
-		return err
-	}
-	switch {
-	case slices.Contains(d.o.Reserved, s.Name):
-		return &InvalidError{"name", fmt.Sprintf("%q is the server's own; choose another", s.Name)}
-	case !text(s.Description, MaxDescription):
-		return &InvalidError{"description", fmt.Sprintf("must be text of at most %d bytes without control characters", MaxDescription)}
-	case s.TokenTTL != 0 && (s.TokenTTL < time.Second || s.TokenTTL > d.o.MaxTokenTTL):
-		return &InvalidError{"tokenTtlSeconds", fmt.Sprintf("must be between 1 s and %s; the server's token.max_ttl sets the bound", d.o.MaxTokenTTL)}
-	case s.TokenTTL%time.Second != 0:
-		return &InvalidError{"tokenTtlSeconds", "must be whole seconds"}
-	}
-	if err := d.checkTerms(s); err != nil {
+	if err := d.o.CheckService(s); err != nil {
 		return err
 	}
 	if s.Algorithm != "" && d.o.EnsureAlgorithm != nil {
 		return d.o.EnsureAlgorithm(ctx, by, s.Algorithm)
 	}
 	return nil
+}
+
+// CheckService holds a service against the rules of this package. The error is an *InvalidError.
+func (d *Directory) CheckService(s Service) error { return d.o.CheckService(s) }
+
+// CheckService holds a service against the rules of this package, without a directory. The error is
+// an *InvalidError.
+func (o Options) CheckService(s Service) error {
+	if _, err := ParseName(s.Name); err != nil {
+		return err
+	}
+	switch {
+	case slices.Contains(o.Reserved, s.Name):
+		return &InvalidError{"name", fmt.Sprintf("%q is the server's own; choose another", s.Name)}
+	case !text(s.Description, MaxDescription):
+		return &InvalidError{"description", fmt.Sprintf("must be text of at most %d bytes without control characters", MaxDescription)}
+	case s.TokenTTL != 0 && (s.TokenTTL < time.Second || s.TokenTTL > cmp.Or(o.MaxTokenTTL, defaultMaxTokenTTL)):
+		return &InvalidError{"tokenTtlSeconds", fmt.Sprintf("must be between 1 s and %s; the server's token.max_ttl sets the bound", cmp.Or(o.MaxTokenTTL, defaultMaxTokenTTL))}
+	case s.TokenTTL%time.Second != 0:
+		return &InvalidError{"tokenTtlSeconds", "must be whole seconds"}
+	}
+	return o.checkTerms(s)
 }
 
 func (d *Directory) change(by Author, action, subject string, detail ...string) Change {

@@ -38,6 +38,8 @@ type Options struct {
 	Logger   *slog.Logger
 }
 
+const defaultMaxTokenTTL = 24 * time.Hour
+
 // Directory changes the store and follows it. Snapshot is always at hand; Load must have
 // succeeded once before it is used, and Run keeps it fresh.
 type Directory struct {
@@ -57,7 +59,7 @@ type Directory struct {
 // New makes a directory over store. follower may be nil.
 func New(store Store, follower Follower, o Options) *Directory {
 	if o.MaxTokenTTL == 0 {
-		o.MaxTokenTTL = 24 * time.Hour
+		o.MaxTokenTTL = defaultMaxTokenTTL
 	}
 	if o.Now == nil {
 		o.Now = time.Now

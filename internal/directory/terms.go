@@ -26,7 +26,7 @@ func (s *Service) sort() {
 }
 
 // checkTerms holds what a service may ask for, and how, against the rules of this package.
-func (d *Directory) checkTerms(s Service) error {
+func (o Options) checkTerms(s Service) error {
 	switch s.Binding {
 	case BindingOptional, BindingRequired, BindingDPoP, BindingMTLS:
 	default:
@@ -39,7 +39,7 @@ func (d *Directory) checkTerms(s Service) error {
 		if err := parseAudience(a); err != nil {
 			return err
 		}
-		if slices.ContainsFunc(d.o.Reserved, func(own string) bool { return within(a, own) }) {
+		if slices.ContainsFunc(o.Reserved, func(own string) bool { return within(a, own) }) {
 			return &InvalidError{"audiences", fmt.Sprintf("must not have %q, which is the server's own", a)}
 		}
 	}
@@ -58,10 +58,10 @@ func (d *Directory) checkTerms(s Service) error {
 	if err := checkTarget(s.DefaultTarget); err != nil {
 		return err
 	}
-	if err := checkWords("authMethods", s.AuthMethods, d.o.AuthMethods); err != nil {
+	if err := checkWords("authMethods", s.AuthMethods, o.AuthMethods); err != nil {
 		return err
 	}
-	return checkWords("grantTypes", s.GrantTypes, d.o.GrantTypes)
+	return checkWords("grantTypes", s.GrantTypes, o.GrantTypes)
 }
 
 // IsLabel says whether s can stand on either side of a label.
