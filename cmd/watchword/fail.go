@@ -42,9 +42,15 @@ func next(cause error, format string, args ...any) error {
 // errSaid ends a command that failed and has said so.
 var errSaid = errors.New("said already")
 
+// errChanges ends a plan that has changes, which is the answer and no failure.
+var errChanges = errors.New("there are changes")
+
 // fail tells err, what to do next, and returns the exit code.
 func (c *cli) fail(err error) int {
-	if errors.Is(err, errSaid) {
+	switch {
+	case errors.Is(err, errChanges):
+		return 3
+	case errors.Is(err, errSaid):
 		return 1
 	}
 	c.say("watchword: %s", clean(c.text(err)))

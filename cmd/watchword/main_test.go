@@ -146,6 +146,13 @@ func TestWrongCommandLinesAreUsageErrors(t *testing.T) {
 		{"audit tail -n many", "invalid argument"},
 		{"config validate a --config b", "name two files"},
 		{"serve now", "one argument too many"},
+		{"plan", "-f is missing"},
+		{"plan -f x --format png", `"png" is not text, mermaid or dot`},
+		{"plan callmap.yaml", "one argument too many"},
+		{"callmap show x", `"x" is not a revision`},
+		{"callmap show", "REVISION is missing"},
+		{"callmap fmt -f testdata -w --check", "say one of them"},
+		{"callmap history -n 0", "-n: from 1 to 1000"},
 		{"serve --supertokens-api-keys x", "unknown flag: --supertokens-api-keys"},
 	} {
 		code, stdout, stderr := call(t, "", nil, strings.Fields(c.args)...)

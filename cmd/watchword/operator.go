@@ -115,12 +115,17 @@ func withConfirmation(cmd *cobra.Command) *cobra.Command {
 // confirm asks before something that cannot be undone. Where there is nobody to ask it
 // takes --yes only.
 func (c *cli) confirm(cmd *cobra.Command, question string) error {
+	return c.ask(cmd, question, "this cannot be undone")
+}
+
+// ask asks before something; why is what there is to say to those who cannot answer.
+func (c *cli) ask(cmd *cobra.Command, question, why string) error {
 	if yes, err := cmd.Flags().GetBool("yes"); yes || err != nil {
 		return err
 	}
 	file, ok := c.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return usage(cmd, "this cannot be undone: say --yes")
+		return usage(cmd, "%s: say --yes", why)
 	}
 	fmt.Fprintf(c.stderr, "%s [y/N] ", clean(question))
 	answer, _ := bufio.NewReader(c.stdin).ReadString('\n')

@@ -22,6 +22,9 @@ import (
 // maxAnswer bounds what is read of one answer. A page of a list stays far below.
 const maxAnswer = 16 << 20
 
+// maxLargeAnswer: a call map of a million rules is a file of some 30 MiB.
+const maxLargeAnswer = 160 << 20
+
 // Client asks one server. Its methods are in api.go.
 type Client struct {
 	base  *url.URL
@@ -116,6 +119,7 @@ type request struct {
 	body   any
 	header http.Header
 	slow   bool // the answer may take minutes
+	large  bool // so may this one, and files go or come
 }
 
 // slowTimeout is a little more than the server takes at most.
@@ -151,21 +155,23 @@ func (c *Client) do(ctx context.Context, r request, out any) (int, error) {
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if r.slow {
-		patient := *c
-		patient.http = &http.Client{Timeout: slowTimeout, CheckRedirect: c.http.CheckRedirect}
-		return patient.send(req, out)
+	by, limit := c.http, maxAnswer
+	if r.slow || r.large {
+		by = &http.Client{Timeout: slowTimeout, CheckRedirect: c.http.CheckRedirect}
 	}
-	return c.send(req, out)
+	if r.large {
+		limit = maxLargeAnswer
+	}
+	return c.send(by, req, limit, out)
 }
 
-func (c *Client) send(req *http.Request, out any) (int, error) {
-	resp, err := c.http.Do(req)
+func (c *Client) send(by *http.Client, req *http.Request, limit int, out any) (int, error) {
+	resp, err := by.Do(req)
 	if err != nil {
 		return 0, &UnreachableError{c.URL(), err}
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 	if err != nil {
 		return resp.StatusCode, &UnreachableError{c.URL(), err}
 	}
@@ -176,7 +182,7 @@ func (c *Client) send(req *http.Request, out any) (int, error) {
 		return resp.StatusCode, nil
 	}
 	// Not strictjson: its limits are those of a request, and a list is longer.
-	if err := json.Unmarshal(text, out); err != nil || len(text) > maxAnswer {
+	if err := json.Unmarshal(text, out); err != nil || len(text) > limit {
 		return resp.StatusCode, fmt.Errorf("%s %s did not answer as the operator's API of Watchword does; is %s the operator's listener?", req.Method, req.URL.Path, c.URL())
 	}
 	return resp.StatusCode, nil

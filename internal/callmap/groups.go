@@ -85,3 +85,41 @@ func (p *planner) all(names []Name) []string {
 
 // services is resolve for names that were checked.
 func (p *planner) services(n Name) []string { return p.resolve(n, nil) }
+
+// Strangers are the services that files name in rules, groups and tests and do not declare, sorted:
+// they have to be there already.
+func Strangers(files []*File) (names []string) {
+	declared, named := map[string]bool{}, map[string]bool{}
+	note := func(parties ...Name) {
+		for _, n := range parties {
+			if !n.Group && n.Text != "" {
+				named[n.Text] = true
+			}
+		}
+	}
+	for _, f := range files {
+		for i := range f.Services {
+			declared[f.Services[i].Name] = true
+		}
+		for i := range f.Groups {
+			note(f.Groups[i].Members...)
+		}
+		for i := range f.Rules {
+			note(f.Rules[i].From...)
+			note(f.Rules[i].To...)
+			note(f.Rules[i].MayAct)
+		}
+		for i := range f.Tests {
+			note(f.Tests[i].From...)
+			note(f.Tests[i].To...)
+			note(Name{Text: f.Tests[i].With.OnBehalfOf})
+		}
+	}
+	for name := range named {
+		if !declared[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

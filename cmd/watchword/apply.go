@@ -1,0 +1,94 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/internal/adminclient"
+)
+
+func (c *cli) applyCommand() *cobra.Command {
+	var names []string
+	var what adminclient.ApplyCallMap
+	cmd := &cobra.Command{
+		Use:   "apply -f FILE|FOLDER",
+		Short: "Make the directory what a call map file says",
+		Long: `Plans the files as "watchword plan" does, shows the plan, asks, and applies just that plan:
+all of it at once, or nothing when a test fails or anything was changed since the plan was
+made. It is in force when the command returns, and the audit log and the history have it
+with author and reason. With --base only a plan on that revision is applied: the one that
+was reviewed.`,
+		Example: `  watchword apply -f callmap.yaml
+  watchword apply -f callmap/ --yes --reason "orders reads stock" --author anna@example.com
+  watchword apply -f callmap/ --yes --base 42`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if what.Files, _, err = c.readFiles(cmd, names); err != nil {
+				return err
+			}
+			admin, err := c.admin(cmd)
+			if err != nil {
+				return err
+			}
+			return c.apply(cmd, admin, what)
+		},
+	}
+	cmd.Flags().StringVar(&what.Reason, "reason", "", "why, for the history")
+	cmd.Flags().StringVar(&what.Author, "author", "", "who, for the history; the operator if nobody is named")
+	cmd.Flags().Int64Var(&what.Base, "base", 0, "apply only a plan on this revision")
+	return asOperator(c.withJSON(withConfirmation(withFiles(cmd, &names))))
+}
+
+func (c *cli) apply(cmd *cobra.Command, admin *adminclient.Client, what adminclient.ApplyCallMap) error {
+	answer, err := c.planOn(cmd, admin, what.Files)
+	if err != nil {
+		return err
+	}
+	plan := answer.Value
+	if what.Base != 0 && what.Base != plan.Base {
+		return next(fmt.Errorf("the directory is at revision %d, and not at %d any more: nothing was done", plan.Base, what.Base), "Plan again, and look at what is different.")
+	}
+	if err := c.printPlan(c.stderr, plan); err != nil {
+		return err
+	}
+	if plan.Failed > 0 {
+		c.say("watchword: %d of %d tests fail, so nothing was changed", plan.Failed, len(plan.Tests))
+		return errSaid
+	}
+	if !plan.Empty {
+		if err := c.ask(cmd, "Apply this?", "this changes who may call whom"); err != nil {
+			return err
+		}
+	}
+	what.Base = plan.Base
+	var applied adminclient.Answer[adminclient.AppliedCallMap]
+	err = c.patiently("applying "+sizeOf(what.Files), func() error {
+		applied, err = admin.ApplyCallMap(cmd.Context(), what)
+		return err
+	})
+	if err != nil {
+		return notApplied(err)
+	}
+	return c.printApplied(plan.Empty, applied)
+}
+
+// notApplied says what to do about a refusal to apply.
+func notApplied(err error) error {
+	if refused, ok := errors.AsType[*adminclient.Error](err); ok && refused.Status == http.StatusConflict && len(refused.Errors) == 0 {
+		return next(errors.New("the directory was changed after the plan was made, so nothing was done"), "Run the command again, and look at the new plan.")
+	}
+	return serverMistakes(err)
+}
+
+func (c *cli) printApplied(empty bool, a adminclient.Answer[adminclient.AppliedCallMap]) error {
+	if c.json {
+		return c.printJSON(a)
+	}
+	if empty {
+		return c.printf("nothing to change on revision %d", a.Value.Revision)
+	}
+	return c.printf("applied in revision %d: %s", a.Value.Revision, a.Value.Summary)
+}
