@@ -30,6 +30,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/keys"
 	"github.com/watchword-dev/watchword/internal/probe"
 	"github.com/watchword-dev/watchword/internal/store/pgtest"
+	"github.com/watchword-dev/watchword/verify"
 )
 
 // callee checks tokens by hand, all but in one way.
@@ -39,8 +40,11 @@ type callee struct {
 }
 
 func (c callee) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if c.skip != "everything" && !(c.skip == "no_token" && !found) {
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if _, ok := r.Header["Dpop"]; ok && c.skip == "wrong_proof" {
+		return // it takes any proof
+	}
+	if c.skip != "everything" && !(c.skip == "no_token" && r.Header.Get("Authorization") == "") {
 		if err := c.check(token); err != nil {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
@@ -144,11 +148,16 @@ func (s *server) prober() *probe.Prober {
 // probed probes a service of that handler.
 func (s *server) probed(name string, h http.Handler) probe.Result {
 	s.t.Helper()
+	return s.probedBy(s.prober(), name, h)
+}
+
+func (s *server) probedBy(p *probe.Prober, name string, h http.Handler) probe.Result {
+	s.t.Helper()
 	callee := httptest.NewServer(h)
 	s.t.Cleanup(callee.Close)
 	s.operate("PATCH", "/services/"+name, `{"probe":"`+callee.URL+`/hello?x=1"}`)
 	svc, _ := s.s.directory.Snapshot().Service(name)
-	r, err := s.prober().Probe(s.t.Context(), directory.Author{Actor: "test"}, svc, "")
+	r, err := p.Probe(s.t.Context(), directory.Author{Actor: "test"}, svc, "")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -304,6 +313,24 @@ func TestProbeOfServiceThatIntrospects(t *testing.T) {
 	}))
 	if r.Issuer != s.cfg.Issuer || r.Outcome != probe.Refused {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// A service that takes only bound tokens gets such, with the nonce it asks for.
+func TestProbeOfServiceThatTakesOnlyBoundTokens(t *testing.T) {
+	s := start(t, testConfig(t))
+	s.service("m2")
+	for name, nonces := range map[string][]byte{"without nonces": nil, "with nonces": make([]byte, 32)} {
+		v, err := verify.New(t.Context(), verify.Config{Server: s.url, Issuer: s.cfg.PlainIssuer, Audience: "m2", RequireBound: true, NonceKey: nonces})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = v.Close() })
+		// Long enough for the deny-list to arrive.
+		r := s.probedBy(probe.New(s.s.issuer, s.s.db, probe.Options{}), "m2", v.Middleware(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+		if !r.Bound || r.Outcome != probe.Refused || len(r.Checks) != len(probe.Checks()) {
+			t.Errorf("%s: got %+v", name, r)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/audit"
 	"github.com/watchword-dev/watchword/internal/clientauth"
 	"github.com/watchword-dev/watchword/internal/directory"
+	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/keys"
 )
@@ -58,7 +59,7 @@ type ProbeToken struct {
 	Later time.Duration
 	// Type is another one than that of access tokens.
 	Type string
-	// Bound: to a key that nobody has (RFC 7800).
+	// Bound: to the key of Prober.Proof (RFC 7800).
 	Bound     bool
 	Signature Signature
 }
@@ -70,6 +71,7 @@ type Prober struct {
 	service  *directory.Service
 	signer   *jose.Signer
 	stranger *jose.Signer
+	holder   *jose.Signer // of the key that bound tokens are bound to
 	deps     []string
 }
 
@@ -84,15 +86,10 @@ func (i *Issuer) Probe(ctx context.Context, by directory.Author, service *direct
 	if p.signer, err = i.keys.Signer(keys.UseAccess, alg); err != nil {
 		return nil, fmt.Errorf("%w: no key to sign %s with: %w", ErrUnavailable, alg, err)
 	}
-	key, err := jose.GenerateKey(alg)
-	if err != nil {
+	if p.stranger, err = throwAway(alg); err != nil {
 		return nil, err
 	}
-	id, err := jose.Thumbprint(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	if p.stranger, err = jose.NewSigner(id, alg, key); err != nil {
+	if p.holder, err = throwAway(jose.ES256); err != nil {
 		return nil, err
 	}
 	// What tokens hang on has the shape of a service's identity, and is none.
@@ -105,6 +102,19 @@ func (i *Issuer) Probe(ctx context.Context, by directory.Author, service *direct
 		Detail: map[string]string{"service": service.Name, "url": url},
 	}
 	return p, i.record(ctx, e)
+}
+
+// throwAway makes a key that is forgotten with the probe. Its id is its thumbprint.
+func throwAway(alg jose.Algorithm) (*jose.Signer, error) {
+	key, err := jose.GenerateKey(alg)
+	if err != nil {
+		return nil, err
+	}
+	id, err := jose.Thumbprint(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	return jose.NewSigner(id, alg, key)
 }
 
 // Issuers are what iss can be, that of the OAuth doors first.
@@ -138,7 +148,7 @@ func (p *Prober) payload(t ProbeToken) []byte {
 		c.issuedAt = start.Add(-t.Later) // it is nbf that says so
 	}
 	if t.Bound {
-		c.key = p.stranger.ID() // its thumbprint
+		c.key = p.holder.ID()
 	}
 	if t.OAuth {
 		c.clientID = ProbeName
@@ -228,6 +238,19 @@ func (p *Prober) Revoke(ctx context.Context, token string) error {
 		return fmt.Errorf("revoke probe token: it is %s", why)
 	}
 	return p.issuer.directory.RevokeToken(ctx, p.by, jti, expiry, status)
+}
+
+// Proof makes a proof of the key that bound tokens are bound to (RFC 9449, section 4.2), or with stolen
+// of another one, as a thief would.
+func (p *Prober) Proof(method, url, nonce, token string, stolen bool) (string, error) {
+	by := p.holder
+	if stolen {
+		var err error
+		if by, err = throwAway(jose.ES256); err != nil {
+			return "", err
+		}
+	}
+	return dpop.NewProof(by, method, url, nonce, token, p.issuer.o.Now())
 }
 
 // isProbe says whether c is of a probe token. Only this file mints any for ProbeName.

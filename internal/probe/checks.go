@@ -17,7 +17,19 @@ type Check struct {
 	Accept bool
 	// Revoked: it is good, and revoked before it is sent again.
 	Revoked bool
+	// Proof is what is sent beside it, of the key it is bound to.
+	Proof Proof
 }
+
+// Proof of the key of a bound token (RFC 9449).
+type Proof int
+
+// The proofs.
+const (
+	AsNeeded Proof = iota // a good one if the service takes only bound tokens, else none
+	NoProof
+	WrongProof // of another key
+)
 
 // far is more than clocks may differ by for any library we know of: the laxest allows five minutes.
 const far = 10 * time.Minute
@@ -26,6 +38,7 @@ const far = 10 * time.Minute
 // one that refuses everything, or went away meanwhile.
 func Checks() []Check {
 	good := func(*issuer.ProbeToken) {}
+	bound := func(t *issuer.ProbeToken) { t.Bound = true }
 	signed := func(how issuer.Signature) func(*issuer.ProbeToken) {
 		return func(t *issuer.ProbeToken) { t.Signature = how }
 	}
@@ -47,7 +60,8 @@ func Checks() []Check {
 		// RFC 8725, section 3.11: a type the server does sign, of something that is no access token.
 		{Name: "wrong_type", What: "a token of another type", Token: func(t *issuer.ProbeToken) { t.Type = "statuslist+jwt" }},
 		{Name: "bootstrap_credential", What: "a bootstrap credential", Token: signed(issuer.SignedByCredential)},
-		{Name: "bound_without_proof", What: "a token bound to a key, without proof of it", Token: func(t *issuer.ProbeToken) { t.Bound = true }}, // RFC 7800
+		{Name: "bound_without_proof", What: "a token bound to a key, without proof of it", Token: bound, Proof: NoProof}, // RFC 7800
+		{Name: "wrong_proof", What: "a token bound to a key, with proof of another", Token: bound, Proof: WrongProof},    // RFC 9449, section 7.1
 		{Name: "revoked", What: "a revoked token", Token: good, Revoked: true},
 		{Name: "good_again", What: "a good token, at the end", Token: good, Accept: true},
 	}

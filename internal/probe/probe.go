@@ -99,6 +99,7 @@ type run struct {
 	service *directory.Service
 	other   string
 	oauth   bool
+	nonce   string
 }
 
 func (r *run) all(ctx context.Context) error {
@@ -121,43 +122,69 @@ func (r *run) all(ctx context.Context) error {
 func (r *run) check(ctx context.Context, c Check) (answer, error) {
 	switch {
 	case c.Token == nil:
-		return send(ctx, r.client, r.URL, ""), nil
+		return send(ctx, r.client, r.URL, http.Header{}), nil
 	case c.Revoked:
 		return r.revoked(ctx, c)
 	case len(r.Checks) == 0:
 		return r.first(ctx, c)
 	}
+	return r.mintAndSend(ctx, c)
+}
+
+func (r *run) mintAndSend(ctx context.Context, c Check) (answer, error) {
 	token, err := r.token(c)
 	if err != nil {
 		return answer{}, err
 	}
-	return send(ctx, r.client, r.URL, token), nil
+	return r.send(ctx, c, token)
 }
 
 func (r *run) token(c Check) (string, error) {
-	t := issuer.ProbeToken{OAuth: r.oauth}
+	t := issuer.ProbeToken{OAuth: r.oauth, Bound: r.Bound}
 	c.Token(&t)
 	return r.minter.Token(t)
 }
 
-// first finds out which of the server's two issuers the service takes tokens of.
-func (r *run) first(ctx context.Context, c Check) (a answer, err error) {
-	oauth, plain := r.Prober.minter.Issuers()
-	for _, r.oauth = range []bool{true, false} {
-		token, err := r.token(c)
+// send sends a token with the proof it needs. A service that wants its nonce in the proof says so once
+// (RFC 9449, section 9).
+func (r *run) send(ctx context.Context, c Check, token string) (a answer, err error) {
+	if c.Proof == NoProof || c.Proof == AsNeeded && !r.Bound {
+		return send(ctx, r.client, r.URL, http.Header{"Authorization": {"Bearer " + token}}), nil
+	}
+	for range 2 {
+		proof, err := r.minter.Proof(http.MethodGet, r.URL, r.nonce, token, c.Proof == WrongProof)
 		if err != nil {
-			return a, err
+			return answer{}, err
 		}
-		if a = send(ctx, r.client, r.URL, token); a.outcome == Accepted {
-			if r.Issuer = plain; r.oauth {
-				r.Issuer = oauth
-			}
-			return a, nil
+		a = send(ctx, r.client, r.URL, http.Header{"Authorization": {"DPoP " + token}, "Dpop": {proof}})
+		if a.nonce == "" || a.nonce == r.nonce {
+			break
 		}
-		if a.status == 0 {
-			return a, nil // nobody is there, whatever the issuer
+		if r.nonce = a.nonce; a.outcome != Refused {
+			break
 		}
 	}
+	return a, nil
+}
+
+// first finds out what the service takes: tokens of which of the server's two issuers, and whether
+// only bound ones.
+func (r *run) first(ctx context.Context, c Check) (a answer, err error) {
+	oauth, plain := r.Prober.minter.Issuers()
+	for _, r.Bound = range []bool{false, true} {
+		for _, r.oauth = range []bool{true, false} {
+			if a, err = r.mintAndSend(ctx, c); err != nil || a.status == 0 {
+				return a, err // of a service that is not there nothing can be found out
+			}
+			if a.outcome == Accepted {
+				if r.Issuer = plain; r.oauth {
+					r.Issuer = oauth
+				}
+				return a, nil
+			}
+		}
+	}
+	r.Bound = false
 	return a, nil
 }
 
@@ -168,20 +195,24 @@ func (r *run) revoked(ctx context.Context, c Check) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if a := send(ctx, r.client, r.URL, token); a.outcome != Accepted {
-		return answer{Unclear, a.status, "it did not accept it before it was revoked"}, nil
+	a, err := r.send(ctx, c, token)
+	if err != nil {
+		return a, err
+	}
+	if a.outcome != Accepted {
+		return answer{outcome: Unclear, status: a.status, why: "it did not accept it before it was revoked"}, nil
 	}
 	if err := r.minter.Revoke(ctx, token); err != nil {
 		return answer{}, fmt.Errorf("probe %q: %w", r.Service, err)
 	}
 	for end := time.Now().Add(r.o.Patience); ; {
-		a := send(ctx, r.client, r.URL, token)
-		if a.outcome != Accepted || time.Now().After(end) {
-			return a, nil
+		a, err := r.send(ctx, c, token)
+		if err != nil || a.outcome != Accepted || time.Now().After(end) {
+			return a, err
 		}
 		select {
 		case <-ctx.Done():
-			return answer{Unclear, a.status, "there was no time left"}, nil
+			return answer{outcome: Unclear, status: a.status, why: "there was no time left"}, nil
 		case <-time.After(again):
 		}
 	}

@@ -21,6 +21,7 @@ type Result struct {
 	URL     string    `json:"url" example:"https://m2.example.com/hello" doc:"Where the tokens were sent."`
 	At      time.Time `json:"at" example:"2026-11-24T12:00:00Z" doc:"When it began."`
 	Issuer  string    `json:"issuer,omitempty" example:"auth-server" doc:"Of the tokens: the one of the server's two whose good token was accepted. Absent: neither was."`
+	Bound   bool      `json:"bound,omitempty" doc:"The tokens were bound to a key and sent with proof of it (DPoP, RFC 9449), since the service takes no others."`
 	// Outcome is Refused when all was as it must be.
 	Outcome Outcome       `json:"outcome" enum:"refused,accepted,unclear" example:"accepted" doc:"refused: the service refused all it must refuse, and accepted the rest. accepted: it accepted something it must refuse. unclear: it could not be judged, in part or at all."`
 	Why     string        `json:"why,omitempty" example:"m2 answered 404 to a good token" doc:"Why it could not be judged."`
@@ -51,6 +52,7 @@ type answer struct {
 	outcome Outcome
 	status  int
 	why     string // when unclear
+	nonce   string // that proofs are to have from now on
 }
 
 // result puts an answer into words.

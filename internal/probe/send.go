@@ -51,17 +51,15 @@ func control(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// send sends one request, with the token unless it is empty. The answer's body is read, since some
+// send sends one request with these headers. The answer's body is read, since some
 // callees decide while they write it, and looked at by nobody.
-func send(ctx context.Context, client *http.Client, to, token string) answer {
+func send(ctx context.Context, client *http.Client, to string, header http.Header) answer {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, to, http.NoBody)
 	if err != nil {
 		return answer{outcome: Unclear, why: "its probe URL cannot be used"}
 	}
+	r.Header = header
 	r.Header.Set("User-Agent", "watchword-probe")
-	if token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
 	resp, err := client.Do(r)
 	if err != nil {
 		return answer{outcome: Unclear, why: "no answer: " + reason(err)}
@@ -70,7 +68,9 @@ func send(ctx context.Context, client *http.Client, to, token string) answer {
 	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, bodyLimit)); err != nil {
 		return answer{outcome: Unclear, status: resp.StatusCode, why: "its answer broke off"}
 	}
-	return classify(resp.StatusCode)
+	a := classify(resp.StatusCode)
+	a.nonce = resp.Header.Get("DPoP-Nonce")
+	return a
 }
 
 // reason is err without the URL, which is said already.
