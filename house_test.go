@@ -36,13 +36,13 @@ var arrows = map[string][]string{
 	"internal/usage":      {"internal/policy"},
 	"internal/callmap":    {"internal/directory", "internal/policy"},
 	"internal/probe":      {"internal/directory", "internal/issuer"},
-	"internal/explain":    {"internal/directory", "internal/policy"},
+	"internal/explain":    {"internal/directory", "internal/policy", "internal/usage"},
 
 	// The doors, which never import each other.
 	"internal/accesstoken": {"internal/clientauth", "internal/directory", "internal/dpop", "internal/issuer", "internal/strictjson", "internal/web"},
 	"internal/oauth":       {"internal/clientauth", "internal/directory", "internal/dpop", "internal/issuer", "internal/web"},
 	"internal/supertokens": {"internal/audit", "internal/directory", "internal/jose", "internal/keys", "internal/strictjson", "internal/web"},
-	"internal/admin":       {"internal/audit", "internal/callmap", "internal/clientauth", "internal/directory", "internal/explain", "internal/issuer", "internal/jose", "internal/keys", "internal/policy", "internal/probe", "internal/strictjson", "internal/throttle", "internal/web"},
+	"internal/admin":       {"internal/audit", "internal/callmap", "internal/clientauth", "internal/directory", "internal/explain", "internal/issuer", "internal/jose", "internal/keys", "internal/policy", "internal/probe", "internal/strictjson", "internal/throttle", "internal/usage", "internal/web"},
 
 	// The store imports the domain, never the other way.
 	"internal/store":        {"internal/directory", "internal/keys", "internal/once", "internal/policy", "internal/supertokens", "internal/usage"},
