@@ -1,0 +1,115 @@
+package callmap
+
+import (
+	"slices"
+	"time"
+
+	"github.com/watchword-dev/watchword/internal/directory"
+	"github.com/watchword-dev/watchword/internal/policy"
+)
+
+// Before is the directory as it was when the plan was made.
+func (p *Plan) Before(keep time.Duration) *directory.Snapshot {
+	return directory.NewSnapshot(p.state, keep)
+}
+
+// Touched are the edges whose rule the plan changes and the services it changes, but for new ones, of
+// which nothing was asked yet.
+func (p *Plan) Touched() (edges []policy.Edge, services []directory.UID) {
+	for _, c := range p.Rules {
+		if c.Old != nil {
+			edges = append(edges, c.Old.Edge)
+		} else {
+			edges = append(edges, c.New.Edge)
+		}
+	}
+	for _, c := range p.Services {
+		if c.Old != nil {
+			services = append(services, c.Old.UID)
+		}
+	}
+	return edges, services
+}
+
+// Declared are the rules of the files that are there already, by caller and target.
+func (p *Plan) Declared(files []*File) (rules []RuleChange) {
+	owners := map[string]bool{}
+	for _, f := range files {
+		owners[f.Owner] = true
+	}
+	changed := make(map[policy.Edge]*directory.Rule, len(p.Rules))
+	for _, c := range p.Rules {
+		if c.Old != nil {
+			changed[c.Old.Edge] = c.New
+		}
+	}
+	for i := range p.state.Rules {
+		r := &p.state.Rules[i]
+		next, differs := changed[r.Edge]
+		if !differs {
+			next = r
+		}
+		if next != nil && owners[next.ManagedBy] {
+			rules = append(rules, RuleChange{p.names[r.Caller], p.names[r.Target], r, next})
+		}
+	}
+	slices.SortFunc(rules, compareNames)
+	return rules
+}
+
+// Overlay is the plan as rules that are decided beside those in force: what it adds or changes, and
+// where it leaves none. Its own shadow rules are among them. leftOut says what cannot be shadowed.
+func (p *Plan) Overlay() (rules []directory.ShadowRule, leftOut []string) {
+	overlay := map[policy.Edge]directory.ShadowRule{}
+	absent := func(e policy.Edge) {
+		overlay[e] = directory.ShadowRule{Rule: directory.Rule{Edge: e}, Absent: true}
+	}
+	known, silenced := make(map[directory.UID]bool, len(p.state.Services)), map[directory.UID]bool{}
+	for i := range p.state.Services {
+		known[p.state.Services[i].UID] = true
+	}
+	for _, c := range p.Services {
+		switch {
+		case c.Old == nil: // nothing can be asked of it yet
+		case c.New == nil, c.New.Disabled && !c.Old.Disabled:
+			silenced[c.Old.UID] = true
+		case c.Old.Disabled && !c.New.Disabled:
+			leftOut = append(leftOut, c.New.Name+" would be enabled")
+		case c.Old.Observe && !c.New.Observe: // what it would refuse is recorded already
+		}
+	}
+	for i := range p.state.Rules {
+		if e := p.state.Rules[i].Edge; silenced[e.Caller] || silenced[e.Target] {
+			absent(e)
+		}
+	}
+	for _, c := range p.Rules {
+		switch {
+		case c.New == nil:
+			absent(c.Old.Edge)
+		case !known[c.New.Caller] || !known[c.New.Target]:
+		case silenced[c.New.Caller] || silenced[c.New.Target]:
+		case c.Old == nil || !sameMeaning(c.Old, c.New):
+			r := *c.New
+			r.ManagedBy = "" // the overlay belongs to nobody
+			overlay[r.Edge] = directory.ShadowRule{Rule: r}
+		}
+	}
+	for _, r := range p.Shadow {
+		if known[r.Caller] && known[r.Target] {
+			overlay[r.Edge] = r
+		}
+	}
+	for _, r := range overlay {
+		rules = append(rules, r)
+	}
+	slices.SortFunc(rules, func(a, b directory.ShadowRule) int { return compareEdges(a.Edge, b.Edge) })
+	return rules, leftOut
+}
+
+// sameMeaning says whether two rules decide alike, whoever owns them.
+func sameMeaning(a, b *directory.Rule) bool {
+	other := *b
+	other.ManagedBy = a.ManagedBy
+	return sameTerms(a, &other)
+}
