@@ -67,7 +67,7 @@ printed as a graph: what is added, changed (thick) and removed (dotted).`,
 // planOn has the server plan files.
 func (c *cli) planOn(cmd *cobra.Command, admin *adminclient.Client, files []adminclient.CallMapFile) (plan adminclient.Answer[adminclient.CallMapPlan], err error) {
 	err = c.patiently("planning "+sizeOf(files), func() error {
-		plan, err = admin.PlanCallMap(cmd.Context(), files)
+		plan, err = admin.PlanCallMap(cmd.Context(), files, 0)
 		return err
 	})
 	return plan, serverMistakes(err)

@@ -39,6 +39,7 @@ type Lists interface {
 	Load(ctx context.Context) (*directory.State, error)
 	ListApplied(ctx context.Context, before int64, limit int) ([]directory.Applied, error)
 	ReadApplied(ctx context.Context, revision int64) (directory.Applied, error)
+	Shadow(ctx context.Context) ([]directory.ShadowRule, error)
 
 	ListRevocations(ctx context.Context, after string, limit int) ([]directory.Revocation, error)
 	ReadRevocation(ctx context.Context, id string) (directory.Revocation, error)
@@ -73,6 +74,7 @@ type Audit interface {
 type Options struct {
 	Directory *directory.Directory
 	Lists     Lists
+	Usage     Usage
 	Keys      Keys
 	Issuer    Issuer
 	Audit     Audit
@@ -91,8 +93,10 @@ type Options struct {
 	MaxActors int
 	// MaxTokenTTL is the longest life of a token.
 	MaxTokenTTL time.Duration
-	Now         func() time.Time
-	Logger      *slog.Logger
+	// FlushUsage writes down what was counted so far. Nil: it is found when it was.
+	FlushUsage func(ctx context.Context)
+	Now        func() time.Time
+	Logger     *slog.Logger
 }
 
 // api is the state of the handlers: what New was given, and what it made of it.

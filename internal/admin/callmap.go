@@ -30,6 +30,7 @@ type CallMapPlan struct {
 	Ended   []string                `json:"ended,omitempty" doc:"Rules of the files whose date is past."`
 	Tests   []callmap.TestResult    `json:"tests" nullable:"false" doc:"What the tests of the files say of the call map as it would be."`
 	Failed  int                     `json:"failed" example:"0" doc:"Tests that failed."`
+	Replay  *CallMapReplay          `json:"replay,omitempty" doc:"What recorded decisions say of it. Absent: it was not asked for."`
 }
 
 // CallMapProblem is a mistake in a file, in its place.
@@ -73,8 +74,8 @@ var (
 func (a *api) callMap() {
 	register(a, operation{
 		method: http.MethodPost, path: "/callmap/plan", id: "planCallMap", action: action{name: "callmap.plan", large: true}, tag: "callmap",
-		summary: "Plan call map files", description: "What would change if the files were applied, and what their tests say then. Changes nothing. A mistake in a file is answered with 422 and its place.",
-		errors: []int{http.StatusUnprocessableEntity}, request: exampleFiles,
+		summary: "Plan call map files", description: "What would change if the files were applied, what their tests say then, and which tokens of the last days would have been refused. Changes nothing. A mistake in a file is answered with 422 and its place.",
+		errors: []int{http.StatusUnprocessableEntity}, request: PlanCallMap{CallMapFiles: exampleFiles},
 		answer: CallMapPlan{Base: 42, Summary: exampleApplied.Summary, Changes: []callmap.PlannedChange{{Op: "add", Kind: "rule", What: "m1 -> m2", Text: "scopes: [read]"}}},
 	}, a.planCallMap)
 	register(a, operation{
@@ -83,6 +84,7 @@ func (a *api) callMap() {
 		errors: []int{http.StatusConflict, http.StatusUnprocessableEntity}, request: ApplyCallMap{CallMapFiles: exampleFiles, Base: 42, Reason: exampleApplied.Reason, Author: exampleApplied.Author}, answer: exampleApplied,
 	}, a.applyCallMap)
 	a.callMapHistory()
+	a.shadow()
 }
 
 // planned reads the files, and the directory as it is stored, and plans.
@@ -126,19 +128,28 @@ func mistaken(problems callmap.Problems) *problem {
 	return &p
 }
 
-func (a *api) planCallMap(ctx context.Context, in *struct{ Body CallMapFiles }) (*answered[CallMapPlan], error) {
-	plan, _, err := a.planned(ctx, in.Body.Files)
+func (a *api) planCallMap(ctx context.Context, in *struct{ Body PlanCallMap }) (*answered[CallMapPlan], error) {
+	plan, files, err := a.planned(ctx, in.Body.Files)
 	if err != nil {
 		return nil, err
 	}
-	now := a.Now()
+	now, after := a.Now(), plan.After(a.MaxTokenTTL)
 	view := CallMapPlan{
 		Base: plan.Base, Empty: plan.Empty(), Summary: plan.Summary(), Changes: append([]callmap.PlannedChange{}, plan.Changes(maxChangesShown)...),
-		Ended: plan.Ended(now), Tests: append([]callmap.TestResult{}, plan.Test(plan.After(a.MaxTokenTTL), now)...),
+		Ended: plan.Ended(now), Tests: append([]callmap.TestResult{}, plan.Test(after, now)...),
 	}
 	for _, r := range view.Tests {
 		if !r.Passed() {
 			view.Failed++
+		}
+	}
+	days := defaultDays
+	if in.Body.ReplayDays != nil {
+		days = *in.Body.ReplayDays
+	}
+	if days > 0 {
+		if view.Replay, err = a.replay(ctx, plan, files, after, days); err != nil {
+			return nil, err
 		}
 	}
 	return &answered[CallMapPlan]{view}, nil

@@ -138,9 +138,7 @@ func (a *api) explained(ctx context.Context, r issuer.Rehearsal) (*Explanation, 
 	default:
 		e.Why = words.Before(out.Snapshot, asked, out.Reason)
 	}
-	if v.Shadow != nil && v.Shadow.Reason != v.Reason {
-		e.Shadow = v.Shadow.Reason
-	}
+	e.Shadow = v.Otherwise()
 	return e, nil
 }
 

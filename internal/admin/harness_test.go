@@ -77,7 +77,7 @@ func start(t testing.TB, change ...func(*Options)) *server {
 	s.issuer = issuer.New(s.directory, s.ring, authenticator, nil, s.log, issuer.Options{PlainIssuer: "auth-server", Issuer: "http://localhost:8000", Pepper: testPepper})
 	sum := sha256.Sum256([]byte(testToken))
 	o := Options{
-		Directory: s.directory, Lists: s.db, Keys: s.ring, Issuer: s.issuer, Audit: s.log,
+		Directory: s.directory, Lists: s.db, Usage: s.db, Keys: s.ring, Issuer: s.issuer, Audit: s.log,
 		Token: func(token string) bool {
 			got := sha256.Sum256([]byte(token))
 			return subtle.ConstantTimeCompare(got[:], sum[:]) == 1

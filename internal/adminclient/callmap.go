@@ -23,6 +23,8 @@ type CallMapPlan struct {
 	Ended   []string      `json:"ended"`
 	Tests   []CallMapTest `json:"tests"`
 	Failed  int           `json:"failed"`
+	// Replay is nil when it was not asked for.
+	Replay *CallMapReplay `json:"replay"`
 }
 
 // PlanChange is one line of a plan. What is a service, or caller -> target.
@@ -69,9 +71,10 @@ type CallMapDocument struct {
 	Files    []CallMapFile `json:"files"`
 }
 
-// PlanCallMap says what would change if files were applied.
-func (c *Client) PlanCallMap(ctx context.Context, files []CallMapFile) (a Answer[CallMapPlan], err error) {
-	body := map[string]any{"files": files}
+// PlanCallMap says what would change if files were applied, and decides what was recorded in so many days
+// again. 0 days: nothing.
+func (c *Client) PlanCallMap(ctx context.Context, files []CallMapFile, replayDays int) (a Answer[CallMapPlan], err error) {
+	body := map[string]any{"files": files, "replayDays": replayDays}
 	_, err = c.do(ctx, request{method: http.MethodPost, path: []string{"callmap", "plan"}, body: body, large: true}, &a)
 	return a, err
 }

@@ -91,6 +91,8 @@ func (s *Server) operators(address string) http.Handler {
 	mux.Handle("/", admin.New(admin.Options{
 		Directory:    s.directory,
 		Lists:        s.db,
+		Usage:        s.db,
+		FlushUsage:   s.usage.Flush,
 		MaxTokenTTL:  s.cfg.Token.MaxTTL,
 		MaxActors:    s.cfg.OAuth.MaxActors,
 		Keys:         s.ring,
