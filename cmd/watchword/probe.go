@@ -85,7 +85,7 @@ func (c *cli) probeOne(cmd *cobra.Command, admin *adminclient.Client, name, othe
 			err = c.printf("%s", verdictOf(p.Value))
 		}
 	}
-	return errors.Join(err, c.judged(p.Value))
+	return errors.Join(err, judged(p.Value))
 }
 
 // mark is what to think of a check.
@@ -117,7 +117,7 @@ func verdictOf(p adminclient.Probe) string {
 }
 
 // judged is errSaid unless all probes went as they must.
-func (c *cli) judged(probes ...adminclient.Probe) error {
+func judged(probes ...adminclient.Probe) error {
 	for _, p := range probes {
 		if p.Outcome != probeRefused {
 			return errSaid
@@ -172,7 +172,7 @@ func (c *cli) probeAll(cmd *cobra.Command, admin *adminclient.Client, other stri
 	if len(without) > 0 {
 		c.say("without a probe URL: %s", clean(strings.Join(without, " ")))
 	}
-	return c.judged(probes...)
+	return judged(probes...)
 }
 
 // printProbe writes the verdict and what led to it, if that is not good.
@@ -203,5 +203,5 @@ func (c *cli) probeLast(cmd *cobra.Command, admin *adminclient.Client) error {
 	} else {
 		err = c.printTable(rows)
 	}
-	return errors.Join(err, c.judged(probes...))
+	return errors.Join(err, judged(probes...))
 }

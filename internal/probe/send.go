@@ -64,7 +64,7 @@ func send(ctx context.Context, client *http.Client, to string, header http.Heade
 	if err != nil {
 		return answer{outcome: Unclear, why: "no answer: " + reason(err)}
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // what it said is read below
 	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, bodyLimit)); err != nil {
 		return answer{outcome: Unclear, status: resp.StatusCode, why: "its answer broke off"}
 	}
