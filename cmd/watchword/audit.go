@@ -94,6 +94,8 @@ func recordParts(e audit.Event) []string {
 	if e.Reason != string(e.Outcome) {
 		add("reason=", e.Reason)
 	}
+	add("would_refuse=", e.WouldRefuse)
+	add("shadow=", e.Shadow)
 	add("by=", e.Actor)
 	for _, name := range slices.Sorted(maps.Keys(e.Detail)) {
 		if name != "jws" { // the signature of a checkpoint

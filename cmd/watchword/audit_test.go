@@ -57,6 +57,13 @@ func TestTailFollowsUntilItIsTold(t *testing.T) {
 	}
 }
 
+func TestTailSaysWhatWouldHaveComeOutOtherwise(t *testing.T) {
+	e := audit.Event{Kind: audit.KindDecision, Outcome: audit.Allowed, Reason: "allowed", Caller: "m1", Target: "m2", WouldRefuse: "no_rule", Shadow: "condition_bound"}
+	if got := strings.Join(recordParts(e), " "); got != "m1 -> m2 would_refuse=no_rule shadow=condition_bound" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestAnAnswerThatCannotBeWrittenIsAFailure(t *testing.T) {
 	for _, args := range []string{"version", "version --json", "config print", "config print --json"} {
 		var complaints bytes.Buffer

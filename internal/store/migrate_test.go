@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -22,6 +23,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/keys"
 	"github.com/watchword-dev/watchword/internal/policy"
 	"github.com/watchword-dev/watchword/internal/supertokens"
+	"github.com/watchword-dev/watchword/internal/usage"
 )
 
 // everything is what the dumps in testdata hold, as this version reads it.
@@ -33,6 +35,8 @@ type everything struct {
 	SuperTokens  []supertokens.SigningKey
 	Applications []supertokens.SigningKey
 	Secret       []byte
+	Applied      []directory.Applied
+	Usage        []usage.Row
 	Used         string // of the names "a" and "b", which the newest dumps hold: see use
 }
 
@@ -65,6 +69,23 @@ func fill(t *testing.T, db *DB) {
 	check(db.PutSecret(ctx, "oauth", want.Secret))
 	use(t, db, "a")
 	use(t, db, "b")
+	fillCallMap(t, db)
+}
+
+// fillCallMap adds what schema 3 has: what a call map file says beyond rules, the shadow, usage.
+func fillCallMap(t *testing.T, db *DB) {
+	t.Helper()
+	state := load(t, db)
+	i := slices.IndexFunc(state.Services, func(s directory.Service) bool { return s.Name == "m2" })
+	m2, rule := state.Services[i], state.Rules[0]
+	m2.Owner, m2.Labels, m2.ManagedBy, m2.Observe, m2.Probe, m2.DefaultTarget = "anna", []string{"team=web"}, "callmap", true, "http://m2/hello", "m1"
+	rule.ManagedBy, rule.When = "callmap", &policy.When{Bound: true}
+	a := directory.Applied{At: noon, Author: "anna", Reason: "größer", ManagedBy: "callmap", Summary: "all", Document: []byte{0, 1, 255}}
+	mustApply(t, db, directory.Batch{
+		PutServices: []directory.Service{m2}, PutRules: []directory.Rule{rule}, Applied: &a,
+		Shadow: &[]directory.ShadowRule{{Rule: directory.Rule{Edge: rule.Edge}, Absent: true}},
+	})
+	addUsage(t, db, usage.Row{Day: 20000, Use: newUse(m2.UID, m2.UID), N: 3, Last: noon})
 }
 
 // dumped1 is what the dumps of schema 1 hold.
@@ -149,6 +170,9 @@ func readEverything(t *testing.T, db *DB) (e everything) {
 	e.Secret, err = db.Secret(t.Context(), "oauth")
 	check(err)
 	e.Used = use(t, db, "a", "b")
+	e.Applied, err = db.ListApplied(t.Context(), 0, 100)
+	check(err)
+	e.Usage = listUsage(t, db, usage.Filter{})
 	return e
 }
 
@@ -194,9 +218,16 @@ func TestOldSchemasAreBroughtForward(t *testing.T) {
 				if d := cmp.Diff(want, readEverything(t, db), comparePrefixes); d != "" {
 					t.Error(d)
 				}
+				// And it takes what the newest schema has.
+				newest := readEverything(t, db)
+				fillCallMap(t, db)
+				if e := readEverything(t, db); len(e.Applied) != 1 || len(e.Usage) != 1 || len(e.State.Shadow) != 1 || e.State.Revision != newest.State.Revision+1 {
+					t.Errorf("got %+v", e)
+				}
+				last := want.State.Revision + 1
 				m3 := insert(t, db, "m3")[0]
-				if got := revision(t, db); got != want.State.Revision+1 {
-					t.Errorf("got revision %d, want %d", got, want.State.Revision+1)
+				if got := revision(t, db); got != last+1 {
+					t.Errorf("got revision %d, want %d", got, last+1)
 				}
 				// An audience has the owner it had.
 				_, err := update(t, db, m3, "urn:example:m1")
