@@ -1,7 +1,6 @@
 package callmap
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -152,6 +151,7 @@ func (r *reader) labels(n *yaml.Node) (all []string) {
 		r.bad(n, "labels must be a mapping, as in {team: web}")
 		return nil
 	}
+	seen := make(map[string]bool, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		for _, part := range []*yaml.Node{key, value} {
@@ -159,7 +159,11 @@ func (r *reader) labels(n *yaml.Node) (all []string) {
 				r.bad(part, "labels have only letters, digits, '.', '_', '-' and '/', 1 to 63 of them")
 			}
 		}
-		all = append(all, fmt.Sprintf("%s=%s", key.Value, value.Value))
+		if seen[key.Value] {
+			r.bad(key, "%q is there twice", key.Value)
+		}
+		seen[key.Value] = true
+		all = append(all, key.Value+"="+value.Value)
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

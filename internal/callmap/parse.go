@@ -118,8 +118,9 @@ func (r *reader) scopes(n *yaml.Node) []string {
 }
 
 func (r *reader) when(n *yaml.Node) (c directory.Conditions) {
+	before := len(r.problems)
 	whenObject.read(r, &c, n)
-	if _, err := c.Compile(); err != nil {
+	if _, err := c.Compile(); err != nil && len(r.problems) == before {
 		r.problems.addError(r.at(n), err)
 	}
 	return c

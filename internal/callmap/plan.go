@@ -3,6 +3,7 @@ package callmap
 import (
 	"cmp"
 	"crypto/rand"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -234,7 +235,11 @@ func (p *planner) readRule(f *File, r *Rule) {
 		for _, target := range targets {
 			terms.Edge = policy.Edge{Caller: p.byName[caller].UID, Target: p.byName[target].UID}
 			if first, twice := wanted[terms.Edge]; twice && !sameTerms(&first.rule, &terms) {
-				p.problems.add(r.at, "%s -> %s is at %s:%d already, on other terms", caller, target, first.at.file.Name, first.at.Line)
+				whose := ""
+				if first.rule.ManagedBy != terms.ManagedBy {
+					whose = fmt.Sprintf(": it is of %q there, and of %q here", first.rule.ManagedBy, terms.ManagedBy)
+				}
+				p.problems.add(r.at, "%s -> %s is at %s:%d already, on other terms%s", caller, target, first.at.file.Name, first.at.Line, whose)
 				return
 			}
 			wanted[terms.Edge] = wantedRule{terms, r.at}

@@ -1,6 +1,7 @@
 package callmap
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,11 +76,16 @@ func (p *Plan) Changes(limit int) (all []PlannedChange) {
 		all = append(all, PlannedChange{ops[opOf(c.Old != nil, c.New != nil)], "rule", c.Caller + " -> " + c.Target, p.ruleDifference(c.Old, c.New)})
 	}
 	if p.ShadowChanged {
+		shadow := make([]PlannedChange, 0, len(p.Shadow))
 		for _, r := range p.Shadow {
+			shadow = append(shadow, PlannedChange{"add", "shadow", p.names[r.Caller] + " -> " + p.names[r.Target], strings.TrimPrefix(ruleTerms(&r.Rule, p.names, false), ", ")})
+		}
+		slices.SortFunc(shadow, func(a, b PlannedChange) int { return cmp.Compare(a.What, b.What) })
+		for _, c := range shadow {
 			if full() {
 				return all
 			}
-			all = append(all, PlannedChange{"add", "shadow", p.names[r.Caller] + " -> " + p.names[r.Target], strings.TrimPrefix(ruleTerms(&r.Rule, p.names, false), ", ")})
+			all = append(all, c)
 		}
 		if len(p.Shadow) == 0 {
 			all = append(all, PlannedChange{Op: "remove", Kind: "shadow", What: "all rules of the shadow"})
