@@ -26,7 +26,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds, of which the median counts")
 	flag.IntVar(&o.services, "services", 100_000, "services of the large directory")
 	flag.IntVar(&o.rules, "rules", 1_000_000, "rules of the large directory")
-	flag.StringVar(&o.only, "only", "", "one measurement alone: decide, verify, issue, oauth, large, start, memory or size")
+	flag.StringVar(&o.only, "only", "", "one measurement alone: decide, verify, issue, oauth, large, callmap, start, memory or size")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -65,6 +65,7 @@ func run(ctx context.Context, o options) error {
 		{"issue", b.issue},
 		{"oauth", b.oauth},
 		{"large", b.large},
+		{"callmap", b.callMap},
 		{"start", b.start},
 		{"memory", b.memory},
 		{"size", b.size},
