@@ -36,6 +36,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("WATCHWORD_DATA", filepath.Join(e.WorkDir, "data"))
+			e.Setenv("EXAMPLES", filepath.Join(filepath.Dir(pages), "examples"))
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second more under -race
 			e.Values[server{}] = &server{}
 			return nil

@@ -132,6 +132,9 @@ const groupPrefix = "group:"
 // party reads the name of a service or, as in group:web, of a group.
 func (r *reader) party(n *yaml.Node) Name {
 	if group, ok := strings.CutPrefix(n.Value, groupPrefix); ok && n.Kind == yaml.ScalarNode {
+		if _, err := directory.ParseName(group); err != nil {
+			r.problems.addError(r.at(n), err)
+		}
 		return Name{Text: group, Group: true, at: r.at(n)}
 	}
 	return r.name(n)
