@@ -101,8 +101,8 @@ func filesOf(document []byte) []CallMapFile {
 }
 
 func (a *api) rollbackCallMap(ctx context.Context, in *struct {
-	byRevision
-	Body *RollbackCallMap
+	Revision int64 `path:"revision" minimum:"1" example:"43" doc:"The revision of an apply."` // huma does not see it when it is embedded
+	Body     *RollbackCallMap
 },
 ) (*answered[AppliedCallMap], error) {
 	old, err := a.Lists.ReadApplied(ctx, in.Revision)
