@@ -65,13 +65,16 @@ func readForm(r *http.Request) (form, *problem) {
 	return f, nil
 }
 
+// shortBody is for what memory is taken before it has arrived: anyone can say that much follows.
+const shortBody = 16 << 10
+
 // readBody reads one byte more than the limit at most, and nothing when the length says that it is
 // too long. In one piece: io.Copy would take 32 KiB for each of these few hundred bytes.
 func readBody(r *http.Request) ([]byte, error) {
 	switch {
 	case r.ContentLength > web.BodyLimit:
 		return nil, nil
-	case r.ContentLength < 0:
+	case r.ContentLength < 0 || r.ContentLength > shortBody:
 		return io.ReadAll(io.LimitReader(r.Body, web.BodyLimit+1))
 	}
 	body := make([]byte, r.ContentLength)

@@ -40,6 +40,8 @@ type Stack struct {
 	shed     prometheus.Counter
 	inFlight atomic.Int64
 	waiting  atomic.Int64
+	arriving atomic.Int64
+	long     atomic.Int64
 	told     atomic.Int64 // when a failure that may go on was last logged, ns since 1970
 	most     int64
 }
@@ -84,9 +86,11 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 		header := w.Header()
 		header[RequestIDHeader] = []string{requestID(r)}
 		header["X-Content-Type-Options"] = nosniff
+		body, there := s.expect(r)
 		defer func() {
 			if p := recover(); p != nil {
 				s.inFlight.Add(-1)
+				body.end()
 				s.panicked(w, r, route, p)
 			}
 			took := time.Since(start)
@@ -97,13 +101,18 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 			}
 			s.log(w, r, route, took)
 		}()
-		if s.inFlight.Add(1) > s.most {
-			s.shed.Inc()
+		if s.inFlight.Add(1) > s.most || !there {
 			w.err = Overloaded
 		} else {
 			w.err = h(w, r)
 		}
 		s.inFlight.Add(-1)
+		if body.end() && w.status == 0 {
+			w.err = Overloaded // whatever the handler made of a body that broke off
+		}
+		if w.err == Overloaded {
+			s.shed.Inc()
+		}
 		if w.err != nil {
 			writeError(w, w.err)
 		}

@@ -1,0 +1,122 @@
+package web
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// bodies is a stack that works on most requests at once, and a handler that reads what is sent.
+func bodies(most int) (*Stack, http.Handler) {
+	s := NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), most)
+	return s, s.Handle("/x", func(w http.ResponseWriter, r *http.Request) error {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			return &Error{Status: 400, Code: "invalid_request", Cause: err}
+		}
+		WriteJSON(w, 200, b)
+		return nil
+	})
+}
+
+// gate is a body of which each part arrives when the test says so.
+type gate struct {
+	asked chan struct{}
+	parts chan string
+}
+
+func (g gate) Read(p []byte) (int, error) {
+	g.asked <- struct{}{}
+	part, more := <-g.parts
+	if !more {
+		return 0, io.EOF
+	}
+	return copy(p, part), nil
+}
+
+// slow posts a body whose first part has arrived, and the next is waited for, when it returns.
+func slow(h http.Handler, first string) (body gate, answered chan *httptest.ResponseRecorder) {
+	body = gate{make(chan struct{}), make(chan string)}
+	answered = make(chan *httptest.ResponseRecorder, 1)
+	go func() {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("POST", "/x", body))
+		answered <- w
+	}()
+	<-body.asked
+	body.parts <- first
+	<-body.asked
+	return body, answered
+}
+
+func post(h http.Handler, body string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("POST", "/x", strings.NewReader(body)))
+	return w
+}
+
+// Who sends the beginning of many bodies and never the rest keeps nobody out.
+func TestSlowBodiesKeepNobodyOut(t *testing.T) {
+	s, h := bodies(2)
+	var all []gate
+	var answers []chan *httptest.ResponseRecorder
+	for range 100 {
+		body, answered := slow(h, "a")
+		all, answers = append(all, body), append(answers, answered)
+	}
+	if w := post(h, "short"); w.Code != 200 || w.Body.String() != "short" {
+		t.Errorf("while others are slow: got %d %s", w.Code, w.Body)
+	}
+	for i, body := range all {
+		body.parts <- "b"
+		<-body.asked
+		close(body.parts)
+		if w := <-answers[i]; w.Code != 200 || w.Body.String() != "ab" {
+			t.Errorf("a slow one: got %d %s", w.Code, w.Body)
+		}
+	}
+	if a, b, c := s.inFlight.Load(), s.arriving.Load(), s.long.Load(); a != 0 || b != 0 || c != 0 {
+		t.Errorf("left over: %d worked on, %d arriving, %d long", a, b, c)
+	}
+}
+
+// DOS-013: what arrives while too many are being worked on is turned away, however it came.
+func TestBodiesThatArriveAtOnceAreBounded(t *testing.T) {
+	s, h := bodies(1)
+	body, answered := slow(h, "a")
+	s.inFlight.Add(1) // another one is worked on
+	body.parts <- "b"
+	if w := <-answered; w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("got %d %v", w.Code, w.Header())
+	}
+	s.inFlight.Add(-1)
+	if w := post(h, "short"); w.Code != 200 {
+		t.Errorf("afterwards: got %d", w.Code)
+	}
+}
+
+// Long bodies take memory, so few arrive at once; short ones do not wait for them.
+func TestLongBodiesAreBoundedApart(t *testing.T) {
+	s, h := bodies(2)
+	long := strings.Repeat("x", shortBody+1)
+	s.long.Store(maxLong)
+	if w := post(h, long); w.Code != 503 {
+		t.Errorf("a long one too many: got %d", w.Code)
+	}
+	if w := post(h, long[:shortBody-1]); w.Code != 200 {
+		t.Errorf("a short one: got %d", w.Code)
+	}
+	s.long.Store(0)
+	if w := post(h, long); w.Code != 200 || w.Body.Len() != len(long) || s.long.Load() != 0 {
+		t.Errorf("a long one: got %d, %d bytes; left over: %d", w.Code, w.Body.Len(), s.long.Load())
+	}
+	s.arriving.Store(maxArriving)
+	if w := post(h, "short"); w.Code != 503 || s.arriving.Load() != maxArriving {
+		t.Errorf("one too many: got %d, %d arriving", w.Code, s.arriving.Load())
+	}
+}
