@@ -1,11 +1,14 @@
 package app
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/directory"
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/internal/keys"
 	"github.com/watchword-dev/watchword/internal/policy"
 	"github.com/watchword-dev/watchword/internal/web"
 )
@@ -20,6 +23,7 @@ func TestTokenExchange(t *testing.T) {
 		"scope":       exchangeScopes,
 		"actor":       exchangeActors,
 		"may act":     exchangeMayAct,
+		"reborn":      exchangeByReborn,
 		"impersonate": exchangeImpersonation,
 		"chain":       exchangeChains,
 		"lifetime":    exchangeLifetime,
@@ -226,6 +230,55 @@ func exchangeMayAct(t *testing.T, w *world) {
 	if c := part(t, given(t, w.exchange(agent, subject, "m3")), 1); c["sub"] != from || c["act"].(map[string]any)["sub"] != agent {
 		t.Errorf("got %v", c)
 	}
+}
+
+// CAU-015, of those who receive: a token that was made for a service, or for it to exchange, is
+// nothing to another one that has its name now.
+func exchangeByReborn(t *testing.T, w *world) {
+	from, through, agent := w.fresh("from"), w.fresh("through"), w.fresh("agent")
+	for _, name := range []string{through, agent} {
+		w.rule(name, "m3", directory.NewRule{Exchange: policy.Delegate})
+	}
+	w.rule(from, through, directory.NewRule{})
+	received := w.get(from, through)
+	w.rule(from, through, directory.NewRule{MayAct: agent})
+	forAgent := w.get(from, through)
+	// As if they were made a minute ago, and the services of these names just now.
+	refused(t, "received by another", w.exchange(through, w.madeEarlier(received), "m3"), 400, "invalid_request")
+	a := w.exchange(agent, w.madeEarlier(forAgent), "m3")
+	refused(t, "for another to exchange", a, 400, "invalid_request")
+	if r := w.record(a.header.Get(web.DecisionHeader)); r["reason"] != "subject_token_older_than_client" {
+		t.Errorf("recorded %v", r)
+	}
+	if a := w.introspect(through, w.madeEarlier(received)); a.body != `{"active":false}` {
+		t.Errorf("introspected by another: got %s", a.body)
+	}
+	given(t, w.exchange(through, received, "m3"))
+	given(t, w.exchange(agent, forAgent, "m3"))
+	if a := w.introspect(through, received); a.json(t)["active"] != true {
+		t.Errorf("introspected: got %s", a.body)
+	}
+}
+
+// madeEarlier is the token as it would be, had it been made a minute before.
+func (w *world) madeEarlier(token string) string {
+	w.t.Helper()
+	signer, err := w.s.ring.Signer(keys.UseAccess, jose.ES256)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c := part(w.t, token, 1)
+	c["iat"] = int64(c["iat"].(float64)) - 60
+	c["exp"] = int64(c["exp"].(float64))
+	claims, err := json.Marshal(c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	earlier, err := signer.Sign("at+jwt", claims)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return earlier
 }
 
 // TXC-020.

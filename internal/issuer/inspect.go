@@ -143,7 +143,7 @@ func (i *Issuer) enabled(_ context.Context, a *attempt) error {
 // who is not its audience learns nothing of it (RFC 7662, section 4).
 func (i *Issuer) Introspect(by clientauth.Identity, token string) *Inspected {
 	t, why := i.inspect(token, i.directory.Snapshot(), i.o.Now())
-	if why != "" {
+	if why != "" || isOlder(t.Claims, by.Service) {
 		return nil
 	}
 	for _, aud := range t.Claims.Audience {

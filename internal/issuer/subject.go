@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/directory"
+	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/policy"
 )
 
@@ -69,6 +70,9 @@ func (i *Issuer) readSubject(_ context.Context, a *attempt) error {
 // 2.3). Where the token names who may act (RFC 8693, section 4.4), that service may, and no
 // other.
 func mayExchange(t *Inspected, by *directory.Service) string {
+	if isOlder(t.Claims, by) {
+		return "subject_token_older_than_client"
+	}
 	if t.Claims.MayAct != "" {
 		if t.Claims.MayAct != by.Name {
 			return "not_in_may_act"
@@ -81,4 +85,11 @@ func mayExchange(t *Inspected, by *directory.Service) string {
 		}
 	}
 	return "subject_token_for_another"
+}
+
+// isOlder says that a token was made before the service. Tokens know those they are for by name only,
+// and a service that is deleted and made again is another one (CVE-2026-55670). Tokens count time in
+// whole seconds.
+func isOlder(c *jose.Claims, than *directory.Service) bool {
+	return c.IssuedAt.Before(than.CreatedAt.Truncate(time.Second))
 }
