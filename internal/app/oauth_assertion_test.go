@@ -202,6 +202,9 @@ func assertionAsGrant(t *testing.T, w *world) {
 	refused(t, "again, as authentication", w.tokenRequest(withAssertion(first, "m2")), 401, "invalid_client")
 	refused(t, "wrong aud", ask(w.assertion("m5", claims{"aud": "https://other.test"})), 400, "invalid_grant")
 	refused(t, "none", ask(""), 400, "invalid_request")
+	// It is what the service's own key signed. The long-lived credential is none.
+	bootstrap, _ := w.credential(w.fresh("old"))
+	refused(t, "bootstrap credential", ask(bootstrap), 400, "invalid_grant")
 	refused(t, "another client_id", ask(w.assertion("m5", nil), "client_id", "m1"), 400, "invalid_grant")
 	body := form("grant_type", bearerGrant, "assertion", w.assertion("m5", nil), "audience", "m2")
 	refused(t, "beside another client", w.tokenRequest(body, basic("m1")), 400, "invalid_grant")

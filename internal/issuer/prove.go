@@ -37,6 +37,9 @@ func (i *Issuer) authenticateByGrant(ctx context.Context, a *attempt) error {
 	if failure != nil {
 		return a.failed(failure, InvalidGrant)
 	}
+	if id.Method != clientauth.PrivateKeyJWT { // a bootstrap credential is signed by this server
+		return a.failed(&clientauth.Failure{Reason: "wrong_type", Claimed: id.Service.Name, CredentialID: id.CredentialID}, InvalidGrant)
+	}
 	beside := a.Presented
 	beside.Certificates = nil // they bind the token; what proves is the assertion
 	client, failure := i.auth.Authenticate(ctx, &beside, a.snapshot, a.now)
