@@ -115,6 +115,7 @@ func (i *Issuer) Identify(token string) (jti string, expiry time.Time, status, w
 func (i *Issuer) Authenticate(ctx context.Context, r Request, p clientauth.Presented) (id clientauth.Identity, decisionID string, err error) {
 	ctx = context.WithoutCancel(ctx)
 	a := i.attempt(&Proposal{Request: r, Presented: p, Grant: noGrant})
+	a.event.Grant = ""
 	var refusal *Refusal
 	for _, step := range []func(context.Context, *attempt) error{i.authenticate, i.enabled, i.spend} {
 		switch err := step(ctx, a); {
@@ -133,7 +134,7 @@ func (i *Issuer) Authenticate(ctx context.Context, r Request, p clientauth.Prese
 const noGrant = "-"
 
 func (i *Issuer) enabled(_ context.Context, a *attempt) error {
-	if a.event.Grant = ""; a.caller.Service.Disabled {
+	if a.caller.Service.Disabled {
 		return &Refusal{Kind: InvalidToken, Reason: "caller_disabled"}
 	}
 	return nil
