@@ -14,10 +14,7 @@ import (
 // openOAuth puts the doors of OAuth where clients look for them.
 func (s *Server) openOAuth(handle func(path string, h web.HandlerFunc), mux routes) {
 	o := oauth.Options{
-		Issuer: s.cfg.Issuer, Front: s.front(),
-	}
-	if s.cfg.OAuth.DPoPRequireNonce {
-		o.Nonce = s.nonce
+		Issuer: s.cfg.Issuer, Front: s.front(), Nonce: s.nonce, NonceNeeded: s.cfg.OAuth.DPoPRequireNonce,
 	}
 	doors := oauth.New(s.issuer, o)
 	handle(oauth.TokenPath, doors.Token())

@@ -19,6 +19,7 @@ func TestDPoP(t *testing.T) {
 		"once":        dpopOnce,
 		"parallel":    dpopInParallel,
 		"required":    dpopRequired,
+		"nonce":       unknownNonce,
 		"certificate": certificates,
 	})
 }
@@ -178,6 +179,24 @@ func certificates(t *testing.T, w *world) {
 	w.addCredential("m6", directory.KindCertificate, thumbprint(second))
 	if cnf, _ := part(t, given(t, ask(proxy, second, "m6")), 1)["cnf"].(map[string]any); cnf["x5t#S256"] != thumbprint(second) {
 		t.Errorf("renewed with another certificate: bound to %v", cnf)
+	}
+}
+
+// RFC 9449, section 8: who is told to use a nonce is told which, also where none is demanded. One
+// that another server gave, or that is too old, is forgotten in no other way.
+func unknownNonce(t *testing.T, w *world) {
+	key := newKey()
+	ask := func(nonce string) answer {
+		return w.tokenRequest(credentialsFor("m2"), basic("m1"), withProof(proof(key, nil, claims{"nonce": nonce})))
+	}
+	a := ask("another server's")
+	refused(t, "unknown nonce", a, 400, "use_dpop_nonce")
+	nonces := a.header.Values(dpop.NonceHeader)
+	if len(nonces) != 1 || nonces[0] == "" {
+		t.Fatalf("got %v", a.header)
+	}
+	if a := ask(nonces[0]); a.status != 200 || a.header.Get(dpop.NonceHeader) != "" {
+		t.Errorf("with the nonce: got %d %v %s", a.status, a.header, a.body)
 	}
 }
 

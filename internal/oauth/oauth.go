@@ -37,8 +37,10 @@ type Options struct {
 	Issuer string
 	// Front says whose word counts about the certificates of clients.
 	Front clientauth.Front
-	// Nonce is what clients are to put into their next proof of a key (RFC 9449, section 8). Nil: they need none.
+	// Nonce is what clients may put into their next proof of a key (RFC 9449, section 8). Nil: there are none.
 	Nonce func() string
+	// NonceNeeded says that they must: they get the next one with each token.
+	NonceNeeded bool
 }
 
 // Doors are the handlers.

@@ -27,7 +27,7 @@ func (d *Doors) token(q *request) error {
 	}
 	h := q.w.Header()
 	h[web.DecisionHeader] = []string{id}
-	if t.Type == issuer.DPoP && d.o.Nonce != nil {
+	if t.Type == issuer.DPoP && d.o.NonceNeeded {
 		h.Set(dpop.NonceHeader, d.o.Nonce()) // RFC 9449, section 8.2
 	}
 	web.WriteJSON(q.w, http.StatusOK, encode(t, g.Issued))
