@@ -203,6 +203,8 @@ func answer(err error, bad *problem, nonce func() string) error {
 		if bad != nil {
 			e.Status, e.Description = bad.status, bad.text
 		}
+	case issuer.InvalidScope: // of a rule whose scopes do not fit into a token
+		e.Status, e.Code, e.Description = http.StatusBadRequest, "invalid_scope", refusal.Text
 	case issuer.InvalidProof:
 		e.Status, e.Code, e.Description = http.StatusBadRequest, "invalid_dpop_proof", refusal.Text
 	case issuer.NonceNeeded: // RFC 9449, section 8

@@ -332,6 +332,9 @@ func tokenSize(t *testing.T, w *world) {
 		t.Errorf("a token of %d bytes", len(token))
 	}
 	refused(t, "all scopes", w.tokenRequest(credentialsFor(name), basic("m1")), 400, "invalid_scope")
+	// At the plain door too, where scopes are asked for as well.
+	m1, _ := w.credential("m1")
+	refused(t, "all scopes at the plain door", w.ask(m1, `{"target":"`+name+`"}`), 400, "invalid_scope")
 }
 
 // POL-012: what no rule allows is refused, however it is asked for.
