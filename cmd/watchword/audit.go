@@ -74,7 +74,9 @@ func (c *cli) printRecord(line []byte) error {
 	if err != nil {
 		return c.printf("not a record: %q", line)
 	}
-	return c.printf("%s  %-10s  %-8s  %s", r.At.UTC().Format("2006-01-02 15:04:05Z"), r.Kind, r.Outcome, strings.Join(recordParts(r.Event), "  "))
+	// One line a record: names that callers made up would else write lines of their own.
+	text := strings.ReplaceAll(strings.Join(recordParts(r.Event), "  "), "\n", `\u000a`)
+	return c.printf("%s  %-10s  %-8s  %s", r.At.UTC().Format("2006-01-02 15:04:05Z"), r.Kind, r.Outcome, text)
 }
 
 // recordParts is what there is to say of an event, in the order in which it is asked for.
