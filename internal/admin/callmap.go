@@ -156,6 +156,21 @@ func (a *api) planCallMap(ctx context.Context, in *struct{ Body PlanCallMap }) (
 }
 
 func (a *api) applyCallMap(ctx context.Context, in *struct{ Body ApplyCallMap }) (*answered[AppliedCallMap], error) {
+	return onWhateverIsThere(in.Body.Base == 0, func() (*answered[AppliedCallMap], error) { return a.applyFiles(ctx, in) })
+}
+
+// onWhateverIsThere plans and applies again when another change came between, for those who did not
+// ask for a revision.
+func onWhateverIsThere[T any](whatever bool, apply func() (*answered[T], error)) (*answered[T], error) {
+	for tries := 1; ; tries++ {
+		out, err := apply()
+		if !whatever || tries == 3 || !errors.Is(err, errPlanned) {
+			return out, err
+		}
+	}
+}
+
+func (a *api) applyFiles(ctx context.Context, in *struct{ Body ApplyCallMap }) (*answered[AppliedCallMap], error) {
 	plan, files, err := a.planned(ctx, in.Body.Files)
 	if err != nil {
 		return nil, err

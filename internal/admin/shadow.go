@@ -49,16 +49,22 @@ func (a *api) shadow() {
 var exampleWindow = UsageWindow{Days: 30, From: usage.DayOf(exampleTime.AddDate(0, 0, -29)).Start(), To: exampleTime}
 
 func (a *api) putShadow(ctx context.Context, in *struct{ Body CallMapFiles }) (*answered[CallMapShadow], error) {
-	plan, _, err := a.planned(ctx, in.Body.Files)
-	if err != nil {
-		return nil, err
-	}
-	rules, leftOut := plan.Overlay()
-	note(ctx, "summary", plan.Summary())
-	return a.setShadow(ctx, plan.Base, rules, leftOut, "callmap.shadow")
+	return onWhateverIsThere(true, func() (*answered[CallMapShadow], error) {
+		plan, _, err := a.planned(ctx, in.Body.Files)
+		if err != nil {
+			return nil, err
+		}
+		rules, leftOut := plan.Overlay()
+		note(ctx, "summary", plan.Summary())
+		return a.setShadow(ctx, plan.Base, rules, leftOut, "callmap.shadow")
+	})
 }
 
 func (a *api) deleteShadow(ctx context.Context, _ *struct{}) (*answered[CallMapShadow], error) {
+	return onWhateverIsThere(true, func() (*answered[CallMapShadow], error) { return a.endShadow(ctx) })
+}
+
+func (a *api) endShadow(ctx context.Context) (*answered[CallMapShadow], error) {
 	state, err := a.Lists.Shadow(ctx)
 	if err != nil {
 		return nil, err

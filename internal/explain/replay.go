@@ -20,6 +20,7 @@ type Replay struct {
 	before, after *directory.Snapshot
 	edges         map[policy.Edge]bool
 	services      map[directory.UID]bool
+	callers       map[directory.UID]bool // of those edges, and those services
 	now           time.Time
 
 	looked  int64
@@ -46,13 +47,13 @@ func NewReplay(before, after *directory.Snapshot, edges []policy.Edge, services 
 	r := &Replay{
 		before: before, after: after, now: now,
 		edges: make(map[policy.Edge]bool, len(edges)), services: make(map[directory.UID]bool, len(services)),
-		refused: map[policy.Edge]*Refused{},
+		callers: map[directory.UID]bool{}, refused: map[policy.Edge]*Refused{},
 	}
 	for _, e := range edges {
-		r.edges[e] = true
+		r.edges[e], r.callers[e.Caller] = true, true
 	}
 	for _, s := range services {
-		r.services[s] = true
+		r.services[s], r.callers[s] = true, true
 	}
 	return r
 }
@@ -62,17 +63,10 @@ const manyFilters = 200
 
 // Filters choose the usage to add, each row in one of them.
 func (r *Replay) Filters(since, until usage.Day) (filters []usage.Filter) {
-	callers := map[directory.UID]bool{}
-	for e := range r.edges {
-		callers[e.Caller] = true
-	}
-	for s := range r.services {
-		callers[s] = true
-	}
-	if len(callers)+len(r.services) > manyFilters {
+	if len(r.callers)+len(r.services) > manyFilters {
 		return []usage.Filter{{Since: since, Until: until}}
 	}
-	for c := range callers {
+	for c := range r.callers {
 		filters = append(filters, usage.Filter{Since: since, Until: until, Caller: c})
 	}
 	for s := range r.services {
@@ -87,7 +81,7 @@ func (r *Replay) Add(f usage.Filter, row usage.Row) {
 	switch {
 	case row.Why != "", !r.edges[row.Edge] && !r.services[row.Caller] && !r.services[row.Target]:
 		return
-	case f.Caller == none && f.Target != none && (r.services[row.Caller] || r.edges[row.Edge]):
+	case f.Caller == none && f.Target != none && r.callers[row.Caller]:
 		return // a filter of its caller chose it too
 	}
 	caller, ok1 := r.before.ServiceByUID(row.Caller)
