@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/watchword-dev/watchword/internal/directory"
 )
 
 // Format writes a file in the one layout: parts and members in their order, two spaces, comments
@@ -22,6 +25,9 @@ func Format(name string, text []byte) ([]byte, error) {
 		return text, nil
 	}
 	arrange(doc.Content[0], fileObject.shape())
+	if !bytes.ContainsRune(text, colon) {
+		shield(&doc)
+	}
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
@@ -31,7 +37,22 @@ func Format(name string, text []byte) ([]byte, error) {
 	if err := enc.Close(); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
+	return bytes.ReplaceAll(b.Bytes(), []byte("group"+string(colon)), []byte(groupPrefix)), nil
+}
+
+// colon stands in for the one of group:web while the library writes, which would quote it within
+// braces though YAML does not ask for that. It is of the private use area.
+const colon = '\ue03a'
+
+func shield(n *yaml.Node) {
+	if name, ok := strings.CutPrefix(n.Value, groupPrefix); ok && n.Kind == yaml.ScalarNode {
+		if _, err := directory.ParseName(name); err == nil {
+			n.Value, n.Style = "group"+string(colon)+name, 0
+		}
+	}
+	for _, c := range n.Content {
+		shield(c)
+	}
 }
 
 // arrange puts the members of each object in the order of their table, and leaves the entries of

@@ -167,3 +167,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestFormatLeavesGroupsAsPeopleWriteThem(t *testing.T) {
+	const text = "groups:\n  web: [m1]\nrules:\n  - {from: group:web, to: [group:web, 'group:web']} # 'group:web'\n"
+	got, err := callmap.Format("callmap.yaml", []byte(text))
+	if want := strings.Replace(text, "[group:web, 'group:web']", "[group:web, group:web]", 1); err != nil || string(got) != want {
+		t.Errorf("got %v\n%s", err, got)
+	}
+}
