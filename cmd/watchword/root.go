@@ -47,7 +47,7 @@ http://127.0.0.1:8010 otherwise, and the operator token in the data folder
 		c.serveCommand(), c.demoCommand(),
 		c.serviceCommand(), c.credentialCommand(), c.allowCommand(), c.disallowCommand(), c.rulesCommand(), c.keysCommand(),
 		c.planCommand(), c.applyCommand(), c.testCommand(), c.callMapCommand(),
-		c.whyCommand(), c.blastCommand(), c.graphCommand(),
+		c.whyCommand(), c.blastCommand(), c.graphCommand(), c.unusedCommand(), c.impactCommand(), c.suggestCommand(),
 		c.tokenCommand(), c.revocationCommand(), c.auditCommand(), c.probeCommand(), c.statusCommand(), c.configCommand(), c.versionCommand(),
 	)
 	asGroup(root)

@@ -91,6 +91,8 @@ type Options struct {
 	PageKey [32]byte
 	// MaxActors is that of the issuer. Zero: 5.
 	MaxActors int
+	// Algorithm signs tokens for targets that have none of their own. Empty: ES256.
+	Algorithm string
 	// MaxTokenTTL is the longest life of a token.
 	MaxTokenTTL time.Duration
 	// FlushUsage writes down what was counted so far. Nil: it is found when it was.
@@ -120,6 +122,9 @@ func New(o Options) http.Handler {
 	if o.MaxActors == 0 {
 		o.MaxActors = 5
 	}
+	if o.Algorithm == "" {
+		o.Algorithm = string(jose.ES256)
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -145,6 +150,7 @@ func New(o Options) http.Handler {
 	a.decisions()
 	a.probes()
 	a.questions()
+	a.usageQuestions()
 	a.openAPI = describe(a.huma.OpenAPI())
 	return a
 }

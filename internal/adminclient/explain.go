@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/explain"
@@ -81,5 +82,27 @@ func (c *Client) Graph(ctx context.Context, from, to string) (a Answer[explain.G
 		}
 	}
 	_, err = c.do(ctx, request{method: http.MethodGet, path: []string{"callmap", "graph"}, query: query}, &a)
+	return a, err
+}
+
+// Unused is what was never exercised in the last days.
+func (c *Client) Unused(ctx context.Context, days int) (a Answer[explain.Unused], err error) {
+	_, err = c.do(ctx, request{method: http.MethodGet, path: []string{"callmap", "unused"}, query: url.Values{"days": {strconv.Itoa(days)}}}, &a)
+	return a, err
+}
+
+// Impact is who used what query names in the last days: caller and target, key, or credential.
+func (c *Client) Impact(ctx context.Context, days int, what map[string]string) (a Answer[explain.Impact], err error) {
+	query := url.Values{"days": {strconv.Itoa(days)}}
+	for name, value := range what {
+		query.Set(name, value)
+	}
+	_, err = c.do(ctx, request{method: http.MethodGet, path: []string{"callmap", "impact"}, query: query}, &a)
+	return a, err
+}
+
+// Suggestion is the least that would allow what was refused in the last days.
+func (c *Client) Suggestion(ctx context.Context, days int) (a Answer[explain.Suggestion], err error) {
+	_, err = c.do(ctx, request{method: http.MethodGet, path: []string{"callmap", "suggestion"}, query: url.Values{"days": {strconv.Itoa(days)}}}, &a)
 	return a, err
 }

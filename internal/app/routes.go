@@ -95,6 +95,7 @@ func (s *Server) operators(address string) http.Handler {
 		FlushUsage:   s.usage.Flush,
 		MaxTokenTTL:  s.cfg.Token.MaxTTL,
 		MaxActors:    s.cfg.OAuth.MaxActors,
+		Algorithm:    s.cfg.Signing.Algorithm,
 		Keys:         s.ring,
 		Issuer:       s.issuer,
 		Audit:        s.log,

@@ -19,7 +19,7 @@ type Suggestion struct {
 	RecordsSince *time.Time      `json:"recordsSince,omitempty" example:"2026-05-01T00:00:00Z" doc:"The first day of which there are counts. Absent: there are none."`
 	Rules        []SuggestedRule `json:"rules" nullable:"false" doc:"The rules, the first 10,000."`
 	RuleCount    int             `json:"ruleCount" example:"1" doc:"How many."`
-	File         string          `json:"file" example:"rules:\n  - {from: m1, to: m2, scopes: [read]}\n" doc:"The same in the form of call map files: lines for the rules of the file that owns them, in the place of those there for the same caller and target."`
+	File         string          `json:"file" example:"# to the rules of your call map file:\n  - {from: m1, to: m2, scopes: [read]}\n" doc:"The same in the form of call map files: lines for the rules of the file that owns them, in the place of those there for the same caller and target."`
 	Left         []LeftOut       `json:"left" nullable:"false" doc:"Calls that were refused and that no suggested rule allows, the first 10,000: what they lack is a condition, or a service."`
 }
 

@@ -102,7 +102,7 @@ func (t *Tally) Unused(s *directory.Snapshot, records, now time.Time) Unused {
 	return u
 }
 
-// idle adds what was made before the window and is not managed by hand only.
+// idle adds one, unless it was made within the window, with the command that whoever owns it may use.
 func (t *Tally) idle(u *Unused, made time.Time, managedBy string, i Idle) {
 	switch {
 	case made.After(t.since):
