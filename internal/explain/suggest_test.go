@@ -12,8 +12,8 @@ import (
 	"github.com/watchword-dev/watchword/internal/usage"
 )
 
-// counted is the row that a decision leaves, as the issuer counts it.
-func counted(q directory.Question, v directory.Verdict) usage.Row {
+// rowOf is the row that a decision leaves, as the issuer counts it.
+func rowOf(q directory.Question, v directory.Verdict) usage.Row {
 	r := usage.Row{Day: usage.DayOf(q.At), N: 1, Last: q.At, Use: usage.Use{
 		Edge: policy.Edge{Caller: q.Caller, Target: v.Target.UID}, Scopes: strings.Join(v.Scopes, " "), Method: q.With.Method, Bound: q.With.Bound,
 		Exchange: q.Exchange, Actors: q.With.Actors, Would: v.Observed,
@@ -58,7 +58,7 @@ func TestSuggestionAllowsWhatWasRefusedAndNothingElse(t *testing.T) {
 			if v.Target == nil {
 				continue
 			}
-			row := counted(q, v)
+			row := rowOf(q, v)
 			wants.Add(&row)
 			if row.Why == "" && row.Would == "" {
 				continue
