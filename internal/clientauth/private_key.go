@@ -35,9 +35,13 @@ type privateKey struct {
 	o    Options
 	keys recent[string, *jose.PublicKey] // by JWK: to read one costs a tenth of checking a signature
 	sets *keySets
+	// nobodys checks a signature with a key that is nobody's.
+	nobodys func(*jose.Token)
 }
 
-func newPrivateKey(o Options) *privateKey { return &privateKey{o: o, sets: newKeySets(o.JWKSNetworks)} }
+func newPrivateKey(o Options) *privateKey {
+	return &privateKey{o: o, sets: newKeySets(o.JWKSNetworks), nobodys: checkNobodys}
+}
 
 func (m *privateKey) Name() string { return PrivateKeyJWT }
 
@@ -62,6 +66,7 @@ func (m *privateKey) Authenticate(ctx context.Context, p *Presented, s *director
 	}
 	svc, ok := s.Service(c.Subject)
 	if !ok {
+		m.nobodys(t)
 		return Identity{}, &Failure{Reason: "unknown_service"}
 	}
 	credential, failure := m.signer(ctx, t, svc, p, s, now)
@@ -178,6 +183,9 @@ func (m *privateKey) signer(ctx context.Context, t *jose.Token, svc *directory.S
 	}
 	if away != nil {
 		return nil, &Failure{Reason: "keys_unavailable", Kind: Away, Cause: away}
+	}
+	if find.left == maxKeysTried {
+		m.nobodys(t)
 	}
 	return nil, &Failure{Reason: find.why}
 }
