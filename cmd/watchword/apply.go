@@ -43,7 +43,7 @@ was reviewed.`,
 }
 
 func (c *cli) apply(cmd *cobra.Command, admin *adminclient.Client, what adminclient.ApplyCallMap) error {
-	answer, err := c.planOn(cmd, admin, what.Files)
+	answer, err := c.planOn(cmd, admin, what.Files, 0)
 	if err != nil {
 		return err
 	}

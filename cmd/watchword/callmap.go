@@ -21,7 +21,7 @@ change says "watchword plan", and "watchword apply" changes it.`,
   watchword callmap validate -f callmap/
   watchword callmap history`,
 	}
-	group.AddCommand(c.callMapValidate(), c.callMapFmt(), c.callMapSchema(), c.callMapExport(), c.callMapHistory(), c.callMapShow(), c.callMapRollback())
+	group.AddCommand(c.callMapValidate(), c.callMapFmt(), c.callMapSchema(), c.callMapShadow(), c.callMapExport(), c.callMapHistory(), c.callMapShow(), c.callMapRollback())
 	return asGroup(group)
 }
 

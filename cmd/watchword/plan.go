@@ -14,25 +14,39 @@ import (
 func (c *cli) planCommand() *cobra.Command {
 	var names []string
 	var format string
+	var days int
+	var shadow bool
 	cmd := &cobra.Command{
-		Use:   "plan -f FILE|FOLDER",
+		Use:   "plan -f FILE|FOLDER | --from-shadow",
 		Short: "Say what a call map file would change",
 		Long: `Compares the call map file, or all *.yaml files of a folder, with the directory, and says
 what applying it would add (+), change (~) and remove (-), and what its tests say then.
 Nothing is changed. What the file does not mention stays, unless it was the file's before:
-see managed-by in docs/callmap.md.
+see managed-by in docs/callmap.md. The tokens of the last days are decided again on the call
+map as it would be: how many would have been refused, and which rules of the file nobody
+used. With --from-shadow no file is read: it tells what the shadow, and targets that only
+observe, would have decided otherwise; see "watchword callmap shadow".
 
 It exits with 0 when nothing would change, 3 when something would, 1 when it failed or a
 test fails, and 2 when the command line is wrong. With --format the changes of rules are
 printed as a graph: what is added, changed (thick) and removed (dotted).`,
 		Example: `  watchword plan -f callmap.yaml
   watchword plan -f callmap/ --format mermaid
-  watchword plan -f callmap/ --json`,
+  watchword plan -f callmap/ --days 90 --json
+  watchword plan --from-shadow --days 7`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			draw, known := map[string]func(io.Writer, []adminclient.PlanChange) error{"text": nil, "mermaid": drawMermaid, "dot": drawDOT}[format]
 			if !known {
 				return usage(cmd, "--format: %q is not text, mermaid or dot", format)
+			}
+			switch {
+			case days < 0 || days > 400 || shadow && days == 0:
+				return usage(cmd, "--days: from 1 to 400, or 0 for none with -f")
+			case shadow && len(names) > 0:
+				return usage(cmd, "-f and --from-shadow: say one of them")
+			case shadow:
+				return c.planFromShadow(cmd, days)
 			}
 			files, _, err := c.readFiles(cmd, names)
 			if err != nil {
@@ -42,7 +56,7 @@ printed as a graph: what is added, changed (thick) and removed (dotted).`,
 			if err != nil {
 				return err
 			}
-			plan, err := c.planOn(cmd, admin, files)
+			plan, err := c.planOn(cmd, admin, files, days)
 			if err != nil {
 				return err
 			}
@@ -60,14 +74,16 @@ printed as a graph: what is added, changed (thick) and removed (dotted).`,
 			return c.planned(plan.Value)
 		},
 	}
+	cmd.Flags().IntVar(&days, "days", 30, "how many days of decisions are decided again; 0: none")
+	cmd.Flags().BoolVar(&shadow, "from-shadow", false, "tell what the shadow would have decided otherwise")
 	cmd.Flags().StringVar(&format, "format", "text", "text, or a graph of the changes: mermaid or dot")
 	return asOperator(c.withJSON(withFiles(cmd, &names)))
 }
 
-// planOn has the server plan files.
-func (c *cli) planOn(cmd *cobra.Command, admin *adminclient.Client, files []adminclient.CallMapFile) (plan adminclient.Answer[adminclient.CallMapPlan], err error) {
+// planOn has the server plan files, and replay so many days.
+func (c *cli) planOn(cmd *cobra.Command, admin *adminclient.Client, files []adminclient.CallMapFile, days int) (plan adminclient.Answer[adminclient.CallMapPlan], err error) {
 	err = c.patiently("planning "+sizeOf(files), func() error {
-		plan, err = admin.PlanCallMap(cmd.Context(), files, 0)
+		plan, err = admin.PlanCallMap(cmd.Context(), files, days)
 		return err
 	})
 	return plan, serverMistakes(err)
@@ -101,6 +117,9 @@ func (c *cli) printPlan(w io.Writer, p adminclient.CallMapPlan) error {
 	}
 	for _, e := range p.Ended {
 		fmt.Fprintf(&b, "note: the rule %s has ended, and allows nothing\n", e)
+	}
+	if p.Replay != nil {
+		b.WriteString(replayed(*p.Replay))
 	}
 	for _, t := range p.Tests {
 		if r := testOf(t); !r.Passed() {

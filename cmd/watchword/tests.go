@@ -63,7 +63,7 @@ func (c *cli) testOnServer(cmd *cobra.Command, files []adminclient.CallMapFile) 
 	if err != nil {
 		return nil, err
 	}
-	plan, err := c.planOn(cmd, admin, files)
+	plan, err := c.planOn(cmd, admin, files, 0)
 	return plan.Value.Tests, err
 }
 
