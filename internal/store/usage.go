@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -21,24 +22,44 @@ const (
 )
 
 // AddUsage adds rows to what is there for the same day and use, in one transaction. No two rows are
-// of one day and use.
+// of one day and use. Rows in one order, on all replicas, do not lock each other out.
 func (db *DB) AddUsage(ctx context.Context, rows []usage.Row) error {
-	err := db.write(ctx, func(ctx context.Context, t tx) error {
-		for chunk := range slices.Chunk(rows, rowsPerStatement) {
-			values := make([][]any, len(chunk))
-			for i := range chunk {
-				values[i] = usageValues(&chunk[i])
-			}
-			_, err := t.insertOr(ctx, `usage (`+usageColumns+`)`, "", `(`+usageKey+`) DO UPDATE SET
-				n = usage.n + excluded.n, last_at = CASE WHEN excluded.last_at > usage.last_at THEN excluded.last_at ELSE usage.last_at END`, values)
-			if err != nil {
-				return err
-			}
+	values, edges := make([][]any, len(rows)), map[policy.Edge]usage.Day{}
+	for i := range rows {
+		r := &rows[i]
+		values[i] = usageValues(r)
+		if r.Why == "" {
+			edges[r.Edge] = max(edges[r.Edge], r.Day)
 		}
-		return nil
+	}
+	used := make([][]any, 0, len(edges))
+	for e, day := range edges {
+		caller, target := formatEdge(e)
+		used = append(used, []any{caller, target, int64(day)})
+	}
+	slices.SortFunc(used, func(a, b []any) int {
+		return cmp.Or(strings.Compare(a[0].(string), b[0].(string)), strings.Compare(a[1].(string), b[1].(string)))
+	})
+	err := db.write(ctx, func(ctx context.Context, t tx) error {
+		err := t.upsertAll(ctx, `usage (`+usageColumns+`)`, `(`+usageKey+`) DO UPDATE SET
+			n = usage.n + excluded.n, last_at = CASE WHEN excluded.last_at > usage.last_at THEN excluded.last_at ELSE usage.last_at END`, values)
+		if err != nil {
+			return err
+		}
+		return t.upsertAll(ctx, `usage_edges (caller, target, last_day)`, `(caller, target) DO UPDATE SET last_day = excluded.last_day
+			WHERE usage_edges.last_day < excluded.last_day`, used)
 	})
 	if err != nil {
 		return fmt.Errorf("add usage: %w", err)
+	}
+	return nil
+}
+
+func (t tx) upsertAll(ctx context.Context, into, onConflict string, rows [][]any) error {
+	for chunk := range slices.Chunk(rows, rowsPerStatement) {
+		if _, err := t.insertOr(ctx, into, "", onConflict, chunk); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -180,11 +201,12 @@ func (db *DB) UsedEdges(ctx context.Context, since usage.Day) (edges map[policy.
 	defer cancel()
 	edges = map[policy.Edge]usage.Day{}
 	err = db.readAll(ctx, func(ctx context.Context, t tx) error {
-		rows, err := t.tx.QueryContext(ctx, `SELECT caller, target, MAX(day) FROM usage WHERE day >= $1 AND why = '' GROUP BY caller, target`, int64(since))
+		rows, err := t.tx.QueryContext(ctx, `SELECT caller, target, last_day FROM usage_edges WHERE last_day >= $1`, int64(since))
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
+		s := usageScanner{edges: map[string]directory.UID{}}
 		for rows.Next() {
 			var e policy.Edge
 			var caller, target string
@@ -192,10 +214,10 @@ func (db *DB) UsedEdges(ctx context.Context, since usage.Day) (edges map[policy.
 			if err := rows.Scan(&caller, &target, &day); err != nil {
 				return err
 			}
-			if e.Caller, err = directory.ParseUID(caller); err != nil {
+			if e.Caller, err = s.uid(caller); err != nil {
 				return err
 			}
-			if e.Target, err = directory.ParseUID(target); err != nil {
+			if e.Target, err = s.uid(target); err != nil {
 				return err
 			}
 			edges[e] = usage.Day(day)
@@ -240,6 +262,11 @@ func (db *DB) PurgeUsage(ctx context.Context, before usage.Day) error {
 		if err != nil && !errors.Is(err, errNothingToDo) {
 			return fmt.Errorf("purge usage: %w", err)
 		}
+	}
+	err := db.deleteAll(ctx, `DELETE FROM usage_edges WHERE (caller, target) IN
+		(SELECT caller, target FROM usage_edges WHERE last_day < $1 LIMIT $2`+db.skipLocked()+`)`, int64(before))
+	if err != nil {
+		return fmt.Errorf("purge used edges: %w", err)
 	}
 	return nil
 }

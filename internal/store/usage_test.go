@@ -145,6 +145,11 @@ func TestOldUsageIsPurged(t *testing.T) {
 		if err := db.PurgeUsage(t.Context(), 20001); err != nil {
 			t.Fatal(err)
 		}
+		for since, want := range map[usage.Day]int{0: 1, 20001: 1, 20002: 0} {
+			if edges, err := db.UsedEdges(t.Context(), since); err != nil || len(edges) != want {
+				t.Errorf("got %v, %v since %d", edges, err, since)
+			}
+		}
 		first, ok, err := db.UsageSince(t.Context())
 		if left := listUsage(t, db, usage.Filter{}); err != nil || !ok || first != 20001 || len(left) != len(rows)/4 {
 			t.Errorf("got %d rows left from %s on, %v", len(left), first, err)

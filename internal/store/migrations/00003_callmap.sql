@@ -68,3 +68,12 @@ CREATE TABLE usage (
 ) /* STRICT, WITHOUT ROWID */;
 
 CREATE INDEX usage_by_target ON usage (target, day);
+
+-- The last day on which each edge was allowed: what usage says too, in as many rows as there are edges,
+-- whatever the number of days.
+CREATE TABLE usage_edges (
+    caller   TEXT COLLATE "C" NOT NULL,
+    target   TEXT COLLATE "C" NOT NULL,
+    last_day BIGINT NOT NULL,
+    PRIMARY KEY (caller, target)
+) /* STRICT, WITHOUT ROWID */;
