@@ -56,7 +56,7 @@ func (c *cli) printSuggestion(s explain.Suggestion) error {
 		if !strings.HasPrefix(command, "watchword ") { // what is to be done in a file is no command
 			command = "# " + command
 		}
-		fmt.Fprintf(&text, "# %s -> %s: %d calls, the last on %s\n%s\n", r.From, r.To, r.Refused, moment(r.Last), command)
+		fmt.Fprintf(&text, "# %s -> %s: %s, the last on %s\n%s\n", r.From, r.To, calls(r.Refused), moment(r.Last), command)
 	}
 	if more := s.RuleCount - len(s.Rules); more > 0 {
 		fmt.Fprintf(&text, "# and %d more\n", more)
@@ -65,7 +65,14 @@ func (c *cli) printSuggestion(s explain.Suggestion) error {
 		text.WriteString("\n# refused, and not for a rule to mend:\n")
 	}
 	for _, l := range s.Left {
-		fmt.Fprintf(&text, "# %s -> %s, %d times: %s\n", l.From, l.To, l.Refused, l.Text)
+		fmt.Fprintf(&text, "# %s -> %s, %s: %s\n", l.From, l.To, calls(l.Refused), l.Text)
 	}
 	return c.printf("%s", strings.TrimSuffix(text.String(), "\n"))
+}
+
+func calls(n int64) string {
+	if n == 1 {
+		return "1 call"
+	}
+	return fmt.Sprintf("%d calls", n)
 }
