@@ -111,7 +111,7 @@ func TestPathsAreTakenAsTheyAre(t *testing.T) {
 	operators := strings.TrimSuffix(s.admin, "/admin/v1")
 	s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for _, url := range []string{
-		s.url + "//accesstoken", s.url + "/./accesstoken", s.url + "/x/../accesstoken", s.url + "/accesstoken/",
+		s.url + "//accesstoken", s.url + "/%61ccesstoken", s.url + "/oauth2%2ftoken", s.url + "/./accesstoken", s.url + "/x/../accesstoken", s.url + "/accesstoken/",
 		operators + "//admin/v1/services", operators + "/admin/v1/services/../keys", operators + "/admin/v1/services/%2e%2e/keys",
 	} {
 		r := s.request("POST", url, `{"target":"m2"}`, "Authorization", "Bearer "+m1)

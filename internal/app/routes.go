@@ -29,7 +29,8 @@ func (m routes) Handle(path string, h http.Handler) { m[path] = h }
 
 func (m routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h, ok := m[r.URL.Path]
-	if !ok {
+	// A path spelled otherwise than it is written here passes whatever in front looks at paths.
+	if !ok || r.URL.EscapedPath() != r.URL.Path {
 		h = m["/"]
 	}
 	h.ServeHTTP(w, r)
