@@ -1,8 +1,11 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"iter"
+	"slices"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/callmap"
@@ -122,21 +125,20 @@ func (a *api) replayInto(ctx context.Context, out *CallMapReplay, plan *callmap.
 	return err
 }
 
-func (a *api) unusedInto(ctx context.Context, out *CallMapReplay, declared []callmap.RuleChange, since usage.Day) error {
-	if len(declared) == 0 {
-		return nil
-	}
+func (a *api) unusedInto(ctx context.Context, out *CallMapReplay, declared iter.Seq[callmap.RuleChange], since usage.Day) error {
 	used, err := a.Usage.UsedEdges(ctx, since)
 	if err != nil {
 		return err
 	}
-	for _, r := range declared {
-		if _, ok := used[r.Old.Edge]; ok {
-			continue
-		}
-		if out.UnusedRules++; len(out.Unused) < maxChangesShown {
+	for r := range declared {
+		if _, ok := used[r.Old.Edge]; !ok {
 			out.Unused = append(out.Unused, UnusedRule{r.Caller, r.Target, r.Old.CreatedAt.UTC()})
 		}
 	}
+	slices.SortFunc(out.Unused, func(a, b UnusedRule) int {
+		return cmp.Or(cmp.Compare(a.Caller, b.Caller), cmp.Compare(a.Target, b.Target))
+	})
+	out.UnusedRules = len(out.Unused)
+	out.Unused = out.Unused[:min(len(out.Unused), maxChangesShown)]
 	return nil
 }

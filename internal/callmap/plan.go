@@ -276,11 +276,9 @@ func (p *planner) planRules() {
 			p.plan.Rules = append(p.plan.Rules, p.ruleChange(old.Edge, old, nil))
 		}
 	}
-	slices.SortFunc(p.plan.Rules, compareNames)
-}
-
-func compareNames(a, b RuleChange) int {
-	return cmp.Or(cmp.Compare(a.Caller, b.Caller), cmp.Compare(a.Target, b.Target))
+	slices.SortFunc(p.plan.Rules, func(a, b RuleChange) int {
+		return cmp.Or(cmp.Compare(a.Caller, b.Caller), cmp.Compare(a.Target, b.Target))
+	})
 }
 
 func (p *planner) ruleChange(e policy.Edge, old, next *directory.Rule) RuleChange {

@@ -1,6 +1,7 @@
 package callmap
 
 import (
+	"iter"
 	"slices"
 	"time"
 
@@ -31,8 +32,8 @@ func (p *Plan) Touched() (edges []policy.Edge, services []directory.UID) {
 	return edges, services
 }
 
-// Declared are the rules of the files that are there already, by caller and target.
-func (p *Plan) Declared(files []*File) (rules []RuleChange) {
+// Declared ranges over the rules of the files that are there already, in no order.
+func (p *Plan) Declared(files []*File) iter.Seq[RuleChange] {
 	owners := map[string]bool{}
 	for _, f := range files {
 		owners[f.Owner] = true
@@ -43,18 +44,18 @@ func (p *Plan) Declared(files []*File) (rules []RuleChange) {
 			changed[c.Old.Edge] = c.New
 		}
 	}
-	for i := range p.state.Rules {
-		r := &p.state.Rules[i]
-		next, differs := changed[r.Edge]
-		if !differs {
-			next = r
-		}
-		if next != nil && owners[next.ManagedBy] {
-			rules = append(rules, RuleChange{p.names[r.Caller], p.names[r.Target], r, next})
+	return func(yield func(RuleChange) bool) {
+		for i := range p.state.Rules {
+			r := &p.state.Rules[i]
+			next, differs := changed[r.Edge]
+			if !differs {
+				next = r
+			}
+			if next != nil && owners[next.ManagedBy] && !yield(RuleChange{p.names[r.Caller], p.names[r.Target], r, next}) {
+				return
+			}
 		}
 	}
-	slices.SortFunc(rules, compareNames)
-	return rules
 }
 
 // Overlay is the plan as rules that are decided beside those in force: what it adds or changes, and
