@@ -140,7 +140,7 @@ func lacking(from, to *directory.Service, k want, rule *policy.Rule, last time.T
 	case !k.inToken:
 		return policy.ScopeNotInToken
 	}
-	if d := decide(rule, k.query(last)); !d.Allowed() {
+	if d := rule.Decide(k.query(last)); !d.Allowed() {
 		return d.Reason
 	}
 	return ""
@@ -165,7 +165,7 @@ func (out *suggesting) edge(from, to *directory.Service, ways []want, managedBy 
 	}
 	for _, k := range ways {
 		way := out.w.ways[k]
-		if k.inToken && !from.Disabled && !to.Disabled && decide(old, k.query(way.last)).Allowed() {
+		if k.inToken && !from.Disabled && !to.Disabled && old.Decide(k.query(way.last)).Allowed() {
 			continue // by now
 		}
 		generous := directory.Rule{Edge: e, Scopes: strings.Fields(k.scopes), Exchange: policy.Impersonate, When: rule.When}.Compiled()
@@ -218,12 +218,4 @@ func (k want) query(last time.Time) policy.Query {
 		q.With.Address = k.network.Addr()
 	}
 	return q
-}
-
-// decide asks the one decision of one rule: of what is suggested and not in force.
-func decide(rule *policy.Rule, q policy.Query) policy.Decision {
-	if rule == nil {
-		return policy.Decision{Reason: policy.NoRule}
-	}
-	return policy.Compile(1, func(yield func(policy.Rule) bool) { yield(*rule) }).Decide(q)
 }

@@ -93,87 +93,106 @@ func (t *Tally) Unused(s *directory.Snapshot, records, now time.Time) Unused {
 			t.services[c.Service] = true
 		}
 	}
-	t.idleServices(&u)
-	t.idleCredentials(&u, names, now)
-	t.idleRules(&u, s, names, now)
-	if u.Count = len(u.Items); u.Count > maxIdle {
-		u.Items = u.Items[:maxIdle]
+	all := slices.Concat(t.idleServices(&u), t.idleCredentials(&u, names, now), t.idleRules(&u, s, names, now))
+	u.Count = len(all)
+	for _, i := range all[:min(len(all), maxIdle)] {
+		if u.Complete || i.Kind == "credential" {
+			i.Command = i.command()
+		}
+		u.Items = append(u.Items, i.Idle)
 	}
 	return u
 }
 
-// idle adds one, unless it was made within the window, with the command that whoever owns it may use.
-func (t *Tally) idle(u *Unused, made time.Time, managedBy string, i Idle) {
-	switch {
-	case made.After(t.since):
-		u.Young++
-		return
-	case !u.Complete && i.Kind != "credential":
-		i.Command = ""
-	case managedBy != "":
-		i.Command = fmt.Sprintf("change the call map file of %q, and apply it", managedBy)
-	}
-	u.Items = append(u.Items, i)
+// idle is what was not used, and the command that removes it, which is made for those that are shown.
+type idle struct {
+	Idle
+	command func() string
 }
 
-func (t *Tally) idleServices(u *Unused) {
-	start := len(u.Items)
+// judged says whether something was there in all of the window, and counts it if not.
+func (t *Tally) judged(u *Unused, made time.Time) bool {
+	if made.After(t.since) {
+		u.Young++
+		return false
+	}
+	return true
+}
+
+// byOwner is the command for what is changed by hand, or the word about the file that owns it.
+func byOwner(managedBy string, command func() string) func() string {
+	if managedBy == "" {
+		return command
+	}
+	return func() string { return fmt.Sprintf("change the call map file of %q, and apply it", managedBy) }
+}
+
+func (t *Tally) idleServices(u *Unused) (all []idle) {
 	for i := range t.st.Services {
-		if svc := &t.st.Services[i]; !t.services[svc.UID] {
-			t.idle(u, svc.CreatedAt, svc.ManagedBy, Idle{Kind: "service", What: svc.Name, Command: "watchword service delete " + svc.Name})
+		if svc := &t.st.Services[i]; !t.services[svc.UID] && t.judged(u, svc.CreatedAt) {
+			all = append(all, idle{Idle{Kind: "service", What: svc.Name}, byOwner(svc.ManagedBy, func() string { return "watchword service delete " + svc.Name })})
 		}
 	}
-	sortIdle(u.Items[start:])
+	return sorted(all)
 }
 
-func (t *Tally) idleCredentials(u *Unused, names map[directory.UID]*directory.Service, now time.Time) {
-	start := len(u.Items)
+func (t *Tally) idleCredentials(u *Unused, names map[directory.UID]*directory.Service, now time.Time) (all []idle) {
 	for i := range t.st.Credentials {
 		c := &t.st.Credentials[i]
 		svc := names[c.Service]
-		if svc == nil || c.Good(now) != "" || !c.LastUsedAt.Before(t.since) {
+		if svc == nil || c.Good(now) != "" || !c.LastUsedAt.Before(t.since) || !t.judged(u, c.CreatedAt) {
 			continue
 		}
-		idle := Idle{Kind: "credential", What: c.ID + " of " + svc.Name, Command: "watchword credential revoke " + c.ID}
+		it := idle{Idle{Kind: "credential", What: c.ID + " of " + svc.Name}, func() string { return "watchword credential revoke " + c.ID }}
 		if !c.LastUsedAt.IsZero() {
 			last := c.LastUsedAt.UTC()
-			idle.Last = &last
+			it.Last = &last
 		}
-		t.idle(u, c.CreatedAt, "", idle)
+		all = append(all, it)
 	}
-	sortIdle(u.Items[start:])
+	return sorted(all)
 }
 
-func (t *Tally) idleRules(u *Unused, s *directory.Snapshot, names map[directory.UID]*directory.Service, now time.Time) {
-	start := len(u.Items)
+func (t *Tally) idleRules(u *Unused, s *directory.Snapshot, names map[directory.UID]*directory.Service, now time.Time) (all []idle) {
 	for i := range t.st.Rules {
 		r := &t.st.Rules[i]
 		from, to := names[r.Caller], names[r.Target]
 		if from == nil || to == nil {
 			continue
 		}
-		edge := from.Name + " -> " + to.Name
 		if !t.hit[i] {
-			t.idle(u, r.CreatedAt, r.ManagedBy, Idle{Kind: "rule", What: edge, Command: "watchword disallow " + from.Name + " " + to.Name})
+			if t.judged(u, r.CreatedAt) {
+				all = append(all, idle{
+					Idle{Kind: "rule", What: from.Name + " -> " + to.Name},
+					byOwner(r.ManagedBy, func() string { return "watchword disallow " + from.Name + " " + to.Name }),
+				})
+			}
 			continue
 		}
-		var kept, gone []string
-		for n, scope := range r.Scopes {
-			if t.used[i]>>n&1 == 1 {
-				kept = append(kept, scope)
-			} else {
-				gone = append(gone, scope)
-			}
-		}
-		if len(gone) > 0 {
-			c := r.Compiled()
-			command := allow(s, Asked{Caller: from.Name, Target: to.Name, At: now}, &c, kept, r.Exchange)
-			t.idle(u, r.UpdatedAt, r.ManagedBy, Idle{Kind: "scope", What: edge + ": " + strings.Join(gone, " "), Command: command})
+		if gone := t.scopes(i, 0); len(gone) > 0 && t.judged(u, r.UpdatedAt) {
+			all = append(all, idle{
+				Idle{Kind: "scope", What: from.Name + " -> " + to.Name + ": " + strings.Join(gone, " ")},
+				byOwner(r.ManagedBy, func() string {
+					c := r.Compiled()
+					return allow(s, Asked{Caller: from.Name, Target: to.Name, At: now}, &c, t.scopes(i, 1), r.Exchange)
+				}),
+			})
 		}
 	}
-	sortIdle(u.Items[start:])
+	return sorted(all)
 }
 
-func sortIdle(items []Idle) {
-	slices.SortFunc(items, func(a, b Idle) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.What, b.What)) })
+// scopes of a rule that were used (1) or not (0).
+func (t *Tally) scopes(rule int, used uint64) (some []string) {
+	for n, scope := range t.st.Rules[rule].Scopes {
+		if t.used[rule]>>n&1 == used {
+			some = append(some, scope)
+		}
+	}
+	return some
+}
+
+func sorted(all []idle) []idle {
+	slices.SortFunc(all, func(a, b idle) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.What, b.What)) })
+	return all
 }

@@ -101,3 +101,38 @@ func TestImpactIsWhoGotTokens(t *testing.T) {
 		t.Errorf("got %+v", a)
 	}
 }
+
+func BenchmarkUnused(b *testing.B) {
+	st, old := &directory.State{}, now.AddDate(-1, 0, 0)
+	id := func(i int) (u directory.UID) {
+		u[0], u[1], u[2], u[15] = byte(i), byte(i>>8), byte(i>>16), 1
+		return u
+	}
+	const services, rules = 100_000, 1_000_000
+	for i := range services {
+		st.Services = append(st.Services, directory.Service{UID: id(i), Name: fmt.Sprintf("m%06d", i), CreatedAt: old})
+	}
+	for i := range rules {
+		e := policy.Edge{Caller: id(i % services), Target: id((i%services*7 + i/services*7919 + 1) % services)}
+		st.Rules = append(st.Rules, directory.Rule{Edge: e, Scopes: []string{"read", "write"}, CreatedAt: old, UpdatedAt: old})
+	}
+	s := directory.NewSnapshot(st, time.Hour)
+	b.ReportAllocs()
+	for b.Loop() {
+		c, wants := NewTally(st, now.AddDate(0, 0, -90)), NewWants(now.AddDate(0, 0, -90))
+		for i := range st.Rules {
+			row := usage.Row{Use: usage.Use{Edge: st.Rules[i].Edge, Scopes: "read"}, N: 1, Last: now}
+			if i%2 == 0 {
+				row.Why, row.Scopes = policy.ScopeNotGranted, "delete"
+			}
+			c.Add(&row)
+			wants.Add(&row)
+		}
+		if u := c.Unused(s, now.AddDate(0, 0, -100), now); u.Count != rules { // half of the rules, and a scope of the others
+			b.Fatal(u.Count)
+		}
+		if out := wants.Suggest(s, now, func(policy.Edge) string { return "" }); out.RuleCount != rules/2 {
+			b.Fatal(out.RuleCount)
+		}
+	}
+}

@@ -178,6 +178,10 @@ func (m CallMap) Decide(q Query) Decision {
 	return decide(rule, q)
 }
 
+// Decide answers q as a call map that has this rule alone; nil is no rule. It is for rules that are
+// not in force, to see what they would do.
+func (r *Rule) Decide(q Query) Decision { return decide(r, q) }
+
 func decide(rule *Rule, q Query) Decision {
 	switch {
 	case rule == nil, rule.terms().Absent:
