@@ -93,7 +93,11 @@ func (d *Directory) Apply(ctx context.Context, by Author, b Batch, action, reaso
 	revision, err = d.store.Apply(ctx, b, d.o.MaxTokenTTL, d.change(by, action, subject,
 		"services", count(len(b.PutServices)), "services deleted", count(len(b.DeleteServices)),
 		"rules", count(len(b.PutRules)), "rules deleted", count(len(b.DeleteRules)), "reason", reason))
-	return revision, d.settle(ctx, err, "apply the plan")
+	within := 2 * time.Second
+	if subject == SubjectEverything {
+		within = time.Minute // all is loaded again: a million rules take some seconds
+	}
+	return revision, d.settleWithin(ctx, within, err, "apply the plan")
 }
 
 // count is empty for none, which is not worth recording.

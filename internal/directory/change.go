@@ -236,11 +236,16 @@ func (d *Directory) Disallow(ctx context.Context, by Author, caller, target stri
 // settle turns the outcome of a write into the outcome of the change: nil only when it is
 // in force here.
 func (d *Directory) settle(ctx context.Context, err error, format string, args ...any) error {
+	return d.settleWithin(ctx, 2*time.Second, err, format, args...)
+}
+
+// settleWithin waits so long for the change to be in force.
+func (d *Directory) settleWithin(ctx context.Context, within time.Duration, err error, format string, args ...any) error {
 	if err != nil {
 		return fmt.Errorf(format+": %w", append(args, err)...)
 	}
 	// The write is committed; a caller who went away must not keep it from being in force.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
 	if err := d.CatchUp(ctx); err != nil {
 		return fmt.Errorf(format+": stored, but not yet in force here: %w", append(args, err)...)
