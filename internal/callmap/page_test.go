@@ -89,3 +89,21 @@ func TestPageListsEveryMember(t *testing.T) {
 		t.Errorf("the tables of %s are not what the code says: go test ./internal/callmap -run Page -update", page)
 	}
 }
+
+// The commands of the page are run by a script of cmd/watchword; what it shows of files is read here.
+func TestFilesOfThePageAreRead(t *testing.T) {
+	text, err := os.ReadFile("../../docs/callmap.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(text), "```yaml\n")[1:]
+	for _, b := range blocks {
+		yaml, _, _ := strings.Cut(b, "```")
+		if _, err := Parse("callmap.md", []byte(yaml)); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(blocks) < 2 {
+		t.Errorf("the page shows %d files", len(blocks))
+	}
+}

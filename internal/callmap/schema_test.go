@@ -11,6 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/watchword-dev/watchword/internal/callmap"
+	"github.com/watchword-dev/watchword/internal/clientauth"
+	"github.com/watchword-dev/watchword/internal/issuer"
 )
 
 func TestCommittedSchemaIsCurrent(t *testing.T) {
@@ -145,3 +147,20 @@ tests:
     with: {auth: bootstrap, bound: true, network: 10.1.2.3, at: 2026-11-24T12:00:00Z, on-behalf-of: m1}
     expect: deny
 `
+
+// What the server knows of methods and grants the file knows too.
+func TestFileKnowsEveryMethodAndGrant(t *testing.T) {
+	for member, values := range map[string][]string{
+		"auth": {
+			clientauth.Bootstrap, clientauth.ClientSecretBasic, clientauth.ClientSecretPost, clientauth.PrivateKeyJWT,
+			clientauth.SelfSignedTLSClientAuth, clientauth.TLSClientAuth,
+		},
+		"grants": {issuer.ClientCredentials, issuer.JWTBearer, issuer.TokenExchange},
+	} {
+		for _, v := range values {
+			if _, err := callmap.Parse("callmap.yaml", []byte("services: {m1: {"+member+": ['"+v+"']}}")); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
