@@ -209,16 +209,24 @@ func lifetimeOf(token string) (time.Duration, error) {
 	return claims.Expiry.Sub(claims.IssuedAt), nil
 }
 
+// whyOf is where an operator sees why: what is told here is all that a caller learns.
+func whyOf(denied *client.DeniedError) string {
+	if denied.DecisionID == "" {
+		return "The audit log says why: watchword audit tail"
+	}
+	return "An operator sees why with: watchword why " + denied.DecisionID
+}
+
 // explainToken adds what to do to the errors of the SDK.
 func explainToken(err error) error {
 	if denied, ok := errors.AsType[*client.DeniedError](err); ok {
 		switch denied.Code {
 		case "invalid_client":
-			return next(err, "The audit log says why: watchword audit tail\nSee the service's credentials with: watchword credential list SERVICE")
+			return next(err, "%s\nSee the service's credentials with: watchword credential list SERVICE", whyOf(denied))
 		case "invalid_token":
 			return next(err, "The credential is expired, revoked or not of this server. See it with: watchword token inspect < FILE\nMake another with: watchword credential create SERVICE --out FILE")
 		}
-		return next(err, "The audit log says why: watchword audit tail")
+		return next(err, "%s", whyOf(denied))
 	}
 	if away, ok := errors.AsType[*client.UnavailableError](err); ok {
 		err = fmt.Errorf("no token from %s: %w", away.Server, away.Err) // there is no next try
