@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/config"
+	"github.com/watchword-dev/watchword/internal/directory"
 	"github.com/watchword-dev/watchword/internal/policy"
 	"github.com/watchword-dev/watchword/internal/store"
 	"github.com/watchword-dev/watchword/internal/store/pgtest"
@@ -153,4 +154,24 @@ func TestUsageIsWrittenWhenTheServerEnds(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What was exchanged is counted as that, so that a rule without exchange is seen to refuse it: and an
+// impersonation, which leaves no actor, too.
+func TestExchangesAreCountedAsSuch(t *testing.T) {
+	w := populated(start(t, oauthConfig(t)))
+	given(t, w.exchange("m2", w.get("m1", "m2"), "m3"))
+	w.rule("m2", "m3", directory.NewRule{Scopes: []string{"a", "read"}, Exchange: policy.Impersonate})
+	given(t, w.exchange("m2", w.get("m1", "m2"), "m3", "impersonate", "true"))
+	w.s.usage.Flush(t.Context())
+	m2, _ := w.s.directory.Snapshot().Service("m2")
+	rows, err := w.s.db.ListUsage(t.Context(), usage.Filter{Caller: m2.UID})
+	if err != nil || len(rows) != 2 || rows[0].Exchange != policy.Delegate || rows[0].Actors != 1 || rows[1].Exchange != policy.Impersonate || rows[1].Actors != 0 {
+		t.Fatalf("got %+v, %v", rows, err)
+	}
+	direct := "services: {m2: {}, m3: {}}\nrules:\n  - {from: m2, to: m3, scopes: [a, read], exchange: delegate}\n"
+	replay := w.operate("POST", "/callmap/plan", callMapFiles(direct))["replay"].(map[string]any)
+	if replay["refused"] != 1.0 || replay["edges"].([]any)[0].(map[string]any)["reason"] != string(policy.ImpersonateForbidden) {
+		t.Errorf("got %v", replay)
+	}
 }

@@ -136,7 +136,9 @@ func (r *Recorder) Run(ctx context.Context) error {
 			// The last ones, with a little time of their own.
 			c, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			defer cancel()
-			r.Flush(c)
+			if r.Flush(c); r.Pending() > 0 {
+				r.o.Logger.Warn("counts of decisions are lost, since they could not be stored before the end; the decisions are in the audit log", "rows", r.Pending())
+			}
 			return nil
 		case <-t.C:
 		case <-r.full:
@@ -169,14 +171,22 @@ func (r *Recorder) Flush(ctx context.Context) {
 	rows := r.take()
 	for len(rows) > 0 {
 		n := min(batchRows, len(rows))
-		if err := r.store.AddUsage(ctx, rows[:n]); err != nil {
+		if err := r.store.AddUsage(ctx, rows[:n]); ctx.Err() != nil && err != nil {
+			break // the server ends; Run writes the rest once more
+		} else if err != nil {
 			r.o.Logger.Warn("cannot store counts of decisions; will try again", "rows", len(rows), "error", err)
 			break
 		}
 		rows = rows[n:]
 	}
-	for _, row := range rows {
-		r.add(key{row.Use, row.Day}, tally{row.N, row.Last.UnixMicro()})
+	if len(rows) > 0 {
+		for _, row := range rows {
+			r.add(key{row.Use, row.Day}, tally{row.N, row.Last.UnixMicro()})
+		}
+		select {
+		case <-r.full: // not at once again: the next interval will do
+		default:
+		}
 	}
 	if dropped := r.Dropped(); dropped > r.missed {
 		r.o.Logger.Warn("decisions were not counted, since too many wait to be stored; they are in the audit log",

@@ -175,6 +175,29 @@ func TestManyRowsAreNotLeftWaiting(t *testing.T) {
 	})
 }
 
+// A store that is away is asked once an interval, however much waits.
+func TestStoreThatIsAwayIsNotPressed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{away: errors.New("away")}
+		r := NewRecorder(m, Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- r.Run(ctx) }()
+		synctest.Wait()
+		for i := range flushAt + 10 {
+			u := use(1, 2)
+			u.Scopes = fmt.Sprint(i)
+			r.Count(u, noon)
+		}
+		time.Sleep(35 * time.Second)
+		if m.calls < 3 || m.calls > 5 || r.Pending() != flushAt+10 {
+			t.Errorf("got %d calls in 35 s, %d pending", m.calls, r.Pending())
+		}
+		cancel()
+		<-done
+	})
+}
+
 func TestOldCountsArePurgedDaily(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}
