@@ -206,7 +206,7 @@ func (d *Directory) CatchUp(ctx context.Context) error {
 		if err := d.load(context.WithoutCancel(ctx)); err != nil {
 			return err
 		}
-		return d.keysChanged(ctx)
+		return d.keysChanged(context.WithoutCancel(ctx)) // the caller's time may be over by now
 	}
 	seen := map[string]bool{}
 	for _, c := range changes {
@@ -216,7 +216,7 @@ func (d *Directory) CatchUp(ctx context.Context) error {
 			if err := d.load(context.WithoutCancel(ctx)); err != nil {
 				return err
 			}
-			return d.keysChanged(ctx)
+			return d.keysChanged(context.WithoutCancel(ctx))
 		case SubjectMany:
 			if subjects, err = d.store.Subjects(ctx, c.Revision); err != nil {
 				return fmt.Errorf("read what change %d touched: %w", c.Revision, err)

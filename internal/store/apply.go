@@ -10,11 +10,14 @@ import (
 	"github.com/watchword-dev/watchword/internal/directory"
 )
 
+// applyTimeout: a million rules take longer to write than one change may, and longer than to read. The
+// operator's API gives such a request as long.
+const applyTimeout = 5 * time.Minute
+
 // Apply makes all changes of b in one transaction, if b.Base is the revision stored. Tokens of
 // deleted services are denied for keep.
 func (db *DB) Apply(ctx context.Context, b directory.Batch, keep time.Duration, c directory.Change) (revision int64, err error) {
-	// A million rules take longer to write than one change may.
-	ctx, cancel := context.WithTimeout(ctx, db.o.LoadTimeout)
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	err = db.run(ctx, db.writer, sql.TxOptions{Isolation: sql.LevelReadCommitted}, db.recorded(c, func(ctx context.Context, t tx, next int64) error {
 		if revision = next; revision != b.Base+1 {
