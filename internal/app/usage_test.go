@@ -108,8 +108,10 @@ func TestPlanShadowAndWhatComesOutAgree(t *testing.T) {
 			credential, body string
 			status           int
 		}{
-			{m1, `{"target":"m2","scope":"read write"}`, 401}, {m1, `{"target":"m2","scope":"read"}`, 200},
-			{m1, `{"target":"m3"}`, 401}, {m2, `{"target":"m1"}`, 401},
+			{m1, `{"target":"m2","scope":"read write"}`, 401},
+			{m1, `{"target":"m2","scope":"read"}`, 200},
+			{m1, `{"target":"m3"}`, 401},
+			{m2, `{"target":"m1"}`, 401},
 		} {
 			if a := s.ask(ask.credential, ask.body); a.status != ask.status {
 				t.Errorf("%s: got %d, want %d", ask.body, a.status, ask.status)
