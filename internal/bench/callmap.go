@@ -51,7 +51,15 @@ func (b *bench) callMap() ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
+	used, err := processorTime(s.cmd.Process.Pid)
+	if err != nil {
+		return nil, err
+	}
 	planned, err := s.timed("/callmap/plan", body)
+	if err != nil {
+		return nil, err
+	}
+	after, err := processorTime(s.cmd.Process.Pid)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +90,7 @@ func (b *bench) callMap() ([]line, error) {
 	p99 := atMost("token requests while "+size+" are applied, p99 / before", float64(during)/float64(before), 3, "x")
 	p99.measured += fmt.Sprintf("  (%s / %s; %s while it is only planned; applied in %.1f s)", during.Round(10*time.Microsecond), before.Round(10*time.Microsecond), planning.Round(10*time.Microsecond), applied.Seconds())
 	plan := atMost("plan of a file with "+size, planned.Seconds(), 10, "s")
-	plan.measured += fmt.Sprintf("  (%.0f MiB of JSON)", float64(len(body))/(1<<20))
+	plan.measured += fmt.Sprintf("  (%.0f MiB of JSON; %.1f s of processor time)", float64(len(body))/(1<<20), (after - used).Seconds())
 	return []line{plan, atMost("peak resident memory of that plan", peak, 2048, "MiB"), p99}, s.stop()
 }
 
