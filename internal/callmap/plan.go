@@ -254,6 +254,7 @@ func sameTerms(a, b *directory.Rule) bool {
 }
 
 func (p *planner) planRules() {
+	p.plan.Rules = make([]RuleChange, 0, max(0, len(p.wanted)-len(p.rules)))
 	for e, w := range p.wanted {
 		old, next := p.rules[e], w.rule
 		switch {
@@ -277,7 +278,10 @@ func (p *planner) planRules() {
 		}
 	}
 	slices.SortFunc(p.plan.Rules, func(a, b RuleChange) int {
-		return cmp.Or(cmp.Compare(a.Caller, b.Caller), cmp.Compare(a.Target, b.Target))
+		if c := strings.Compare(a.Caller, b.Caller); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Target, b.Target)
 	})
 }
 
@@ -340,24 +344,20 @@ func (p *Plan) After(keep time.Duration) *directory.Snapshot {
 			delete(services, c.Old.UID)
 		}
 	}
-	changed := make(map[policy.Edge]*directory.Rule, len(p.Rules))
+	next.Services = slices.Collect(maps.Values(services))
+	next.Rules = make([]directory.Rule, 0, len(p.state.Rules)+len(p.Rules))
+	changed := map[policy.Edge]bool{} // only of what is there: a first plan has a million new ones
 	for _, c := range p.Rules {
 		if c.Old != nil {
-			changed[c.Old.Edge] = c.New
-		} else {
-			changed[c.New.Edge] = c.New
+			changed[c.Old.Edge] = true
+		}
+		if c.New != nil {
+			next.Rules = append(next.Rules, *c.New)
 		}
 	}
-	next.Services = slices.Collect(maps.Values(services))
-	next.Rules = make([]directory.Rule, 0, len(p.state.Rules)+len(changed))
 	for _, r := range p.state.Rules {
-		if _, other := changed[r.Edge]; !other {
+		if !changed[r.Edge] {
 			next.Rules = append(next.Rules, r)
-		}
-	}
-	for _, r := range changed {
-		if r != nil {
-			next.Rules = append(next.Rules, *r)
 		}
 	}
 	next.Shadow = p.Shadow
