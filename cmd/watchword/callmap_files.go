@@ -107,7 +107,7 @@ func parseFiles(files []adminclient.CallMapFile) ([]*callmap.File, error) {
 
 // mistakes says what to do about mistakes in files.
 func mistakes(err error) error {
-	return next(fmt.Errorf("the call map has mistakes:\n%w", err), "Mend them, and see again with: watchword callmap validate")
+	return next(fmt.Errorf("the call map has mistakes:\n%w", err), "Mend them, and see again with: watchword callmap validate -f FILE")
 }
 
 // serverMistakes makes of a refusal of files the mistakes in them.
@@ -120,7 +120,8 @@ func serverMistakes(err error) error {
 	for _, e := range refused.Errors {
 		texts = append(texts, e.Message)
 	}
-	return mistakes(errors.New(strings.Join(texts, "\n")))
+	// Whose things are, and which services there are, only the server knows.
+	return next(fmt.Errorf("the call map has mistakes:\n%s", strings.Join(texts, "\n")), "Mend them, and plan again: watchword plan -f FILE")
 }
 
 // patiently does what may take long, and says every some seconds that it is being done.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -16,8 +17,9 @@ func (c *cli) callMapExport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write what is there as a call map file",
-		Long: `Writes the services and rules that were made by hand as a file; with --managed-by those of
-one owner. Planned as it is, the file changes nothing but whose they are: applied, they
+		Long: `Writes the services and rules of one owner as a file: of "callmap", the owner of files that
+name none, unless --managed-by names another. What was made by hand is in the file of
+"callmap" too. Planned as it is, the file changes nothing but whose those are: applied, they
 belong to it.`,
 		Example: `  watchword callmap export --out callmap.yaml
   watchword callmap export --managed-by payments`,
@@ -34,11 +36,14 @@ belong to it.`,
 			case c.json:
 				return c.printJSON(document)
 			}
+			if _, err := os.Stat(out); out != "" && err == nil {
+				return next(fmt.Errorf("%s is there already, and an export overwrites nothing", out), "Name another file with --out, or remove this one.")
+			}
 			return c.writeOut(out, []byte(joined(document.Value)))
 		},
 	}
-	cmd.Flags().StringVar(&owner, "managed-by", "", "the owner; what was made by hand if nobody is named")
-	cmd.Flags().StringVar(&out, "out", "", "write it to this file")
+	cmd.Flags().StringVar(&owner, "managed-by", "", `the owner ("callmap" if none is named, with what was made by hand)`)
+	cmd.Flags().StringVar(&out, "out", "", "write it to this new file")
 	return asOperator(c.withJSON(cmd))
 }
 

@@ -35,10 +35,10 @@ Nothing is allowed that no rule allows.`,
 			slices.SortFunc(all, func(a, b adminclient.Answer[adminclient.Rule]) int {
 				return cmp.Or(cmp.Compare(a.Value.Caller, b.Value.Caller), cmp.Compare(a.Value.Target, b.Value.Target))
 			})
-			rows := [][]string{{"CALLER", "TARGET", "SCOPES", "EXCHANGE", "MAY ACT", "UNTIL"}}
+			rows := [][]string{{"CALLER", "TARGET", "SCOPES", "EXCHANGE", "MAY ACT", "WHEN", "UNTIL", "OWNER"}}
 			for _, a := range all {
 				r := a.Value
-				rows = append(rows, []string{r.Caller, r.Target, strings.Join(r.Scopes, " "), r.Exchange, r.MayAct, momentOf(r.Until)})
+				rows = append(rows, []string{r.Caller, r.Target, strings.Join(r.Scopes, " "), r.Exchange, r.MayAct, whenOf(r), momentOf(r.Until), r.ManagedBy})
 			}
 			return c.printTable(rows)
 		},
@@ -46,4 +46,28 @@ Nothing is allowed that no rule allows.`,
 	cmd.Flags().StringVar(&caller, "caller", "", "only rules that allow this service")
 	cmd.Flags().StringVar(&target, "target", "", "only rules that allow to call this service")
 	return asOperator(c.withJSON(cmd))
+}
+
+// whenOf is the conditions of a rule in short, for a table.
+func whenOf(r adminclient.Rule) string {
+	if r.When == nil {
+		return ""
+	}
+	var parts []string
+	if len(r.When.Auth) > 0 {
+		parts = append(parts, "by "+strings.Join(r.When.Auth, " or "))
+	}
+	if r.When.Bound {
+		parts = append(parts, "bound")
+	}
+	if len(r.When.Networks) > 0 {
+		parts = append(parts, "from "+strings.Join(r.When.Networks, " or "))
+	}
+	if r.When.Hours != "" {
+		parts = append(parts, r.When.Hours)
+	}
+	if r.When.Chain != "" {
+		parts = append(parts, r.When.Chain)
+	}
+	return strings.Join(parts, ", ")
 }

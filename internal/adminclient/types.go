@@ -133,11 +133,19 @@ type NewRevocation struct {
 
 // Rule is one edge of the call map.
 type Rule struct {
-	Caller    string     `json:"caller"`
-	Target    string     `json:"target"`
-	Scopes    []string   `json:"scopes"`
-	Exchange  string     `json:"exchange"`
-	MayAct    string     `json:"mayAct"`
+	Caller   string   `json:"caller"`
+	Target   string   `json:"target"`
+	Scopes   []string `json:"scopes"`
+	Exchange string   `json:"exchange"`
+	MayAct   string   `json:"mayAct"`
+	When     *struct {
+		Auth     []string `json:"auth"`
+		Bound    bool     `json:"bound"`
+		Networks []string `json:"networks"`
+		Hours    string   `json:"hours"`
+		Chain    string   `json:"chain"`
+	} `json:"when"`
+	ManagedBy string     `json:"managedBy"`
 	Until     *time.Time `json:"until"`
 	Version   int64      `json:"version"`
 	CreatedAt time.Time  `json:"createdAt"`

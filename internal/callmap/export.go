@@ -11,16 +11,17 @@ import (
 	"github.com/watchword-dev/watchword/internal/policy"
 )
 
-// Export writes the services and rules of owner as a file, which planned against the same state
-// changes nothing but whose they are: with the empty owner, what is made by hand; what it exports
-// then belongs to DefaultOwner once it is applied. The overlay is exported with it.
+// Export writes the services and rules of owner, and its part of the overlay, as a file, which
+// planned against the same state changes nothing but whose they are: with DefaultOwner, which the
+// empty owner stands for, what is made by hand is in it too, and belongs to it once it is applied.
 func Export(state *directory.State, owner string) []byte {
 	names := make(map[directory.UID]string, len(state.Services))
 	for _, s := range state.Services {
 		names[s.UID] = s.Name
 	}
+	owner = cmp.Or(owner, DefaultOwner)
 	var b strings.Builder
-	fmt.Fprintf(&b, "version: 1\nmanaged-by: %s\n", quoted(cmp.Or(owner, DefaultOwner)))
+	fmt.Fprintf(&b, "version: 1\nmanaged-by: %s\n", quoted(owner))
 	exportServices(&b, state, owner)
 	exportRules(&b, state, owner, names)
 	return []byte(b.String())
@@ -29,7 +30,7 @@ func Export(state *directory.State, owner string) []byte {
 func exportServices(b *strings.Builder, state *directory.State, owner string) {
 	var own []*directory.Service
 	for i := range state.Services {
-		if state.Services[i].ManagedBy == owner {
+		if exported(state.Services[i].ManagedBy, owner) {
 			own = append(own, &state.Services[i])
 		}
 	}
@@ -45,6 +46,11 @@ func exportServices(b *strings.Builder, state *directory.State, owner string) {
 		}
 		b.WriteString("\n")
 	}
+}
+
+// exported says whether what belongs to managedBy, or to nobody, is in the file of owner.
+func exported(managedBy, owner string) bool {
+	return managedBy == owner || managedBy == "" && owner == DefaultOwner
 }
 
 // serviceMembers are what s says beyond its name.
@@ -84,13 +90,13 @@ func exportRules(b *strings.Builder, state *directory.State, owner string, names
 	type key struct{ caller, terms string }
 	targets := map[key][]string{}
 	for i := range state.Rules {
-		if r := &state.Rules[i]; r.ManagedBy == owner {
+		if r := &state.Rules[i]; exported(r.ManagedBy, owner) {
 			k := key{names[r.Caller], ruleTerms(r, names, false)}
 			targets[k] = append(targets[k], names[r.Target])
 		}
 	}
 	for i := range state.Shadow {
-		if r := &state.Shadow[i]; !r.Absent {
+		if r := &state.Shadow[i]; !r.Absent && exported(r.ManagedBy, owner) {
 			k := key{names[r.Caller], ruleTerms(&r.Rule, names, true)}
 			targets[k] = append(targets[k], names[r.Target])
 		}

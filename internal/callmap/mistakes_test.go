@@ -118,13 +118,13 @@ rules:
 	}
 }
 
-// A shadow rule stands beside the rule in force, and belongs to nobody.
+// A shadow rule stands beside the rule in force, and belongs to the owner of its file.
 func TestAShadowRuleStandsBesideTheRuleInForce(t *testing.T) {
 	p, err := makeOf("services: {m1: , m2: }\nrules:\n- {from: m1, to: m2, scopes: [read, write]}\n- {from: m1, to: m2, scopes: [read], shadow: true}\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(p.Rules) != 1 || len(p.Shadow) != 1 || p.Shadow[0].ManagedBy != "" {
+	if len(p.Rules) != 1 || len(p.Shadow) != 1 || p.Shadow[0].ManagedBy != callmap.DefaultOwner {
 		t.Errorf("got %d rules and %d in the shadow", len(p.Rules), len(p.Shadow))
 	}
 }

@@ -228,7 +228,7 @@ func (p *planner) readRule(f *File, r *Rule) {
 	}
 	wanted := p.wanted
 	if r.Shadow {
-		wanted, terms.ManagedBy = p.shadow, "" // the overlay belongs to nobody
+		wanted = p.shadow
 	}
 	callers, targets := p.all(r.From), p.all(r.To)
 	for _, caller := range callers {
@@ -289,15 +289,35 @@ func (p *planner) ruleChange(e policy.Edge, old, next *directory.Rule) RuleChang
 	return RuleChange{p.plan.names[e.Caller], p.plan.names[e.Target], old, next}
 }
 
-// planShadow: the overlay is one, so files that have shadow rules say all that is in it.
+// planShadow: of the overlay too, an owner of these files has what they say, and the others keep
+// theirs.
 func (p *planner) planShadow() {
 	for _, w := range p.shadow {
 		p.plan.Shadow = append(p.plan.Shadow, directory.ShadowRule{Rule: w.rule})
 	}
+	for _, r := range p.plan.state.Shadow {
+		w, taken := p.shadow[r.Edge]
+		switch {
+		case p.owners[r.ManagedBy] || !p.stays(r.Caller) || !p.stays(r.Target):
+		case taken:
+			p.problems.add(w.at, "the shadow rule %s -> %s belongs to %q; this file is of %q",
+				p.plan.names[r.Caller], p.plan.names[r.Target], r.ManagedBy, w.rule.ManagedBy)
+		default:
+			p.plan.Shadow = append(p.plan.Shadow, r)
+		}
+	}
 	slices.SortFunc(p.plan.Shadow, func(a, b directory.ShadowRule) int { return compareEdges(a.Edge, b.Edge) })
-	p.plan.ShadowChanged = !slices.EqualFunc(p.plan.Shadow, p.plan.state.Shadow, func(a, b directory.ShadowRule) bool {
-		return a.Edge == b.Edge && a.Absent == b.Absent && sameTerms(&a.Rule, &b.Rule)
-	})
+	p.plan.ShadowChanged = !slices.EqualFunc(p.plan.Shadow, p.plan.state.Shadow, sameShadow)
+}
+
+func sameShadow(a, b directory.ShadowRule) bool {
+	return a.Edge == b.Edge && a.Absent == b.Absent && sameTerms(&a.Rule, &b.Rule)
+}
+
+// stays says whether the service is not removed by the plan.
+func (p *planner) stays(uid directory.UID) bool {
+	svc := p.byName[p.plan.names[uid]]
+	return svc != nil && svc.UID == uid
 }
 
 func compareEdges(a, b policy.Edge) int {

@@ -62,8 +62,8 @@ func (p *Plan) Declared(files []*File) iter.Seq[RuleChange] {
 // where it leaves none. Its own shadow rules are among them. leftOut says what cannot be shadowed.
 func (p *Plan) Overlay() (rules []directory.ShadowRule, leftOut []string) {
 	overlay := map[policy.Edge]directory.ShadowRule{}
-	absent := func(e policy.Edge) {
-		overlay[e] = directory.ShadowRule{Rule: directory.Rule{Edge: e}, Absent: true}
+	absent := func(r *directory.Rule) {
+		overlay[r.Edge] = directory.ShadowRule{Rule: directory.Rule{Edge: r.Edge, ManagedBy: r.ManagedBy}, Absent: true}
 	}
 	known, silenced := make(map[directory.UID]bool, len(p.state.Services)), map[directory.UID]bool{}
 	for i := range p.state.Services {
@@ -80,20 +80,18 @@ func (p *Plan) Overlay() (rules []directory.ShadowRule, leftOut []string) {
 		}
 	}
 	for i := range p.state.Rules {
-		if e := p.state.Rules[i].Edge; silenced[e.Caller] || silenced[e.Target] {
-			absent(e)
+		if r := &p.state.Rules[i]; silenced[r.Caller] || silenced[r.Target] {
+			absent(r)
 		}
 	}
 	for _, c := range p.Rules {
 		switch {
 		case c.New == nil:
-			absent(c.Old.Edge)
+			absent(c.Old)
 		case !known[c.New.Caller] || !known[c.New.Target]:
 		case silenced[c.New.Caller] || silenced[c.New.Target]:
 		case c.Old == nil || !sameMeaning(c.Old, c.New):
-			r := *c.New
-			r.ManagedBy = "" // the overlay belongs to nobody
-			overlay[r.Edge] = directory.ShadowRule{Rule: r}
+			overlay[c.New.Edge] = directory.ShadowRule{Rule: *c.New}
 		}
 	}
 	for _, r := range p.Shadow {

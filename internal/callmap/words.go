@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/directory"
+	"github.com/watchword-dev/watchword/internal/policy"
 )
 
 // PlannedChange is one line of a plan, in words.
@@ -75,22 +76,43 @@ func (p *Plan) Changes(limit int) (all []PlannedChange) {
 		}
 		all = append(all, PlannedChange{ops[opOf(c.Old != nil, c.New != nil)], "rule", c.Caller + " -> " + c.Target, p.ruleDifference(c.Old, c.New)})
 	}
-	if p.ShadowChanged {
-		shadow := make([]PlannedChange, 0, len(p.Shadow))
-		for _, r := range p.Shadow {
-			shadow = append(shadow, PlannedChange{"add", "shadow", p.names[r.Caller] + " -> " + p.names[r.Target], strings.TrimPrefix(ruleTerms(&r.Rule, p.names, false), ", ")})
+	for _, c := range p.shadowChanges() {
+		if full() {
+			return all
 		}
-		slices.SortFunc(shadow, func(a, b PlannedChange) int { return cmp.Compare(a.What, b.What) })
-		for _, c := range shadow {
-			if full() {
-				return all
-			}
-			all = append(all, c)
+		all = append(all, c)
+	}
+	return all
+}
+
+// shadowChanges are the rules of the overlay that come, change or go, by name.
+func (p *Plan) shadowChanges() (all []PlannedChange) {
+	index := func(rules []directory.ShadowRule) map[policy.Edge]directory.ShadowRule {
+		m := make(map[policy.Edge]directory.ShadowRule, len(rules))
+		for _, r := range rules {
+			m[r.Edge] = r
 		}
-		if len(p.Shadow) == 0 {
-			all = append(all, PlannedChange{Op: "remove", Kind: "shadow", What: "all rules of the shadow"})
+		return m
+	}
+	before, after := index(p.state.Shadow), index(p.Shadow)
+	add := func(op string, r directory.ShadowRule) {
+		text := strings.TrimPrefix(ruleTerms(&r.Rule, p.names, false), ", ")
+		if r.Absent {
+			text = "no rule"
+		}
+		all = append(all, PlannedChange{op, "shadow", p.names[r.Caller] + " -> " + p.names[r.Target], text})
+	}
+	for e, r := range after {
+		if old, was := before[e]; !was || !sameShadow(old, r) {
+			add(ops[opOf(was, true)], r)
 		}
 	}
+	for e, r := range before {
+		if _, is := after[e]; !is {
+			add("remove", r)
+		}
+	}
+	slices.SortFunc(all, func(a, b PlannedChange) int { return cmp.Compare(a.What, b.What) })
 	return all
 }
 

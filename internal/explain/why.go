@@ -44,7 +44,10 @@ func Explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy stri
 		w.Reason = v.Observed
 		w.Text, w.Command = miss(s, a, refused)
 		w.Text = fmt.Sprintf("%s; allowed all the same, since %s only observes", w.Text, a.Target)
-		return owned(w, managedBy)
+		if w.Command = "watchword service update " + a.Target + " --observe=false"; v.Target.ManagedBy != "" {
+			w.Command = fmt.Sprintf("say enforce: enforce of %s in the call map file of %q, and apply it", a.Target, v.Target.ManagedBy)
+		}
+		return w
 	}
 	if v.Allowed() {
 		w.Scopes = v.Scopes
@@ -53,6 +56,9 @@ func Explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy stri
 		return owned(w, managedBy)
 	}
 	w.Text, w.Command = miss(s, a, v)
+	if v.Reason == policy.NoRule && v.Target.ManagedBy != "" {
+		w.Command = fmt.Sprintf("add the rule to the call map file of %q, and apply it", v.Target.ManagedBy)
+	}
 	return owned(w, managedBy)
 }
 

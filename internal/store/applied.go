@@ -90,13 +90,13 @@ func (db *DB) Shadow(ctx context.Context) (all []directory.ShadowRule, err error
 }
 
 func (t tx) shadow(ctx context.Context) ([]directory.ShadowRule, error) {
-	return list(ctx, t, scanShadow, `SELECT caller, target, scopes, exchange, may_act, conditions, until_at, absent FROM shadow_rules ORDER BY caller, target`)
+	return list(ctx, t, scanShadow, `SELECT caller, target, scopes, exchange, may_act, conditions, until_at, absent, managed_by FROM shadow_rules ORDER BY caller, target`)
 }
 
 func scanShadow(row scanner) (r directory.ShadowRule, err error) {
 	var caller, target, scopes, mayAct, conditions string
 	var until int64
-	if err := row.Scan(&caller, &target, &scopes, &r.Exchange, &mayAct, &conditions, &until, &r.Absent); err != nil {
+	if err := row.Scan(&caller, &target, &scopes, &r.Exchange, &mayAct, &conditions, &until, &r.Absent, &r.ManagedBy); err != nil {
 		return r, err
 	}
 	r.Scopes, r.Until = words(scopes), moment(until)

@@ -122,9 +122,9 @@ func (t tx) putShadowOf(ctx context.Context, b directory.Batch) error {
 		rows := make([][]any, len(chunk))
 		for i, r := range chunk {
 			caller, target := formatEdge(r.Edge)
-			rows[i] = append([]any{caller, target, r.Absent}, termsOf(r.Rule)...)
+			rows[i] = append([]any{caller, target, r.Absent, r.ManagedBy}, termsOf(r.Rule)...)
 		}
-		if _, err := t.insertRows(ctx, `shadow_rules (caller, target, absent, scopes, exchange, may_act, conditions, until_at)`, "", rows); err != nil {
+		if _, err := t.insertRows(ctx, `shadow_rules (caller, target, absent, managed_by, scopes, exchange, may_act, conditions, until_at)`, "", rows); err != nil {
 			return err
 		}
 	}

@@ -23,6 +23,7 @@ CREATE TABLE shadow_rules (
     conditions TEXT NOT NULL,
     until_at   BIGINT NOT NULL,
     absent     BOOLEAN NOT NULL,
+    managed_by TEXT NOT NULL,
     PRIMARY KEY (caller, target)
 ) /* STRICT, WITHOUT ROWID */;
 
