@@ -25,7 +25,7 @@ func (e *DeniedError) Error() string {
 	if e.Code != "" {
 		b.WriteString(", " + e.Code)
 	}
-	if e.Description != "" {
+	if e.Description != "" && !e.said() {
 		b.WriteString(": " + e.Description)
 	}
 	if e.DecisionID != "" {
@@ -37,27 +37,45 @@ func (e *DeniedError) Error() string {
 
 // advice says what happened and what to do next.
 func (e *DeniedError) advice() string {
-	caller := e.Caller
-	if caller == "" {
-		caller = "<this service>"
-	}
 	switch e.Code {
 	case "access_denied", "invalid_scope", "invalid_target":
 		// The server does not tell which, and a rule that lacks one scope is not to be replaced by
 		// one that has no other.
 		switch {
 		case e.Exchange:
-			return "no rule allows the exchange, or there is no such service; ask an operator, who sees why with: watchword audit tail"
+			return "no rule allows the exchange, or there is no such service; ask an operator, who sees why with: " + e.why()
 		case e.Scope != "":
-			return "no rule allows it, or there is no such service, or the rule lacks scope " + e.Scope + "; ask an operator, who sees why with: watchword audit tail"
+			return "no rule allows it, or there is no such service, or the rule lacks scope " + e.Scope + "; ask an operator, who sees why with: " + e.why()
+		case e.Caller == "":
+			return "no rule allows it, or there is no such service; ask an operator, who sees why with: " + e.why()
 		}
-		return fmt.Sprintf("no rule allows it, or there is no such service; ask an operator to run: watchword allow %s %s", caller, e.Target)
+		return fmt.Sprintf("no rule allows it, or there is no such service; ask an operator to run: watchword allow %s %s", e.Caller, e.Target)
 	case "invalid_token", "invalid_client":
-		return fmt.Sprintf("the credential of %s was not accepted; it may be expired or revoked; ask an operator to run: watchword credential create %s", caller, caller)
+		if e.Caller == "" {
+			return "the credential was not accepted; it may be expired or revoked; ask an operator for a new credential"
+		}
+		return fmt.Sprintf("the credential of %s was not accepted; it may be expired or revoked; ask an operator to run: watchword credential create %s", e.Caller, e.Caller)
 	case "":
 		return "the server refused; is its address right?"
 	}
 	return "the server refused"
+}
+
+// said is whether the advice says already what the server's description says of such a code.
+func (e *DeniedError) said() bool {
+	switch e.Code {
+	case "access_denied", "invalid_target", "invalid_token", "invalid_client":
+		return true
+	}
+	return false
+}
+
+// why is the command with which an operator sees the reason.
+func (e *DeniedError) why() string {
+	if e.DecisionID == "" {
+		return "watchword audit tail"
+	}
+	return "watchword why " + e.DecisionID
 }
 
 // UnavailableError says that the server could not be asked, or gave no usable answer.

@@ -91,7 +91,10 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 		header, body, want string
 	}{
 		{401, "Watchword-Decision: " + decision, `{"error":"access_denied"}`, "watchword allow m1 m2 (status 401, access_denied, decision " + decision + ")"},
-		{401, "", `{"error":"invalid_token","error_description":"expired"}`, "watchword credential create m1 (status 401, invalid_token: expired)"},
+		{401, "", `{"error":"invalid_token","error_description":"expired"}`, "watchword credential create m1 (status 401, invalid_token)"},
+		{401, "", `{"error":"invalid_client","error_description":"not good here"}`, "watchword credential create m1 (status 401, invalid_client)"},
+		{400, "Watchword-Decision: " + decision, `{"error":"invalid_target","error_description":"no rule"}`, "watchword allow m1 m2 (status 400, invalid_target, decision " + decision + ")"},
+		{400, "Watchword-Decision: " + decision, `{"error":"invalid_scope","error_description":"not granted"}`, "who sees why with: watchword why " + decision + " (status 400, invalid_scope: not granted, decision "},
 		{400, "", `{"error":"invalid_scope"}`, "or the rule lacks scope read write; ask an operator, who sees why with: watchword audit tail (status 400"},
 		{400, "", `{"error":"invalid_request"}`, "the server refused (status 400, invalid_request)"},
 		{404, "", `<html>`, "is its address right? (status 404)"},
@@ -115,6 +118,19 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 		}
 		if err != nil && (strings.ContainsAny(err.Error(), "\n<") || strings.Contains(err.Error(), m1Credential)) {
 			t.Errorf("%d %s: got %q", c.status, c.body, err)
+		}
+	}
+}
+
+// No command is told that names a service nobody knows here.
+func TestErrorsOfANamelessCallerHaveNoCommandToFillIn(t *testing.T) {
+	for code, want := range map[string]string{
+		"access_denied": "; ask an operator, who sees why with: watchword why d1 (status 401, access_denied, decision d1)",
+		"invalid_token": "; ask an operator for a new credential (status 401, invalid_token, decision d1)",
+	} {
+		e := &DeniedError{Target: "m2", Status: 401, Code: code, Description: "said by us", DecisionID: "d1"}
+		if got := e.Error(); !strings.HasSuffix(got, want) {
+			t.Errorf("%s: got %q, want %q at the end", code, got, want)
 		}
 	}
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/internal/adminclient"
 	"github.com/watchword-dev/watchword/internal/explain"
 )
 
@@ -60,13 +63,28 @@ func (c *cli) impact(cmd *cobra.Command, days int, what map[string]string) error
 	a, err := admin.Impact(cmd.Context(), days, what)
 	switch {
 	case statusOf(err) == http.StatusNotFound:
-		return c.unknownOf(cmd, admin, err, what["caller"], what["target"])
+		return c.unknownUse(cmd, admin, err, what)
 	case err != nil:
 		return err
 	case c.json:
 		return c.printJSON(a)
 	}
 	return c.printImpact(a.Value)
+}
+
+// unknownUse adds to a "not found" how to list what there is.
+func (c *cli) unknownUse(cmd *cobra.Command, admin *adminclient.Client, err error, what map[string]string) error {
+	switch {
+	case what["key"] != "":
+		return next(fmt.Errorf("there is no key %q", what["key"]), "List keys with: watchword keys list")
+	case what["credential"] != "":
+		return unknownCredential(err, what["credential"])
+	}
+	err = c.unknownOf(cmd, admin, err, what["caller"], what["target"])
+	if _, told := errors.AsType[*nextError](err); told {
+		return err
+	}
+	return next(fmt.Errorf("there is no rule %s -> %s", what["caller"], what["target"]), "List the rules with: watchword rules --caller %s", what["caller"])
 }
 
 func (c *cli) printImpact(i explain.Impact) error {

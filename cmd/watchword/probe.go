@@ -84,6 +84,9 @@ func (c *cli) probeOne(cmd *cobra.Command, admin *adminclient.Client, name, othe
 		if err = c.printTable(rows); err == nil {
 			err = c.printf("%s", verdictOf(p.Value))
 		}
+		if p.Value.Outcome != probeRefused && p.Value.Outcome != probeAccepted {
+			c.say("Is it running, and does it answer 2xx to a good token there? See where with: watchword service show %s\nName another URL with: watchword service update %s --probe URL", name, name)
+		}
 	}
 	return errors.Join(err, judged(p.Value))
 }

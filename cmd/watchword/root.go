@@ -42,7 +42,7 @@ http://127.0.0.1:8010 otherwise, and the operator token in the data folder
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%v", err) })
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		c.serveCommand(), c.demoCommand(),
 		c.serviceCommand(), c.credentialCommand(), c.allowCommand(), c.disallowCommand(), c.rulesCommand(), c.keysCommand(),
@@ -82,6 +82,15 @@ func exactly(names ...string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// flagError tells of a flag that there is not. The id of a key may begin with '-' (base64url) and
+// be taken for flags.
+func flagError(cmd *cobra.Command, err error) error {
+	if strings.HasPrefix(err.Error(), "unknown shorthand flag") {
+		return usage(cmd, "%v; an argument that begins with '-' goes after --, as in: %s -- -x", err, cmd.CommandPath())
+	}
+	return usage(cmd, "%v", err)
 }
 
 // atMostOne has a command take one argument or none.

@@ -157,10 +157,12 @@ func (c *cli) printService(a adminclient.Answer[adminclient.Service]) error {
 		return c.printJSON(a)
 	}
 	s := a.Value
-	return c.printFields("name", s.Name, "uid", s.UID, "description", s.Description, "status", status(s),
+	return c.printFields("name", s.Name, "uid", s.UID, "description", s.Description, "owner", s.Owner, "labels", strings.Join(s.Labels, " "),
+		"managed by", s.ManagedBy, "status", status(s), "enforces", map[bool]string{true: "nothing: it only observes"}[s.Observe],
 		"token ttl", ttlOf(s), "algorithm", orDefault(s.Algorithm),
 		"audiences", strings.Join(s.Audiences, " "), "proves itself by", orAny(s.AuthMethods), "grants", orAny(s.GrantTypes), "binding", bindingOf(s),
-		"assertions", assertionsOf(s), "targets a token", map[bool]string{true: "several"}[s.MultipleTargets], "version", fmt.Sprint(s.Version),
+		"assertions", assertionsOf(s), "targets a token", map[bool]string{true: "several"}[s.MultipleTargets], "default target", s.DefaultTarget,
+		"probe", s.Probe, "version", fmt.Sprint(s.Version),
 		"created", moment(s.CreatedAt), "updated", moment(s.UpdatedAt))
 }
 

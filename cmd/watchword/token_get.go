@@ -209,8 +209,12 @@ func lifetimeOf(token string) (time.Duration, error) {
 	return claims.Expiry.Sub(claims.IssuedAt), nil
 }
 
-// whyOf is where an operator sees why: what is told here is all that a caller learns.
+// whyOf is where an operator sees why: what is told here is all that a caller learns. It is empty
+// where the error says it itself.
 func whyOf(denied *client.DeniedError) string {
+	if strings.Contains(denied.Error(), "who sees why with: ") {
+		return ""
+	}
 	if denied.DecisionID == "" {
 		return "The audit log says why: watchword audit tail"
 	}
@@ -222,9 +226,9 @@ func explainToken(err error) error {
 	if denied, ok := errors.AsType[*client.DeniedError](err); ok {
 		switch denied.Code {
 		case "invalid_client":
-			return next(err, "%s\nSee the service's credentials with: watchword credential list SERVICE", whyOf(denied))
+			return next(err, "%s\nSee the service's credentials with: watchword credential list %s", whyOf(denied), or(denied.Caller, "SERVICE"))
 		case "invalid_token":
-			return next(err, "The credential is expired, revoked or not of this server. See it with: watchword token inspect < FILE\nMake another with: watchword credential create SERVICE --out FILE")
+			return next(err, "%s\nThe credential is expired, revoked or not of this server. See it with: watchword token inspect < FILE\nMake another with: watchword credential create %s --out FILE", whyOf(denied), or(denied.Caller, "SERVICE"))
 		}
 		return next(err, "%s", whyOf(denied))
 	}

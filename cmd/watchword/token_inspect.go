@@ -45,7 +45,11 @@ when the token was checked and is good. Nothing is sent of the token but ids and
 			if err != nil {
 				return fmt.Errorf("read the token from stdin: %w", err)
 			}
-			i := c.inspect(cmd, strings.TrimSpace(string(text)), time.Now())
+			token := strings.TrimSpace(string(text))
+			if token == "" {
+				return usage(cmd, "a token on stdin is missing")
+			}
+			i := c.inspect(cmd, token, time.Now())
 			if err := c.printInspection(i); err != nil {
 				return err
 			}

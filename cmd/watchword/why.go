@@ -27,7 +27,10 @@ refused is never told any of this.`,
   watchword why m1 m2 --auth private_key_jwt --bound --network 10.1.2.3 --at 2026-11-24T20:00:00Z
   watchword why m2 m3 --on-behalf-of m1`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 {
+			switch len(args) {
+			case 0:
+				return usage(cmd, "an ID, or CALLER and TARGET, is missing")
+			case 1:
 				return nil
 			}
 			return exactly("CALLER", "TARGET")(cmd, args)

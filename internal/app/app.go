@@ -278,7 +278,7 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 		s.logger.Info("listening", "for", l.name, "url", l.URL())
 	}
-	s.logger.Info("ready", "issuer", s.cfg.PlainIssuer, "operator_token_file", s.cfg.Admin.TokenFile)
+	s.logger.Info("ready", "issuer", s.cfg.Issuer, "plain_issuer", s.cfg.PlainIssuer, "operator_token_file", s.cfg.Admin.TokenFile)
 	<-failed.Done()
 	err := s.shutdown(ctx)
 	stopLoops()

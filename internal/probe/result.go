@@ -63,7 +63,7 @@ func (c Check) result(service string, a answer) CheckResult {
 	}
 	switch {
 	case a.outcome == Unclear:
-		r.Text = fmt.Sprintf("%s could not be judged by %s: %s", service, c.What, a.why)
+		r.Text = fmt.Sprintf("%s left open what it does with %s: %s", service, c.What, a.why)
 	case a.outcome == Accepted && !c.Accept:
 		r.Text = fmt.Sprintf("%s ACCEPTED %s", service, c.What)
 	case a.outcome == Accepted:
