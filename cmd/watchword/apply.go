@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -63,21 +64,44 @@ func (c *cli) apply(cmd *cobra.Command, admin *adminclient.Client, what admincli
 			return err
 		}
 	}
-	what.Base = plan.Base
-	var applied adminclient.Answer[adminclient.AppliedCallMap]
-	err = c.patiently("applying "+sizeOf(what.Files), func() error {
-		applied, err = admin.ApplyCallMap(cmd.Context(), what)
-		return err
-	})
-	if err != nil {
-		return notApplied(err)
+	reviewed := what.Base != 0
+	for attempt := 0; ; attempt++ {
+		what.Base = plan.Base
+		var applied adminclient.Answer[adminclient.AppliedCallMap]
+		err = c.patiently("applying "+sizeOf(what.Files), func() error {
+			applied, err = admin.ApplyCallMap(cmd.Context(), what)
+			return err
+		})
+		if err == nil {
+			return c.printApplied(plan.Empty, applied)
+		}
+		if !isConflict(err) || reviewed || attempt == 5 {
+			return notApplied(err)
+		}
+		// A key or a credential that was made meanwhile is a change too. What was shown still counts
+		// when the plan says the same on the new revision.
+		again, planErr := c.planOn(cmd, admin, what.Files, 0)
+		if planErr != nil || !sameChanges(plan, again.Value) {
+			return notApplied(err)
+		}
+		plan = again.Value
 	}
-	return c.printApplied(plan.Empty, applied)
+}
+
+// sameChanges says whether two plans are one, as far as both say all that they change.
+func sameChanges(a, b adminclient.CallMapPlan) bool {
+	const shown = 1000 // the server names no more
+	return len(a.Changes) < shown && a.Summary == b.Summary && a.Failed == b.Failed && slices.Equal(a.Changes, b.Changes)
+}
+
+func isConflict(err error) bool {
+	refused, ok := errors.AsType[*adminclient.Error](err)
+	return ok && refused.Status == http.StatusConflict && len(refused.Errors) == 0
 }
 
 // notApplied says what to do about a refusal to apply.
 func notApplied(err error) error {
-	if refused, ok := errors.AsType[*adminclient.Error](err); ok && refused.Status == http.StatusConflict && len(refused.Errors) == 0 {
+	if isConflict(err) {
 		return next(errors.New("the directory was changed after the plan was made, so nothing was done"), "Run the command again, and look at the new plan.")
 	}
 	return serverMistakes(err)
