@@ -42,7 +42,8 @@ func TestShadowRulesOfOtherOwnersStay(t *testing.T) {
 func TestExportOfWhatIsByHandHoldsWhatItsOwnerHas(t *testing.T) {
 	state := &directory.State{
 		Services: []directory.Service{
-			{UID: uid(1), Name: "m1", Version: 1, ManagedBy: callmap.DefaultOwner}, {UID: uid(2), Name: "m2", Version: 1},
+			{UID: uid(1), Name: "m1", Version: 1, ManagedBy: callmap.DefaultOwner},
+			{UID: uid(2), Name: "m2", Version: 1},
 			{UID: uid(3), Name: "m3", Version: 1, ManagedBy: "sales"},
 		},
 		Rules: []directory.Rule{
