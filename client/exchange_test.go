@@ -107,6 +107,18 @@ func TestIncomingTokenIsTakenFromARequest(t *testing.T) {
 	}
 }
 
+func TestIncomingTokenOfAnotherProtocolIsCarriedByTheContext(t *testing.T) {
+	ctx := client.WithIncoming(t.Context(), "a.b.c")
+	r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx)
+	r.Header.Set("Authorization", "Bearer d.e.f")
+	if from, of := client.IncomingFrom(ctx), client.Incoming(r); from != "a.b.c" || of != "a.b.c" {
+		t.Errorf("got %q from the context and %q of a request with it, want a.b.c", from, of)
+	}
+	if got := client.IncomingFrom(t.Context()); got != "" {
+		t.Errorf("got %q from a context that carries none", got)
+	}
+}
+
 func TestWithoutAnIncomingTokenNothingIsSent(t *testing.T) {
 	s := newServer(t)
 	c := newClient(t, s.URL, func(cfg *client.Config) { cfg.Credential = client.Static(s.Credential("m2")) })
