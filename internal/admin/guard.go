@@ -15,6 +15,7 @@ import (
 	"path"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/web"
@@ -120,6 +121,9 @@ func (a *api) handle(w *answer, r *http.Request, req *request) {
 		p.write(w)
 		return
 	}
+	if len(req.body) > hugeBody {
+		defer oneHuge()()
+	}
 	r.Header.Del("Accept") // the API speaks nothing but JSON
 	a.mux.ServeHTTP(w, r)
 	switch {
@@ -129,6 +133,22 @@ func (a *api) handle(w *answer, r *http.Request, req *request) {
 		notAllowed(w.Header().Get("Allow")).write(w)
 	case req.action.name == "":
 		errNoRoute.write(w)
+	}
+}
+
+// hugeBody is a body of which the work takes many times its size.
+const hugeBody = 1 << 20
+
+var huge sync.Mutex
+
+// oneHuge keeps two huge requests from being worked on at once, and has the collector run more
+// often meanwhile: planning a million rules stays below 2 GiB so. It ends with what it returns.
+func oneHuge() (end func()) {
+	huge.Lock()
+	before := debug.SetGCPercent(70)
+	return func() {
+		debug.SetGCPercent(before)
+		huge.Unlock()
 	}
 }
 
