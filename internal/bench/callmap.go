@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -172,19 +171,4 @@ func (s *server) paced(ctx context.Context, request []byte, pause time.Duration)
 		}
 		took = append(took, time.Since(due))
 	}
-}
-
-// peakResident is the most resident memory a process had, in MiB (Linux).
-func peakResident(pid int) (float64, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(raw)) {
-		var kib float64
-		if _, err := fmt.Sscanf(line, "VmHWM: %f kB", &kib); err == nil {
-			return kib / 1024, nil
-		}
-	}
-	return 0, errors.New("no VmHWM")
 }

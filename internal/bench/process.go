@@ -172,19 +172,22 @@ func (b *bench) ceiling(kind, alg string, bytes int, key []byte) (*exec.Cmd, str
 	return cmd, strings.TrimSpace(address), err
 }
 
-// resident is a process's resident memory in MiB (Linux).
-func resident(pid int) (float64, error) {
+// resident is a process's resident memory in MiB, and peakResident the most it had (Linux).
+func resident(pid int) (float64, error)     { return statusMiB(pid, "VmRSS") }
+func peakResident(pid int) (float64, error) { return statusMiB(pid, "VmHWM") }
+
+func statusMiB(pid int, name string) (float64, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(raw)) {
 		var kib float64
-		if _, err := fmt.Sscanf(line, "VmRSS: %f kB", &kib); err == nil {
+		if _, err := fmt.Sscanf(line, name+": %f kB", &kib); err == nil {
 			return kib / 1024, nil
 		}
 	}
-	return 0, errors.New("no VmRSS")
+	return 0, errors.New("no " + name)
 }
 
 // processorTime is what a process has used so far, in ticks of 10 ms (Linux, proc(5)).

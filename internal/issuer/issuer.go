@@ -191,7 +191,7 @@ func (i *Issuer) permit(_ context.Context, a *attempt) error {
 func (i *Issuer) decide(a *attempt) (*grant, *Refusal) {
 	g := &grant{
 		caller: a.caller, oauth: a.Grant != "", binding: a.binding, subject: a.subject,
-		revision: a.snapshot.Revision(), now: a.now,
+		snapshot: a.snapshot, now: a.now,
 	}
 	if d := a.caller.Service.DefaultTarget; len(a.Targets) == 0 && g.oauth && d != "" {
 		a.Targets, a.event.Target = []string{d}, d // RFC 9068, section 3
@@ -338,7 +338,7 @@ type grant struct {
 	mayAct    directory.UID
 	binding   binding
 	subject   *subject
-	revision  int64
+	snapshot  *directory.Snapshot // the decision was made from
 	now       time.Time
 }
 

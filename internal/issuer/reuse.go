@@ -46,7 +46,7 @@ func (i *Issuer) mint(g *grant, signer *jose.Signer) *minting {
 	}
 	if g.mayAct != (directory.UID{}) {
 		c.mayAct = directory.FormatUID(g.mayAct) // of a service that is gone: nobody has that name
-		if svc, ok := i.directory.Snapshot().ServiceByUID(g.mayAct); ok {
+		if svc, ok := g.snapshot.ServiceByUID(g.mayAct); ok {
 			c.mayAct = svc.Name
 		}
 	}
@@ -89,7 +89,7 @@ func (r *reuse) find(i *Issuer, g *grant, signer *jose.Signer) *minting {
 	}
 	key := reuseKey{
 		g.caller.CredentialID, g.caller.Service.UID, strings.Join(g.audiences, " "), g.oauth,
-		strings.Join(g.scopes, " "), signer.ID(), g.revision,
+		strings.Join(g.scopes, " "), signer.ID(), g.snapshot.Revision(),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
