@@ -8,10 +8,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build ./watchword, without cgo
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o watchword ./cmd/watchword
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o watchword ./server/cmd/watchword
 
 demo: ## run the server and three services in this terminal
-	$(GO) run ./cmd/watchword demo
+	$(GO) run ./server/cmd/watchword demo
 
 test: ## install what is missing, then run every test, with the race detector
 	./scripts/test
@@ -24,11 +24,11 @@ fuzz: ## run every fuzz target for FUZZTIME (default 20s) each
 
 lint: ## what the tools have to say
 	$(TOOL) gofumpt -l .
-	$(TOOL) golangci-lint run ./...
-	$(TOOL) deadcode -test ./...
+	$(TOOL) golangci-lint run ./... ./server/... ./grpcauth/...
+	$(TOOL) deadcode -test ./... ./server/... ./grpcauth/...
 
 generate: ## make again what is generated and committed
-	$(GO) generate ./...
+	$(GO) generate ./... ./server/...
 
 clean: ## remove what was built
-	rm -rf watchword dist interop/node_modules
+	rm -rf watchword dist server/interop/node_modules

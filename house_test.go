@@ -17,38 +17,39 @@ const module = "github.com/watchword-dev/watchword/"
 // arrows lists, for each package, the packages of this module it may import. The arrows point
 // one way: cmd, app, doors, issuer, then clientauth, directory and keys, then policy.
 var arrows = map[string][]string{
-	"internal/policy":     {},
-	"internal/cowmap":     {},
-	"internal/strictjson": {},
-	"internal/audit":      {"internal/strictjson"},
-	"internal/jose":       {"internal/strictjson"},
-	"internal/dpop":       {"internal/jose", "internal/strictjson"},
-	"internal/incoming":   {},
-	"internal/web":        {},
-	"internal/config":     {},
-	"internal/directory":  {"internal/policy", "internal/cowmap"},
-	"internal/keys":       {"internal/directory", "internal/jose"},
-	"internal/clientauth": {"internal/directory", "internal/jose", "internal/once", "internal/throttle"},
-	"internal/once":       {},
-	"internal/throttle":   {},
-	"internal/revocation": {"internal/directory", "internal/jose", "internal/keys", "internal/web"},
-	"internal/issuer":     {"internal/audit", "internal/clientauth", "internal/directory", "internal/dpop", "internal/jose", "internal/keys", "internal/once", "internal/policy", "internal/usage"},
-	"internal/usage":      {"internal/policy"},
-	"internal/callmap":    {"internal/directory", "internal/policy"},
-	"internal/probe":      {"internal/directory", "internal/issuer"},
-	"internal/explain":    {"internal/directory", "internal/policy", "internal/usage"},
+	"server/internal/policy":     {},
+	"server/internal/cowmap":     {},
+	"internal/strictjson":        {},
+	"server/internal/audit":      {"internal/strictjson"},
+	"internal/jose":              {"internal/strictjson"},
+	"internal/dpop":              {"internal/jose", "internal/strictjson"},
+	"internal/incoming":          {},
+	"internal/leaktest":          {},
+	"server/internal/web":        {},
+	"server/internal/config":     {},
+	"server/internal/directory":  {"server/internal/policy", "server/internal/cowmap"},
+	"server/internal/keys":       {"server/internal/directory", "internal/jose"},
+	"server/internal/clientauth": {"server/internal/directory", "internal/jose", "server/internal/once", "server/internal/throttle"},
+	"server/internal/once":       {},
+	"server/internal/throttle":   {},
+	"server/internal/revocation": {"server/internal/directory", "internal/jose", "server/internal/keys", "server/internal/web"},
+	"server/internal/issuer":     {"server/internal/audit", "server/internal/clientauth", "server/internal/directory", "internal/dpop", "internal/jose", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/usage"},
+	"server/internal/usage":      {"server/internal/policy"},
+	"server/internal/callmap":    {"server/internal/directory", "server/internal/policy"},
+	"server/internal/probe":      {"server/internal/directory", "server/internal/issuer"},
+	"server/internal/explain":    {"server/internal/directory", "server/internal/policy", "server/internal/usage"},
 
 	// The doors, which never import each other.
-	"internal/accesstoken": {"internal/clientauth", "internal/directory", "internal/dpop", "internal/issuer", "internal/strictjson", "internal/web"},
-	"internal/oauth":       {"internal/clientauth", "internal/directory", "internal/dpop", "internal/issuer", "internal/web"},
-	"internal/supertokens": {"internal/audit", "internal/directory", "internal/jose", "internal/keys", "internal/strictjson", "internal/web"},
-	"internal/admin":       {"internal/audit", "internal/callmap", "internal/clientauth", "internal/directory", "internal/explain", "internal/issuer", "internal/jose", "internal/keys", "internal/policy", "internal/probe", "internal/strictjson", "internal/throttle", "internal/usage", "internal/web"},
+	"server/internal/accesstoken": {"server/internal/clientauth", "server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/strictjson", "server/internal/web"},
+	"server/internal/oauth":       {"server/internal/clientauth", "server/internal/directory", "internal/dpop", "server/internal/issuer", "server/internal/web"},
+	"server/internal/supertokens": {"server/internal/audit", "server/internal/directory", "internal/jose", "server/internal/keys", "internal/strictjson", "server/internal/web"},
+	"server/internal/admin":       {"server/internal/audit", "server/internal/callmap", "server/internal/clientauth", "server/internal/directory", "server/internal/explain", "server/internal/issuer", "internal/jose", "server/internal/keys", "server/internal/policy", "server/internal/probe", "internal/strictjson", "server/internal/throttle", "server/internal/usage", "server/internal/web"},
 
 	// The store imports the domain, never the other way.
-	"internal/store":        {"internal/directory", "internal/keys", "internal/once", "internal/policy", "internal/supertokens", "internal/usage"},
-	"internal/store/pgtest": {},
+	"server/internal/store":        {"server/internal/directory", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/supertokens", "server/internal/usage"},
+	"server/internal/store/pgtest": {},
 
-	"internal/store/storetest": {"internal/directory"},
+	"server/internal/store/storetest": {"server/internal/directory"},
 
 	// The SDK brings nothing of the server with it.
 	"client":                        {"internal/dpop", "internal/incoming", "internal/jose", "internal/strictjson"},
@@ -63,17 +64,17 @@ var arrows = map[string][]string{
 // their types or their weight everywhere.
 var fences = map[string]string{
 	"github.com/go-jose/go-jose/":    "internal/jose",
-	"github.com/danielgtaylor/huma/": "internal/admin",
-	"modernc.org/sqlite":             "internal/store internal/store/storetest",
-	"github.com/jackc/pgx/":          "internal/store internal/store/storetest internal/store/pgtest",
-	"github.com/pressly/goose/":      "internal/store",
-	"github.com/spf13/cobra":         "cmd/watchword",
-	"go.yaml.in/yaml/":               "internal/config internal/callmap",
-	"github.com/go-json-experiment/": "internal/strictjson internal/jose internal/supertokens",
+	"github.com/danielgtaylor/huma/": "server/internal/admin",
+	"modernc.org/sqlite":             "server/internal/store server/internal/store/storetest",
+	"github.com/jackc/pgx/":          "server/internal/store server/internal/store/storetest server/internal/store/pgtest",
+	"github.com/pressly/goose/":      "server/internal/store",
+	"github.com/spf13/cobra":         "server/cmd/watchword",
+	"go.yaml.in/yaml/":               "server/internal/config server/internal/callmap",
+	"github.com/go-json-experiment/": "internal/strictjson internal/jose server/internal/supertokens",
 }
 
 // outermost packages may import anything: nothing imports them, but for app, which cmd does.
-var outermost = []string{"cmd/watchword", "internal/app", "internal/adminclient", "internal/bench", "internal/conformance", "interop"}
+var outermost = []string{"server/cmd/watchword", "server/internal/app", "server/internal/operator", "server/internal/differential", "server/internal/bench", "server/internal/conformance", "server/interop"}
 
 type goPackage struct {
 	ImportPath, Doc string
@@ -83,7 +84,7 @@ type goPackage struct {
 
 func packages(t *testing.T) []goPackage {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Doc,Imports,GoFiles", "./...").Output()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Doc,Imports,GoFiles", "./...", "./server/...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
@@ -136,7 +137,7 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 
 // Programs that speak HTTP only are not to link gRPC: grpcauth is a module of its own.
 func TestNothingHereLinksGRPC(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", "./...").Output()
+	out, err := exec.Command("go", "list", "-deps", "./...", "./server/...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}

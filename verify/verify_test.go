@@ -11,14 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/watchword-dev/watchword/internal/leaktest"
 	"github.com/watchword-dev/watchword/verify"
 	"github.com/watchword-dev/watchword/verify/verifytest"
 )
 
 // VER-029: no test leaves a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 

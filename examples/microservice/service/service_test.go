@@ -12,13 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/watchword-dev/watchword/client"
 	"github.com/watchword-dev/watchword/client/clienttest"
+	"github.com/watchword-dev/watchword/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // town is an authorization server with the call map of the demo, and its three services.
 type town struct {

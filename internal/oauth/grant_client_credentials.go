@@ -1,9 +1,0 @@
-package oauth
-
-import "github.com/watchword-dev/watchword/internal/issuer"
-
-// clientCredentials: RFC 6749, section 4.4. A service asks for itself.
-var clientCredentials = Grant{
-	Type: issuer.ClientCredentials,
-	read: func(form, *issuer.Proposal) *problem { return nil },
-}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// publicKeys are keys of one use, of a server or a file.
+type publicKeys struct {
+	set *jose.KeySet
+	// revoked are those in set that were stolen.
+	revoked []string
+}
+
+// usable are the public halves of keys of one use. A revoked key verifies nothing, except the
+// audit log: what it signed before it was stolen cannot be signed again.
+func usable(all []operator.Answer[operator.Key], use string) (*publicKeys, error) {
+	var p publicKeys
+	var keys []jose.PublicKey
+	for _, a := range all {
+		k := a.Value
+		if k.Use != use || k.State == "revoked" && use != "audit" {
+			continue
+		}
+		public, err := jose.ParseJWK(k.Public)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", k.ID, err)
+		}
+		if k.State == "revoked" {
+			p.revoked = append(p.revoked, k.ID)
+		}
+		keys = append(keys, public)
+	}
+	p.set = jose.NewKeySet(keys...)
+	return &p, nil
+}
+
+// serverKeys asks the operator's listener, which also knows the keys that are published
+// nowhere.
+func (c *cli) serverKeys(cmd *cobra.Command, use string) (*operator.Client, *publicKeys, error) {
+	admin, err := c.admin(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err := admin.Keys(cmd.Context())
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := usable(all, use)
+	return admin, keys, err
+}
+
+// fileKeys reads the keys of the audit log from what "keys list --json" printed, or from a
+// JWK Set.
+func fileKeys(name string) (*publicKeys, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read the keys: %w", pathError(err))
+	}
+	var list struct {
+		Keys []operator.Answer[operator.Key] `json:"keys"`
+	}
+	if json.Unmarshal(text, &list) == nil {
+		keys, err := usable(list.Keys, "audit")
+		if err != nil {
+			return nil, fmt.Errorf("read the keys in %s: %w", name, err)
+		}
+		if len(keys.set.Keys()) > 0 {
+			return keys, nil
+		}
+	}
+	set, err := jose.ParseKeySet(text)
+	if err != nil {
+		return nil, fmt.Errorf("read the keys in %s: %w", name, err)
+	}
+	if len(set.Keys()) == 0 {
+		return nil, next(fmt.Errorf("%s has no key of the audit log", name), "Write it, while the server runs, with: watchword keys list --json > %s", name)
+	}
+	return &publicKeys{set: set}, nil
+}

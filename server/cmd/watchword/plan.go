@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/callmap"
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+func (c *cli) planCommand() *cobra.Command {
+	var names []string
+	var format string
+	var days int
+	var shadow bool
+	cmd := &cobra.Command{
+		Use:   "plan -f FILE|FOLDER | --from-shadow",
+		Short: "Say what a call map file would change",
+		Long: `Compares the call map file, or all *.yaml files of a folder, with the directory, and says
+what applying it would add (+), change (~) and remove (-), and what its tests say then.
+Nothing is changed. What the file does not mention stays, unless it was the file's before:
+see managed-by in docs/callmap.md. The tokens of the last days are decided again on the call
+map as it would be: how many would have been refused, and which rules of the file nobody
+used. With --from-shadow no file is read: it tells what the shadow, and targets that only
+observe, would have decided otherwise; see "watchword callmap shadow".
+
+It exits with 0 when nothing would change, 3 when something would, 1 when it failed or a
+test fails, and 2 when the command line is wrong. With --format the changes of rules are
+printed as a graph: what is added, changed (thick) and removed (dotted).`,
+		Example: `  watchword plan -f callmap.yaml
+  watchword plan -f callmap/ --format mermaid
+  watchword plan -f callmap/ --days 90 --json
+  watchword plan --from-shadow --days 7`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			draw, known := map[string]func(io.Writer, []operator.PlanChange) error{"text": nil, "mermaid": drawMermaid, "dot": drawDOT}[format]
+			if !known {
+				return usage(cmd, "--format: %q is not text, mermaid or dot", format)
+			}
+			switch {
+			case days < 0 || days > 400 || shadow && days == 0:
+				return usage(cmd, "--days: from 1 to 400, or 0 for none with -f")
+			case shadow && len(names) > 0:
+				return usage(cmd, "-f and --from-shadow: say one of them")
+			case shadow:
+				return c.planFromShadow(cmd, days)
+			}
+			files, _, err := c.readFiles(cmd, names)
+			if err != nil {
+				return err
+			}
+			admin, err := c.admin(cmd)
+			if err != nil {
+				return err
+			}
+			plan, err := c.planOn(cmd, admin, files, days)
+			if err != nil {
+				return err
+			}
+			switch {
+			case c.json:
+				err = c.printJSON(plan)
+			case draw != nil:
+				err = draw(c.stdout, plan.Value.Changes)
+			default:
+				err = c.printPlan(c.stdout, plan.Value)
+			}
+			if err != nil {
+				return err
+			}
+			return c.planned(plan.Value)
+		},
+	}
+	cmd.Flags().IntVar(&days, "days", 30, "how many days of decisions are decided again; 0: none")
+	cmd.Flags().BoolVar(&shadow, "from-shadow", false, "tell what the shadow would have decided otherwise")
+	cmd.Flags().StringVar(&format, "format", "text", "text, or a graph of the changes: mermaid or dot")
+	return asOperator(c.withJSON(withFiles(cmd, &names)))
+}
+
+// planOn has the server plan files, and replay so many days.
+func (c *cli) planOn(cmd *cobra.Command, admin *operator.Client, files []operator.CallMapFile, days int) (plan operator.Answer[operator.CallMapPlan], err error) {
+	err = c.patiently("planning "+sizeOf(files), func() error {
+		plan, err = admin.PlanCallMap(cmd.Context(), files, days)
+		return err
+	})
+	return plan, serverMistakes(err)
+}
+
+// planned is the exit of a command that only plans.
+func (c *cli) planned(p operator.CallMapPlan) error {
+	switch {
+	case p.Failed > 0:
+		c.say("watchword: %d of %d tests fail: this would not be applied", p.Failed, len(p.Tests))
+		return errSaid
+	case !p.Empty:
+		return errChanges
+	}
+	return nil
+}
+
+func (c *cli) printPlan(w io.Writer, p operator.CallMapPlan) error {
+	var b strings.Builder
+	for _, change := range p.Changes {
+		fmt.Fprintln(&b, callmap.PlannedChange(change))
+	}
+	if more := strings.Count(b.String(), "\n"); more >= 1000 {
+		b.WriteString("  and more: the first 1,000 are shown\n")
+	}
+	switch {
+	case p.Empty:
+		fmt.Fprintf(&b, "no changes on revision %d\n", p.Base)
+	default:
+		fmt.Fprintf(&b, "on revision %d: %s\n", p.Base, p.Summary)
+	}
+	for _, e := range p.Ended {
+		fmt.Fprintf(&b, "note: the rule %s has ended, and allows nothing\n", e)
+	}
+	if p.Replay != nil {
+		b.WriteString(replayed(*p.Replay))
+	}
+	for _, t := range p.Tests {
+		if r := testOf(t); !r.Passed() {
+			fmt.Fprintln(&b, r)
+		}
+	}
+	if len(p.Tests) > 0 {
+		fmt.Fprintln(&b, testSummary(len(p.Tests), p.Failed))
+	}
+	_, err := io.WriteString(w, clean(b.String()))
+	return err
+}
+
+func testSummary(all, failed int) string {
+	if failed == 0 {
+		return fmt.Sprintf("tests: %d passed", all)
+	}
+	return fmt.Sprintf("tests: %d passed, %d failed", all-failed, failed)
+}

@@ -1,0 +1,55 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/throttle"
+)
+
+const challenge = `Bearer realm="watchword-admin"`
+
+var (
+	errNoToken    = newProblem(http.StatusUnauthorized, "no_token", "The operator token is missing. Send it as Authorization: Bearer <token>; the server keeps it in a file whose path it logs at the start.").with("WWW-Authenticate", challenge)
+	errWrongToken = newProblem(http.StatusUnauthorized, "wrong_token", "This is not the operator token. Send the one from the server's operator token file; tokens of services open nothing here.").with("WWW-Authenticate", challenge+`, error="invalid_token"`)
+	errGuessing   = newProblem(http.StatusTooManyRequests, "too_many_failures", "Too many requests without the operator token came from this address. Send the token from the server's operator token file, or wait.")
+)
+
+// authenticate answers nil for the operator.
+//
+// The token is compared before failures are counted: it has at least 32 characters, so
+// that nobody finds it by trying, and a misconfigured job on the operator's own machine must
+// not lock the operator out. What the limit protects is the audit log, in which every
+// refusal is a record, and the disk under it.
+func (a *api) authenticate(r *http.Request) *problem {
+	token, ok := bearer(r)
+	if ok && a.Token(token) {
+		return nil
+	}
+	if wait := a.guesses.Charge(throttle.Network(clientOf(r)), a.Now()); wait > 0 {
+		return errGuessing.with("Retry-After", fmt.Sprint(int64((wait+time.Second-1)/time.Second)))
+	}
+	if !ok {
+		return errNoToken
+	}
+	return errWrongToken
+}
+
+// bearer is the token of the one Authorization header (RFC 6750, section 2.1).
+func bearer(r *http.Request) (string, bool) {
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 {
+		return "", false
+	}
+	scheme, token, ok := strings.Cut(values[0], " ")
+	return token, ok && strings.EqualFold(scheme, "Bearer") && token != ""
+}
+
+// Failures a network may make at once, and then one every refill.
+const (
+	guessBurst  = 20
+	guessRefill = time.Second
+	maxGuessers = 4096
+)

@@ -1,0 +1,104 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/watchword-dev/watchword/server/internal/clientauth"
+	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/issuer"
+	"github.com/watchword-dev/watchword/server/internal/policy"
+)
+
+// POL-011.
+func TestWhatWouldComeOutIsWhatComesOut(t *testing.T) {
+	s := start(t)
+	names := []string{"m1", "m2", "m3"}
+	s.services(names...)
+	bearer := map[string]string{}
+	for _, n := range names {
+		_, secret, err := s.issuer.Credential(t.Context(), directory.Author{}, n, directory.NewCredential{TTL: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bearer[n] = secret
+	}
+	scopes := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c"}), 0, 2, rapid.ID)
+	rapid.Check(t, func(t *rapid.T) {
+		for range rapid.IntRange(1, 3).Draw(t, "changes") {
+			caller, target := rapid.SampledFrom(names).Draw(t, "caller"), rapid.SampledFrom(names).Draw(t, "target")
+			body := fmt.Sprintf(`{"scopes":%s,"when":%s}`, list(scopes.Draw(t, "scopes")),
+				rapid.SampledFrom([]string{"{}", `{"bound":true}`, `{"auth":["bootstrap"]}`, `{"auth":["private_key_jwt"]}`, `{"networks":["10.0.0.0/8"]}`}).Draw(t, "when"))
+			if rapid.Bool().Draw(t, "delete") {
+				s.must("DELETE", "/rules/"+caller+"/"+target, "")
+			} else {
+				s.must("PUT", "/rules/"+caller+"/"+target, body)
+			}
+			s.must("PATCH", "/services/"+target, fmt.Sprintf(`{"observe":%v,"disabled":%v}`, rapid.Bool().Draw(t, "observe"), rapid.IntRange(0, 5).Draw(t, "disabled") == 0))
+		}
+		caller, target := rapid.SampledFrom(names).Draw(t, "asking"), rapid.SampledFrom([]string{"m1", "m2", "m3", "m9"}).Draw(t, "asked")
+		asked := scopes.Draw(t, "asked scopes")
+		slices.Sort(asked)
+		var e Explanation
+		s.must("POST", "/decisions/explain", fmt.Sprintf(`{"caller":%q,"target":%q,"scopes":%s,"method":"bootstrap"}`, caller, target, list(asked))).into(&e)
+
+		token, id, err := s.issuer.AccessToken(t.Context(), &issuer.Proposal{
+			Presented: clientauth.Presented{Bearer: bearer[caller]}, Targets: []string{target}, Scopes: asked,
+		})
+		var refusal *issuer.Refusal
+		switch {
+		case err != nil && !errors.As(err, &refusal):
+			t.Fatal(err)
+		case (err == nil) != e.Allowed:
+			t.Fatalf("%s -> %s %v: got %v from the real path, and %+v from the rehearsal", caller, target, asked, err, e)
+		case err != nil && refusal.Reason != string(e.Reason):
+			t.Fatalf("%s -> %s %v: refused for %s, and in the rehearsal for %s", caller, target, asked, refusal.Reason, e.Reason)
+		case err == nil && e.Reason == policy.Allowed && !slices.Equal(token.Scopes, e.Scopes):
+			t.Fatalf("%s -> %s %v: got the scopes %v, and in the rehearsal %v", caller, target, asked, token.Scopes, e.Scopes)
+		}
+		// The record tells the same, and what it would be today.
+		var d Decision
+		s.must("GET", "/decisions/"+id, "").into(&d)
+		if (d.Outcome == "allowed") != e.Allowed || d.Today == nil && !slices.Contains([]string{"revoked", "unknown_service"}, d.Reason) && d.Caller != "" && err == nil {
+			t.Fatalf("got the decision %+v, want it to agree with %+v", d, e)
+		}
+		if d.Today != nil && err == nil && !d.Today.Allowed {
+			t.Fatalf("allowed a moment ago, and today: %+v", d.Today)
+		}
+	})
+}
+
+func list(scopes []string) string {
+	if len(scopes) == 0 {
+		return "[]"
+	}
+	return `["` + strings.Join(scopes, `","`) + `"]`
+}
+
+// POL-011: recorded as a rehearsal, and not as a decision.
+func TestRehearsalIsRecordedAsOne(t *testing.T) {
+	s := start(t)
+	s.services("m1", "m2")
+	a := s.must("POST", "/decisions/explain", `{"caller":"m1","target":"m2","scopes":["read"]}`)
+	if strings.Contains(a.Body.String(), "eyJ") {
+		t.Errorf("got a token: %s", a.Body)
+	}
+	records := s.records(a.Header().Get("X-Request-Id"))
+	if len(records) != 1 || records[0]["action"] != "decision.explain" || records[0]["kind"] != "change" || records[0]["token"] != nil {
+		t.Fatalf("got %v, want one record of a rehearsal", records)
+	}
+	detail := records[0]["detail"].(map[string]any)
+	if detail["dryRun"] != "true" || detail["reason"] != "no_rule" || detail["caller"] != "m1" {
+		t.Errorf("got detail %v", detail)
+	}
+	s.ask("POST", "/decisions/explain", `{"caller":"m1","target":"m2","network":"10/8"}`).wantProblem("no address", 422)
+	s.ask("POST", "/decisions/explain", `{"caller":"m1","target":"m2","scopes":["a b"]}`).wantProblem("two scopes in one", 422)
+	s.ask("GET", "/decisions/5f1e2d3c4b5a69788796a5b4c3d2e1f0", "").wantProblem("no such decision", 404)
+	s.ask("GET", "/decisions/xyz", "").wantProblem("no id", 404)
+}

@@ -1,0 +1,152 @@
+package admin
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/server/internal/clientauth"
+	"github.com/watchword-dev/watchword/server/internal/directory"
+)
+
+// JWK is a public key as its service sends it.
+type JWK = map[string]any
+
+// TLSSubject is the one name in certificates of a trusted authority by which a service is known.
+type TLSSubject struct {
+	DN    string `json:"dn,omitempty" maxLength:"1024" example:"CN=m1,O=Example" doc:"The whole subject, as RFC 4514 writes it."`
+	DNS   string `json:"dns,omitempty" maxLength:"253" example:"m1.example.com" doc:"A dNSName among the alternative names."`
+	URI   string `json:"uri,omitempty" maxLength:"1024" example:"spiffe://example.com/m1" doc:"A uniformResourceIdentifier among them."`
+	IP    string `json:"ip,omitempty" maxLength:"45" example:"10.1.2.3" doc:"An iPAddress among them."`
+	Email string `json:"email,omitempty" maxLength:"254" example:"m1@example.com" doc:"An rfc822Name among them."`
+}
+
+var (
+	errKeyRefused = newProblem(http.StatusBadRequest, "bad_key", "The key is not one that may sign for a service, and nothing of it was kept. Send the public half only: P-256 for ES256, RSA of 2048 to 8192 bits for PS256, or Ed25519 for EdDSA.")
+	errKeyTaken   = newProblem(http.StatusBadRequest, "key_exists", "The service has a key of that kid already. Revoke that one first, or give the new key another kid.")
+)
+
+// material is what is stored of what a body brings, by kind, and what is questionable about it.
+func (a *api) material(n *NewCredential, owner directory.UID) (material, warning string, err error) {
+	kind := directory.Kind(n.Kind)
+	for member, m := range map[string]struct {
+		kind  directory.Kind
+		given bool
+	}{
+		"jwk": {directory.KindKey, n.JWK != nil}, "jwksUri": {directory.KindJWKS, n.JWKSURI != ""},
+		"certificate": {directory.KindCertificate, n.Certificate != ""}, "tlsSubject": {directory.KindTLSSubject, n.TLSSubject != nil},
+	} {
+		switch {
+		case m.given && m.kind != kind:
+			return "", "", &directory.InvalidError{Field: member, Problem: fmt.Sprintf("is for credentials of kind %s", m.kind)}
+		case !m.given && m.kind == kind:
+			return "", "", &directory.InvalidError{Field: member, Problem: fmt.Sprintf("is required for a credential of kind %s", kind)}
+		}
+	}
+	switch kind {
+	case directory.KindKey:
+		material, err = a.key(n.JWK, owner)
+	case directory.KindJWKS:
+		material, err = jwksURI(n.JWKSURI)
+	case directory.KindCertificate:
+		material, warning, err = a.certificate(n)
+	case directory.KindTLSSubject:
+		material, err = n.TLSSubject.material()
+	}
+	return material, warning, err
+}
+
+// key is the JWK in the one form in which it is stored, which has public members only. PKJ-042.
+func (a *api) key(sent JWK, owner directory.UID) (string, error) {
+	b, err := json.Marshal(sent)
+	if err != nil {
+		return "", errKeyRefused
+	}
+	k, canonical, err := jose.ParseClientJWK(b)
+	if err != nil {
+		return "", errKeyRefused.at("body.jwk", whyNoKey(err))
+	}
+	// An assertion names its key by kid: of two with one name, which was meant?
+	for _, c := range a.Directory.Snapshot().CredentialsOf(owner) {
+		if c.Kind != directory.KindKey || !c.RevokedAt.IsZero() || !a.Now().Before(c.ExpiresAt) {
+			continue
+		}
+		if other, err := jose.ParseJWK([]byte(c.Material)); err == nil && other.ID == k.ID {
+			return "", errKeyTaken.at("body.jwk.kid", "is that of credential "+c.ID)
+		}
+	}
+	return string(canonical), nil
+}
+
+// whyNoKey says what is wrong with a key, and nothing of the key itself.
+func whyNoKey(err error) string {
+	switch {
+	case errors.Is(err, jose.ErrWeakKey):
+		return "is too short, too long or known to be broken"
+	case errors.Is(err, jose.ErrAlgorithm):
+		return "is not of a type and an algorithm that go together and are accepted"
+	}
+	return "is not one well-formed public key for signatures"
+}
+
+// jwksURI: whoever can change what is there, or the answer on its way, is the service.
+func jwksURI(s string) (string, error) {
+	if err := clientauth.CheckKeySetURL(s); err != nil {
+		return "", &directory.InvalidError{Field: "jwksUri", Problem: err.Error()}
+	}
+	return s, nil
+}
+
+// certificate is the thumbprint of the certificate sent, by which it is known (RFC 8705, section 2.2).
+func (a *api) certificate(n *NewCredential) (material, warning string, err error) {
+	invalid := func(problem string) (string, string, error) {
+		return "", "", &directory.InvalidError{Field: "certificate", Problem: problem}
+	}
+	block, rest := pem.Decode([]byte(n.Certificate))
+	if block == nil || block.Type != "CERTIFICATE" || strings.TrimSpace(string(rest)) != "" {
+		return invalid("must be one certificate in PEM, and nothing else; its private key stays with the service")
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return invalid("cannot be read as an X.509 certificate")
+	}
+	if !a.Now().Before(c.NotAfter) {
+		return invalid("has expired")
+	}
+	if err := clientauth.CheckSelfSigned(c); err != nil {
+		return invalid(err.Error())
+	}
+	ttl := time.Duration(n.TTLSeconds) * time.Second
+	if ttl == 0 {
+		ttl = directory.DefaultCredentialTTL
+	}
+	if c.NotAfter.Before(a.Now().Add(ttl)) {
+		warning = "The certificate ends on " + c.NotAfter.UTC().Format(time.RFC3339) + ", before the credential does. Make the next one in time."
+	}
+	return clientauth.CertificateThumbprint(c), warning, nil
+}
+
+// material of a name in certificates: RFC 8705, section 2.1.2, has exactly one.
+func (t *TLSSubject) material() (string, error) {
+	var names []string
+	for _, n := range []struct{ kind, value string }{{"dn", t.DN}, {"dns", t.DNS}, {"uri", t.URI}, {"ip", t.IP}, {"email", t.Email}} {
+		if n.value == "" {
+			continue
+		}
+		m, err := clientauth.ParseTLSSubject(n.kind + ":" + n.value)
+		if err != nil {
+			return "", &directory.InvalidError{Field: "tlsSubject." + n.kind, Problem: err.Error()}
+		}
+		names = append(names, m)
+	}
+	if len(names) != 1 {
+		return "", &directory.InvalidError{Field: "tlsSubject", Problem: "must have exactly one of dn, dns, uri, ip and email"}
+	}
+	return names[0], nil
+}

@@ -1,0 +1,104 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/probe"
+)
+
+// Probes probes services.
+type Probes interface {
+	Probe(ctx context.Context, by directory.Author, service *directory.Service, other string) (probe.Result, error)
+}
+
+// NewProbe is the body that probes a service.
+type NewProbe struct {
+	Other string `json:"other,omitempty" maxLength:"128" example:"m3" doc:"Name of the service that the token for another service is for. The service that is probed could then call that one for a minute, as watchword-probe and without a scope. Absent: one that there is not."`
+}
+
+// ProbeList is a page of results.
+type ProbeList struct {
+	Probes        []probe.Result `json:"probes" nullable:"false" doc:"The last of each service that was probed, by the service's identity."`
+	NextPageToken string         `json:"nextPageToken,omitempty" doc:"Asks for the next page. Absent on the last one."`
+}
+
+var exampleProbe = probe.Result{
+	Service: "m2", URL: "https://m2.example.com/hello", At: exampleTime, Issuer: "auth-server", Outcome: probe.Accepted,
+	Checks: []probe.CheckResult{
+		{Name: "good", Must: probe.Accepted, Outcome: probe.Accepted, Status: http.StatusOK, Text: "m2 accepted a good token"},
+		{Name: "another_audience", Must: probe.Refused, Outcome: probe.Accepted, Status: http.StatusOK, Text: "m2 ACCEPTED a token for another service"},
+	},
+}
+
+var errNoProbe = newProblem(http.StatusConflict, "no_probe_url", "The service has no probe URL. Give it one with PATCH /admin/v1/services/{name}: where it answers a GET that carries a good token with 2xx, and needs no scope for that.")
+
+func (a *api) probes() {
+	register(a, operation{
+		method: http.MethodPost, path: "/services/{name}/probe", id: "probeService", action: action{name: "service.probe", slow: true}, tag: "services",
+		summary: "Probe a service", description: "Sends tokens that the service must refuse, and some that it must accept, to its probe URL, and says what came of it. They are for a subject that no service can be, without scopes, good for a minute at most, and have the claim \"probe\". It takes some seconds, and up to two minutes where the service does not answer.",
+		missing: errNoService, errors: []int{http.StatusConflict}, request: NewProbe{}, answer: exampleProbe,
+	}, a.probeService)
+	register(a, operation{
+		method: http.MethodGet, path: "/probes", id: "listProbes", action: action{name: "probe.list"}, tag: "services",
+		summary: "List the results of probes", description: "What came of the last probe of each service, whoever asked for it. A service that was never probed is not in it.",
+		answer: ProbeList{Probes: []probe.Result{exampleProbe}},
+	}, a.listProbes)
+}
+
+func (a *api) probeService(ctx context.Context, in *struct {
+	ByName
+	Body *NewProbe
+},
+) (*answered[probe.Result], error) {
+	s, err := found(ctx, a, in.Name, func(s *directory.Service) (*directory.Service, error) { return s, nil })
+	if err != nil {
+		return nil, err
+	}
+	if s.Probe == "" {
+		return nil, errNoProbe
+	}
+	other := ""
+	if in.Body != nil && in.Body.Other != "" {
+		if other = in.Body.Other; other == s.Name {
+			return nil, &directory.InvalidError{Field: "other", Problem: "must not be the service that is probed"}
+		}
+		if _, err := a.resolve(ctx, other); err != nil {
+			return nil, &directory.InvalidError{Field: "other", Problem: "must be the name of a service"}
+		}
+		note(ctx, "other", other)
+	}
+	r, err := a.Probes.Probe(ctx, author(ctx), s, other)
+	if err != nil {
+		return nil, err
+	}
+	note(ctx, "outcome", string(r.Outcome))
+	return &answered[probe.Result]{r}, nil
+}
+
+func (a *api) listProbes(ctx context.Context, in *struct{ Page }) (*answered[ProbeList], error) {
+	const list = "probes"
+	position, err := a.pages.position(list, nil, in.PageToken)
+	if err != nil {
+		return nil, err
+	}
+	var after directory.UID
+	copy(after[:], position)
+	rows, err := a.Lists.ListProbes(ctx, after, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	rows, next := cut(a, rows, in.Limit, list, nil, func(p directory.Probe) []byte { return p.Service[:] })
+	out := &answered[ProbeList]{ProbeList{make([]probe.Result, 0, len(rows)), next}}
+	for _, row := range rows {
+		var r probe.Result
+		if err := json.Unmarshal(row.Result, &r); err != nil {
+			return nil, errInternal.because(fmt.Errorf("result of the probe of %s: %w", directory.FormatUID(row.Service), err))
+		}
+		out.Body.Probes = append(out.Body.Probes, r)
+	}
+	return out, nil
+}

@@ -1,0 +1,258 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/callmap"
+	"github.com/watchword-dev/watchword/server/internal/clientauth"
+	"github.com/watchword-dev/watchword/server/internal/directory"
+	words "github.com/watchword-dev/watchword/server/internal/explain"
+	"github.com/watchword-dev/watchword/server/internal/keys"
+	"github.com/watchword-dev/watchword/server/internal/policy"
+	"github.com/watchword-dev/watchword/server/internal/usage"
+)
+
+// Window is how far a question looks back.
+type Window struct {
+	Days int `query:"days" default:"30" minimum:"1" maximum:"400" example:"30" doc:"How many days to look back."`
+}
+
+var exampleSuggestion = words.Suggestion{
+	Since: exampleTime.AddDate(0, 0, -30), RuleCount: 1, File: "# to the rules of your call map file:\n  - {from: m1, to: m2, scopes: [read]}\n", Left: []words.LeftOut{},
+	Rules: []words.SuggestedRule{{From: "m1", To: "m2", Scopes: []string{"read"}, Refused: 12, Last: exampleTime, New: true, Command: "watchword allow m1 m2 --scope read"}},
+}
+
+// usageQuestions are answered from what was counted.
+func (a *api) usageQuestions() {
+	register(a, operation{
+		method: http.MethodGet, path: "/callmap/unused", id: "listUnused", action: action{name: "callmap.unused", large: true}, tag: "callmap",
+		summary: "What was never used", description: "Services, credentials, rules and scopes of rules that were not exercised in the last days, with the command that removes each. It says since when there are counts; where those are younger than the window, no command is told.",
+		answer: words.Unused{Since: exampleTime.AddDate(0, 0, -90), Complete: true, Count: 1, Items: []words.Idle{{Kind: "rule", What: "m1 -> m2", Command: "watchword disallow m1 m2"}}},
+	}, a.listUnused)
+	register(a, operation{
+		method: http.MethodGet, path: "/callmap/impact", id: "readImpact", action: action{name: "callmap.impact", large: true}, tag: "callmap",
+		summary: "Who would break", description: "Who used a rule (caller and target), a signing key (key) or a credential (credential) in the last days, and would break without it. Name one of the three.",
+		missing: errNoRule,
+		answer: words.Impact{What: "the rule m1 -> m2", Text: "m1 could not call m2 any more", Since: exampleTime.AddDate(0, 0, -30), Count: 1, Affected: []words.Affected{
+			{Caller: "m1", Target: "m2", Tokens: 14112, Last: exampleTime, Scopes: []string{"read"}, Methods: []string{"private_key_jwt"}},
+		}},
+	}, a.readImpact)
+	register(a, operation{
+		method: http.MethodGet, path: "/callmap/suggestion", id: "readSuggestion", action: action{name: "callmap.suggest", large: true}, tag: "callmap",
+		summary: "Suggest rules", description: "The least that would allow the calls that were refused in the last days, or would have been if their targets did not only observe: for a person to review, since what was refused may be an attack. It is never applied by itself, and loosens no condition.",
+		answer: exampleSuggestion,
+	}, a.readSuggestion)
+}
+
+// eachUse calls each with what was counted since a moment, up to now, and says on which day counts begin.
+// Nil: there are none.
+func (a *api) eachUse(ctx context.Context, since time.Time, f usage.Filter, each func(*usage.Row)) (records *time.Time, err error) {
+	if a.FlushUsage != nil {
+		a.FlushUsage(ctx)
+	}
+	first, ok, err := a.Usage.UsageSince(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		start := first.Start()
+		records = &start
+	}
+	f.Since = usage.DayOf(since)
+	return records, a.Usage.EachUsage(ctx, f, func(r usage.Row) error {
+		each(&r)
+		return nil
+	})
+}
+
+func (a *api) since(days int) time.Time { return a.Now().UTC().AddDate(0, 0, -days) }
+
+func (a *api) listUnused(ctx context.Context, in *struct {
+	Days int `query:"days" default:"90" minimum:"1" maximum:"400" example:"90" doc:"How many days to look back."`
+},
+) (*answered[words.Unused], error) {
+	state, err := a.Lists.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tally := words.NewTally(state, a.since(in.Days))
+	records, err := a.eachUse(ctx, a.since(in.Days), usage.Filter{}, tally.Add)
+	if err != nil {
+		return nil, err
+	}
+	var begin time.Time
+	if records != nil {
+		begin = *records
+	}
+	return &answered[words.Unused]{tally.Unused(a.Directory.Snapshot(), begin, a.Now())}, nil
+}
+
+var errImpact = newProblem(http.StatusUnprocessableEntity, "invalid_value", "Name caller and target, or key, or credential, and nothing else. Correct it and send the request again.")
+
+func (a *api) readImpact(ctx context.Context, in *struct {
+	Window
+	Caller     string `query:"caller" maxLength:"128" example:"m1" doc:"With target: of the rule between them."`
+	Target     string `query:"target" maxLength:"128" example:"m2" doc:"With caller."`
+	Key        string `query:"key" maxLength:"128" example:"NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs" doc:"The kid of a signing key."`
+	Credential string `query:"credential" maxLength:"128" example:"00112233445566778899aabbccddeeff" doc:"The id of a credential."`
+},
+) (*answered[words.Impact], error) {
+	since := a.since(in.Days)
+	var impact words.Impact
+	var err error
+	switch {
+	case in.Caller != "" && in.Target != "" && in.Key == "" && in.Credential == "":
+		impact, err = a.impactOfRule(ctx, ByEdge{in.Caller, in.Target}, since)
+	case in.Caller+in.Target+in.Credential == "" && in.Key != "":
+		impact, err = a.impactOfKey(ctx, in.Key, since)
+	case in.Caller+in.Target+in.Key == "" && in.Credential != "":
+		impact, err = a.impactOfCredential(ctx, in.Credential, since)
+	default:
+		err = errImpact
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &answered[words.Impact]{impact}, nil
+}
+
+func (a *api) impactOfRule(ctx context.Context, e ByEdge, since time.Time) (words.Impact, error) {
+	r, err := a.ruleOf(ctx, e)
+	if err != nil {
+		return words.Impact{}, err
+	}
+	text := fmt.Sprintf("%s could not call %s any more", e.Caller, e.Target)
+	if to, ok := a.Directory.Snapshot().ServiceByUID(r.Target); ok && to.Observe {
+		text = fmt.Sprintf("%s could call %s all the same, since that only observes", e.Caller, e.Target)
+	}
+	return a.impact(ctx, since, usage.Filter{Caller: r.Caller, Target: r.Target}, nil, "the rule "+e.Caller+" -> "+e.Target, text)
+}
+
+func (a *api) impactOfCredential(ctx context.Context, id string, since time.Time) (words.Impact, error) {
+	c, err := a.Lists.ReadCredential(ctx, id)
+	if isNotFound(err) {
+		return words.Impact{}, errNoCredential
+	}
+	if err != nil {
+		return words.Impact{}, err
+	}
+	s := a.Directory.Snapshot()
+	name := directory.FormatUID(c.Service)
+	if svc, ok := s.ServiceByUID(c.Service); ok {
+		name = svc.Name
+	}
+	others := 0
+	for _, o := range s.CredentialsOf(c.Service) {
+		if o.ID != c.ID && o.Good(a.Now()) == "" {
+			others++
+		}
+	}
+	text := fmt.Sprintf("%s could not prove itself with it, and has no other credential; the tokens it got with it are refused", name)
+	if others > 0 {
+		text = fmt.Sprintf("%s could not prove itself with it, and has %d other credentials; the tokens it got with it are refused", name, others)
+	}
+	if why := c.Good(a.Now()); why != "" {
+		text = fmt.Sprintf("nothing: it is %s", strings.ReplaceAll(why, "_", " "))
+	}
+	return a.impact(ctx, since, usage.Filter{Caller: c.Service, Credential: c.ID}, nil, fmt.Sprintf("the credential %s of %s", c.ID, name), text)
+}
+
+// impactOfKey: tokens that were signed with it are in use no longer than a token lives; credentials
+// that were, for as long as they do.
+func (a *api) impactOfKey(ctx context.Context, kid string, since time.Time) (words.Impact, error) {
+	all := a.Keys.List()
+	i := slices.IndexFunc(all, func(k keys.Record) bool { return k.ID == kid })
+	if i < 0 {
+		return words.Impact{}, errNoKey
+	}
+	k, s := all[i], a.Directory.Snapshot()
+	end := k.RetiredAt
+	if end.IsZero() {
+		end = a.Now()
+	}
+	what := fmt.Sprintf("the %s key %s (%s)", k.Use, k.ID, k.Algorithm)
+	switch {
+	case k.SignsFrom.IsZero() || k.SignsFrom.After(a.Now()):
+		return a.impact(ctx, a.Now(), usage.Filter{}, nobody, what, "nothing: it has not signed anything yet")
+	case k.Use == keys.UseAccess:
+		if life := a.Now().Add(-a.MaxTokenTTL); life.After(since) {
+			since = life
+		}
+		return a.impact(ctx, since, usage.Filter{}, func(r *usage.Row) bool {
+			to, ok := s.ServiceByUID(r.Target)
+			return ok && (to.Algorithm == k.Algorithm || to.Algorithm == "" && k.Algorithm == a.Algorithm) && !r.Last.Before(k.SignsFrom)
+		}, what, "the tokens it signed are refused at once; their callers get new ones from the next key. Counts do not say which key signed: these are all that got tokens of the algorithm within the longest life of a token")
+	case k.Use == keys.UseCredential:
+		return a.impact(ctx, since, usage.Filter{}, func(r *usage.Row) bool {
+			c, ok := s.Credential(r.Credential)
+			return ok && r.Method == clientauth.Bootstrap && !c.CreatedAt.Before(k.SignsFrom) && !c.CreatedAt.After(end)
+		}, what, "the bootstrap credentials that were made while it signed prove nothing any more: their services must get others")
+	}
+	return a.impact(ctx, a.Now(), usage.Filter{}, nobody, what, "nothing of services: it signs the audit log")
+}
+
+func nobody(*usage.Row) bool { return false }
+
+func (a *api) impact(ctx context.Context, since time.Time, f usage.Filter, keep func(*usage.Row) bool, what, text string) (words.Impact, error) {
+	users := words.NewUsers(since, keep)
+	records, err := a.eachUse(ctx, since, f, users.Add)
+	i := users.Impact(a.Directory.Snapshot(), what, text)
+	i.RecordsSince = records
+	return i, err
+}
+
+func (a *api) readSuggestion(ctx context.Context, in *Window) (*answered[words.Suggestion], error) {
+	wants := words.NewWants(a.since(in.Days))
+	records, err := a.eachUse(ctx, a.since(in.Days), usage.Filter{}, wants.Add)
+	if err != nil {
+		return nil, err
+	}
+	state, err := a.Lists.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	owners := map[policy.Edge]string{}
+	for i := range state.Rules {
+		if r := &state.Rules[i]; r.ManagedBy != "" {
+			owners[r.Edge] = r.ManagedBy
+		}
+	}
+	out := wants.Suggest(a.Directory.Snapshot(), a.Now(), func(e policy.Edge) string { return owners[e] })
+	out.RecordsSince, out.File = records, suggestedFile(state, out.Rules)
+	return &answered[words.Suggestion]{out}, nil
+}
+
+// suggestedFile is rules in the form of a file, those of each owner apart. It has no managed-by and
+// cannot be applied as it is by mistake: an owner's file that has these rules alone would remove all its others.
+func suggestedFile(state *directory.State, rules []words.SuggestedRule) string {
+	names := make([]directory.Service, len(state.Services))
+	for i := range state.Services {
+		names[i] = directory.Service{UID: state.Services[i].UID, Name: state.Services[i].Name, ManagedBy: "-"} // nobody's: only named
+	}
+	byOwner := map[string]*directory.State{}
+	var owners []string
+	for i := range rules {
+		owner := rules[i].ManagedBy
+		if byOwner[owner] == nil {
+			byOwner[owner] = &directory.State{Services: names}
+			owners = append(owners, owner)
+		}
+		byOwner[owner].Rules = append(byOwner[owner].Rules, rules[i].Rule)
+	}
+	slices.Sort(owners)
+	var b strings.Builder
+	for _, owner := range owners {
+		_, lines, _ := strings.Cut(string(callmap.Export(byOwner[owner], owner)), "rules:\n")
+		to := "# to the rules of your call map file:\n"
+		if owner != "" {
+			to = fmt.Sprintf("# to the rules of the call map file of %s, in the place of those for the same services:\n", owner)
+		}
+		b.WriteString(to + lines)
+	}
+	return b.String()
+}

@@ -1,0 +1,91 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/audit"
+)
+
+// action is a route as the audit log names it.
+type action struct {
+	name string
+	// audited also when it only reads: who looked at credentials and at the history is part of
+	// the history.
+	audited bool
+	// large requests have files in them, and take long; slow ones only take long.
+	large, slow bool
+}
+
+// door is the audit log's name for this package.
+const door = "admin"
+
+// auditTimeout is how long an answer waits for its record.
+const auditTimeout = 2 * time.Second
+
+// mustRecord says whether the request is recorded however it ends. Refusals always are.
+func (req *request) mustRecord(method string) bool {
+	return req.action.audited || method != http.MethodGet && method != http.MethodHead
+}
+
+// note adds to the record what the path does not say. Never a secret.
+func note(ctx context.Context, detail ...string) {
+	req := requestOf(ctx)
+	if req.detail == nil {
+		req.detail = map[string]string{}
+	}
+	for i := 0; i+1 < len(detail); i += 2 {
+		req.detail[detail[i]] = detail[i+1]
+	}
+}
+
+// record writes the one record of a request, or takes back the answer.
+func (a *api) record(w *answer, ctx context.Context, req *request) {
+	e := audit.Event{
+		At: a.Now(), Kind: audit.KindChange, Door: door,
+		RequestID: req.id, Actor: req.actor,
+		Action: req.action.name, Subject: printable(req.subject), Detail: req.detail,
+	}
+	if req.address.IsValid() {
+		e.Address = req.address.String()
+	}
+	if e.Action == "" {
+		e.Action = "unknown"
+	}
+	switch {
+	case w.status >= http.StatusInternalServerError:
+		e.Outcome = audit.Failed
+	case w.status >= http.StatusBadRequest:
+		e.Outcome = audit.Refused
+	default:
+		e.Outcome = audit.Allowed
+	}
+	if w.problem != nil {
+		e.Reason = w.problem.reason
+	}
+	// A client that went away must not keep what was done from being recorded.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
+	defer cancel()
+	if err := a.Audit.Append(ctx, e); err != nil {
+		errUnrecorded.because(err).write(w)
+	}
+}
+
+// printable is what of a path from outside goes into the record. No name or id is longer than
+// 128 bytes, but a token is: one that was pasted in the place of an id is not written down.
+func printable(path string) string {
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		if len(s) > 128 {
+			segments[i] = "(too long for a name or an id)"
+		}
+	}
+	path = strings.Join(segments, "/")
+	const limit = 512
+	if len(path) > limit {
+		path = path[:limit]
+	}
+	return strings.ToValidUTF8(path, "\uFFFD")
+}

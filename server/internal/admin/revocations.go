@@ -1,0 +1,146 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+)
+
+// Revocation is an id that no token may hang on any more, as the API shows it.
+type Revocation struct {
+	ID        string    `json:"id" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of a token, or the uid of a service."`
+	Kind      string    `json:"kind" enum:"token,service" example:"token" doc:"service: one that was deleted."`
+	RevokedAt time.Time `json:"revokedAt" example:"2026-11-24T12:00:00Z" doc:"Since when."`
+	Until     time.Time `json:"until" example:"2026-11-24T12:15:00Z" doc:"When no token that hangs on it can be in time any more, and it is forgotten."`
+}
+
+// NewRevocation is the body that revokes a token.
+type NewRevocation struct {
+	JTI       string     `json:"jti,omitempty" maxLength:"128" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of the token. By it alone status lists cannot tell the token; the deny-list can. Either this or token."`
+	Token     string     `json:"token,omitempty" maxLength:"16384" doc:"The token itself. It must be one of this server that has not expired; it is verified and read, and written nowhere."`
+	ExpiresAt *time.Time `json:"expiresAt,omitempty" example:"2026-11-24T12:15:00Z" doc:"With jti: the end of the token, so that its revocation can be forgotten then. Absent: as late as any token can end."`
+}
+
+// RevocationList is a page of revocations.
+type RevocationList struct {
+	Revocations   []Revocation `json:"revocations" nullable:"false" doc:"By id."`
+	NextPageToken string       `json:"nextPageToken,omitempty" doc:"Asks for the next page. Absent on the last one."`
+}
+
+var exampleRevocation = Revocation{
+	ID: "5f1e2d3c4b5a69788796a5b4c3d2e1f0", Kind: "token", RevokedAt: exampleTime, Until: exampleTime.Add(15 * time.Minute),
+}
+
+func (a *api) revocations() {
+	register(a, operation{
+		method: http.MethodGet, path: "/revocations", id: "listRevocations", action: action{name: "revocation.list", audited: true}, tag: "revocations",
+		summary: "List revocations", description: "The tokens that were revoked one by one, and the services that were deleted, as long as a token could hang on them. Revoked credentials and keys, and disabled services, are told by their own lists. Reading it is recorded in the audit log.",
+		answer: RevocationList{Revocations: []Revocation{exampleRevocation}},
+	}, a.listRevocations)
+	register(a, operation{
+		method: http.MethodPost, path: "/revocations", id: "createRevocation", action: action{name: "token.revoke"}, tag: "revocations",
+		summary: "Revoke a token", description: "Revokes one access token, and those it was exchanged for: introspection refuses it at once, and followers of the deny-list within a second. Revoking it again changes nothing. To refuse all a credential got, revoke the credential.",
+		request: NewRevocation{JTI: "5f1e2d3c4b5a69788796a5b4c3d2e1f0"}, answer: exampleRevocation,
+	}, a.createRevocation)
+	register(a, operation{
+		method: http.MethodGet, path: "/revocations/{id}", id: "readRevocation", action: action{name: "revocation.read", audited: true}, tag: "revocations",
+		summary: "Read a revocation", description: "Whether a token was revoked by itself, by its jti, and when. Reading it is recorded in the audit log.",
+		missing: errNoRevocation, answer: exampleRevocation,
+	}, a.readRevocation)
+}
+
+func (a *api) listRevocations(ctx context.Context, in *struct{ Page }) (*answered[RevocationList], error) {
+	const list = "revocations"
+	after, err := a.pages.position(list, nil, in.PageToken)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := a.Lists.ListRevocations(ctx, string(after), in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	rows, next := cut(a, rows, in.Limit, list, nil, func(r directory.Revocation) []byte { return []byte(r.ID) })
+	out := &answered[RevocationList]{RevocationList{make([]Revocation, 0, len(rows)), next}}
+	for _, r := range rows {
+		out.Body.Revocations = append(out.Body.Revocations, viewRevocation(r))
+	}
+	return out, nil
+}
+
+func (a *api) readRevocation(ctx context.Context, in *struct {
+	ID string `path:"id" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of a token, or the uid of a service."`
+},
+) (*answered[Revocation], error) {
+	if _, err := directory.ParseUID(in.ID); err != nil && !isCredentialID(in.ID) {
+		return nil, errNoRevocation // not worth asking the store
+	}
+	r, err := a.Lists.ReadRevocation(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &answered[Revocation]{viewRevocation(r)}, nil
+}
+
+func (a *api) createRevocation(ctx context.Context, in *struct{ Body NewRevocation }) (*answered[Revocation], error) {
+	jti, expiry, status, err := a.identify(in.Body)
+	if err != nil {
+		return nil, err
+	}
+	note(ctx, "token", jti)
+	// A credential's id is one that tokens hang on too; but what the operator then means is its own route.
+	if _, ok := a.Directory.Snapshot().Credential(jti); ok {
+		return nil, invalidToken("jti", "is the id of a credential: revoke it with POST /admin/v1/credentials/{id}/revoke")
+	}
+	if err := a.Directory.RevokeToken(ctx, author(ctx), jti, expiry, status); err != nil {
+		return nil, err
+	}
+	r, err := a.Lists.ReadRevocation(ctx, jti)
+	if err != nil {
+		return nil, err
+	}
+	return &answered[Revocation]{viewRevocation(r)}, nil
+}
+
+// identify says which token is meant, when it ends at the latest and, if it was shown, its place in
+// a status list.
+func (a *api) identify(n NewRevocation) (jti string, expiry time.Time, status string, err error) {
+	if (n.JTI == "") == (n.Token == "") {
+		return "", expiry, "", invalidToken("jti", "or token is required, and not both")
+	}
+	if n.Token != "" {
+		jti, expiry, status, why := a.Issuer.Identify(n.Token)
+		switch {
+		case n.ExpiresAt != nil:
+			return "", expiry, "", invalidToken("expiresAt", "is for jti: a token says itself when it ends")
+		case why == "expired":
+			return "", expiry, "", invalidToken("token", "has expired: there is nothing left to revoke")
+		case why != "":
+			return "", expiry, "", invalidToken("token", "is not an access token of this server, or the key that signed it was revoked")
+		}
+		return jti, expiry, status, nil
+	}
+	if !isCredentialID(n.JTI) {
+		return "", expiry, "", invalidToken("jti", "must be 32 hexadecimal digits in lower case, as the jti of a token has them")
+	}
+	if n.ExpiresAt != nil {
+		if expiry = *n.ExpiresAt; !expiry.After(a.Now()) {
+			return "", expiry, "", invalidToken("expiresAt", "must be in the future: of a token that has expired there is nothing left to revoke")
+		}
+	}
+	return n.JTI, expiry, "", nil
+}
+
+func invalidToken(field, problem string) error {
+	return &directory.InvalidError{Field: field, Problem: problem}
+}
+
+func viewRevocation(r directory.Revocation) Revocation {
+	v := Revocation{ID: r.ID, Kind: "token", RevokedAt: r.RevokedAt.UTC(), Until: r.Until.UTC()}
+	if strings.HasPrefix(r.ID, "svc_") {
+		v.Kind = "service"
+	}
+	return v
+}

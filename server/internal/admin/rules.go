@@ -1,0 +1,278 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/policy"
+)
+
+// Rule allows one caller one target, as the API shows it.
+type Rule struct {
+	Caller    string                `json:"caller" example:"m1" doc:"Name of the service that may call."`
+	Target    string                `json:"target" example:"m2" doc:"Name of the service that may be called."`
+	Scopes    []string              `json:"scopes" nullable:"false" example:"[\"read\"]" doc:"What the caller may have at the target, sorted. Empty: tokens without scope."`
+	Exchange  string                `json:"exchange,omitempty" enum:"delegate,impersonate" example:"delegate" doc:"What the caller may do with tokens of others that it received (RFC 8693). delegate: call the target on behalf of another, which the token says (act). impersonate: also as another, without a trace in the token. Absent: neither."`
+	MayAct    string                `json:"mayAct,omitempty" example:"m9" doc:"Name of the one service that may exchange the tokens of this rule, in place of their target; the uid of one that was deleted. Absent: the target may."`
+	When      *directory.Conditions `json:"when,omitempty" doc:"Conditions under which the rule counts; all must hold. Absent: none."`
+	ManagedBy string                `json:"managedBy,omitempty" example:"callmap" doc:"The call map file that owns it. Absent: it is changed by hand."`
+	Until     *time.Time            `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When the rule ends, that moment excluded. Absent: it does not."`
+	Version   int64                 `json:"version" example:"1" doc:"Counts changes; the ETag in quotes."`
+	CreatedAt time.Time             `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When it was made."`
+	UpdatedAt time.Time             `json:"updatedAt" example:"2026-11-24T12:00:00Z" doc:"When it was last changed."`
+}
+
+// NewRule is the body that makes a rule, or replaces what one says.
+type NewRule struct {
+	Scopes   []string              `json:"scopes,omitempty" nullable:"false" maxItems:"64" example:"[\"read\"]" doc:"RFC 6749 scope tokens. None: tokens without scope."`
+	Exchange string                `json:"exchange,omitempty" enum:",delegate,impersonate" example:"delegate" doc:"delegate: the caller may exchange tokens it received for one for the target that names it as the actor. impersonate: also for one that does not. Empty: neither."`
+	MayAct   string                `json:"mayAct,omitempty" maxLength:"128" example:"m9" doc:"Name of the one service that may exchange the tokens of this rule, in place of their target (RFC 8693, section 4.4)."`
+	When     *directory.Conditions `json:"when,omitempty" doc:"Conditions under which it is to count; all must hold."`
+	Until    *time.Time            `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When the rule is to end. Absent: never."`
+}
+
+// RuleList is a page of rules.
+type RuleList struct {
+	Rules         []Rule `json:"rules" nullable:"false" doc:"In the order of the services' identities."`
+	NextPageToken string `json:"nextPageToken,omitempty" doc:"Asks for the next page. Absent on the last one."`
+}
+
+type (
+	ByEdge struct {
+		Caller string `path:"caller" example:"m1" doc:"Name of the service that calls."`
+		Target string `path:"target" example:"m2" doc:"Name of the service that is called."`
+	}
+	listRulesInput struct {
+		Page
+		Caller string `query:"caller" maxLength:"128" example:"m1" doc:"Only the rules of this caller."`
+		Target string `query:"target" maxLength:"128" example:"m2" doc:"Only the rules for this target."`
+	}
+	putRuleInput struct {
+		ByEdge
+		Conditions
+		IfNoneMatch string `header:"If-None-Match" maxLength:"64" example:"*" doc:"*: only when there is no such rule yet."`
+		Body        *NewRule
+	}
+	putRuleOutput struct {
+		Status int
+		ETag   string `header:"ETag" doc:"The version in quotes, for If-Match."`
+		Body   Rule
+	}
+)
+
+var exampleRule = Rule{Caller: "m1", Target: "m2", Scopes: []string{"read"}, Version: 1, CreatedAt: exampleTime, UpdatedAt: exampleTime}
+
+func (a *api) rules() {
+	register(a, operation{
+		method: http.MethodGet, path: "/rules", id: "listRules", action: action{name: "rule.list"}, tag: "rules",
+		summary: "List rules", description: "The call map, or the part of it with one caller or target, a page at a time.",
+		missing: errNoService, answer: RuleList{Rules: []Rule{exampleRule}},
+	}, a.listRules)
+	register(a, operation{
+		method: http.MethodPut, path: "/rules/{caller}/{target}", id: "putRule", action: action{name: "rule.allow"}, tag: "rules",
+		summary: "Allow a caller a target", description: "Makes the rule, answered with 201, or replaces what it says, answered with 200. Sending the same again changes nothing. Services may call themselves only by a rule, too.",
+		missing: errNoService, errors: []int{http.StatusConflict, http.StatusPreconditionFailed},
+		request: NewRule{Scopes: []string{"read"}}, answer: exampleRule,
+	}, a.putRule)
+	register(a, operation{
+		method: http.MethodGet, path: "/rules/{caller}/{target}", id: "readRule", action: action{name: "rule.read"}, tag: "rules",
+		summary: "Read a rule", description: "The rule as stored, with its version as ETag.",
+		missing: errNoRule, answer: exampleRule,
+	}, a.readRule)
+	register(a, operation{
+		method: http.MethodDelete, path: "/rules/{caller}/{target}", id: "deleteRule", action: action{name: "rule.disallow"}, tag: "rules",
+		summary: "Disallow a caller a target", description: "From the 204 on, no token for the target is issued to the caller by this server. Deleting a rule that is not there is a success too.",
+		status: http.StatusNoContent, missing: errNoService, errors: []int{http.StatusConflict, http.StatusPreconditionFailed},
+	}, a.deleteRule)
+	documentCreated(a.huma.OpenAPI().Paths[prefix+"/rules/{caller}/{target}"].Put)
+}
+
+func (a *api) listRules(ctx context.Context, in *listRulesInput) (*answered[RuleList], error) {
+	const list = "rules"
+	var edge policy.Edge
+	filters := []string{"", ""}
+	for i, f := range []struct {
+		name string
+		uid  *directory.UID
+	}{{in.Caller, &edge.Caller}, {in.Target, &edge.Target}} {
+		if f.name == "" {
+			continue
+		}
+		uid, err := a.resolve(ctx, f.name)
+		if err != nil {
+			return nil, err
+		}
+		*f.uid, filters[i] = uid, directory.FormatUID(uid)
+	}
+	position, err := a.pages.position(list, filters, in.PageToken)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := a.Lists.ListRules(ctx, edge.Caller, edge.Target, edgeOf(position), in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	rows, next := cut(a, rows, in.Limit, list, filters, func(r directory.Rule) []byte { return append(r.Caller[:], r.Target[:]...) })
+	views, err := named(ctx, a, rows, viewRule)
+	if err != nil {
+		return nil, err
+	}
+	return &answered[RuleList]{RuleList{views, next}}, nil
+}
+
+func (a *api) putRule(ctx context.Context, in *putRuleInput) (*putRuleOutput, error) {
+	version, err := in.version()
+	switch {
+	case err != nil:
+		return nil, err
+	case in.IfNoneMatch != "" && (in.IfNoneMatch != "*" || in.IfMatch != ""):
+		return nil, errIfMatch
+	case in.IfNoneMatch == "*":
+		version = directory.MustNotExist
+	case version == anyExisting:
+		if version, err = a.currentVersion(ctx, in.ByEdge); err != nil {
+			return nil, err
+		}
+	}
+	n, err := in.Body.rule()
+	if err != nil {
+		return nil, err
+	}
+	note(ctx, "scope", strings.Join(n.Scopes, " "))
+	for name, value := range map[string]string{"exchange": string(n.Exchange), "mayAct": n.MayAct} {
+		if value != "" {
+			note(ctx, name, value)
+		}
+	}
+	if !n.Until.IsZero() {
+		note(ctx, "until", n.Until.UTC().Format(time.RFC3339))
+	}
+	r, made, err := a.Directory.Allow(ctx, author(ctx), in.Caller, in.Target, n, version)
+	if err != nil {
+		return nil, stale(version, err)
+	}
+	out := &putRuleOutput{Status: http.StatusOK, ETag: etag(r.Version), Body: ruleView(a.Directory.Snapshot(), r, in.Caller, in.Target)}
+	if made {
+		out.Status = http.StatusCreated
+	}
+	return out, nil
+}
+
+func (a *api) readRule(ctx context.Context, in *ByEdge) (*versioned[Rule], error) {
+	r, err := a.ruleOf(ctx, *in)
+	if err != nil {
+		return nil, err
+	}
+	return &versioned[Rule]{etag(r.Version), ruleView(a.Directory.Snapshot(), r, in.Caller, in.Target)}, nil
+}
+
+func (a *api) deleteRule(ctx context.Context, in *struct {
+	ByEdge
+	Conditions
+},
+) (*nothing, error) {
+	version, err := in.version()
+	if err != nil {
+		return nil, err
+	}
+	// The two services first: after that, not found can only be the rule.
+	for _, name := range []string{in.Caller, in.Target} {
+		if _, err := a.resolve(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	err = a.Directory.Disallow(ctx, author(ctx), in.Caller, in.Target, existing(version))
+	switch {
+	case !errors.Is(err, directory.ErrNotFound):
+		return nil, stale(version, err)
+	case version != directory.AnyVersion:
+		return nil, errPrecondition // RFC 9110, section 13.1.1: nothing there matches nothing
+	default:
+		return nil, nil
+	}
+}
+
+// rule is what the body says. A scope with a space in it would be two.
+func (n *NewRule) rule() (directory.NewRule, error) {
+	if n == nil {
+		return directory.NewRule{}, nil
+	}
+	for _, s := range n.Scopes {
+		if s == "" || strings.Contains(s, " ") {
+			return directory.NewRule{}, &directory.InvalidError{Field: "scopes", Problem: "must be scope tokens: not empty and without spaces"}
+		}
+	}
+	r := directory.NewRule{Scopes: n.Scopes, Exchange: policy.Exchange(n.Exchange), MayAct: n.MayAct}
+	if n.Until != nil {
+		r.Until = *n.Until
+	}
+	if n.When == nil {
+		return r, nil
+	}
+	var err error
+	r.When, err = n.When.Compile()
+	return r, err
+}
+
+func (a *api) currentVersion(ctx context.Context, e ByEdge) (int64, error) {
+	r, err := a.ruleOf(ctx, e)
+	if errors.Is(err, directory.ErrNotFound) {
+		err = errPrecondition
+	}
+	return r.Version, err
+}
+
+func (a *api) ruleOf(ctx context.Context, e ByEdge) (r directory.Rule, err error) {
+	caller, err := a.resolve(ctx, e.Caller)
+	if err != nil {
+		return r, err
+	}
+	target, err := a.resolve(ctx, e.Target)
+	if err != nil {
+		return r, err
+	}
+	return a.Lists.ReadRule(ctx, policy.Edge{Caller: caller, Target: target})
+}
+
+func viewRule(s *directory.Snapshot, r directory.Rule) (Rule, bool) {
+	caller, ok := s.ServiceByUID(r.Caller)
+	if !ok {
+		return Rule{}, false
+	}
+	target, ok := s.ServiceByUID(r.Target)
+	if !ok {
+		return Rule{}, false
+	}
+	return ruleView(s, r, caller.Name, target.Name), true
+}
+
+func ruleView(s *directory.Snapshot, r directory.Rule, caller, target string) Rule {
+	v := Rule{
+		Caller: caller, Target: target, Scopes: append([]string{}, r.Scopes...), Exchange: string(r.Exchange), Until: optional(r.Until),
+		Version: r.Version, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}
+	if v.ManagedBy = r.ManagedBy; r.When != nil {
+		when := directory.ConditionsOf(r.When)
+		v.When = &when
+	}
+	if r.MayAct != (directory.UID{}) {
+		v.MayAct = directory.FormatUID(r.MayAct)
+		if svc, ok := s.ServiceByUID(r.MayAct); ok {
+			v.MayAct = svc.Name
+		}
+	}
+	return v
+}
+
+// edgeOf is the edge in a position of the list of rules.
+func edgeOf(position []byte) (e policy.Edge) {
+	copy(e.Caller[:], position)
+	if len(position) > len(e.Caller) {
+		copy(e.Target[:], position[len(e.Caller):])
+	}
+	return e
+}

@@ -1,0 +1,117 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+	words "github.com/watchword-dev/watchword/server/internal/explain"
+	"github.com/watchword-dev/watchword/server/internal/policy"
+	"github.com/watchword-dev/watchword/server/internal/usage"
+)
+
+// CallMapShadow is the overlay that was set.
+type CallMapShadow struct {
+	Revision int64    `json:"revision" example:"44" doc:"Of the change."`
+	Rules    int      `json:"rules" example:"2" doc:"How many edges are decided beside the call map now."`
+	LeftOut  []string `json:"leftOut,omitempty" example:"[\"m4 would be enabled\"]" doc:"What the files change and a shadow cannot show."`
+}
+
+// ShadowReport is what would have come out otherwise.
+type ShadowReport struct {
+	UsageWindow
+	Rules int               `json:"rules" example:"2" doc:"How many edges the shadow has now."`
+	Edges []words.Otherwise `json:"edges" nullable:"false" doc:"By caller and target, those with the most decisions first, at most 1,000."`
+}
+
+func (a *api) shadow() {
+	example := CallMapShadow{Revision: 44, Rules: 2}
+	register(a, operation{
+		method: http.MethodPut, path: "/callmap/shadow", id: "putCallMapShadow", action: action{name: "callmap.shadow", large: true}, tag: "callmap",
+		summary: "Shadow call map files", description: "Plans the files, and has each decision from now on made a second time as if they were applied. What is in force stays as it is; where it would come out otherwise, that is recorded: in the audit log as shadow, and counted for the report. It takes the place of the shadow there is.",
+		errors: []int{http.StatusConflict, http.StatusUnprocessableEntity}, request: exampleFiles, answer: example,
+	}, a.putShadow)
+	register(a, operation{
+		method: http.MethodDelete, path: "/callmap/shadow", id: "deleteCallMapShadow", action: action{name: "callmap.shadow.end"}, tag: "callmap",
+		summary: "End the shadow", description: "Nothing is decided beside the call map any more. What was counted stays.",
+		errors: []int{http.StatusConflict}, answer: CallMapShadow{Revision: 45},
+	}, a.deleteShadow)
+	register(a, operation{
+		method: http.MethodGet, path: "/callmap/shadow/report", id: "reportCallMapShadow", action: action{name: "callmap.shadow.report", slow: true}, tag: "callmap",
+		summary:     "Report what would have come out otherwise",
+		description: "What the shadow would have refused, or allowed, and what observing targets let through that no rule allows: by caller and target, from the decisions of a window. What an earlier shadow said in that window is among it.",
+		answer:      ShadowReport{UsageWindow: exampleWindow, Rules: 2, Edges: []words.Otherwise{{Caller: "m7", Target: "billing", By: "shadow", Outcome: "refused", Tokens: 14112, Reason: policy.NoRule, Last: exampleTime}}},
+	}, a.reportShadow)
+}
+
+var exampleWindow = UsageWindow{Days: 30, From: usage.DayOf(exampleTime.AddDate(0, 0, -29)).Start(), To: exampleTime}
+
+func (a *api) putShadow(ctx context.Context, in *struct{ Body CallMapFiles }) (*answered[CallMapShadow], error) {
+	return onWhateverIsThere(true, func() (*answered[CallMapShadow], error) {
+		plan, _, err := a.planned(ctx, in.Body.Files)
+		if err != nil {
+			return nil, err
+		}
+		rules, leftOut := plan.Overlay()
+		note(ctx, "summary", plan.Summary())
+		return a.setShadow(ctx, plan.Base, rules, leftOut, "callmap.shadow")
+	})
+}
+
+func (a *api) deleteShadow(ctx context.Context, _ *struct{}) (*answered[CallMapShadow], error) {
+	return onWhateverIsThere(true, func() (*answered[CallMapShadow], error) { return a.endShadow(ctx) })
+}
+
+func (a *api) endShadow(ctx context.Context) (*answered[CallMapShadow], error) {
+	state, err := a.Lists.Shadow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Directory.CatchUp(ctx); err != nil {
+		return nil, err
+	}
+	base := a.Directory.Snapshot().Revision()
+	if len(state) == 0 {
+		return &answered[CallMapShadow]{CallMapShadow{Revision: base}}, nil
+	}
+	return a.setShadow(ctx, base, nil, nil, "callmap.shadow.end")
+}
+
+func (a *api) setShadow(ctx context.Context, base int64, rules []directory.ShadowRule, leftOut []string, action string) (*answered[CallMapShadow], error) {
+	if rules == nil {
+		rules = []directory.ShadowRule{}
+	}
+	note(ctx, "shadow", fmt.Sprint(len(rules)))
+	revision, err := a.Directory.Apply(ctx, author(ctx), directory.Batch{Base: base, Shadow: &rules}, action, "")
+	if errors.Is(err, directory.ErrConflict) {
+		return nil, errPlanned
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &answered[CallMapShadow]{CallMapShadow{revision, len(rules), leftOut}}, nil
+}
+
+func (a *api) reportShadow(ctx context.Context, in *struct {
+	Days int `query:"days" minimum:"1" maximum:"400" default:"30" example:"30" doc:"How many days, today included."`
+},
+) (*answered[ShadowReport], error) {
+	window, since, until, err := a.window(ctx, in.Days)
+	if err != nil {
+		return nil, err
+	}
+	s := a.Directory.Snapshot()
+	r := words.NewShadowReport(s)
+	err = a.Usage.EachUsage(ctx, usage.Filter{Since: since, Until: until, Otherwise: true}, func(row usage.Row) error { r.Add(row); return nil })
+	if err != nil {
+		return nil, err
+	}
+	edges := r.Edges()
+	view := ShadowReport{UsageWindow: window, Edges: edges[:min(len(edges), maxChangesShown)]}
+	for range s.ShadowRules() {
+		view.Rules++
+	}
+	return &answered[ShadowReport]{view}, nil
+}

@@ -1,0 +1,149 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/config"
+)
+
+// listener is one bound address and the server behind it.
+type listener struct {
+	name   string
+	net    net.Listener
+	server *http.Server
+	// certificate is nil where the listener speaks plain HTTP.
+	certificate *reloaded[*tls.Certificate]
+}
+
+// URL is where the listener answers.
+func (l *listener) URL() string {
+	scheme := "http"
+	if l.certificate != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + l.net.Addr().String()
+}
+
+func (l *listener) serve() error {
+	if l.certificate != nil {
+		return l.server.ServeTLS(l.net, "", "")
+	}
+	return l.server.Serve(l.net)
+}
+
+// services is the name of the public listener.
+const services = "services"
+
+// listen binds all listeners, so that a port that is taken is known before anything serves.
+func (s *Server) listen(ctx context.Context) error {
+	bind := []struct {
+		name, address, flag string
+		tls                 config.TLS
+		handler             http.Handler
+	}{
+		{services, s.cfg.Listen, "--listen", s.cfg.TLS, s.public()},
+		{"operators", s.cfg.Admin.Listen, "--admin-listen", s.cfg.Admin.TLS, nil},
+	}
+	if s.door != nil {
+		bind = append(bind, struct {
+			name, address, flag string
+			tls                 config.TLS
+			handler             http.Handler
+		}{"SuperTokens clients", s.cfg.SuperTokens.Listen, "--supertokens-listen", s.cfg.SuperTokens.TLS, s.superTokens()})
+	}
+	for _, b := range bind {
+		l, err := s.newListener(ctx, b.name, b.address, b.tls)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return fmt.Errorf("listen for %s: %w: stop what uses it, or choose another address with %s", b.name, err, b.flag)
+		} else if err != nil {
+			return fmt.Errorf("listen for %s: %w", b.name, err)
+		}
+		s.listeners = append(s.listeners, l)
+		if b.handler == nil { // the operators' handler wants to know its own address
+			b.handler = s.operators(l.net.Addr().String())
+		}
+		l.server.Handler = shortURLs(s.closeWhileDraining(b.handler))
+	}
+	return nil
+}
+
+func (s *Server) newListener(ctx context.Context, name, address string, t config.TLS) (*listener, error) {
+	var lc net.ListenConfig
+	n, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	l := &listener{name: name, net: n, server: &http.Server{
+		// net/http has no time limits until they are set.
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      15 * time.Second,
+		IdleTimeout:       90 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+	}}
+	if !t.Enabled() {
+		return l, nil
+	}
+	if l.certificate, err = loadCertificate(t, s.logger); err != nil {
+		n.Close()
+		return nil, err
+	}
+	l.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: suites, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return l.certificate.current(), nil
+	}}
+	if name == services {
+		// Any certificate may come, self-signed ones too (RFC 8705, section 2.2); what it proves is for
+		// clientauth to say, whatever the ClientHello said.
+		l.server.TLSConfig.ClientAuth = tls.RequestClientCert
+	}
+	return l, nil
+}
+
+// suites are those for TLS 1.2 that BCP 195 recommends (RFC 9325, section 4.2). FAPI 2.0 permits no
+// others (Security Profile, section 5.2.2); Go would add some with CBC. Those of TLS 1.3 are all good.
+var suites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+}
+
+// shortURLs refuses what no client of ours sends (RFC 9110, section 15.5.15).
+func shortURLs(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.RequestURI) > 8<<10 {
+			http.Error(w, "URI too long", http.StatusRequestURITooLong)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// closeWhileDraining asks clients to come back on another connection, so that none of them
+// sends a request on one that is about to be closed.
+func (s *Server) closeWhileDraining(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// loadCertificate reads a key pair from files, and again when they change.
+func loadCertificate(t config.TLS, logger *slog.Logger) (*reloaded[*tls.Certificate], error) {
+	return reload("certificate", []string{t.CertFile, t.KeyFile}, logger, func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("load certificate: %w", err)
+		}
+		return &pair, nil
+	})
+}

@@ -1,0 +1,53 @@
+package app
+
+import (
+	"time"
+
+	"github.com/watchword-dev/watchword/internal/dpop"
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/server/internal/clientauth"
+	"github.com/watchword-dev/watchword/server/internal/config"
+	"github.com/watchword-dev/watchword/server/internal/oauth"
+	"github.com/watchword-dev/watchword/server/internal/web"
+)
+
+// openOAuth puts the doors of OAuth where clients look for them.
+func (s *Server) openOAuth(handle func(path string, h web.HandlerFunc), mux routes) {
+	o := oauth.Options{
+		Issuer: s.cfg.Issuer, Front: s.front(), Nonce: s.nonce, NonceNeeded: s.cfg.OAuth.DPoPRequireNonce,
+	}
+	doors := oauth.New(s.issuer, o)
+	handle(oauth.TokenPath, doors.Token())
+	handle(oauth.IntrospectPath, doors.Introspect())
+	handle(oauth.RevokePath, doors.Revoke())
+	metadata := s.stack.Handle("metadata", doors.Metadata(oauth.Facts{
+		Methods:               s.auth.Names(),
+		AssertionAlgorithms:   names(dpop.Algorithms()), // one list for all that clients sign
+		ProofAlgorithms:       names(dpop.Algorithms()),
+		TokenAlgorithms:       config.Algorithms,
+		AnswerAlgorithm:       s.cfg.Signing.Algorithm,
+		Certificates:          s.certificates(),
+		AuthorizationEndpoint: s.cfg.OAuth.AuthorizationEndpoint,
+	}))
+	for _, path := range oauth.MetadataPaths(s.cfg.Issuer) {
+		mux.Handle(path, metadata)
+	}
+}
+
+func names(algorithms []jose.Algorithm) (names []string) {
+	for _, a := range algorithms {
+		names = append(names, string(a))
+	}
+	return names
+}
+
+// front is what the operator named as standing in front of the public listener.
+func (s *Server) front() clientauth.Front {
+	return clientauth.Front{Networks: s.cfg.Proxy.Networks, Header: s.cfg.Proxy.CertificateHeader}
+}
+
+// certificates says whether clients can present any.
+func (s *Server) certificates() bool { return s.cfg.TLS.Enabled() || len(s.cfg.Proxy.Networks) > 0 }
+
+// nonce is what clients are to put into their next proof of a key.
+func (s *Server) nonce() string { return s.nonces.Next(time.Now()) }

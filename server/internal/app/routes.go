@@ -1,0 +1,174 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/watchword-dev/watchword/server/internal/accesstoken"
+	"github.com/watchword-dev/watchword/server/internal/admin"
+	"github.com/watchword-dev/watchword/server/internal/oauth"
+	"github.com/watchword-dev/watchword/server/internal/revocation"
+	"github.com/watchword-dev/watchword/server/internal/web"
+)
+
+// routes are handlers by exact path; "/" has all others. It is no http.ServeMux because that
+// answers a path such as //accesstoken with a redirect, which clients follow with their
+// credential, before any handler is asked.
+type routes map[string]http.Handler
+
+func (m routes) Handle(path string, h http.Handler) { m[path] = h }
+
+func (m routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h, ok := m[r.URL.Path]
+	// A path spelled otherwise than it is written here passes whatever in front looks at paths.
+	if !ok || r.URL.EscapedPath() != r.URL.Path {
+		h = m["/"]
+	}
+	h.ServeHTTP(w, r)
+}
+
+// forHosts answers requests that name the server by address or by one of hosts, so that a web
+// page whose name was made to lead here reads nothing.
+func forHosts(hosts []string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+		if err != nil && !slices.ContainsFunc(hosts, func(known string) bool { return strings.EqualFold(known, host) }) {
+			http.Error(w, "this name is not one of admin.hosts", http.StatusMisdirectedRequest)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// public is what services reach. Where the issuer has a path, all of it answers below that path
+// too, for there are proxies that take the path away and such that leave it.
+func (s *Server) public() http.Handler {
+	mux := routes{}
+	base := oauth.BasePath(s.cfg.Issuer)
+	handle := func(path string, h web.HandlerFunc) {
+		handler := s.stack.Handle(path, h)
+		mux.Handle(path, handler)
+		mux.Handle(base+path, handler)
+	}
+	jwks := func(w http.ResponseWriter, r *http.Request) error { s.ring.ServeJWKS(w, r); return nil }
+	handle("/accesstoken", accesstoken.Handler(s.issuer, s.front(), s.cfg.Issuer+"/accesstoken", s.nonce))
+	handle("/.well-known/jwks.json", jwks)
+	handle("/auth/jwt/jwks.json", jwks) // where the public demo has it
+	s.openOAuth(handle, mux)
+	denyList := s.stack.HandleWaiting(revocation.DenyListPath, s.revoked.DenyList)
+	mux.Handle(revocation.DenyListPath, denyList)
+	mux.Handle(base+revocation.DenyListPath, denyList)
+	mux.Handle("/", s.stack.Handle("/", func(http.ResponseWriter, *http.Request) error {
+		return &web.Error{Status: http.StatusNotFound, Code: "not_found", Description: "there is nothing here; tokens are at POST " + oauth.TokenPath + " and POST /accesstoken, keys at GET /.well-known/jwks.json"}
+	}))
+	return s.withStatusLists(base, mux)
+}
+
+// superTokens is what clients of the SuperTokens core reach.
+func (s *Server) superTokens() http.Handler {
+	door := s.door.Handler()
+	return s.stack.Handle("supertokens", func(w http.ResponseWriter, r *http.Request) error {
+		door.ServeHTTP(w, r)
+		return nil
+	})
+}
+
+// operators is what operators, probes and Prometheus reach.
+func (s *Server) operators(address string) http.Handler {
+	mux := routes{}
+	mux.Handle("/", admin.New(admin.Options{
+		Directory:    s.directory,
+		Lists:        s.db,
+		Usage:        s.db,
+		FlushUsage:   s.usage.Flush,
+		MaxTokenTTL:  s.cfg.Token.MaxTTL,
+		MaxActors:    s.cfg.OAuth.MaxActors,
+		Algorithm:    s.cfg.Signing.Algorithm,
+		Keys:         s.ring,
+		Issuer:       s.issuer,
+		Audit:        s.log,
+		Probes:       s.probes,
+		Token:        s.operatorToken.verify,
+		AllowedHosts: append([]string{address}, s.cfg.Admin.Hosts...),
+		Logger:       s.logger,
+		Info:         s.info,
+	}))
+	hosts := append([]string{"localhost"}, s.cfg.Admin.Hosts...)
+	mux.Handle("/livez", forHosts(hosts, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		web.WriteJSON(w, http.StatusOK, []byte("{\"status\":\"ok\"}\n"))
+	})))
+	mux.Handle("/readyz", forHosts(hosts, http.HandlerFunc(s.serveReady)))
+	mux.Handle("/metrics", forHosts(hosts, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})))
+	return mux
+}
+
+// ready says what keeps the server from doing its job, by part; empty when nothing does.
+func (s *Server) ready(ctx context.Context) map[string]string {
+	problems := map[string]string{}
+	note := func(part string, err error) {
+		if err != nil {
+			problems[part] = err.Error()
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	note("store", s.db.Ping(ctx))
+	if damage := s.damaged.Load(); damage != nil {
+		note("store", *damage)
+	}
+	note("directory", s.directory.Fresh())
+	note("keys", s.ring.Healthy())
+	note("audit", s.log.Healthy())
+	if s.draining.Load() {
+		problems["server"] = "stopping"
+	}
+	return problems
+}
+
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+	answer := struct {
+		Status   string            `json:"status"`
+		Problems map[string]string `json:"problems,omitempty"`
+	}{"ready", s.ready(r.Context())}
+	status := http.StatusOK
+	if len(answer.Problems) > 0 {
+		answer.Status, status = "not ready", http.StatusServiceUnavailable
+	}
+	body, _ := json.Marshal(answer)
+	web.WriteJSON(w, status, append(body, '\n'))
+}
+
+func (s *Server) info() admin.Info {
+	database := "sqlite"
+	if s.cfg.Database.Reveal() != "" {
+		database = "postgres"
+	}
+	return admin.Info{
+		Version:     Version(),
+		Issuer:      s.cfg.Issuer,
+		PlainIssuer: s.cfg.PlainIssuer,
+		Revision:    s.directory.Snapshot().Revision(),
+		Database:    database,
+	}
+}
+
+// Version is that of the module this binary was built from, "devel" for a work tree.
+func Version() string {
+	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" && b.Main.Version != "(devel)" {
+		return b.Main.Version
+	}
+	return "devel"
+}

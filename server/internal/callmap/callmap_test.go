@@ -1,0 +1,160 @@
+package callmap
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+)
+
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+const example = `version: 1
+services:
+  m1: {labels: {team: web}}
+  m2:
+  ledger: {owner: money@example.com, token-life: 5m, auth: [private_key_jwt]}
+groups:
+  web: {labels: {team: web}}
+rules:
+  - {from: m1, to: [m1, m2], scopes: [read]}
+  - {from: group:web, to: ledger, scopes: [post], when: {bound: true}}
+tests:
+  - {from: m2, to: ledger, expect: deny}
+  - {from: m1, to: m2, scopes: [read], expect: allow}
+  - {from: m1, to: ledger, expect: deny}
+  - {from: m1, to: ledger, with: {bound: true}, expect: allow}
+`
+
+func parse(t testing.TB, text string) *File {
+	t.Helper()
+	f, err := Parse("callmap.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestExampleIsPlannedAndItsTestsPass(t *testing.T) {
+	p, err := Make([]*File{parse(t, example)}, &directory.State{Revision: 7}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Services) != 3 || len(p.Rules) != 3 || p.Base != 7 {
+		t.Fatalf("got %d services and %d rules on %d, want 3 and 3 on 7", len(p.Services), len(p.Rules), p.Base)
+	}
+	results := p.Test(p.After(time.Hour), noon)
+	if len(results) != 4 {
+		t.Fatalf("got %d results, want 4", len(results))
+	}
+	for _, r := range results {
+		if !r.Passed() {
+			t.Error(r)
+		}
+	}
+}
+
+func TestMistakesAreShownInTheirPlace(t *testing.T) {
+	_, err := Parse("callmap.yaml", []byte("rules:\n  - {from: m1, to: m2, scope: [read]}\n"))
+	want := "callmap.yaml:2:24: a rule has no \"scope\"; did you mean scopes?\n    2 |   - {from: m1, to: m2, scope: [read]}\n      |                        ^"
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+func BenchmarkPlanMillion(b *testing.B) {
+	const services, fanOut = 100_000, 10
+	var text strings.Builder
+	text.WriteString("version: 1\nservices:\n")
+	for i := range services {
+		fmt.Fprintf(&text, "  s%d: {owner: team-%d}\n", i, i%50)
+	}
+	text.WriteString("rules:\n")
+	for i := range services {
+		fmt.Fprintf(&text, "  - {from: s%d, to: [", i)
+		for g := range fanOut {
+			fmt.Fprintf(&text, "s%d,", (i*7+g*13+1)%services)
+		}
+		text.WriteString("], scopes: [read]}\n")
+	}
+	for b.Loop() {
+		start := time.Now()
+		f := parse(b, text.String())
+		b.Log("parsed", time.Since(start))
+		p, err := Make([]*File{f}, &directory.State{}, noon)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Log("planned", time.Since(start), len(p.Rules))
+		p.After(time.Hour)
+		b.Log("after", time.Since(start))
+	}
+}
+
+// applied is the state after a plan, as the store would have it.
+func applied(p *Plan) *directory.State {
+	s := &directory.State{Revision: p.Base + 1, Shadow: p.Shadow}
+	services := map[directory.UID]directory.Service{}
+	for _, svc := range p.state.Services {
+		services[svc.UID] = svc
+	}
+	for _, c := range p.Services {
+		if c.New != nil {
+			next := *c.New
+			next.Version++
+			services[next.UID] = next
+		} else {
+			delete(services, c.Old.UID)
+		}
+	}
+	for _, svc := range services {
+		s.Services = append(s.Services, svc)
+	}
+	changed := map[string]bool{}
+	for _, c := range p.Rules {
+		changed[c.Caller+" "+c.Target] = true
+		if c.New != nil {
+			next := *c.New
+			next.Version++
+			s.Rules = append(s.Rules, next)
+		}
+	}
+	for _, r := range p.state.Rules {
+		if !changed[p.names[r.Caller]+" "+p.names[r.Target]] {
+			s.Rules = append(s.Rules, r)
+		}
+	}
+	return s
+}
+
+func TestExportThenPlanIsEmpty(t *testing.T) {
+	p, err := Make([]*File{parse(t, example)}, &directory.State{}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := applied(p)
+	text := Export(state, DefaultOwner)
+	again, err := Make([]*File{parse(t, string(text))}, state, noon.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !again.Empty() {
+		t.Errorf("planning the export changes %d services and %d rules:\n%s", len(again.Services), len(again.Rules), text)
+	}
+}
+
+func TestFormatIsStable(t *testing.T) {
+	once, err := Format("callmap.yaml", []byte("tests:\n    - {expect: deny, from: m2, to: m1} # never\nservices: {m2: , m1: }\nversion: 1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice, err := Format("callmap.yaml", once)
+	if err != nil || string(once) != string(twice) {
+		t.Errorf("got %v\n%s\nthen\n%s", err, once, twice)
+	}
+	if !strings.HasPrefix(string(once), "version: 1\n") || !strings.Contains(string(once), "{from: m2, to: m1, expect: deny} # never") {
+		t.Errorf("got\n%s", once)
+	}
+}

@@ -1,0 +1,199 @@
+package callmap
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/policy"
+)
+
+// Export writes the services and rules of owner, and its part of the overlay, as a file, which
+// planned against the same state changes nothing but whose they are: with DefaultOwner, which the
+// empty owner stands for, what is made by hand is in it too, and belongs to it once it is applied.
+func Export(state *directory.State, owner string) []byte {
+	names := make(map[directory.UID]string, len(state.Services))
+	for _, s := range state.Services {
+		names[s.UID] = s.Name
+	}
+	owner = cmp.Or(owner, DefaultOwner)
+	var b strings.Builder
+	fmt.Fprintf(&b, "version: 1\nmanaged-by: %s\n", quoted(owner))
+	exportServices(&b, state, owner)
+	exportRules(&b, state, owner, names)
+	return []byte(b.String())
+}
+
+func exportServices(b *strings.Builder, state *directory.State, owner string) {
+	var own []*directory.Service
+	for i := range state.Services {
+		if exported(state.Services[i].ManagedBy, owner) {
+			own = append(own, &state.Services[i])
+		}
+	}
+	if len(own) == 0 {
+		return
+	}
+	slices.SortFunc(own, func(x, y *directory.Service) int { return cmp.Compare(x.Name, y.Name) })
+	b.WriteString("services:\n")
+	for _, s := range own {
+		b.WriteString("  " + quoted(s.Name) + ":")
+		if m := serviceMembers(s); len(m) > 0 {
+			b.WriteString(" {" + strings.Join(m, ", ") + "}")
+		}
+		b.WriteString("\n")
+	}
+}
+
+// exported says whether what belongs to managedBy, or to nobody, is in the file of owner.
+func exported(managedBy, owner string) bool {
+	return managedBy == owner || managedBy == "" && owner == DefaultOwner
+}
+
+// serviceMembers are what s says beyond its name.
+func serviceMembers(s *directory.Service) (m []string) {
+	add := func(set bool, name, value string) {
+		if set {
+			m = append(m, name+": "+value)
+		}
+	}
+	add(s.Description != "", "description", quoted(s.Description))
+	add(s.Owner != "", "owner", quoted(s.Owner))
+	if len(s.Labels) > 0 {
+		var labels []string
+		for _, l := range s.Labels {
+			name, value, _ := strings.Cut(l, "=")
+			labels = append(labels, quoted(name)+": "+quoted(value))
+		}
+		m = append(m, "labels: {"+strings.Join(labels, ", ")+"}")
+	}
+	add(len(s.Audiences) > 0, "audiences", flow(s.Audiences))
+	add(s.TokenTTL != 0, "token-life", s.TokenTTL.String())
+	add(s.Algorithm != "", "algorithm", quoted(s.Algorithm))
+	add(len(s.AuthMethods) > 0, "auth", flow(s.AuthMethods))
+	add(len(s.GrantTypes) > 0, "grants", flow(s.GrantTypes))
+	add(s.Binding != "", "binding", quoted(string(s.Binding)))
+	add(s.TokenEndpointAudience, "token-endpoint-audience", "true")
+	add(s.MultipleTargets, "multiple-targets", "true")
+	add(s.DefaultTarget != "", "default-target", quoted(s.DefaultTarget))
+	add(s.Observe, "enforce", "observe")
+	add(s.Probe != "", "probe", quoted(s.Probe))
+	add(s.Disabled, "disabled", "true")
+	return m
+}
+
+// exportRules writes one entry for all targets to which a caller has the same terms.
+func exportRules(b *strings.Builder, state *directory.State, owner string, names map[directory.UID]string) {
+	type key struct{ caller, terms string }
+	targets := map[key][]string{}
+	for i := range state.Rules {
+		if r := &state.Rules[i]; exported(r.ManagedBy, owner) {
+			k := key{names[r.Caller], ruleTerms(r, names, false)}
+			targets[k] = append(targets[k], names[r.Target])
+		}
+	}
+	for i := range state.Shadow {
+		if r := &state.Shadow[i]; !r.Absent && exported(r.ManagedBy, owner) {
+			k := key{names[r.Caller], ruleTerms(&r.Rule, names, true)}
+			targets[k] = append(targets[k], names[r.Target])
+		}
+	}
+	keys := make([]key, 0, len(targets))
+	for k := range targets {
+		slices.Sort(targets[k])
+		keys = append(keys, k)
+	}
+	if len(keys) == 0 {
+		return
+	}
+	slices.SortFunc(keys, func(x, y key) int {
+		return cmp.Or(cmp.Compare(x.caller, y.caller), cmp.Compare(targets[x][0], targets[y][0]), cmp.Compare(x.terms, y.terms))
+	})
+	b.WriteString("rules:\n")
+	for _, k := range keys {
+		to := quoted(targets[k][0])
+		if len(targets[k]) > 1 {
+			to = flow(targets[k])
+		}
+		fmt.Fprintf(b, "  - {from: %s, to: %s%s}\n", quoted(k.caller), to, k.terms)
+	}
+}
+
+// ruleTerms is what a rule says beyond whom it joins.
+func ruleTerms(r *directory.Rule, names map[directory.UID]string, shadow bool) string {
+	var b strings.Builder
+	if len(r.Scopes) > 0 {
+		b.WriteString(", scopes: " + flow(r.Scopes))
+	}
+	if r.Exchange != policy.NoExchange {
+		b.WriteString(", exchange: " + string(r.Exchange))
+	}
+	if r.MayAct != (directory.UID{}) {
+		b.WriteString(", may-act: " + quoted(names[r.MayAct]))
+	}
+	if !r.Until.IsZero() {
+		b.WriteString(", until: " + r.Until.UTC().Format(time.RFC3339Nano))
+	}
+	if r.When != nil {
+		b.WriteString(", when: {" + strings.Join(conditionMembers(directory.ConditionsOf(r.When)), ", ") + "}")
+	}
+	if shadow {
+		b.WriteString(", shadow: true")
+	}
+	return b.String()
+}
+
+func conditionMembers(c directory.Conditions) (m []string) {
+	if len(c.Auth) > 0 {
+		m = append(m, "auth: "+flow(c.Auth))
+	}
+	if c.Bound {
+		m = append(m, "bound: true")
+	}
+	if len(c.Networks) > 0 {
+		m = append(m, "networks: "+flow(c.Networks))
+	}
+	if c.Hours != "" {
+		m = append(m, "hours: "+quoted(c.Hours))
+	}
+	if c.Chain != "" {
+		m = append(m, "chain: "+c.Chain)
+	}
+	return m
+}
+
+func flow(items []string) string {
+	quotedItems := make([]string, len(items))
+	for i, s := range items {
+		quotedItems[i] = quoted(s)
+	}
+	return "[" + strings.Join(quotedItems, ", ") + "]"
+}
+
+// quoted writes text as a YAML scalar: plain where nobody could read it otherwise, else as JSON,
+// which YAML reads.
+func quoted(s string) string {
+	if isPlain(s) {
+		return s
+	}
+	return jsonText(s)
+}
+
+// isPlain: begins with a letter, has only characters that mean nothing in YAML, and is no word
+// that does.
+func isPlain(s string) bool {
+	switch strings.ToLower(s) {
+	case "", "null", "true", "false", "yes", "no", "on", "off", "y", "n":
+		return false
+	}
+	for i, c := range s {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (i == 0 || !('0' <= c && c <= '9' || strings.ContainsRune("._-/@", c))) {
+			return false
+		}
+	}
+	return true
+}

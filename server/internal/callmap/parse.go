@@ -1,0 +1,142 @@
+package callmap
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+)
+
+// Parse reads one file. The error is Problems, with every mistake in its place.
+func Parse(name string, text []byte) (*File, error) {
+	f := &File{Name: name, Owner: DefaultOwner, lines: strings.Split(string(text), "\n")}
+	r := &reader{file: f}
+	root, err := document(text)
+	switch {
+	case err != nil:
+		r.problems.add(place(f, err), "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+	case root != nil:
+		fileObject.read(r, f, root)
+	}
+	if err := r.problems.err(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// document reads the one YAML document of text; nil when there is none.
+func document(text []byte) (*yaml.Node, error) {
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	var doc yaml.Node
+	switch err := dec.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	var more yaml.Node
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, errors.New("yaml: one file has one document: remove the second '---'")
+	}
+	return doc.Content[0], nil
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: line (\d+):`)
+
+// place finds the line in an error of the YAML library.
+func place(f *File, err error) Position {
+	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
+		n, _ := strconv.Atoi(m[1])
+		return Position{f, n, 1}
+	}
+	return Position{file: f}
+}
+
+// named reads a mapping of names to things.
+func (r *reader) named(n *yaml.Node, what string, read func(name Name, n *yaml.Node)) {
+	if n.Kind != yaml.MappingNode {
+		r.bad(n, "%s must be a mapping of names, as in {m1: {description: takes orders}}", what)
+		return
+	}
+	seen := make(map[string]bool, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name := r.name(n.Content[i])
+		if seen[name.Text] {
+			r.bad(n.Content[i], "%q is there twice", name.Text)
+			continue
+		}
+		seen[name.Text] = true
+		read(name, n.Content[i+1])
+	}
+}
+
+func (r *reader) service(name Name, n *yaml.Node) {
+	s := Service{at: name.at}
+	s.Name, s.ManagedBy = name.Text, r.file.Owner
+	if n.Tag != "!!null" { // "m1:" alone is a service of which nothing more is said
+		serviceObject.read(r, &s, n)
+	}
+	r.file.Services = append(r.file.Services, s)
+}
+
+func (r *reader) group(name Name, n *yaml.Node) {
+	g := Group{Name: name.Text, at: name.at}
+	if n.Kind == yaml.MappingNode {
+		groupObject.read(r, &g, n)
+		if len(g.Members) == 0 && len(g.Labels) == 0 {
+			r.bad(n, "a group has members or labels")
+		}
+	} else {
+		g.Members = r.parties(n)
+	}
+	r.file.Groups = append(r.file.Groups, g)
+}
+
+func (r *reader) rule(n *yaml.Node) {
+	rule := Rule{at: r.at(n)}
+	before := len(r.problems)
+	ruleObject.read(r, &rule, n)
+	if len(r.problems) == before && (rule.From == nil || rule.To == nil) {
+		r.bad(n, "a rule says from whom to whom: {from: m1, to: m2}")
+	}
+	r.file.Rules = append(r.file.Rules, rule)
+}
+
+func (r *reader) scopes(n *yaml.Node) []string {
+	scopes, err := directory.ParseScopes(strings.Join(r.texts(n), " "))
+	if err != nil {
+		r.problems.addError(r.at(n), err)
+	}
+	return scopes
+}
+
+func (r *reader) when(n *yaml.Node) (c directory.Conditions) {
+	before := len(r.problems)
+	whenObject.read(r, &c, n)
+	if _, err := c.Compile(); err != nil && len(r.problems) == before {
+		r.problems.addError(r.at(n), err)
+	}
+	return c
+}
+
+func (r *reader) test(n *yaml.Node) {
+	t := Test{at: r.at(n)}
+	before := len(r.problems)
+	testObject.read(r, &t, n)
+	if len(r.problems) == before && (t.From == nil || t.To == nil || !t.expected) {
+		r.bad(n, "a test says what is to come out: {from: m1, to: m2, expect: deny}")
+	}
+	r.file.Tests = append(r.file.Tests, t)
+}
+
+func sorted(s []string) []string {
+	slices.Sort(s)
+	return slices.Compact(s)
+}

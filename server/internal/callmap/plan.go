@@ -1,0 +1,385 @@
+package callmap
+
+import (
+	"cmp"
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/policy"
+)
+
+// Plan is what would change if files were applied.
+type Plan struct {
+	// Base is the revision of the directory that it was made from.
+	Base     int64
+	Services []ServiceChange // by name
+	Rules    []RuleChange    // by caller, then target
+	// Shadow is the overlay that the files ask for. ShadowChanged: it is another one than today's.
+	Shadow        []directory.ShadowRule
+	ShadowChanged bool
+
+	state   *directory.State
+	names   map[directory.UID]string
+	members func(Name) []string
+	tests   []Test
+}
+
+// ServiceChange is a service before and after. Nil: there is none.
+type ServiceChange struct {
+	Old, New *directory.Service
+	at       Position
+}
+
+// RuleChange is a rule before and after. Nil: there is none.
+type RuleChange struct {
+	Caller, Target string
+	Old, New       *directory.Rule
+}
+
+// Empty says whether nothing would change.
+func (p *Plan) Empty() bool { return len(p.Services) == 0 && len(p.Rules) == 0 && !p.ShadowChanged }
+
+// planner makes a plan.
+type planner struct {
+	plan     *Plan
+	now      time.Time
+	problems Problems
+
+	owners   map[string]bool // whose parts the files are
+	byName   map[string]*directory.Service
+	groups   map[string]*Group
+	expanded map[string][]string
+	rules    map[policy.Edge]*directory.Rule
+	wanted   map[policy.Edge]wantedRule
+	shadow   map[policy.Edge]wantedRule // of the overlay
+}
+
+type wantedRule struct {
+	rule directory.Rule
+	at   Position
+}
+
+// Make plans what files ask for, from the state that is there. The error is Problems.
+//
+// What a file names and somebody made by hand becomes the file's. What another owner has is left
+// alone, and to name it is a mistake. What an owner of these files had and they do not name is
+// removed; all else stays.
+func Make(files []*File, state *directory.State, now time.Time) (*Plan, error) {
+	p := &planner{
+		plan:   &Plan{Base: state.Revision, state: state, names: make(map[directory.UID]string, len(state.Services))},
+		now:    now.UTC().Truncate(time.Microsecond),
+		owners: map[string]bool{}, groups: map[string]*Group{}, expanded: map[string][]string{},
+		byName: make(map[string]*directory.Service, len(state.Services)),
+		rules:  make(map[policy.Edge]*directory.Rule, len(state.Rules)),
+		wanted: make(map[policy.Edge]wantedRule, len(state.Rules)),
+		shadow: map[policy.Edge]wantedRule{},
+	}
+	for i := range state.Services {
+		p.byName[state.Services[i].Name] = &state.Services[i]
+		p.plan.names[state.Services[i].UID] = state.Services[i].Name
+	}
+	for i := range state.Rules {
+		p.rules[state.Rules[i].Edge] = &state.Rules[i]
+	}
+	for _, step := range []func([]*File){p.planServices, p.checkAudiences, p.readGroups, p.readRules} {
+		step(files)
+	}
+	p.planRules()
+	p.planShadow()
+	for _, f := range files {
+		p.plan.tests = append(p.plan.tests, f.Tests...)
+	}
+	p.plan.members = p.services
+	p.checkTests()
+	if err := p.problems.err(); err != nil {
+		return nil, err
+	}
+	return p.plan, nil
+}
+
+func (p *planner) planServices(files []*File) {
+	wanted := map[string]Position{}
+	for _, f := range files {
+		p.owners[f.Owner] = true
+		for _, s := range f.Services {
+			if first, twice := wanted[s.Name]; twice {
+				p.problems.add(s.at, "service %q is at %s:%d already", s.Name, first.file.Name, first.Line)
+				continue
+			}
+			wanted[s.Name] = s.at
+			p.planService(s)
+		}
+	}
+	for i := range p.plan.state.Services {
+		old := &p.plan.state.Services[i]
+		if _, stays := wanted[old.Name]; !stays && old.ManagedBy != "" && p.owners[old.ManagedBy] {
+			p.plan.Services = append(p.plan.Services, ServiceChange{Old: old})
+			delete(p.byName, old.Name)
+		}
+	}
+	slices.SortFunc(p.plan.Services, func(a, b ServiceChange) int { return cmp.Compare(a.Name(), b.Name()) })
+}
+
+func (p *planner) planService(s Service) {
+	next := s.Service
+	old := p.byName[s.Name]
+	if old == nil {
+		rand.Read(next.UID[:])
+		next.CreatedAt, next.UpdatedAt = p.now, p.now
+		p.plan.names[next.UID] = next.Name
+		p.byName[next.Name] = &next
+		p.plan.Services = append(p.plan.Services, ServiceChange{New: &next, at: s.at})
+		return
+	}
+	if old.ManagedBy != "" && old.ManagedBy != s.ManagedBy {
+		p.problems.add(s.at, "service %q belongs to %q; this file is of %q", s.Name, old.ManagedBy, s.ManagedBy)
+		return
+	}
+	next.UID, next.Version, next.CreatedAt, next.UpdatedAt = old.UID, old.Version, old.CreatedAt, old.UpdatedAt
+	if next.Equal(*old) {
+		return
+	}
+	next.UpdatedAt = p.now
+	p.byName[next.Name] = &next
+	p.plan.Services = append(p.plan.Services, ServiceChange{old, &next, s.at})
+}
+
+// checkAudiences: a token names its target by one of them, so there must not be two that have it.
+func (p *planner) checkAudiences([]*File) {
+	if !slices.ContainsFunc(p.plan.Services, func(c ServiceChange) bool { return c.New != nil && len(c.New.Audiences) > 0 }) {
+		return
+	}
+	owners := map[string]string{}
+	for name, s := range p.byName {
+		for _, a := range s.Audiences {
+			owners[a] = max(owners[a], name)
+		}
+	}
+	for _, c := range p.plan.Services {
+		if c.New == nil {
+			continue
+		}
+		for _, a := range c.New.Audiences {
+			if other := owners[a]; other != c.New.Name {
+				p.problems.add(c.at, "the audience %q of %q is one of %q too", a, c.New.Name, other)
+			}
+		}
+	}
+}
+
+// Check holds the services of the plan against what the directory takes. The error is Problems.
+func (p *Plan) Check(take func(directory.Service) error) error {
+	var problems Problems
+	for _, c := range p.Services {
+		if c.New == nil {
+			continue
+		}
+		if err := take(*c.New); err != nil {
+			problems.add(c.at, "service %q: %s", c.New.Name, inFile(err))
+		}
+	}
+	return problems.err()
+}
+
+// inFile names members as the file does, where the API has another word.
+func inFile(err error) string {
+	text := err.Error()
+	for _, word := range [][2]string{{"tokenTtlSeconds", "token-life"}, {"authMethods", "auth"}, {"grantTypes", "grants"}, {"defaultTarget", "default-target"}} {
+		text = strings.Replace(text, word[0], word[1], 1)
+	}
+	return text
+}
+
+// Name of the service.
+func (c ServiceChange) Name() string {
+	if c.New != nil {
+		return c.New.Name
+	}
+	return c.Old.Name
+}
+
+func (p *planner) readRules(files []*File) {
+	for _, f := range files {
+		for i := range f.Rules {
+			p.readRule(f, &f.Rules[i])
+		}
+	}
+}
+
+func (p *planner) readRule(f *File, r *Rule) {
+	when, err := r.When.Compile()
+	if err != nil {
+		p.problems.addError(r.at, err)
+		return
+	}
+	terms := directory.Rule{Scopes: r.Scopes, Exchange: policy.Exchange(r.Exchange), When: when, Until: r.Until, ManagedBy: f.Owner}
+	if r.MayAct.Text != "" {
+		svc := p.byName[r.MayAct.Text]
+		if svc == nil {
+			p.problems.add(r.MayAct.at, "there is no service %q", r.MayAct.Text)
+			return
+		}
+		terms.MayAct = svc.UID
+	}
+	wanted := p.wanted
+	if r.Shadow {
+		wanted = p.shadow
+	}
+	callers, targets := p.all(r.From), p.all(r.To)
+	for _, caller := range callers {
+		for _, target := range targets {
+			terms.Edge = policy.Edge{Caller: p.byName[caller].UID, Target: p.byName[target].UID}
+			if first, twice := wanted[terms.Edge]; twice && !sameTerms(&first.rule, &terms) {
+				whose := ""
+				if first.rule.ManagedBy != terms.ManagedBy {
+					whose = fmt.Sprintf(": it is of %q there, and of %q here", first.rule.ManagedBy, terms.ManagedBy)
+				}
+				p.problems.add(r.at, "%s -> %s is at %s:%d already, on other terms%s", caller, target, first.at.file.Name, first.at.Line, whose)
+				return
+			}
+			wanted[terms.Edge] = wantedRule{terms, r.at}
+		}
+	}
+}
+
+// sameTerms says whether two rules say the same of their edge.
+func sameTerms(a, b *directory.Rule) bool {
+	return slices.Equal(a.Scopes, b.Scopes) && a.Exchange == b.Exchange && a.MayAct == b.MayAct && a.Until.Equal(b.Until) &&
+		a.ManagedBy == b.ManagedBy && directory.FormatWhen(a.When) == directory.FormatWhen(b.When)
+}
+
+func (p *planner) planRules() {
+	p.plan.Rules = make([]RuleChange, 0, max(0, len(p.wanted)-len(p.rules)))
+	for e, w := range p.wanted {
+		old, next := p.rules[e], w.rule
+		switch {
+		case old == nil:
+			next.CreatedAt = p.now
+		case old.ManagedBy != "" && old.ManagedBy != next.ManagedBy:
+			p.problems.add(w.at, "the rule %s -> %s belongs to %q; this file is of %q", p.plan.names[e.Caller], p.plan.names[e.Target], old.ManagedBy, next.ManagedBy)
+			continue
+		case sameTerms(old, &next):
+			continue
+		default:
+			next.Version, next.CreatedAt = old.Version, old.CreatedAt
+		}
+		next.UpdatedAt = p.now
+		p.plan.Rules = append(p.plan.Rules, p.ruleChange(e, old, &next))
+	}
+	for i := range p.plan.state.Rules {
+		old := &p.plan.state.Rules[i]
+		if _, stays := p.wanted[old.Edge]; !stays && old.ManagedBy != "" && p.owners[old.ManagedBy] {
+			p.plan.Rules = append(p.plan.Rules, p.ruleChange(old.Edge, old, nil))
+		}
+	}
+	slices.SortFunc(p.plan.Rules, func(a, b RuleChange) int {
+		if c := strings.Compare(a.Caller, b.Caller); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Target, b.Target)
+	})
+}
+
+func (p *planner) ruleChange(e policy.Edge, old, next *directory.Rule) RuleChange {
+	return RuleChange{p.plan.names[e.Caller], p.plan.names[e.Target], old, next}
+}
+
+// planShadow: of the overlay too, an owner of these files has what they say, and the others keep
+// theirs.
+func (p *planner) planShadow() {
+	for _, w := range p.shadow {
+		p.plan.Shadow = append(p.plan.Shadow, directory.ShadowRule{Rule: w.rule})
+	}
+	for _, r := range p.plan.state.Shadow {
+		w, taken := p.shadow[r.Edge]
+		switch {
+		case p.owners[r.ManagedBy] || !p.stays(r.Caller) || !p.stays(r.Target):
+		case taken:
+			p.problems.add(w.at, "the shadow rule %s -> %s belongs to %q; this file is of %q",
+				p.plan.names[r.Caller], p.plan.names[r.Target], r.ManagedBy, w.rule.ManagedBy)
+		default:
+			p.plan.Shadow = append(p.plan.Shadow, r)
+		}
+	}
+	slices.SortFunc(p.plan.Shadow, func(a, b directory.ShadowRule) int { return compareEdges(a.Edge, b.Edge) })
+	p.plan.ShadowChanged = !slices.EqualFunc(p.plan.Shadow, p.plan.state.Shadow, sameShadow)
+}
+
+func sameShadow(a, b directory.ShadowRule) bool {
+	return a.Edge == b.Edge && a.Absent == b.Absent && sameTerms(&a.Rule, &b.Rule)
+}
+
+// stays says whether the service is not removed by the plan.
+func (p *planner) stays(uid directory.UID) bool {
+	svc := p.byName[p.plan.names[uid]]
+	return svc != nil && svc.UID == uid
+}
+
+func compareEdges(a, b policy.Edge) int {
+	return cmp.Or(slices.Compare(a.Caller[:], b.Caller[:]), slices.Compare(a.Target[:], b.Target[:]))
+}
+
+// Batch is the plan as the directory applies it.
+func (p *Plan) Batch() directory.Batch {
+	b := directory.Batch{Base: p.Base}
+	deleted := map[directory.UID]bool{}
+	for _, c := range p.Services {
+		if c.New != nil {
+			b.PutServices = append(b.PutServices, *c.New)
+		} else {
+			b.DeleteServices = append(b.DeleteServices, *c.Old)
+			deleted[c.Old.UID] = true
+		}
+	}
+	for _, c := range p.Rules {
+		if c.New != nil {
+			b.PutRules = append(b.PutRules, *c.New)
+		} else if !deleted[c.Old.Caller] && !deleted[c.Old.Target] { // those go with their service
+			b.DeleteRules = append(b.DeleteRules, *c.Old)
+		}
+	}
+	if p.ShadowChanged {
+		shadow := append([]directory.ShadowRule{}, p.Shadow...)
+		b.Shadow = &shadow
+	}
+	return b
+}
+
+// After is the directory as it would be, to ask it what it would decide.
+func (p *Plan) After(keep time.Duration) *directory.Snapshot {
+	next := *p.state
+	services := make(map[directory.UID]directory.Service, len(next.Services))
+	for _, s := range next.Services {
+		services[s.UID] = s
+	}
+	for _, c := range p.Services {
+		if c.New != nil {
+			services[c.New.UID] = *c.New
+		} else {
+			delete(services, c.Old.UID)
+		}
+	}
+	next.Services = slices.Collect(maps.Values(services))
+	next.Rules = make([]directory.Rule, 0, len(p.state.Rules)+len(p.Rules))
+	changed := map[policy.Edge]bool{} // only of what is there: a first plan has a million new ones
+	for _, c := range p.Rules {
+		if c.Old != nil {
+			changed[c.Old.Edge] = true
+		}
+		if c.New != nil {
+			next.Rules = append(next.Rules, *c.New)
+		}
+	}
+	for _, r := range p.state.Rules {
+		if !changed[r.Edge] {
+			next.Rules = append(next.Rules, r)
+		}
+	}
+	next.Shadow = p.Shadow
+	return directory.NewSnapshot(&next, keep)
+}

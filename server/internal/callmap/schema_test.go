@@ -1,0 +1,166 @@
+package callmap_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/watchword-dev/watchword/server/internal/callmap"
+	"github.com/watchword-dev/watchword/server/internal/clientauth"
+	"github.com/watchword-dev/watchword/server/internal/issuer"
+)
+
+func TestCommittedSchemaIsCurrent(t *testing.T) {
+	committed, err := os.ReadFile("../../../docs/callmap.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(committed, callmap.Schema()) {
+		t.Error("docs/callmap.schema.json is not what the code says: go generate ./internal/callmap")
+	}
+}
+
+func schema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(callmap.Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource(callmap.SchemaURL, doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile(callmap.SchemaURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// asJSON is a file as an editor holds it against a schema: dates are texts.
+func asJSON(t *testing.T, text []byte) any {
+	t.Helper()
+	var v any
+	if err := yaml.Unmarshal(text, &v); err != nil {
+		t.Fatal(err)
+	}
+	var plain func(any) any
+	plain = func(v any) any {
+		switch v := v.(type) {
+		case map[string]any:
+			for k := range v {
+				v[k] = plain(v[k])
+			}
+		case []any:
+			for i := range v {
+				v[i] = plain(v[i])
+			}
+		case time.Time:
+			return v.Format(time.RFC3339)
+		}
+		return v
+	}
+	return plain(v)
+}
+
+// What the reader takes the schema takes, and what is mistaken in shape neither does.
+func TestSchemaAndReaderAgree(t *testing.T) {
+	s := schema(t)
+	files, err := filepath.Glob("../../../examples/callmap/callmap/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no examples", err)
+	}
+	var texts [][]byte
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, text)
+	}
+	for _, text := range append(texts, []byte(everything)) {
+		if _, err := callmap.Parse("callmap.yaml", text); err != nil {
+			t.Error(err)
+		}
+		if err := s.Validate(asJSON(t, text)); err != nil {
+			t.Errorf("the schema refuses what is read: %v\n%s", err, text)
+		}
+	}
+	for _, bad := range []string{
+		"version: 2", "rule: []", "managed-by: a b", "services: [m1]", "services: {a b: }", "services: {m1: {tokenlife: 5m}}",
+		"services: {m1: {auth: password}}", "services: {m1: {algorithm: HS256}}", "services: {m1: {disabled: 1}}", "services: {m1: {labels: {a b: c}}}",
+		"groups: {g: {member: [m1]}}", "groups: {g: [a b]}", "rules: {from: m1, to: m2}", "rules: [{from: m1}]", "rules: [{from: m1, to: [m2, 'group:']}]",
+		"rules: [{from: m1, to: m2, until: soon}]", "rules: [{from: m1, to: m2, when: {bound: 1}}]", "rules: [{from: m1, to: m2, exchange: all}]",
+		"tests: [{from: m1, to: m2}]", "tests: [{from: m1, to: m2, expect: maybe}]", "tests: [{from: m1, to: m2, expect: deny, with: {net: 10.0.0.1}}]",
+	} {
+		if _, err := callmap.Parse("callmap.yaml", []byte(bad)); err == nil {
+			t.Errorf("%s is read", bad)
+		}
+		if s.Validate(asJSON(t, []byte(bad))) == nil {
+			t.Errorf("the schema takes %s", bad)
+		}
+	}
+}
+
+// everything has each member there is.
+const everything = `version: 1
+managed-by: callmap
+services:
+  m1:
+    description: takes orders
+    owner: anna
+    labels: {team: web, tier: "1"}
+    audiences: [https://m1.example.com]
+    token-life: 5m
+    algorithm: ES256
+    auth: private_key_jwt
+    grants: [client_credentials]
+    binding: dpop
+    token-endpoint-audience: true
+    multiple-targets: true
+    default-target: m2
+    enforce: observe
+    probe: https://m1.example.com/hello
+    disabled: true
+  m2:
+groups:
+  web: [m1, group:all]
+  all: {members: m2, labels: {team: web}}
+rules:
+  - from: m1
+    to: [m2, group:web]
+    scopes: [read]
+    exchange: delegate
+    may-act: m2
+    until: 2027-01-01
+    when: {auth: [private_key_jwt], bound: true, networks: [10.0.0.0/8], hours: Mon-Fri 08:00-18:00, chain: direct}
+    shadow: true
+tests:
+  - from: m1
+    to: m2
+    scopes: read
+    with: {auth: bootstrap, bound: true, network: 10.1.2.3, at: 2026-11-24T12:00:00Z, on-behalf-of: m1}
+    expect: deny
+`
+
+// What the server knows of methods and grants the file knows too.
+func TestFileKnowsEveryMethodAndGrant(t *testing.T) {
+	for member, values := range map[string][]string{
+		"auth": {
+			clientauth.Bootstrap, clientauth.ClientSecretBasic, clientauth.ClientSecretPost, clientauth.PrivateKeyJWT,
+			clientauth.SelfSignedTLSClientAuth, clientauth.TLSClientAuth,
+		},
+		"grants": {issuer.ClientCredentials, issuer.JWTBearer, issuer.TokenExchange},
+	} {
+		for _, v := range values {
+			if _, err := callmap.Parse("callmap.yaml", []byte("services: {m1: {"+member+": ['"+v+"']}}")); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

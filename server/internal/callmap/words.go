@@ -1,0 +1,215 @@
+package callmap
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/policy"
+)
+
+// PlannedChange is one line of a plan, in words.
+type PlannedChange struct {
+	Op   string `json:"op" enum:"add,change,remove" example:"add" doc:"What happens to it."`
+	Kind string `json:"kind" enum:"service,rule,shadow" example:"rule" doc:"What it is."`
+	// What it happens to: the name of a service, or caller -> target.
+	What string `json:"what" example:"m1 -> m2" doc:"The service, or the caller and the target of the rule."`
+	Text string `json:"text,omitempty" example:"scopes: read -> read write" doc:"What is different, or what is new about it."`
+}
+
+func (c PlannedChange) String() string {
+	sign := map[string]string{"add": "+", "change": "~", "remove": "-"}[c.Op]
+	text := sign + " " + c.What
+	if c.Kind != "rule" {
+		text = sign + " " + c.Kind + " " + c.What
+	}
+	if c.Text != "" {
+		text += "  " + c.Text
+	}
+	return text
+}
+
+// Summary is one line about the plan.
+func (p *Plan) Summary() string {
+	var counts [2][3]int // services, rules; added, changed, removed
+	for _, c := range p.Services {
+		counts[0][opOf(c.Old != nil, c.New != nil)]++
+	}
+	for _, c := range p.Rules {
+		counts[1][opOf(c.Old != nil, c.New != nil)]++
+	}
+	text := fmt.Sprintf("services: %d added, %d changed, %d removed; rules: %d added, %d changed, %d removed",
+		counts[0][0], counts[0][1], counts[0][2], counts[1][0], counts[1][1], counts[1][2])
+	if p.ShadowChanged {
+		text += fmt.Sprintf("; shadow: %d rules", len(p.Shadow))
+	}
+	return text
+}
+
+func opOf(before, after bool) int {
+	switch {
+	case !before:
+		return 0
+	case after:
+		return 1
+	}
+	return 2
+}
+
+var ops = []string{"add", "change", "remove"}
+
+// Changes are all lines of the plan, at most limit (0: all).
+func (p *Plan) Changes(limit int) (all []PlannedChange) {
+	full := func() bool { return limit > 0 && len(all) >= limit }
+	for _, c := range p.Services {
+		if full() {
+			return all
+		}
+		all = append(all, PlannedChange{ops[opOf(c.Old != nil, c.New != nil)], "service", c.Name(), serviceDifference(c.Old, c.New)})
+	}
+	for _, c := range p.Rules {
+		if full() {
+			return all
+		}
+		all = append(all, PlannedChange{ops[opOf(c.Old != nil, c.New != nil)], "rule", c.Caller + " -> " + c.Target, p.ruleDifference(c.Old, c.New)})
+	}
+	for _, c := range p.shadowChanges() {
+		if full() {
+			return all
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// shadowChanges are the rules of the overlay that come, change or go, by name.
+func (p *Plan) shadowChanges() (all []PlannedChange) {
+	index := func(rules []directory.ShadowRule) map[policy.Edge]directory.ShadowRule {
+		m := make(map[policy.Edge]directory.ShadowRule, len(rules))
+		for _, r := range rules {
+			m[r.Edge] = r
+		}
+		return m
+	}
+	before, after := index(p.state.Shadow), index(p.Shadow)
+	add := func(op string, r directory.ShadowRule) {
+		text := strings.TrimPrefix(ruleTerms(&r.Rule, p.names, false), ", ")
+		if r.Absent {
+			text = "no rule"
+		}
+		all = append(all, PlannedChange{op, "shadow", p.names[r.Caller] + " -> " + p.names[r.Target], text})
+	}
+	for e, r := range after {
+		if old, was := before[e]; !was || !sameShadow(old, r) {
+			add(ops[opOf(was, true)], r)
+		}
+	}
+	for e, r := range before {
+		if _, is := after[e]; !is {
+			add("remove", r)
+		}
+	}
+	slices.SortFunc(all, func(a, b PlannedChange) int { return cmp.Compare(a.What, b.What) })
+	return all
+}
+
+// serviceDifference is each member that is another one.
+func serviceDifference(old, next *directory.Service) string {
+	switch {
+	case old == nil:
+		return strings.Join(serviceMembers(next), ", ")
+	case next == nil:
+		return "with its credentials"
+	}
+	text := difference(serviceMembers(old), serviceMembers(next))
+	return adopted(text, old.ManagedBy, next.ManagedBy)
+}
+
+func (p *Plan) ruleDifference(old, next *directory.Rule) string {
+	terms := func(r *directory.Rule) []string {
+		if text := strings.TrimPrefix(ruleTerms(r, p.names, false), ", "); text != "" {
+			return splitMembers(text)
+		}
+		return nil
+	}
+	switch {
+	case old == nil:
+		return strings.Join(terms(next), ", ")
+	case next == nil:
+		return strings.Join(terms(old), ", ")
+	}
+	return adopted(difference(terms(old), terms(next)), old.ManagedBy, next.ManagedBy)
+}
+
+func adopted(text, before, after string) string {
+	if before == after {
+		return text
+	}
+	take := "was made by hand, belongs to " + after + " now"
+	if text == "" {
+		return take
+	}
+	return text + "; " + take
+}
+
+// difference of two lists of "name: value".
+func difference(old, next []string) string {
+	var parts []string
+	value := func(members []string, name string) (string, bool) {
+		for _, m := range members {
+			if v, ok := strings.CutPrefix(m, name+": "); ok {
+				return v, true
+			}
+		}
+		return "none", false
+	}
+	for _, m := range old {
+		name, before, _ := strings.Cut(m, ": ")
+		if after, _ := value(next, name); after != before {
+			parts = append(parts, name+": "+before+" => "+after)
+		}
+	}
+	for _, m := range next {
+		name, after, _ := strings.Cut(m, ": ")
+		if _, was := value(old, name); !was {
+			parts = append(parts, name+": none => "+after)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// splitMembers splits "a: b, c: [d, e]" at the commas outside brackets and quotes.
+func splitMembers(s string) (parts []string) {
+	depth, quoted, start := 0, false, 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+		case c == ']' || c == '}':
+			depth--
+		case c == ',' && depth == 0:
+			parts = append(parts, strings.TrimSpace(s[start:i]))
+			start = i + 1
+		}
+	}
+	return append(parts, strings.TrimSpace(s[start:]))
+}
+
+// Ended are the rules of the files whose date is past: they are applied and allow nothing.
+func (p *Plan) Ended(now time.Time) (all []string) {
+	for _, c := range p.Rules {
+		if c.New != nil && !c.New.Until.IsZero() && !c.New.Until.After(now) {
+			all = append(all, c.Caller+" -> "+c.Target)
+		}
+	}
+	slices.Sort(all)
+	return all
+}

@@ -1,0 +1,155 @@
+package clientauth
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+)
+
+// overTLS is both methods of RFC 8705: the certificate of the connection, with a client_id (section
+// 2). The handshake has shown that the client has its key; what the certificate says is looked at
+// here, with each request, so that it makes no difference whether a session was resumed or which
+// name was asked for.
+//
+// A certificate beside another proof is no second one: the token is bound to it, no more.
+type overTLS struct {
+	name string
+	kind directory.Kind
+	// ours says whether the certificate is one of this method. It names itself as its issuer, or it
+	// does not: so no request is one of both.
+	ours func(*x509.Certificate) bool
+	// trusted is "" when the certificates are good at the moment now, else why not.
+	trusted func(chain []*x509.Certificate, now time.Time) string
+	// of says whether a credential with this material is for the certificate.
+	of func(material string, c *x509.Certificate) bool
+}
+
+// newTLSClient is tls_client_auth: a certificate of an authority the operator trusts, for the name
+// in the directory (RFC 8705, section 2.1).
+func newTLSClient(o Options) *overTLS {
+	return &overTLS{
+		TLSClientAuth, directory.KindTLSSubject,
+		func(c *x509.Certificate) bool { return !isSelfIssued(c) },
+		func(chain []*x509.Certificate, now time.Time) string { return chainFault(chain, o.ClientCAs(), now) },
+		isSubject,
+	}
+}
+
+// newSelfSignedTLSClient is self_signed_tls_client_auth: the certificate whose hash is in the
+// directory (RFC 8705, section 2.2).
+func newSelfSignedTLSClient() *overTLS {
+	return &overTLS{
+		SelfSignedTLSClientAuth, directory.KindCertificate,
+		isSelfIssued,
+		func(chain []*x509.Certificate, now time.Time) string { return certificateFault(chain[0], now) },
+		func(material string, c *x509.Certificate) bool { return material == CertificateThumbprint(c) },
+	}
+}
+
+func (m *overTLS) Name() string { return m.name }
+
+func (m *overTLS) Presents(p *Presented) bool {
+	another := p.Bearer != "" || p.Basic != nil || p.Post != "" || p.Assertion != ""
+	return p.ClientID != "" && len(p.Certificates) > 0 && !another && m.ours(p.Certificates[0])
+}
+
+func (m *overTLS) Authenticate(_ context.Context, p *Presented, s *directory.Snapshot, now time.Time) (Identity, *Failure) {
+	svc, ok := s.Service(p.ClientID)
+	if !ok {
+		return Identity{}, &Failure{Reason: "unknown_service", Claimed: p.ClientID}
+	}
+	f := &Failure{Reason: m.trusted(p.Certificates, now), Claimed: svc.Name}
+	if f.Reason != "" {
+		return Identity{}, f
+	}
+	f.Reason = "wrong_certificate"
+	for _, c := range s.CredentialsOf(svc.UID) {
+		if c.Kind != m.kind || !m.of(c.Material, p.Certificates[0]) {
+			continue
+		}
+		f.CredentialID = c.ID
+		if f.Reason = usable(c, p, now); f.Reason == "" {
+			return Identity{Service: svc, CredentialID: c.ID}, nil
+		}
+	}
+	return Identity{}, f
+}
+
+// CheckSelfSigned says whether c can be registered for self_signed_tls_client_auth. The error is for
+// the operator.
+func CheckSelfSigned(c *x509.Certificate) error {
+	switch {
+	case !isSelfIssued(c):
+		return errors.New("is issued by an authority: register its subject, as a tls_subject")
+	case isWeak(c):
+		return errors.New("has a key that is too short: use a P-256 key, or RSA of 2048 bits or more")
+	}
+	return nil
+}
+
+func isSelfIssued(c *x509.Certificate) bool { return slices.Equal(c.RawIssuer, c.RawSubject) }
+
+// maxIntermediates bounds what is looked at between a certificate and its authority.
+const maxIntermediates = 8
+
+// chainFault is "" when the first certificate of chain is one for clients, of an authority of
+// roots (RFC 5280, section 6).
+func chainFault(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) string {
+	leaf := chain[0]
+	if why := certificateFault(leaf, now); why != "" {
+		return why
+	}
+	switch {
+	case leaf.IsCA:
+		return "certificate_of_authority"
+	// Without the extension a certificate is for every use, servers' among them (RFC 5280, section
+	// 4.2.1.12): whoever issues it must have meant it for clients.
+	case !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth):
+		return "certificate_not_for_clients"
+	case len(chain) > 1+maxIntermediates:
+		return "certificate_chain_too_long"
+	}
+	o := x509.VerifyOptions{
+		Roots: roots, Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	for _, c := range chain[1:] {
+		o.Intermediates.AddCert(c)
+	}
+	if roots == nil { // which Verify takes for those of the system
+		return "certificate_not_trusted"
+	}
+	if _, err := leaf.Verify(o); err != nil {
+		return "certificate_not_trusted"
+	}
+	return ""
+}
+
+// certificateFault is "" when c is good by itself, whoever issued it.
+func certificateFault(c *x509.Certificate, now time.Time) string {
+	switch {
+	case now.After(c.NotAfter):
+		return "certificate_expired"
+	case now.Before(c.NotBefore):
+		return "certificate_not_yet_valid"
+	case isWeak(c):
+		return "certificate_key_weak"
+	}
+	return ""
+}
+
+// isWeak: FAPI 2.0 Security Profile, section 5.4.1.
+func isWeak(c *x509.Certificate) bool {
+	switch k := c.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return k.N.BitLen() < 2048
+	case *ecdsa.PublicKey:
+		return k.Params().BitSize < 224
+	}
+	return false
+}

@@ -1,0 +1,320 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/policy"
+)
+
+// Options of a Directory. The zero value works.
+type Options struct {
+	// MaxStaleness is how long the snapshot may go without word from the store before Fresh
+	// says so. Zero: no bound, for a store that only this process writes.
+	MaxStaleness time.Duration
+	// Poll is how often the store is asked for changes when nothing notifies. Zero: never.
+	Poll time.Duration
+	// MaxTokenTTL bounds what a service may be given. Zero: 24 h.
+	MaxTokenTTL time.Duration
+	// Reserved are the server's own names and issuers: no service may have one as its name, nor as
+	// an audience, nor an audience below it.
+	Reserved []string
+	// AuthMethods and GrantTypes are those a service may be given. Nil: any.
+	AuthMethods, GrantTypes []string
+	// EnsureAlgorithm is called before a service is given a signing algorithm; its error
+	// refuses the change.
+	EnsureAlgorithm func(ctx context.Context, by Author, algorithm string) error
+	// OnKeys is called when a change of the key ring was committed, by this replica or another.
+	OnKeys func(ctx context.Context) error
+	// OnChange is called after another snapshot came into force. It must not wait for anything.
+	OnChange func()
+	Now      func() time.Time
+	Logger   *slog.Logger
+}
+
+const defaultMaxTokenTTL = 24 * time.Hour
+
+// Directory changes the store and follows it. Snapshot is always at hand; Load must have
+// succeeded once before it is used, and Run keeps it fresh.
+type Directory struct {
+	store    Store
+	follower Follower
+	o        Options
+
+	snapshot atomic.Pointer[Snapshot]
+	// synced is when the store last confirmed the snapshot, on o.Now's clock.
+	synced atomic.Pointer[time.Time]
+	sync   sync.Mutex // one catchUp at a time
+	adding sync.Mutex // one new credential at a time
+
+	uses uses
+}
+
+// New makes a directory over store. follower may be nil.
+func New(store Store, follower Follower, o Options) *Directory {
+	if o.MaxTokenTTL == 0 {
+		o.MaxTokenTTL = defaultMaxTokenTTL
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	d := &Directory{store: store, follower: follower, o: o}
+	d.snapshot.Store(NewSnapshot(&State{}, o.MaxTokenTTL))
+	d.synced.Store(&time.Time{})
+	return d
+}
+
+// Snapshot is the directory as it stands now.
+func (d *Directory) Snapshot() *Snapshot { return d.snapshot.Load() }
+
+// Fresh is nil while the snapshot is recent enough to decide from, else ErrStale.
+func (d *Directory) Fresh() error {
+	if d.o.MaxStaleness == 0 {
+		return nil
+	}
+	if age := d.o.Now().Sub(*d.synced.Load()); age > d.o.MaxStaleness {
+		return fmt.Errorf("%w: no word from the store for %s", ErrStale, age.Round(time.Second))
+	}
+	return nil
+}
+
+// Load reads everything anew.
+func (d *Directory) Load(ctx context.Context) error {
+	d.sync.Lock()
+	defer d.sync.Unlock()
+	return d.load(ctx)
+}
+
+func (d *Directory) load(ctx context.Context) error {
+	asked := d.o.Now()
+	state, err := d.store.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("load directory: %w", err)
+	}
+	d.publish(NewSnapshot(state, d.o.MaxTokenTTL).withoutEnded(asked), asked)
+	return nil
+}
+
+// publish puts s in force. The moment is that of the question, not of the answer: the store
+// may have changed while it answered.
+func (d *Directory) publish(s *Snapshot, asked time.Time) {
+	changed := d.snapshot.Swap(s) != s
+	d.synced.Store(&asked)
+	if changed && d.o.OnChange != nil {
+		d.o.OnChange()
+	}
+}
+
+// Run follows the store until ctx ends: at every notice, and at every Poll in any case. It
+// also writes down when credentials were used. It returns nil when ctx ends.
+func (d *Directory) Run(ctx context.Context) error {
+	notices := make(chan struct{}, 1)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if d.follower != nil {
+		wg.Go(func() { d.listen(ctx, notices) })
+	}
+	wg.Go(func() { d.recordUses(ctx) })
+	wg.Go(func() { d.purge(ctx) })
+
+	var poll <-chan time.Time
+	if d.o.Poll > 0 {
+		t := time.NewTicker(d.o.Poll)
+		defer t.Stop()
+		poll = t.C
+	}
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-notices:
+		case <-poll:
+		}
+		// A store that hangs must not keep the loop from trying again.
+		c, cancel := context.WithTimeout(ctx, 2*time.Second)
+		err := d.CatchUp(c)
+		cancel()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if failed := err != nil; failed != failing {
+			failing = failed
+			if failed {
+				d.o.Logger.Error("cannot follow the store; answering from what is known", "error", err, "bound", d.o.MaxStaleness)
+			} else {
+				d.o.Logger.Info("following the store again", "revision", d.Snapshot().Revision())
+			}
+		}
+	}
+}
+
+// listen turns the follower's notices into wake-ups, and connects again when it breaks.
+func (d *Directory) listen(ctx context.Context, notices chan<- struct{}) {
+	wake := func() {
+		select {
+		case notices <- struct{}{}:
+		default: // one is waiting already and will see this change too
+		}
+	}
+	for ctx.Err() == nil {
+		for _, err := range d.follower.Notifications(ctx) {
+			if err != nil {
+				d.o.Logger.Debug("listening for changes failed; polling meanwhile", "error", err)
+				break
+			}
+			wake()
+		}
+		// What was announced while nobody listened is seen now.
+		wake()
+		select {
+		case <-ctx.Done():
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+// most changes applied one by one; behind by more, everything is read anew.
+const catchUpLimit = 1000
+
+// CatchUp applies all changes committed before it was called. When it returns nil, they
+// are in force in this process.
+func (d *Directory) CatchUp(ctx context.Context) error {
+	d.sync.Lock()
+	defer d.sync.Unlock()
+	asked := d.o.Now()
+	s := d.Snapshot()
+	changes, err := d.store.ChangesAfter(ctx, s.revision, catchUpLimit)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read changes after revision %d: %w", s.revision, err)
+	case len(changes) == 0:
+		d.publish(s, asked)
+		return nil
+	case len(changes) == catchUpLimit:
+		// A large directory takes longer to load than the caller would wait for a change; the
+		// store has its own bound.
+		if err := d.load(context.WithoutCancel(ctx)); err != nil {
+			return err
+		}
+		return d.keysChanged(context.WithoutCancel(ctx)) // the caller's time may be over by now
+	}
+	seen := map[string]bool{}
+	for _, c := range changes {
+		subjects := []string{c.Subject}
+		switch c.Subject {
+		case SubjectEverything:
+			if err := d.load(context.WithoutCancel(ctx)); err != nil {
+				return err
+			}
+			return d.keysChanged(context.WithoutCancel(ctx))
+		case SubjectMany:
+			if subjects, err = d.store.Subjects(ctx, c.Revision); err != nil {
+				return fmt.Errorf("read what change %d touched: %w", c.Revision, err)
+			}
+		}
+		for _, subject := range subjects {
+			if seen[subject] {
+				continue
+			}
+			seen[subject] = true
+			if s, err = d.reload(ctx, s, subject); err != nil {
+				return fmt.Errorf("apply change %d of %s: %w", c.Revision, subject, err)
+			}
+		}
+	}
+	d.publish(s.at(changes[len(changes)-1].Revision), asked)
+	return nil
+}
+
+func (d *Directory) keysChanged(ctx context.Context) error {
+	if d.o.OnKeys == nil {
+		return nil
+	}
+	return d.o.OnKeys(ctx)
+}
+
+// reload reads what subject names and returns s with it, or without it when it is gone.
+func (d *Directory) reload(ctx context.Context, s *Snapshot, subject string) (*Snapshot, error) {
+	kind, rest, _ := strings.Cut(subject, "/")
+	switch kind {
+	case "service":
+		uid, err := ParseUID(rest)
+		if err != nil {
+			return nil, err
+		}
+		svc, err := d.store.ReadService(ctx, uid)
+		if errors.Is(err, ErrNotFound) {
+			until, err := d.tombstone(ctx, uid)
+			return s.withoutService(uid, until), err
+		} else if err != nil {
+			return nil, err
+		}
+		return s.withService(svc), nil
+	case "credential":
+		c, err := d.store.ReadCredential(ctx, rest)
+		if errors.Is(err, ErrNotFound) {
+			return s.withoutCredential(rest), nil
+		} else if err != nil {
+			return nil, err
+		}
+		return s.withCredential(c), nil
+	case "rule":
+		e, err := parseEdge(rest)
+		if err != nil {
+			return nil, err
+		}
+		r, err := d.store.ReadRule(ctx, e)
+		if errors.Is(err, ErrNotFound) {
+			return s.withoutRule(e), nil
+		} else if err != nil {
+			return nil, err
+		}
+		return s.withRule(r.Compiled()), nil
+	case "revocation":
+		r, err := d.store.ReadRevocation(ctx, rest)
+		if errors.Is(err, ErrNotFound) { // expired meanwhile
+			return s, nil
+		} else if err != nil {
+			return nil, err
+		}
+		return s.withRevocation(r), nil
+	case SubjectShadow:
+		rules, err := d.store.Shadow(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return s.withShadow(rules), nil
+	case SubjectKeys:
+		return s, d.keysChanged(ctx)
+	default: // written by a newer version for something this one does not hold
+		return s, nil
+	}
+}
+
+// tombstone says until when the tokens of a deleted service must be denied.
+func (d *Directory) tombstone(ctx context.Context, uid UID) (until time.Time, err error) {
+	r, err := d.store.ReadRevocation(ctx, FormatUID(uid))
+	if errors.Is(err, ErrNotFound) { // deleted by a version that left none, or long ago
+		return d.now().Add(d.o.MaxTokenTTL), nil
+	}
+	return r.Until, err
+}
+
+func parseEdge(s string) (e policy.Edge, err error) {
+	caller, target, _ := strings.Cut(s, "/")
+	if e.Caller, err = ParseUID(caller); err != nil {
+		return e, err
+	}
+	e.Target, err = ParseUID(target)
+	return e, err
+}

@@ -1,0 +1,158 @@
+package directory_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+)
+
+// Whatever is changed, and in whatever order, a snapshot that followed is the snapshot of
+// all that is stored, here and on another replica.
+func TestFollowingEndsWhereLoadingDoes(t *testing.T) {
+	db := open(t)
+	name := func(t *rapid.T, label string) string { return fmt.Sprintf("m%d", rapid.IntRange(0, 4).Draw(t, label)) }
+	one, other := load(t, db, directory.Options{}), load(t, db, directory.Options{})
+	rapid.Check(t, func(t *rapid.T) {
+		ctx := context.Background()
+		for range rapid.IntRange(1, 12).Draw(t, "steps") {
+			d := rapid.SampledFrom([]*directory.Directory{one, other}).Draw(t, "replica")
+			var err error
+			switch rapid.IntRange(0, 7).Draw(t, "change") {
+			case 0:
+				_, err = d.CreateService(ctx, operator, directory.NewService{Name: name(t, "name"), Audiences: audiences(t)})
+			case 1:
+				_, err = d.UpdateService(ctx, operator, name(t, "name"), 0, func(s *directory.Service) { s.Disabled = !s.Disabled })
+			case 6:
+				_, err = d.UpdateService(ctx, operator, name(t, "name"), 0, func(s *directory.Service) { s.Audiences = audiences(t) })
+			case 7:
+				err = d.RevokeToken(ctx, operator, directory.RandomID(), time.Time{}, "")
+			case 2:
+				err = d.DeleteService(ctx, operator, name(t, "name"), 0)
+			case 3:
+				_, _, err = d.Allow(ctx, operator, name(t, "caller"), name(t, "target"), directory.NewRule{}, 0)
+			case 4:
+				err = d.Disallow(ctx, operator, name(t, "caller"), name(t, "target"), 0)
+			case 5:
+				var c directory.Credential
+				n := directory.NewCredential{}
+				if rapid.Bool().Draw(t, "secret") {
+					n.Kind, n.Material = directory.KindSecret, directory.RandomID()
+				}
+				if c, err = d.AddCredential(ctx, operator, name(t, "name"), n); err == nil && rapid.Bool().Draw(t, "revoke") {
+					_, err = d.RevokeCredential(ctx, operator, c.ID)
+				}
+			}
+			if err != nil && !errors.Is(err, directory.ErrNotFound) && !errors.Is(err, directory.ErrExists) {
+				t.Fatal(err)
+			}
+		}
+		for _, d := range []*directory.Directory{one, other} {
+			if err := d.CatchUp(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		state, err := db.Load(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := directory.NewSnapshot(state, 24*time.Hour)
+		for _, d := range []*directory.Directory{one, other} {
+			same(t, d.Snapshot(), want, state)
+		}
+	})
+}
+
+// audiences are few, so that services come to want the same.
+func audiences(t *rapid.T) (some []string) {
+	for _, a := range []string{"urn:a", "urn:b", "urn:c"} {
+		if rapid.Bool().Draw(t, a) {
+			some = append(some, a)
+		}
+	}
+	return some
+}
+
+func same(t *rapid.T, got, want *directory.Snapshot, state *directory.State) {
+	if d := cmp.Diff(maps.Collect(want.Denials()), maps.Collect(got.Denials())); d != "" {
+		t.Fatalf("denials: %s", d)
+	}
+	for _, a := range []string{"urn:a", "urn:b", "urn:c", "m0", "m1", "m2", "m3", "m4"} {
+		g, _ := got.Audience(a)
+		w, _ := want.Audience(a)
+		if d := cmp.Diff(w, g); d != "" {
+			t.Fatalf("audience %s: %s", a, d)
+		}
+	}
+	comparePrefixes := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+	for _, s := range state.Services {
+		if d := cmp.Diff(want.CredentialsOf(s.UID), got.CredentialsOf(s.UID), comparePrefixes, cmpopts.EquateEmpty()); d != "" {
+			t.Fatalf("credentials of %s: %s", s.Name, d)
+		}
+	}
+	if got.Revision() != want.Revision() {
+		t.Fatalf("revision: got %d, want %d", got.Revision(), want.Revision())
+	}
+	gs, gc, gr := got.Counts()
+	ws, wc, wr := want.Counts()
+	if gs != ws || gc != wc || gr != wr {
+		t.Fatalf("counts: got %d %d %d, want %d %d %d", gs, gc, gr, ws, wc, wr)
+	}
+	for _, s := range state.Services {
+		byUID, _ := got.ServiceByUID(s.UID)
+		byName, _ := got.Service(s.Name)
+		if byUID == nil || byName != byUID || byUID.Disabled != s.Disabled || byUID.Version != s.Version {
+			t.Fatalf("service %s: got %+v by uid, %+v by name", s.Name, byUID, byName)
+		}
+	}
+	for _, r := range state.Rules {
+		if got.Rule(r.Edge) == nil {
+			t.Fatalf("a rule is missing")
+		}
+	}
+	for _, c := range state.Credentials {
+		if g, ok := got.Credential(c.ID); !ok || !g.RevokedAt.Equal(c.RevokedAt) {
+			t.Fatalf("credential %s: got %+v", c.ID, g)
+		}
+	}
+}
+
+// An audience that moved is found at its owner, in whichever order a replica sees the two services.
+func TestAudienceThatMovedIsFoundByWhoFollows(t *testing.T) {
+	for _, first := range []string{"m1", "m2"} {
+		db := open(t)
+		one, other := load(t, db, directory.Options{}), load(t, db, directory.Options{})
+		edit := func(name string, edit func(s *directory.Service)) {
+			t.Helper()
+			if _, err := one.UpdateService(t.Context(), operator, name, 0, edit); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, n := range []directory.NewService{{Name: "m1", Audiences: []string{"urn:a"}}, {Name: "m2"}} {
+			if _, err := one.CreateService(t.Context(), operator, n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := other.CatchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		edit(first, func(s *directory.Service) { s.Description = "seen first" })
+		edit("m1", func(s *directory.Service) { s.Audiences = nil })
+		edit("m2", func(s *directory.Service) { s.Audiences = []string{"urn:a"} })
+		if err := other.CatchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s, ok := other.Snapshot().Audience("urn:a"); !ok || s.Name != "m2" {
+			t.Errorf("%s first: got %+v", first, s)
+		}
+	}
+}

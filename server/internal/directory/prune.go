@@ -1,0 +1,91 @@
+package directory
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/cowmap"
+)
+
+// purgeEvery is how long what has ended may stay.
+const purgeEvery = time.Minute
+
+// linger is how long what has ended is denied all the same: replicas that forget it at different
+// moments go on publishing the same, which changes at whole hours.
+const linger = time.Hour
+
+// purge forgets what has ended, in the store and in the snapshot.
+func (d *Directory) purge(ctx context.Context) {
+	t := time.NewTicker(purgeEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		now := d.now()
+		d.sync.Lock()
+		d.publish(d.Snapshot().withoutEnded(now), *d.synced.Load())
+		d.sync.Unlock()
+		if err := d.store.PurgeRevocations(ctx, now.Add(-linger)); err != nil && ctx.Err() == nil {
+			d.o.Logger.Warn("cannot delete revocations that have ended; will try again", "error", err)
+		}
+	}
+}
+
+// withoutEnded returns a snapshot of the same revision that no longer denies what no token can hang
+// on, and no longer lists the credentials of a service that nobody can use. Credential still finds
+// those, so that the audit log can say why they were refused.
+func (s *Snapshot) withoutEnded(now time.Time) *Snapshot {
+	pruned := *s
+	pruned.denied = kept(s.denied, func(d Denial) (Denial, bool) {
+		return d, d.Until.IsZero() || now.Before(d.Until.Add(linger))
+	}, Denial.equal)
+	if pruned.denied.Len() != s.denied.Len() {
+		pruned.denials = editions.Add(1)
+	}
+	pruned.byOwner = kept(s.byOwner, func(all []*Credential) ([]*Credential, bool) {
+		if !slices.ContainsFunc(all, func(c *Credential) bool { return c.unlisted(now, s.keep) }) {
+			return all, true
+		}
+		all = slices.DeleteFunc(slices.Clone(all), func(c *Credential) bool { return c.unlisted(now, s.keep) })
+		return all, len(all) > 0
+	}, func(a, b []*Credential) bool { return len(a) == len(b) })
+	return &pruned
+}
+
+// unlisted says whether c ended so long ago that it is not worth trying what is presented against
+// it, to tell in the audit log that it was that. A bootstrap credential, which names itself, is not
+// at all: some are made for minutes, by the thousand.
+func (c *Credential) unlisted(now time.Time, keep time.Duration) bool {
+	if c.Kind != KindBootstrap {
+		now = now.Add(-keep)
+	}
+	return !now.Before(c.ExpiresAt) || !c.RevokedAt.IsZero() && !now.Before(c.RevokedAt)
+}
+
+// kept is m with what keep makes of each value, without those it does not want: m itself when
+// nothing changes.
+func kept[K comparable, V any](m cowmap.Map[K, V], keep func(V) (V, bool), same func(a, b V) bool) cowmap.Map[K, V] {
+	changes := false
+	for _, v := range m.All() {
+		if after, ok := keep(v); !ok || !same(v, after) {
+			changes = true
+			break
+		}
+	}
+	if !changes {
+		return m
+	}
+	// All at once: one by one, each would copy its shard.
+	all := make(map[K]V, m.Len())
+	for k, v := range m.All() {
+		if after, ok := keep(v); ok {
+			all[k] = after
+		}
+	}
+	return cowmap.Collect(len(all), maps.All(all))
+}

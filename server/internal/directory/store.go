@@ -1,0 +1,85 @@
+package directory
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/policy"
+)
+
+// Store is what the directory needs of storage. Every method is one transaction. A method
+// that changes something takes the Change that describes it, stores it with the next
+// revision, and returns that revision: both commit or neither.
+//
+// Updates name the version they were made from in the Version field of their argument, store
+// Version+1, and answer ErrConflict when the stored version is another one, ErrNotFound when
+// there is nothing.
+type Store interface {
+	// Load reads everything, with the revision it is of, in one consistent read.
+	Load(ctx context.Context) (*State, error)
+	// ChangesAfter lists the changes after revision, oldest first, at most limit.
+	ChangesAfter(ctx context.Context, revision int64, limit int) ([]Change, error)
+	// ReadService, ReadCredential and ReadRule answer ErrNotFound for what is not there.
+	ReadService(ctx context.Context, uid UID) (Service, error)
+	ReadCredential(ctx context.Context, id string) (Credential, error)
+	ReadRule(ctx context.Context, e policy.Edge) (Rule, error)
+	ReadRevocation(ctx context.Context, id string) (Revocation, error)
+
+	// Apply makes all changes of b in one transaction, if b.Base is the revision stored: else
+	// ErrConflict. Tokens of deleted services are denied for keep.
+	Apply(ctx context.Context, b Batch, keep time.Duration, c Change) (revision int64, err error)
+	// Subjects lists what the change SubjectMany of that revision touched.
+	Subjects(ctx context.Context, revision int64) ([]string, error)
+	// Shadow reads the overlay.
+	Shadow(ctx context.Context) ([]ShadowRule, error)
+
+	// InsertRevocation records a revocation. Again: ErrExists.
+	InsertRevocation(ctx context.Context, r Revocation, c Change) (revision int64, err error)
+	// PurgeRevocations deletes those that ended before now. Not a change: no revision.
+	PurgeRevocations(ctx context.Context, now time.Time) error
+
+	// InsertService and UpdateService answer ErrExists when the name or an audience is taken.
+	InsertService(ctx context.Context, s Service, c Change) (revision int64, err error)
+	UpdateService(ctx context.Context, s Service, c Change) (revision int64, err error)
+	// DeleteService removes the service with its credentials and every rule that names it, and
+	// records r, the revocation of its uid.
+	DeleteService(ctx context.Context, uid UID, version int64, r Revocation, c Change) (revision int64, err error)
+
+	InsertCredential(ctx context.Context, cr Credential, c Change) (revision int64, err error)
+	UpdateCredential(ctx context.Context, cr Credential, c Change) (revision int64, err error)
+	// RecordUse stores when and from where credentials were last used. Not a change: no
+	// revision. An earlier moment never overwrites a later one.
+	RecordUse(ctx context.Context, uses []Use) error
+
+	// PutRule inserts (Version 0) or updates (Version as stored) a rule. Inserting what is
+	// there: ErrConflict. A caller or target that is not there: ErrNotFound.
+	PutRule(ctx context.Context, r Rule, c Change) (revision int64, err error)
+	DeleteRule(ctx context.Context, e policy.Edge, version int64, c Change) (revision int64, err error)
+}
+
+// Use is a moment a credential was used.
+type Use struct {
+	Credential string
+	At         time.Time
+	From       string
+}
+
+// State is everything the directory holds at one revision.
+type State struct {
+	Revision    int64
+	Services    []Service
+	Credentials []Credential
+	Rules       []Rule
+	Shadow      []ShadowRule
+	// Revocations that have not ended.
+	Revocations []Revocation
+}
+
+// Follower tells when the store may have changed. On SQLite only this process writes;
+// on PostgreSQL it is LISTEN.
+type Follower interface {
+	// Notifications yields once for each notice, until ctx ends or the connection is lost,
+	// which it yields as an error. The revision is a hint: 0 when unknown.
+	Notifications(ctx context.Context) iter.Seq2[int64, error]
+}

@@ -1,0 +1,204 @@
+// Package explain says in words why a decision came out as it did, and what would change it. It
+// decides nothing: it is handed what the directory said.
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/policy"
+)
+
+// Why is a decision in words.
+type Why struct {
+	Allowed bool          `json:"allowed" doc:"Whether a token would be given."`
+	Reason  policy.Reason `json:"reason" example:"scope_not_granted" doc:"As the audit log has it."`
+	Text    string        `json:"text" example:"m1 -> m2 exists for read; write was asked" doc:"The rule that allowed, or the nearest miss, in words."`
+	// Command would change the outcome. Empty: there is none.
+	Command string   `json:"command,omitempty" example:"watchword allow m1 m2 --scope read --scope write" doc:"What would change it."`
+	Scopes  []string `json:"scopes,omitempty" example:"[\"read\"]" doc:"What the token would have."`
+}
+
+// Asked is a question in names.
+type Asked struct {
+	Caller, Target string
+	Scopes         []string
+	// Method by which the caller proves itself, for rules that ask for some, and Grant that of OAuth.
+	Method, Grant string
+	At            time.Time
+}
+
+// Explain puts a verdict into words. s is the directory it was made from, managedBy the owner of the
+// rule, if a call map file owns it.
+func Explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy string) Why {
+	w := Why{Allowed: v.Allowed(), Reason: v.Reason}
+	if v.Target != nil {
+		a.Target = v.Target.Name // it may have been asked for by an audience
+	}
+	if v.Observed != "" {
+		refused := v
+		refused.Reason = v.Observed
+		w.Reason = v.Observed
+		w.Text, w.Command = miss(s, a, refused)
+		w.Text = fmt.Sprintf("%s; allowed all the same, since %s only observes", w.Text, a.Target)
+		if w.Command = "watchword service update " + a.Target + " --observe=false"; v.Target.ManagedBy != "" {
+			w.Command = fmt.Sprintf("say enforce: enforce of %s in the call map file of %q, and apply it", a.Target, v.Target.ManagedBy)
+		}
+		return w
+	}
+	if v.Allowed() {
+		w.Scopes = v.Scopes
+		w.Text = fmt.Sprintf("the rule %s -> %s allows it%s%s", a.Caller, a.Target, forScopes(v.Rule.Scopes()), ends(v.Rule))
+		w.Command = "watchword disallow " + a.Caller + " " + a.Target
+		return owned(w, managedBy)
+	}
+	w.Text, w.Command = miss(s, a, v)
+	if v.Reason == policy.NoRule && v.Target.ManagedBy != "" {
+		w.Command = fmt.Sprintf("add the rule to the call map file of %q, and apply it", v.Target.ManagedBy)
+	}
+	return owned(w, managedBy)
+}
+
+// owned points to the file that owns a rule: a command would be undone by the next apply.
+func owned(w Why, managedBy string) Why {
+	if managedBy != "" {
+		w.Command = fmt.Sprintf("change the rule in the call map file of %q, and apply it", managedBy)
+	}
+	return w
+}
+
+func forScopes(scopes []string) string {
+	if len(scopes) == 0 {
+		return ", without scope"
+	}
+	return ", for " + strings.Join(scopes, " ")
+}
+
+func ends(r *policy.Rule) string {
+	if r.Until == 0 {
+		return ""
+	}
+	return ", until " + moment(r.Until)
+}
+
+func moment(micros int64) string {
+	t := time.UnixMicro(micros).UTC()
+	if t.Equal(t.Truncate(24 * time.Hour)) {
+		return t.Format(time.DateOnly)
+	}
+	return t.Format(time.RFC3339)
+}
+
+// miss is how near it came, and what would close the gap.
+func miss(s *directory.Snapshot, a Asked, v directory.Verdict) (text, command string) {
+	edge := a.Caller + " -> " + a.Target
+	switch v.Reason {
+	case policy.CallerDisabled:
+		if _, ok := s.Service(a.Caller); !ok {
+			return fmt.Sprintf("there is no service %s", a.Caller), "watchword service create " + a.Caller
+		}
+		return a.Caller + " is disabled", "watchword service enable " + a.Caller
+	case policy.UnknownTarget:
+		return fmt.Sprintf("there is no service %s", a.Target), "watchword service create " + a.Target
+	case policy.TargetDisabled:
+		return a.Target + " is disabled", "watchword service enable " + a.Target
+	case policy.NoRule:
+		return noRule(s, a, edge), allow(s, a, &policy.Rule{}, a.Scopes, policy.NoExchange)
+	case policy.RuleEnded:
+		return fmt.Sprintf("the rule %s ended on %s", edge, moment(v.Rule.Until)), allow(s, a, v.Rule, v.Rule.Scopes(), v.Rule.Exchange())
+	case policy.ScopeNotGranted:
+		have := v.Rule.Scopes()
+		missing := without(a.Scopes, have)
+		granted := "exists without scope"
+		if len(have) > 0 {
+			granted = "exists for " + strings.Join(have, " ")
+		}
+		return fmt.Sprintf("%s %s; %s was asked", edge, granted, strings.Join(missing, " ")), allow(s, a, v.Rule, slices.Concat(have, missing), v.Rule.Exchange())
+	case policy.ScopeNotInToken:
+		return "the token that is exchanged has not all the scopes that were asked", ""
+	case policy.ExchangeNotAllowed:
+		return edge + " exists, but not for calls on behalf of others", allow(s, a, v.Rule, v.Rule.Scopes(), policy.Delegate)
+	case policy.ImpersonateForbidden:
+		return edge + " allows calls on behalf of others, but not in their place", allow(s, a, v.Rule, v.Rule.Scopes(), policy.Impersonate)
+	}
+	return condition(edge, a, v), ""
+}
+
+// allow is the command that sets the rule as r has it, but for scopes and exchange. It is told only
+// where it can say all of r: it sets a rule as a whole, and what is not said would be lost.
+func allow(s *directory.Snapshot, a Asked, r *policy.Rule, scopes []string, exchange policy.Exchange) string {
+	if r.Terms != nil && r.Terms.When != nil {
+		return "change the rule in a call map file and apply it: it has conditions"
+	}
+	command := "watchword allow " + a.Caller + " " + a.Target + flags("--scope", scopes)
+	if exchange != policy.NoExchange {
+		command += " --exchange " + string(exchange)
+	}
+	if by := r.MayAct(); by != (directory.UID{}) {
+		if svc, ok := s.ServiceByUID(by); ok {
+			command += " --may-act " + svc.Name
+		}
+	}
+	if r.Until != 0 && r.Until > a.At.UnixMicro() {
+		command += " --until " + moment(r.Until)
+	}
+	return command
+}
+
+// noRule also says when there is one the other way round, which is the commonest mistake.
+func noRule(s *directory.Snapshot, a Asked, edge string) string {
+	caller, ok1 := s.Service(a.Caller)
+	target, ok2 := s.Service(a.Target)
+	if ok1 && ok2 && s.Rule(policy.Edge{Caller: target.UID, Target: caller.UID}) != nil && caller != target {
+		return fmt.Sprintf("no rule says %s; there is one the other way, %s -> %s", edge, a.Target, a.Caller)
+	}
+	return "no rule says " + edge
+}
+
+func condition(edge string, a Asked, v directory.Verdict) string {
+	when := directory.ConditionsOf(v.Rule.Terms.When)
+	switch v.Reason {
+	case policy.MethodNotAllowed:
+		how := "in another way"
+		if a.Method != "" {
+			how = "by " + a.Method
+		}
+		return fmt.Sprintf("%s exists for callers that prove themselves by %s; this one did so %s", edge, strings.Join(when.Auth, " or "), how)
+	case policy.NotBound:
+		return edge + " exists for tokens that are bound to a key; this one would not be"
+	case policy.NetworkNotAllowed:
+		return fmt.Sprintf("%s exists for callers in %s", edge, strings.Join(when.Networks, ", "))
+	case policy.OutsideHours:
+		return fmt.Sprintf("%s exists in the hours %s, UTC; it was asked on %s", edge, when.Hours, a.At.UTC().Format("Mon 15:04"))
+	case policy.NotDirect:
+		return edge + " exists for direct calls, not for those on behalf of others"
+	}
+	return edge + ": " + string(v.Reason)
+}
+
+func flags(name string, values []string) string {
+	var b strings.Builder
+	for _, v := range values {
+		b.WriteString(" " + name + " " + shell(v))
+	}
+	return b.String()
+}
+
+// shell writes s as one word of a command line: scopes may have characters that shells read.
+func shell(s string) string {
+	plain := func(c rune) bool {
+		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("._-:/@,+=%", c)
+	}
+	if s != "" && strings.TrimFunc(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// without is what of some is not in all.
+func without(some, all []string) []string {
+	return slices.DeleteFunc(slices.Clone(some), func(s string) bool { return slices.Contains(all, s) })
+}

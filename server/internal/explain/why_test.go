@@ -1,0 +1,90 @@
+package explain
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/policy"
+)
+
+// What is said of a decision is what was decided; and the shadow decides as the same rules would if they
+// were in force.
+func TestWordsAndShadowAgreeWithTheDecision(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		st := someState(t)
+		planned := *st
+		planned.Rules = nil
+		for caller := range people {
+			for target := range people {
+				r := directory.ShadowRule{Rule: directory.Rule{Edge: policy.Edge{Caller: uid(caller), Target: uid(target)}}, Absent: true}
+				if rapid.Bool().Draw(t, "planned") {
+					r = directory.ShadowRule{Rule: someRule(t, caller, target)}
+					planned.Rules = append(planned.Rules, r.Rule)
+				}
+				st.Shadow = append(st.Shadow, r)
+			}
+		}
+		s, after := directory.NewSnapshot(st, 0), directory.NewSnapshot(&planned, 0)
+		caller := rapid.IntRange(0, people-1).Draw(t, "caller")
+		q := directory.Question{
+			Caller: uid(caller), Target: name(rapid.IntRange(0, people).Draw(t, "target")), Scopes: someScopes(t, "asked"), At: now,
+			With: someCircumstances(t), Exchange: rapid.SampledFrom([]policy.Exchange{"", policy.Delegate, policy.Impersonate}).Draw(t, "as"),
+		}
+		if q.Exchange != policy.NoExchange {
+			q.Within, q.With.Actors = someScopes(t, "within"), 1
+		}
+		v := s.Decide(q)
+		w := Explain(s, Asked{Caller: name(caller), Target: q.Target, Scopes: q.Scopes, Method: q.With.Method, At: now}, v, "")
+		switch {
+		case w.Allowed != v.Allowed(), v.Observed == "" && w.Reason != v.Reason, v.Observed != "" && w.Reason != v.Observed:
+			t.Fatalf("decided %+v and said %+v", v, w)
+		case w.Text == "" || strings.Contains(w.Text, "%!"):
+			t.Fatalf("said %q of %+v", w.Text, v)
+		}
+		real := after.Decide(q)
+		if real.Observed != "" {
+			real.Reason = real.Observed
+		}
+		if v.Shadow == nil && v.Target != nil && !v.Target.Disabled && v.Reason != policy.CallerDisabled {
+			t.Fatalf("no shadow for %+v", q)
+		}
+		if v.Shadow != nil && (v.Shadow.Reason != real.Reason || real.Allowed() && real.Observed == "" && !slices.Equal(v.Shadow.Scopes, real.Scopes)) {
+			t.Fatalf("the shadow said %+v, and in force the same rules say %+v", v.Shadow, real)
+		}
+	})
+}
+
+// What the command of an explanation sets is enough for the question, and takes nothing away.
+func TestCommandSaysAllOfTheRule(t *testing.T) {
+	st := &directory.State{Services: []directory.Service{{UID: uid(0), Name: "m1"}, {UID: uid(1), Name: "m2", Audiences: []string{"https://m2"}}, {UID: uid(2), Name: "m3"}}}
+	edge := policy.Edge{Caller: uid(0), Target: uid(1)}
+	for _, c := range []struct {
+		rule directory.Rule
+		q    directory.Question
+		want string
+	}{
+		{directory.Rule{}, directory.Question{Scopes: []string{"x"}}, "watchword allow m1 m2 --scope x"},
+		{directory.Rule{Edge: edge, Scopes: []string{"a"}, Exchange: policy.Delegate, MayAct: uid(2), Until: now.AddDate(0, 1, 0)}, directory.Question{Scopes: []string{"a", "b*"}}, "watchword allow m1 m2 --scope a --scope 'b*' --exchange delegate --may-act m3 --until 2026-12-24T12:00:00Z"},
+		{directory.Rule{Edge: edge, Scopes: []string{"a"}, Until: now.AddDate(0, -1, 0)}, directory.Question{}, "watchword allow m1 m2 --scope a"},
+		{directory.Rule{Edge: edge, Scopes: []string{"a"}, When: &policy.When{Bound: true}}, directory.Question{Scopes: []string{"b"}, With: policy.Circumstances{Bound: true}}, "change the rule in a call map file and apply it: it has conditions"},
+		{directory.Rule{Edge: edge}, directory.Question{Exchange: policy.Delegate}, "watchword allow m1 m2 --exchange delegate"},
+	} {
+		st.Rules = nil
+		if c.rule.Edge == edge {
+			st.Rules = []directory.Rule{c.rule}
+		}
+		s := directory.NewSnapshot(st, 0)
+		c.q.Caller, c.q.Target, c.q.At = uid(0), "https://m2", now
+		v := s.Decide(c.q)
+		if got := Explain(s, Asked{Caller: "m1", Target: c.q.Target, Scopes: c.q.Scopes, At: now}, v, ""); got.Command != c.want || got.Allowed {
+			t.Errorf("%+v: got %+v, want the command %q", c.rule, got, c.want)
+		}
+		if got := Explain(s, Asked{Caller: "m1", Target: "m2", Scopes: c.q.Scopes, At: now}, v, "web"); !strings.Contains(got.Command, `file of "web"`) {
+			t.Errorf("owned: got %q", got.Command)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package oauth
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/watchword-dev/watchword/server/internal/clientauth"
+	"github.com/watchword-dev/watchword/server/internal/issuer"
+)
+
+// assertionType is the client_assertion_type there is (RFC 7523, section 2.2).
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// presented collects all that a request says of who sent it. It decides nothing: that several
+// proofs are one too many is for clientauth to say.
+func (d *Doors) presented(q *request) (clientauth.Presented, *problem) {
+	p := clientauth.Presented{
+		ClientID:  q.form.get("client_id"),
+		Post:      q.form.get("client_secret"),
+		Assertion: q.form.get("client_assertion"),
+		Address:   q.from.Address,
+	}
+	switch t := q.form.get("client_assertion_type"); {
+	case (t == "") != (p.Assertion == ""):
+		return p, malformed("half_an_assertion", "client_assertion and client_assertion_type belong together")
+	case t != "" && t != assertionType:
+		return p, &problem{kind: issuer.InvalidToken, reason: "unsupported_assertion_type"}
+	}
+	var bad *problem
+	if p.Basic, bad = basic(q.r.Header["Authorization"]); bad != nil {
+		return p, bad
+	}
+	p.Certificates, bad = d.certificates(q.r, q.from.Address)
+	return p, bad
+}
+
+// basic reads the Authorization header.
+func basic(values []string) (*clientauth.Secret, *problem) {
+	switch len(values) {
+	case 0:
+		return nil, nil
+	case 1:
+	default:
+		return nil, malformed("two_credentials", "send exactly one Authorization header")
+	}
+	secret, err := clientauth.ParseBasic(values[0])
+	switch {
+	case errors.Is(err, clientauth.ErrNotBasic):
+		return nil, &problem{kind: issuer.InvalidToken, reason: "not_basic", text: "only Basic is known in the Authorization header here"}
+	case err != nil:
+		return nil, &problem{kind: issuer.InvalidToken, reason: "malformed"}
+	}
+	return secret, nil
+}
+
+func (d *Doors) proof(r *http.Request) issuer.Proof {
+	return issuer.Proof{Headers: r.Header["Dpop"], Method: r.Method, URL: d.o.Issuer + TokenPath}
+}

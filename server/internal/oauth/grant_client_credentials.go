@@ -1,0 +1,9 @@
+package oauth
+
+import "github.com/watchword-dev/watchword/server/internal/issuer"
+
+// clientCredentials: RFC 6749, section 4.4. A service asks for itself.
+var clientCredentials = Grant{
+	Type: issuer.ClientCredentials,
+	read: func(form, *issuer.Proposal) *problem { return nil },
+}

@@ -1,0 +1,152 @@
+package oauth
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/issuer"
+	"github.com/watchword-dev/watchword/server/internal/web"
+)
+
+// TOK-028: whatever is said of a request keeps to the characters of RFC 6749, section 5.2.
+func TestDescriptionsKeepToTheirCharacters(t *testing.T) {
+	if got := safe("a \"b\" \\ é\n\x7f!"); got != "a 'b' ? ???!" {
+		t.Errorf("got %q", got)
+	}
+	d := New(nil, Options{})
+	for kind := issuer.Malformed; kind <= issuer.Throttled; kind++ {
+		q := &request{w: httptest.NewRecorder(), r: httptest.NewRequest("POST", "/", nil)}
+		err := d.answer(q, "id", &issuer.Refusal{Kind: kind, Text: "\"\\\x00"}, nil)
+		e, ok := err.(*web.Error)
+		if !ok || e.Code == "" || e.Status < 400 || e.Description != "'??" {
+			t.Errorf("kind %d: got %+v", kind, err)
+		}
+	}
+}
+
+// CAU-001, CAU-002, INT-004: when there is a challenge.
+func TestChallengeIsForWhoCanAnswerIt(t *testing.T) {
+	for _, c := range []struct {
+		name, door string
+		kind       issuer.RefusalKind
+		basic      bool
+		want       bool
+	}{
+		{"wrong by header", "oauth2/token", issuer.InvalidToken, true, true},
+		{"wrong in the body", "oauth2/token", issuer.InvalidToken, false, false},
+		{"nothing", "oauth2/token", issuer.Unauthenticated, false, true},
+		{"wrong in the body, at introspection", introspectDoor, issuer.InvalidToken, false, true},
+		{"other refusals", "oauth2/token", issuer.Denied, true, false},
+	} {
+		q := &request{w: httptest.NewRecorder(), r: httptest.NewRequest("POST", "/", nil), from: issuer.Request{Door: c.door}}
+		if c.basic {
+			q.r.Header.Set("Authorization", "Basic eDp5")
+		}
+		e := New(nil, Options{}).answer(q, "", &issuer.Refusal{Kind: c.kind}, nil).(*web.Error)
+		if got := e.Header.Get("WWW-Authenticate") != ""; got != c.want {
+			t.Errorf("%s: challenge %t, want %t", c.name, got, c.want)
+		}
+	}
+}
+
+func TestTokenAnswer(t *testing.T) {
+	for _, c := range []struct {
+		token  issuer.Token
+		issued string
+		want   string
+	}{
+		{issuer.Token{Value: "a.b.c", Type: issuer.Bearer, ExpiresIn: time.Minute}, "", `{"access_token":"a.b.c","token_type":"Bearer","expires_in":60}`},
+		{issuer.Token{Value: "a", Type: issuer.DPoP, ExpiresIn: time.Second, Scopes: []string{"x"}}, accessTokenType, `{"access_token":"a","token_type":"DPoP","expires_in":1,"scope":"x","issued_token_type":"` + accessTokenType + `"}`},
+		{issuer.Token{Value: "a", Type: issuer.Bearer, Scopes: []string{"x", "y", "z"}}, "", `{"access_token":"a","token_type":"Bearer","expires_in":0,"scope":"x y z"}`},
+	} {
+		if got := string(encode(c.token, c.issued)); got != c.want+"\n" {
+			t.Errorf("got %s want %s", got, c.want)
+		}
+	}
+}
+
+func TestAcceptsSignedAnswer(t *testing.T) {
+	for accept, want := range map[string]bool{
+		"":                 false,
+		"*/*":              false,
+		"application/json": false,
+		signedAnswer:       true,
+		"Application/Token-Introspection+JWT;q=0.5":        true,
+		"application/json, " + signedAnswer + ";q=1.0":     true,
+		signedAnswer + ";q=0":                              false,
+		signedAnswer + ";q=x":                              false,
+		"application/token-introspection+jwt-x, text/html": false,
+	} {
+		if got := accepts([]string{accept}, signedAnswer); got != want {
+			t.Errorf("%q: got %t", accept, got)
+		}
+	}
+}
+
+// MET-001, MET-002: where the metadata is.
+func TestMetadataPaths(t *testing.T) {
+	got := MetadataPaths("https://as.test/tenantA")
+	for _, want := range []string{"/.well-known/oauth-authorization-server/tenantA", "/.well-known/openid-configuration/tenantA", "/tenantA/.well-known/openid-configuration"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("%s is not among %v", want, got)
+		}
+	}
+	if got := MetadataPaths("https://as.test"); !slices.Equal(got, []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// MET-004, DPO-028: what is off is not in the metadata; lists are lists.
+func TestMetadataSaysWhatThereIs(t *testing.T) {
+	d := New(nil, Options{Issuer: "https://as.test"})
+	read := func(f Facts) map[string]any {
+		w := httptest.NewRecorder()
+		if err := d.Metadata(f)(w, httptest.NewRequest("GET", "/", nil)); err != nil || w.Code != http.StatusOK {
+			t.Fatal(err, w.Code)
+		}
+		var m map[string]any
+		if err := json.Unmarshal(w.Body.Bytes(), &m); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := read(Facts{Methods: []string{"bootstrap"}})
+	for _, name := range []string{"authorization_endpoint", "tls_client_certificate_bound_access_tokens", "mtls_endpoint_aliases"} {
+		if v, ok := m[name]; ok {
+			t.Errorf("%s is %v", name, v)
+		}
+	}
+	for _, name := range []string{"response_types_supported", "token_endpoint_auth_methods_supported"} {
+		if v, ok := m[name].([]any); !ok || len(v) != 0 {
+			t.Errorf("%s is %v, want []", name, m[name])
+		}
+	}
+	m = read(Facts{Methods: []string{"bootstrap", "x"}, Certificates: true, AuthorizationEndpoint: true})
+	if m["tls_client_certificate_bound_access_tokens"] != true || m["authorization_endpoint"] != "https://as.test/oauth2/authorize" {
+		t.Errorf("got %v", m)
+	}
+	if got := m["token_endpoint_auth_methods_supported"].([]any); len(got) != 1 || got[0] != "x" {
+		t.Errorf("got %v", got)
+	}
+	if got := m["mtls_endpoint_aliases"].(map[string]any)["token_endpoint"]; got != "https://as.test/oauth2/token" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestMetadataIsCacheable(t *testing.T) {
+	h := New(nil, Options{Issuer: "https://as.test"}).Metadata(Facts{})
+	w := httptest.NewRecorder()
+	_ = h(w, httptest.NewRequest("GET", "/", nil))
+	etag := w.Header().Get("ETag")
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("If-None-Match", `"other", W/`+etag)
+	w = httptest.NewRecorder()
+	_ = h(w, r)
+	if w.Code != http.StatusNotModified || w.Body.Len() != 0 || etag == "" {
+		t.Errorf("got %d with %d bytes, etag %s", w.Code, w.Body.Len(), etag)
+	}
+}

@@ -1,0 +1,95 @@
+package oauth
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/watchword-dev/watchword/internal/dpop"
+	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/issuer"
+	"github.com/watchword-dev/watchword/server/internal/web"
+)
+
+// Token is POST /oauth2/token (RFC 6749, section 3.2).
+func (d *Doors) Token() web.HandlerFunc { return d.door("oauth2/token", d.token) }
+
+func (d *Doors) token(q *request) error {
+	p, g, bad := d.propose(q)
+	if bad != nil {
+		return d.refuse(q, bad)
+	}
+	t, id, err := d.issuer.AccessToken(q.r.Context(), p)
+	if err != nil {
+		return d.answer(q, id, err, nil)
+	}
+	h := q.w.Header()
+	h[web.DecisionHeader] = []string{id}
+	if t.Type == issuer.DPoP && d.o.NonceNeeded {
+		h.Set(dpop.NonceHeader, d.o.Nonce()) // RFC 9449, section 8.2
+	}
+	web.WriteJSON(q.w, http.StatusOK, encode(t, g.Issued))
+	return nil
+}
+
+func (d *Doors) propose(q *request) (p *issuer.Proposal, g Grant, bad *problem) {
+	if g, bad = grantOf(q.form.get("grant_type")); bad != nil {
+		return nil, g, bad
+	}
+	p = &issuer.Proposal{Request: q.from, Grant: g.Type, Proof: d.proof(q.r)}
+	if p.Presented, bad = d.presented(q); bad != nil {
+		return nil, g, bad
+	}
+	if bad = g.read(q.form, p); bad != nil {
+		return nil, g, bad
+	}
+	if p.Targets, bad = targets(q.form); bad != nil {
+		return nil, g, bad
+	}
+	scopes, err := directory.ParseScopes(q.form.get("scope"))
+	if err != nil {
+		return nil, g, &problem{kind: issuer.InvalidScope, reason: "malformed_scope", text: err.Error()}
+	}
+	p.Scopes = scopes
+	return p, g, nil
+}
+
+// targets are what the token is asked for: resource, which is an absolute URI (RFC 8707, section
+// 2), and audience, which may be a name too (RFC 8693, section 2.1).
+func targets(f form) ([]string, *problem) {
+	all := f.all("resource")
+	for _, r := range all {
+		u, err := url.Parse(r)
+		if err != nil || !u.IsAbs() || strings.IndexByte(r, '#') >= 0 {
+			return nil, &problem{kind: issuer.Denied, reason: "malformed_resource", text: "resource must be an absolute URI without fragment; audience also takes a service's name"}
+		}
+	}
+	return append(all, f.all("audience")...), nil
+}
+
+// encode writes a token answer (RFC 6749, section 5.1; RFC 8693, section 2.2.1). Tokens and
+// scopes have nothing that JSON escapes. There is never a refresh token.
+func encode(t issuer.Token, issued string) []byte {
+	b := make([]byte, 0, len(t.Value)+192)
+	b = append(b, `{"access_token":"`...)
+	b = append(b, t.Value...)
+	b = append(b, `","token_type":"`...)
+	b = append(b, t.Type...)
+	b = append(b, `","expires_in":`...)
+	b = strconv.AppendInt(b, int64(t.ExpiresIn/time.Second), 10)
+	for n, scope := range t.Scopes {
+		b = append(b, [...]string{`,"scope":"`, " "}[min(n, 1)]...)
+		b = append(b, scope...)
+	}
+	if len(t.Scopes) > 0 {
+		b = append(b, '"')
+	}
+	if issued != "" {
+		b = append(b, `,"issued_token_type":"`...)
+		b = append(b, issued...)
+		b = append(b, '"')
+	}
+	return append(b, "}\n"...)
+}

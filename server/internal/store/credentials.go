@@ -1,0 +1,153 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+)
+
+const credentialColumns = `id, service, kind, name, cidr, material, created_at, not_before, expires_at, revoked_at, last_used_at, last_used_from, version`
+
+func scanCredential(row scanner) (c directory.Credential, err error) {
+	var service, cidr string
+	var created, from, expires, revoked, used int64
+	if err := row.Scan(&c.ID, &service, &c.Kind, &c.Name, &cidr, &c.Material, &created, &from, &expires, &revoked, &used, &c.LastUsedFrom, &c.Version); err != nil {
+		return c, err
+	}
+	c.NotBefore = moment(from)
+	c.CreatedAt, c.ExpiresAt, c.RevokedAt, c.LastUsedAt = moment(created), moment(expires), moment(revoked), moment(used)
+	if cidr != "" {
+		// An error here must not read as "from anywhere".
+		if c.CIDR, err = netip.ParsePrefix(cidr); err != nil {
+			return c, fmt.Errorf("network of credential %s: %w", c.ID, err)
+		}
+	}
+	c.Service, err = directory.ParseUID(service)
+	return c, err
+}
+
+func formatCIDR(p netip.Prefix) string {
+	if !p.IsValid() {
+		return ""
+	}
+	return p.String()
+}
+
+// ReadCredential answers directory.ErrNotFound when there is no such credential.
+func (db *DB) ReadCredential(ctx context.Context, id string) (c directory.Credential, err error) {
+	err = db.read(ctx, func(ctx context.Context, t tx) error {
+		c, err = scanCredential(t.row(ctx, `SELECT `+credentialColumns+` FROM credentials WHERE id = $1`, id))
+		return notFound(err)
+	})
+	if err != nil {
+		return directory.Credential{}, fmt.Errorf("read credential %q: %w", id, err)
+	}
+	return c, nil
+}
+
+// ListCredentials lists the credentials of a service, or with the zero UID of all, by id:
+// those after the id given, at most limit.
+func (db *DB) ListCredentials(ctx context.Context, service directory.UID, after string, limit int) (all []directory.Credential, err error) {
+	query, args := `SELECT `+credentialColumns+` FROM credentials WHERE id > $1`, []any{after, max(limit, 0)}
+	if service != (directory.UID{}) {
+		query, args = query+` AND service = $3`, append(args, directory.FormatUID(service))
+	}
+	err = db.read(ctx, func(ctx context.Context, t tx) error {
+		all, err = list(ctx, t, scanCredential, query+` ORDER BY id LIMIT $2`, args...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list credentials: %w", err)
+	}
+	return all, nil
+}
+
+// InsertCredential stores cr as version 1. ErrNotFound: its service is not there.
+func (db *DB) InsertCredential(ctx context.Context, cr directory.Credential, c directory.Change) (int64, error) {
+	service := directory.FormatUID(cr.Service)
+	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
+		if err := t.mustHave(ctx, cr.Service); err != nil {
+			return err
+		}
+		n, err := t.exec(ctx, `
+			INSERT INTO credentials (`+credentialColumns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1) ON CONFLICT DO NOTHING`,
+			cr.ID, service, string(cr.Kind), cr.Name, formatCIDR(cr.CIDR), cr.Material, micros(cr.CreatedAt), micros(cr.NotBefore), micros(cr.ExpiresAt),
+			micros(cr.RevokedAt), micros(cr.LastUsedAt), cr.LastUsedFrom)
+		return orElse(n, err, directory.ErrExists)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("insert credential %q: %w", cr.ID, err)
+	}
+	return revision, nil
+}
+
+// UpdateCredential stores the name, the end, the revocation and the network of cr. Whose and
+// what it is never changes, and RecordUse alone writes when it was used.
+func (db *DB) UpdateCredential(ctx context.Context, cr directory.Credential, c directory.Change) (int64, error) {
+	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
+		n, err := t.exec(ctx, `
+			UPDATE credentials SET name = $3, expires_at = $4, revoked_at = $5, cidr = $6, version = version + 1
+			WHERE id = $1 AND version = $2`,
+			cr.ID, cr.Version, cr.Name, micros(cr.ExpiresAt), micros(cr.RevokedAt), formatCIDR(cr.CIDR))
+		return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM credentials WHERE id = $1`, cr.ID)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("update credential %q: %w", cr.ID, err)
+	}
+	return revision, nil
+}
+
+const usesPerStatement = 500
+
+// RecordUse stores when and from where credentials were last used. An earlier moment never
+// overwrites a later one. Uses of what is not there are ignored.
+func (db *DB) RecordUse(ctx context.Context, uses []directory.Use) error {
+	uses = latest(uses)
+	if len(uses) == 0 {
+		return nil
+	}
+	err := db.write(ctx, func(ctx context.Context, t tx) error {
+		for chunk := range slices.Chunk(uses, usesPerStatement) {
+			var values strings.Builder
+			args := make([]any, 0, 3*len(chunk))
+			for i, u := range chunk {
+				if i > 0 {
+					values.WriteString(", ")
+				}
+				// The casts tell PostgreSQL the types, which it does not infer here.
+				values.WriteString("(CAST($" + strconv.Itoa(3*i+1) + " AS TEXT), CAST($" + strconv.Itoa(3*i+2) + " AS BIGINT), CAST($" + strconv.Itoa(3*i+3) + " AS TEXT))")
+				args = append(args, u.Credential, micros(u.At), u.From)
+			}
+			// Both engines call the columns of VALUES column1, column2 and so on.
+			if _, err := t.exec(ctx, `
+				UPDATE credentials SET last_used_at = v.column2, last_used_from = v.column3
+				FROM (VALUES `+values.String()+`) AS v
+				WHERE credentials.id = v.column1 AND credentials.last_used_at < v.column2`, args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("record use of credentials: %w", err)
+	}
+	return nil
+}
+
+// latest keeps the last use of each credential, in the order of ids, so that two replicas
+// rarely wait for each other's rows crosswise. A use that cannot be stored is left out
+// rather than keeping the others from being stored.
+func latest(uses []directory.Use) []directory.Use {
+	uses = slices.DeleteFunc(slices.Clone(uses), func(u directory.Use) bool { return !validText(u.Credential) || !validText(u.From) })
+	slices.SortFunc(uses, func(a, b directory.Use) int {
+		return cmp.Or(strings.Compare(a.Credential, b.Credential), b.At.Compare(a.At))
+	})
+	return slices.CompactFunc(uses, func(a, b directory.Use) bool { return a.Credential == b.Credential })
+}

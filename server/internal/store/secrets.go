@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+)
+
+type storedSecret struct {
+	name   string
+	sealed []byte
+}
+
+func scanSecret(row scanner) (s storedSecret, err error) {
+	err = row.Scan(&s.name, &s.sealed)
+	return s, err
+}
+
+func (t tx) secret(ctx context.Context, name string) (sealed []byte, err error) {
+	s, err := scanSecret(t.row(ctx, `SELECT name, sealed FROM secrets WHERE name = $1`, name))
+	return s.sealed, err
+}
+
+// Secret is the sealed secret of that name, or nil.
+func (db *DB) Secret(ctx context.Context, name string) (sealed []byte, err error) {
+	err = db.read(ctx, func(ctx context.Context, t tx) error {
+		sealed, err = t.secret(ctx, name)
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read secret %q: %w", name, err)
+	}
+	return sealed, nil
+}
+
+// PutSecret stores a sealed secret unless there is one of that name, and returns the one that is
+// stored then. It is no change of what replicas follow.
+func (db *DB) PutSecret(ctx context.Context, name string, sealed []byte) (stored []byte, err error) {
+	err = db.write(ctx, func(ctx context.Context, t tx) error {
+		// Another replica that just stored one is waited for, and its row is then there to read.
+		if _, err := t.exec(ctx, `INSERT INTO secrets (name, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING`, name, notNil(sealed)); err != nil {
+			return err
+		}
+		stored, err = t.secret(ctx, name)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("put secret %q: %w", name, err)
+	}
+	return stored, nil
+}
+
+// ResealSecrets puts what rewrap answers in the place of all secrets, and says how many changed.
+// With none changed there is no change to record.
+func (db *DB) ResealSecrets(ctx context.Context, rewrap func(name string, sealed []byte) (again []byte, changed bool, err error), c directory.Change) (n int, err error) {
+	_, err = db.change(ctx, c, func(ctx context.Context, t tx) error {
+		all, err := list(ctx, t, scanSecret, `SELECT name, sealed FROM secrets`)
+		if err != nil {
+			return err
+		}
+		n = 0
+		for _, s := range all {
+			again, changed, err := rewrap(s.name, s.sealed)
+			if err != nil {
+				return err
+			}
+			if !changed {
+				continue
+			}
+			if _, err := t.exec(ctx, `UPDATE secrets SET sealed = $1 WHERE name = $2`, again, s.name); err != nil {
+				return err
+			}
+			n++
+		}
+		if n == 0 {
+			return errNothingToDo
+		}
+		return nil
+	})
+	if errors.Is(err, errNothingToDo) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reseal secrets: %w", err)
+	}
+	return n, nil
+}

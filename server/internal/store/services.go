@@ -1,0 +1,172 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+)
+
+const serviceColumns = `uid, name, description, disabled, token_ttl, algorithm, audiences, auth_methods, grant_types, binding,
+	token_endpoint_audience, multiple_targets, owner, labels, managed_by, observe, probe, default_target, version, created_at, updated_at`
+
+func scanService(row scanner) (s directory.Service, err error) {
+	var uid, audiences, methods, grants, labels string
+	var ttl, created, updated int64
+	if err := row.Scan(&uid, &s.Name, &s.Description, &s.Disabled, &ttl, &s.Algorithm, &audiences, &methods, &grants, &s.Binding,
+		&s.TokenEndpointAudience, &s.MultipleTargets, &s.Owner, &labels, &s.ManagedBy, &s.Observe, &s.Probe, &s.DefaultTarget, &s.Version, &created, &updated); err != nil {
+		return s, err
+	}
+	s.Audiences, s.AuthMethods, s.GrantTypes = words(audiences), words(methods), words(grants)
+	s.Labels = words(labels)
+	s.TokenTTL = time.Duration(ttl) * time.Microsecond
+	s.CreatedAt, s.UpdatedAt = moment(created), moment(updated)
+	s.UID, err = directory.ParseUID(uid)
+	return s, err
+}
+
+// words are what strings.Join put together with spaces; of nothing, nil.
+func words(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, " ")
+}
+
+// ReadService answers directory.ErrNotFound when there is no such service.
+func (db *DB) ReadService(ctx context.Context, uid directory.UID) (s directory.Service, err error) {
+	err = db.read(ctx, func(ctx context.Context, t tx) error {
+		s, err = scanService(t.row(ctx, `SELECT `+serviceColumns+` FROM services WHERE uid = $1`, directory.FormatUID(uid)))
+		return notFound(err)
+	})
+	if err != nil {
+		return directory.Service{}, fmt.Errorf("read service %s: %w", directory.FormatUID(uid), err)
+	}
+	return s, nil
+}
+
+// ListServices lists services by name, those after the name given, at most limit.
+func (db *DB) ListServices(ctx context.Context, after string, limit int) (all []directory.Service, err error) {
+	err = db.read(ctx, func(ctx context.Context, t tx) error {
+		all, err = list(ctx, t, scanService, `SELECT `+serviceColumns+` FROM services WHERE name > $1 ORDER BY name LIMIT $2`, after, max(limit, 0))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
+	}
+	return all, nil
+}
+
+// InsertService stores s as version 1. ErrExists: the name or an audience is taken.
+func (db *DB) InsertService(ctx context.Context, s directory.Service, c directory.Change) (int64, error) {
+	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.insertService(ctx, s) })
+	if err != nil {
+		return 0, fmt.Errorf("insert service %q: %w", s.Name, err)
+	}
+	return revision, nil
+}
+
+func (t tx) insertService(ctx context.Context, s directory.Service) error {
+	n, err := t.exec(ctx, `
+		INSERT INTO services (uid, name, created_at, version, `+serviceSettings+`)
+		VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT DO NOTHING`,
+		append([]any{directory.FormatUID(s.UID), s.Name, micros(s.CreatedAt)}, settingsOf(s)...)...)
+	if err := orElse(n, err, directory.ErrExists); err != nil {
+		return err
+	}
+	return t.putAudiences(ctx, s)
+}
+
+// serviceSettings are the columns that an update changes, and settingsOf their values.
+const serviceSettings = `description, disabled, token_ttl, algorithm, audiences, auth_methods, grant_types, binding,
+	token_endpoint_audience, multiple_targets, owner, labels, managed_by, observe, probe, default_target, updated_at`
+
+func settingsOf(s directory.Service) []any {
+	return []any{
+		s.Description, s.Disabled, s.TokenTTL.Microseconds(), s.Algorithm, strings.Join(s.Audiences, " "),
+		strings.Join(s.AuthMethods, " "), strings.Join(s.GrantTypes, " "), string(s.Binding), s.TokenEndpointAudience,
+		s.MultipleTargets, s.Owner, strings.Join(s.Labels, " "), s.ManagedBy, s.Observe, s.Probe, s.DefaultTarget, micros(s.UpdatedAt),
+	}
+}
+
+// UpdateService stores all of s but its name and when it was made, which never change.
+func (db *DB) UpdateService(ctx context.Context, s directory.Service, c directory.Change) (int64, error) {
+	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.updateService(ctx, s) })
+	if err != nil {
+		return 0, fmt.Errorf("update service %s: %w", directory.FormatUID(s.UID), err)
+	}
+	return revision, nil
+}
+
+func (t tx) updateService(ctx context.Context, s directory.Service) error {
+	uid := directory.FormatUID(s.UID)
+	n, err := t.exec(ctx, `
+		UPDATE services SET (`+serviceSettings+`) = ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19), version = version + 1
+		WHERE uid = $1 AND version = $2`,
+		append([]any{uid, s.Version}, settingsOf(s)...)...)
+	if err := t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM services WHERE uid = $1`, uid); err != nil {
+		return err
+	}
+	return t.putAudiences(ctx, s)
+}
+
+// putAudiences makes s the owner of its audiences and of no others. ErrExists: one is taken.
+func (t tx) putAudiences(ctx context.Context, s directory.Service) error {
+	uid := directory.FormatUID(s.UID)
+	if _, err := t.exec(ctx, `DELETE FROM audiences WHERE service = $1`, uid); err != nil {
+		return err
+	}
+	for _, a := range s.Audiences {
+		n, err := t.exec(ctx, `INSERT INTO audiences (uri, service) VALUES ($1, $2) ON CONFLICT DO NOTHING`, a, uid)
+		if err := orElse(n, err, fmt.Errorf("audience %q: %w", a, directory.ErrExists)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteService removes the service with its credentials and every rule that names it, and
+// records r, the revocation of its uid.
+func (db *DB) DeleteService(ctx context.Context, uid directory.UID, version int64, r directory.Revocation, c directory.Change) (int64, error) {
+	id := directory.FormatUID(uid)
+	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.deleteService(ctx, uid, version, r) })
+	if err != nil {
+		return 0, fmt.Errorf("delete service %s: %w", id, err)
+	}
+	return revision, nil
+}
+
+func (t tx) deleteService(ctx context.Context, uid directory.UID, version int64, r directory.Revocation) error {
+	id := directory.FormatUID(uid)
+	n, err := t.exec(ctx, `DELETE FROM services WHERE uid = $1 AND version = $2`, id, version)
+	if err := t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM services WHERE uid = $1`, id); err != nil {
+		return err
+	}
+	return t.insertRevocation(ctx, r)
+}
+
+// orElse is why when a statement, which gave err, touched no row.
+func orElse(rows int64, err, why error) error {
+	if err == nil && rows == 0 {
+		return why
+	}
+	return err
+}
+
+// orWhy finds out why a compare-and-swap touched no row: count, a query, says whether there
+// is a row at all.
+func (t tx) orWhy(ctx context.Context, rows int64, err error, count string, args ...any) error {
+	if err != nil || rows > 0 {
+		return err
+	}
+	var there int64
+	if err := t.row(ctx, count, args...).Scan(&there); err != nil {
+		return err
+	}
+	if there == 0 {
+		return directory.ErrNotFound
+	}
+	return directory.ErrConflict
+}

@@ -1,0 +1,173 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+)
+
+// errNothingToDo rolls a transaction back without anything having failed.
+var errNothingToDo = errors.New("nothing to do")
+
+// tx is one transaction.
+type tx struct {
+	tx     *sql.Tx
+	engine engine
+}
+
+func (t tx) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
+	if err := storable(args); err != nil {
+		return 0, err
+	}
+	result, err := t.tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+func (t tx) row(ctx context.Context, query string, args ...any) scanner {
+	if err := storable(args); err != nil {
+		return failed{err}
+	}
+	return t.tx.QueryRowContext(ctx, query, args...)
+}
+
+// scanner is a row.
+type scanner interface{ Scan(dest ...any) error }
+
+type failed struct{ err error }
+
+func (f failed) Scan(...any) error { return f.err }
+
+// list collects the rows of a query.
+func list[T any](ctx context.Context, t tx, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	return appendRows(ctx, t, nil, scan, query, args...)
+}
+
+func appendRows[T any](ctx context.Context, t tx, all []T, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	if err := storable(args); err != nil {
+		return nil, err
+	}
+	rows, err := t.tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}
+
+// errText is for text no PostgreSQL can hold, refused on both engines alike.
+var errText = &directory.InvalidError{Field: "text", Problem: "must be valid UTF-8 without NUL characters"}
+
+func storable(args []any) error {
+	for _, a := range args {
+		if s, ok := a.(string); ok && !validText(s) {
+			return errText
+		}
+	}
+	return nil
+}
+
+func validText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
+// notFound turns the errors of reading one row by its key into directory.ErrNotFound: a key that
+// cannot be stored was not stored.
+func notFound(err error) error {
+	if errors.Is(err, sql.ErrNoRows) || errors.Is(err, errText) {
+		return directory.ErrNotFound
+	}
+	return err
+}
+
+// read does work in one transaction that only reads.
+func (db *DB) read(ctx context.Context, work func(context.Context, tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, db.o.Timeout)
+	defer cancel()
+	return db.readAll(ctx, work)
+}
+
+// readAll is read for as long as ctx lasts. All of work sees one moment of the database.
+func (db *DB) readAll(ctx context.Context, work func(context.Context, tx) error) error {
+	return db.run(ctx, db.readers, sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, work)
+}
+
+// write does work in one transaction, and rolls it back when work fails. Work may be called
+// twice.
+func (db *DB) write(ctx context.Context, work func(context.Context, tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, db.o.Timeout)
+	defer cancel()
+	return db.run(ctx, db.writer, sql.TxOptions{Isolation: sql.LevelReadCommitted}, work)
+}
+
+func (db *DB) run(ctx context.Context, pool *sql.DB, o sql.TxOptions, work func(context.Context, tx) error) error {
+	again, err := db.try(ctx, pool, o, work)
+	if again {
+		_, err = db.try(ctx, pool, o, work)
+	}
+	return err
+}
+
+// try does work once, and says whether to do it again: the connection was lost, or the
+// server asked for it, while it is certain that nothing was committed.
+func (db *DB) try(ctx context.Context, pool *sql.DB, o sql.TxOptions, work func(context.Context, tx) error) (again bool, err error) {
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	t, err := conn.BeginTx(ctx, &o)
+	if err != nil {
+		return db.lost(ctx, conn, err), err
+	}
+	if err := work(ctx, tx{t, db.engine}); err != nil {
+		_ = t.Rollback() // on a lost connection it fails too, which changes nothing
+		return db.lost(ctx, conn, err) || retriable(err), err
+	}
+	if err := t.Commit(); err != nil {
+		db.lost(ctx, conn, err) // committed or not: only the caller can find out
+		return false, err
+	}
+	return false, nil
+}
+
+// lost says whether conn can no longer be used, after err, and then takes it out of the pool,
+// and with it the others that were made before: what ended one of them mostly ended all.
+func (db *DB) lost(ctx context.Context, conn *sql.Conn, err error) (lost bool) {
+	// When ctx ends, database/sql takes the connection back by itself, which says nothing about
+	// the others.
+	if db.engine != postgresEngine || errors.Is(err, errNothingToDo) || ctx.Err() != nil {
+		return false
+	}
+	// Raw looks whether the connection is there, and then takes it, in two steps: it panics
+	// when ctx ends in between.
+	defer func() {
+		if recover() != nil {
+			lost = false
+		}
+	}()
+	_ = conn.Raw(func(c any) error {
+		pg := c.(*stdlib.Conn).Conn()
+		lost = useless(err) || pg.IsClosed() && ctx.Err() == nil
+		if lost {
+			db.generation.CompareAndSwap(generationOf(pg), generationOf(pg)+1)
+			return driver.ErrBadConn
+		}
+		return nil
+	})
+	return lost
+}
