@@ -60,6 +60,7 @@ var buildGo = sync.OnceValues(func() (string, error) {
 	}
 	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./...")
 	cmd.Dir = "golang"
+	cmd.Env = append(cmd.Environ(), "GOWORK=off") // a module of its own
 	cmd.Stderr = os.Stderr
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err

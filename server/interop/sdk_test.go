@@ -167,7 +167,7 @@ func runGoSDK(t *testing.T, env []string) (a goAnswer) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "run", ".")
 	cmd.Dir = "golang"
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(append(os.Environ(), "GOWORK=off"), env...) // a module of its own
 	cmd.Stderr = t.Output()
 	out, err := cmd.Output()
 	if err != nil {
