@@ -35,7 +35,7 @@ func Handler(i Issuer, front clientauth.Front, url string, nonce func() string) 
 		if r.Method != http.MethodPost {
 			return web.Method(http.MethodPost)
 		}
-		from := issuer.Request{Door: "accesstoken", RequestID: web.RequestID(w), Address: web.Address(r)}
+		from := issuer.Request{Endpoint: issuer.AccessTokenEndpoint, RequestID: web.RequestID(w), Address: web.Address(r)}
 		defer func() {
 			if p := recover(); p != nil {
 				// A panic is recorded like any other outcome, and then is web's to answer.

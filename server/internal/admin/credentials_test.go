@@ -13,6 +13,7 @@ import (
 // works asks for an access token with a credential, as its service would.
 func (s *server) works(credential string) bool {
 	_, _, err := s.issuer.AccessToken(s.Context(), &issuer.Proposal{
+		Request:   issuer.Request{Endpoint: issuer.AccessTokenEndpoint},
 		Presented: clientauth.Presented{Bearer: credential}, Targets: []string{"m2"},
 	})
 	return err == nil
@@ -135,6 +136,7 @@ func TestCredentialsOfADeletedServiceAreGone(t *testing.T) {
 func (s *server) accessToken(credential string) string {
 	s.Helper()
 	t, _, err := s.issuer.AccessToken(s.Context(), &issuer.Proposal{
+		Request:   issuer.Request{Endpoint: issuer.AccessTokenEndpoint},
 		Presented: clientauth.Presented{Bearer: credential}, Targets: []string{"m2"},
 	})
 	if err != nil {

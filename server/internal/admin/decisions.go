@@ -92,13 +92,16 @@ func (a *api) decisions() {
 
 func (a *api) explainDecision(ctx context.Context, in *struct{ Body ExplainDecision }) (*answered[Explanation], error) {
 	q := in.Body
-	r := issuer.Rehearsal{Caller: q.Caller, Grant: q.Grant, Method: q.Method, Bound: q.Bound, OnBehalfOf: q.OnBehalfOf, Impersonate: q.Impersonate, At: q.At}
+	r := issuer.Rehearsal{Endpoint: issuer.AccessTokenEndpoint, Caller: q.Caller, Grant: q.Grant, Method: q.Method, Bound: q.Bound, OnBehalfOf: q.OnBehalfOf, Impersonate: q.Impersonate, At: q.At}
 	var err error
 	if r.Scopes, err = scopesOf(q.Scopes); err != nil {
 		return nil, err
 	}
 	if q.Target != "" {
 		r.Targets = []string{q.Target}
+	}
+	if r.Grant != "" || q.Target == "" { // POST /accesstoken knows no default target
+		r.Endpoint = issuer.TokenEndpoint
 	}
 	if q.Network != "" {
 		if r.Address, err = netip.ParseAddr(q.Network); err != nil {
@@ -169,7 +172,7 @@ func (a *api) readDecision(ctx context.Context, in *struct {
 		return nil, err
 	}
 	d := Decision{
-		ID: record.ID, At: record.At.UTC(), Outcome: record.Outcome, Reason: record.Reason, Text: words.Recorded(record.Reason), Door: record.Door, Address: record.Address,
+		ID: record.ID, At: record.At.UTC(), Outcome: record.Outcome, Reason: record.Reason, Text: words.Recorded(record.Reason), Door: record.Endpoint, Address: record.Address,
 		Caller: record.Caller, Target: record.Target, Scope: record.Scope, Credential: record.Credential, Method: record.Method, OnBehalfOf: record.OnBehalfOf,
 		Observed: record.WouldRefuse, Shadow: record.Shadow, Token: record.Token, Record: record.Seq,
 	}
@@ -189,7 +192,7 @@ func again(r *audit.Record) (issuer.Rehearsal, bool) {
 		return issuer.Rehearsal{}, false
 	}
 	address, _ := netip.ParseAddr(r.Address) // none: none
-	q := issuer.Rehearsal{Caller: r.Caller, Method: r.Method, Grant: r.Grant, Targets: strings.Fields(r.Target), Scopes: scopes, Address: address, OnBehalfOf: r.OnBehalfOf}
+	q := issuer.Rehearsal{Endpoint: issuer.Endpoint(r.Endpoint), Caller: r.Caller, Method: r.Method, Grant: r.Grant, Targets: strings.Fields(r.Target), Scopes: scopes, Address: address, OnBehalfOf: r.OnBehalfOf}
 	if r.Reason == string(policy.ImpersonateForbidden) {
 		q.Impersonate = true
 	}

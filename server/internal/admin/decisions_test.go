@@ -49,6 +49,7 @@ func TestWhatWouldComeOutIsWhatComesOut(t *testing.T) {
 		s.must("POST", "/decisions/explain", fmt.Sprintf(`{"caller":%q,"target":%q,"scopes":%s,"method":"bootstrap"}`, caller, target, list(asked))).into(&e)
 
 		token, id, err := s.issuer.AccessToken(t.Context(), &issuer.Proposal{
+			Request:   issuer.Request{Endpoint: issuer.AccessTokenEndpoint},
 			Presented: clientauth.Presented{Bearer: bearer[caller]}, Targets: []string{target}, Scopes: asked,
 		})
 		var refusal *issuer.Refusal

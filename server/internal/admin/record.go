@@ -19,8 +19,8 @@ type action struct {
 	large, slow bool
 }
 
-// door is the audit log's name for this package.
-const door = "admin"
+// endpoint is the audit log's name for this package.
+const endpoint = "admin"
 
 // auditTimeout is how long an answer waits for its record.
 const auditTimeout = 2 * time.Second
@@ -44,7 +44,7 @@ func note(ctx context.Context, detail ...string) {
 // record writes the one record of a request, or takes back the answer.
 func (a *api) record(w *answer, ctx context.Context, req *request) {
 	e := audit.Event{
-		At: a.Now(), Kind: audit.KindChange, Door: door,
+		At: a.Now(), Kind: audit.KindChange, Endpoint: endpoint,
 		RequestID: req.id, Actor: req.actor,
 		Action: req.action.name, Subject: printable(req.subject), Detail: req.detail,
 	}

@@ -10,7 +10,7 @@ import (
 
 var sample = Event{
 	At: time.Date(2026, 11, 24, 12, 0, 0, 123_456_789, time.UTC), ID: "0123456789abcdef0123456789abcdef", Kind: KindDecision,
-	Outcome: Allowed, Reason: "allowed", Door: "accesstoken", RequestID: "0123456789abcdef", Address: "192.0.2.17",
+	Outcome: Allowed, Reason: "allowed", Endpoint: "accesstoken", RequestID: "0123456789abcdef", Address: "192.0.2.17",
 	Caller: "m1", CallerUID: "svc_0123456789abcdef0123456789abcdef", Target: "m2", Scope: "read write",
 	Credential: "0123456789abcdef0123456789abcdef", Token: "0123456789abcdef0123456789abcdef",
 	KeyID: "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U",

@@ -46,7 +46,7 @@ type Event struct {
 	Kind      Kind    `json:"kind"`
 	Outcome   Outcome `json:"outcome,omitempty"`
 	Reason    string  `json:"reason,omitempty"` // policy.Reason, an authentication failure, ...
-	Door      string  `json:"door,omitempty"`   // accesstoken, supertokens, admin
+	Endpoint  string  `json:"door,omitempty"`   // accesstoken, oauth2/token, supertokens, admin, ...
 	RequestID string  `json:"requestId,omitempty"`
 	Address   string  `json:"address,omitempty"` // of the client, without port
 

@@ -110,14 +110,13 @@ func (i *Issuer) Identify(token string) (jti string, expiry time.Time, status, w
 	return c.ID, c.Expiry, placeOf(c), ""
 }
 
-// Authenticate says which service asks at a door where no token is given out. A failure is
+// Authenticate says which service asks at an endpoint where no token is given out. A failure is
 // recorded, and a *Refusal. What proves it is used up.
 func (i *Issuer) Authenticate(ctx context.Context, r Request, p clientauth.Presented) (id clientauth.Identity, decisionID string, err error) {
 	ctx = context.WithoutCancel(ctx)
-	a := i.attempt(&Proposal{Request: r, Presented: p, Grant: noGrant})
-	a.event.Grant = ""
+	a := i.attempt(&Proposal{Request: r, Presented: p})
 	var refusal *Refusal
-	for _, step := range []func(context.Context, *attempt) error{i.authenticate, i.enabled, i.spend} {
+	for _, step := range []func(context.Context, *attempt) error{i.authenticate, i.permit, i.spend} {
 		switch err := step(ctx, a); {
 		case err == nil:
 		case errors.As(err, &refusal):
@@ -128,16 +127,6 @@ func (i *Issuer) Authenticate(ctx context.Context, r Request, p clientauth.Prese
 	}
 	i.directory.RecordUse(a.caller.CredentialID, a.now, a.event.Address)
 	return a.caller, a.event.ID, nil
-}
-
-// noGrant is none of the grants, at a door of OAuth.
-const noGrant = "-"
-
-func (i *Issuer) enabled(_ context.Context, a *attempt) error {
-	if a.caller.Service.Disabled {
-		return &Refusal{Kind: InvalidToken, Reason: "caller_disabled"}
-	}
-	return nil
 }
 
 // Introspect returns the token if it is good now and meant for the service that asks, else nil:

@@ -176,12 +176,12 @@ func (i *Issuer) attempt(p *Proposal) *attempt {
 func (i *Issuer) permit(_ context.Context, a *attempt) error {
 	svc := a.caller.Service
 	if svc.Disabled {
-		if a.Grant == "" {
+		if a.Endpoint == AccessTokenEndpoint {
 			return &Refusal{Kind: Denied, Reason: string(policy.CallerDisabled)}
 		}
 		return &Refusal{Kind: InvalidToken, Reason: string(policy.CallerDisabled)}
 	}
-	if a.Grant != "" && len(svc.GrantTypes) > 0 && !slices.Contains(svc.GrantTypes, a.Grant) {
+	if a.Endpoint == TokenEndpoint && len(svc.GrantTypes) > 0 && !slices.Contains(svc.GrantTypes, a.Grant) {
 		return &Refusal{Kind: UnauthorizedClient, Reason: "grant_not_allowed"}
 	}
 	return nil
@@ -190,7 +190,7 @@ func (i *Issuer) permit(_ context.Context, a *attempt) error {
 // decide asks the call map about each target.
 func (i *Issuer) decide(a *attempt) (*grant, *Refusal) {
 	g := &grant{
-		caller: a.caller, oauth: a.Grant != "", binding: a.binding, subject: a.subject,
+		caller: a.caller, oauth: a.Endpoint == TokenEndpoint, binding: a.binding, subject: a.subject,
 		snapshot: a.snapshot, now: a.now,
 	}
 	if d := a.caller.Service.DefaultTarget; len(a.Targets) == 0 && g.oauth && d != "" {
@@ -305,10 +305,10 @@ func (i *Issuer) strictest(g *grant, svc *directory.Service, first bool) (jose.A
 	return alg, min(ttl, g.ttl)
 }
 
-// kindOf keeps the plain door's one answer for all that no rule allows. The OAuth doors tell a
+// kindOf keeps the one answer of AccessTokenEndpoint for all that no rule allows. TokenEndpoint tells a
 // caller that has a rule when it is the scope that is missing (RFC 6749, section 5.2).
 func (i *Issuer) kindOf(a *attempt, r policy.Reason) RefusalKind {
-	if a.Grant != "" && (r == policy.ScopeNotGranted || r == policy.ScopeNotInToken) {
+	if a.Endpoint == TokenEndpoint && (r == policy.ScopeNotGranted || r == policy.ScopeNotInToken) {
 		return InvalidScope
 	}
 	return Denied

@@ -8,9 +8,20 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 )
 
+// Endpoint is where a request arrived. The audit log keeps its value.
+type Endpoint string
+
+// The endpoints at which the issuer decides.
+const (
+	AccessTokenEndpoint Endpoint = "accesstoken"
+	TokenEndpoint       Endpoint = "oauth2/token"      // RFC 6749, section 3.2
+	IntrospectEndpoint  Endpoint = "oauth2/introspect" // RFC 7662, section 2
+	RevokeEndpoint      Endpoint = "oauth2/revoke"     // RFC 7009, section 2
+)
+
 // Request is where a proposal came from.
 type Request struct {
-	Door      string
+	Endpoint  Endpoint
 	RequestID string
 	Address   netip.Addr
 }
@@ -27,7 +38,7 @@ type Proposal struct {
 	Request
 	// Presented proves who asks.
 	Presented clientauth.Presented
-	// Grant is the grant type at the OAuth door, and empty at the plain one.
+	// Grant is the grant type at TokenEndpoint. Other endpoints have none.
 	Grant string
 	// Targets are the services the token is for, as asked: each a name or an audience.
 	Targets []string

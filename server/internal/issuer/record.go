@@ -12,7 +12,7 @@ import (
 )
 
 func (i *Issuer) event(r Request, now time.Time) audit.Event {
-	e := audit.Event{ID: directory.RandomID(), At: now, Kind: audit.KindDecision, Door: r.Door, RequestID: r.RequestID}
+	e := audit.Event{ID: directory.RandomID(), At: now, Kind: audit.KindDecision, Endpoint: string(r.Endpoint), RequestID: r.RequestID}
 	if r.Address.IsValid() {
 		e.Address = r.Address.String()
 	}

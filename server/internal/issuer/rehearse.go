@@ -17,10 +17,11 @@ type Rehearsal struct {
 	// Caller is the service that would prove itself by Method. Empty Method: in a way that its
 	// service accepts.
 	Caller, Method string
-	// Grant is that of a Proposal. Empty: the plain door's, or with OnBehalfOf token exchange.
-	Grant   string
-	Targets []string
-	Scopes  []string // sorted
+	// Endpoint and Grant are those of a Proposal. With OnBehalfOf they are TokenEndpoint and TokenExchange.
+	Endpoint Endpoint
+	Grant    string
+	Targets  []string
+	Scopes   []string // sorted
 	// Bound: it would bring the proof of a key.
 	Bound   bool
 	Address netip.Addr
@@ -67,9 +68,7 @@ func (i *Issuer) Rehearse(r Rehearsal) Rehearsed {
 	} else {
 		sub.actors = []string{r.Caller}
 	}
-	if r.Grant == "" {
-		r.Grant = TokenExchange
-	}
+	r.Endpoint, r.Grant = TokenEndpoint, TokenExchange
 	out := i.rehearse(s, r, sub)
 	if by := first.Verdict.Rule.MayAct(); by != (directory.UID{}) && by != out.Question.Caller {
 		out.Reason, out.Scopes = "not_in_may_act", nil
@@ -80,7 +79,7 @@ func (i *Issuer) Rehearse(r Rehearsal) Rehearsed {
 // received is how the token that is exchanged came to be: nothing is known of that, so in whatever way
 // the rule wants.
 func received(s *directory.Snapshot, r Rehearsal) Rehearsal {
-	first := Rehearsal{Caller: r.OnBehalfOf, Targets: []string{r.Caller}, Bound: true, Address: r.Address, At: r.At}
+	first := Rehearsal{Endpoint: AccessTokenEndpoint, Caller: r.OnBehalfOf, Targets: []string{r.Caller}, Bound: true, Address: r.Address, At: r.At}
 	from, ok1 := s.Service(r.OnBehalfOf)
 	to, ok2 := s.Service(r.Caller)
 	if !ok1 || !ok2 {
@@ -99,7 +98,7 @@ func received(s *directory.Snapshot, r Rehearsal) Rehearsal {
 
 func (i *Issuer) rehearse(s *directory.Snapshot, r Rehearsal, sub *subject) Rehearsed {
 	a := &attempt{
-		Proposal: &Proposal{Request: Request{Address: r.Address}, Grant: r.Grant, Targets: r.Targets, Scopes: r.Scopes},
+		Proposal: &Proposal{Request: Request{Endpoint: r.Endpoint, Address: r.Address}, Grant: r.Grant, Targets: r.Targets, Scopes: r.Scopes},
 		now:      r.At, snapshot: s, subject: sub, rehearsed: true,
 	}
 	out := Rehearsed{Caller: r.Caller, Snapshot: s}

@@ -66,7 +66,7 @@ func (d *Doors) answer(q *request, decisionID string, err error, bad *problem) e
 		// and where none was. Who proved itself in the body is not asked for a password: some clients
 		// give up on a challenge before they read the error.
 		// Those of the introspection door are resource servers, and are told (RFC 7662, section 2.3).
-		if len(q.r.Header["Authorization"]) > 0 || refusal.Kind == issuer.Unauthenticated || q.from.Door == introspectDoor {
+		if len(q.r.Header["Authorization"]) > 0 || refusal.Kind == issuer.Unauthenticated || q.from.Endpoint == issuer.IntrospectEndpoint {
 			e.Header.Set("WWW-Authenticate", `Basic realm="watchword", charset="UTF-8"`)
 		}
 	}

@@ -11,14 +11,12 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
-const introspectDoor = "oauth2/introspect"
-
 // signedAnswer is the type of RFC 9701.
 const signedAnswer = "application/token-introspection+jwt"
 
 // Introspect is POST /oauth2/introspect (RFC 7662). It takes no token_type_hint into account, for
 // there is one type of token.
-func (d *Doors) Introspect() web.HandlerFunc { return d.door(introspectDoor, d.introspect) }
+func (d *Doors) Introspect() web.HandlerFunc { return d.door(issuer.IntrospectEndpoint, d.introspect) }
 
 var inactive = []byte(`{"active":false}`)
 

@@ -62,13 +62,13 @@ type request struct {
 
 // door is what all POSTs have in common: the method, the form, what may not be stored, and that a
 // request no proposal can be made of, and a panic, are recorded.
-func (d *Doors) door(name string, serve func(*request) error) web.HandlerFunc {
+func (d *Doors) door(name issuer.Endpoint, serve func(*request) error) web.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodPost {
 			return web.Method(http.MethodPost)
 		}
 		w.Header()["Pragma"] = noCache // RFC 6749, section 5.1
-		q := &request{w: w, r: r, from: issuer.Request{Door: name, RequestID: web.RequestID(w), Address: web.Address(r)}}
+		q := &request{w: w, r: r, from: issuer.Request{Endpoint: name, RequestID: web.RequestID(w), Address: web.Address(r)}}
 		defer func() {
 			if p := recover(); p != nil {
 				_, _ = d.issuer.Fail(r.Context(), q.from, errors.New("panic"))

@@ -31,18 +31,19 @@ func TestDescriptionsKeepToTheirCharacters(t *testing.T) {
 // CAU-001, CAU-002, INT-004: when there is a challenge.
 func TestChallengeIsForWhoCanAnswerIt(t *testing.T) {
 	for _, c := range []struct {
-		name, door string
-		kind       issuer.RefusalKind
-		basic      bool
-		want       bool
+		name     string
+		endpoint issuer.Endpoint
+		kind     issuer.RefusalKind
+		basic    bool
+		want     bool
 	}{
-		{"wrong by header", "oauth2/token", issuer.InvalidToken, true, true},
-		{"wrong in the body", "oauth2/token", issuer.InvalidToken, false, false},
-		{"nothing", "oauth2/token", issuer.Unauthenticated, false, true},
-		{"wrong in the body, at introspection", introspectDoor, issuer.InvalidToken, false, true},
-		{"other refusals", "oauth2/token", issuer.Denied, true, false},
+		{"wrong by header", issuer.TokenEndpoint, issuer.InvalidToken, true, true},
+		{"wrong in the body", issuer.TokenEndpoint, issuer.InvalidToken, false, false},
+		{"nothing", issuer.TokenEndpoint, issuer.Unauthenticated, false, true},
+		{"wrong in the body, at introspection", issuer.IntrospectEndpoint, issuer.InvalidToken, false, true},
+		{"other refusals", issuer.TokenEndpoint, issuer.Denied, true, false},
 	} {
-		q := &request{w: httptest.NewRecorder(), r: httptest.NewRequest("POST", "/", nil), from: issuer.Request{Door: c.door}}
+		q := &request{w: httptest.NewRecorder(), r: httptest.NewRequest("POST", "/", nil), from: issuer.Request{Endpoint: c.endpoint}}
 		if c.basic {
 			q.r.Header.Set("Authorization", "Basic eDp5")
 		}

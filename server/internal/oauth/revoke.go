@@ -3,12 +3,13 @@ package oauth
 import (
 	"net/http"
 
+	"github.com/watchword-dev/watchword/server/internal/issuer"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
 // Revoke is POST /oauth2/revoke (RFC 7009). A token that is not good, or not known, is no error
 // (section 2.2); one that could not be revoked for a fault of the server is (section 2.2.1).
-func (d *Doors) Revoke() web.HandlerFunc { return d.door("oauth2/revoke", d.revoke) }
+func (d *Doors) Revoke() web.HandlerFunc { return d.door(issuer.RevokeEndpoint, d.revoke) }
 
 func (d *Doors) revoke(q *request) error {
 	token, p, bad := d.aboutToken(q)

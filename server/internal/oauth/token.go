@@ -14,7 +14,7 @@ import (
 )
 
 // Token is POST /oauth2/token (RFC 6749, section 3.2).
-func (d *Doors) Token() web.HandlerFunc { return d.door("oauth2/token", d.token) }
+func (d *Doors) Token() web.HandlerFunc { return d.door(issuer.TokenEndpoint, d.token) }
 
 func (d *Doors) token(q *request) error {
 	p, g, bad := d.propose(q)

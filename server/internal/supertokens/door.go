@@ -155,7 +155,7 @@ func (d *Door) refuseKey(c *call) *reply {
 func (d *Door) event(c *call, outcome audit.Outcome) audit.Event {
 	e := audit.Event{
 		ID: directory.RandomID(), At: d.now(), Kind: audit.KindMint, Outcome: outcome, Action: "mint",
-		Door: "supertokens", RequestID: web.RequestID(c.w),
+		Endpoint: "supertokens", RequestID: web.RequestID(c.w),
 	}
 	if a := web.Address(c.r); a.IsValid() {
 		e.Address = a.String()

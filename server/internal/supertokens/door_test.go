@@ -143,7 +143,7 @@ func TestRefusedAPIKeyIsRecordedBeforeTheAnswer(t *testing.T) {
 	f := newFixture(t, supertokens.Options{})
 	f.do("POST", "/appid-m2m-auth/recipe/jwt", "", header{"api-key: a-wrong-key-of-somebody"})
 	e := f.audit.last(t)
-	if e.Kind != audit.KindMint || e.Outcome != audit.Refused || e.Door != "supertokens" || e.Reason != "invalid_api_key" ||
+	if e.Kind != audit.KindMint || e.Outcome != audit.Refused || e.Endpoint != "supertokens" || e.Reason != "invalid_api_key" ||
 		e.Detail["app"] != "m2m-auth" || e.Detail["path"] != "/recipe/jwt" || e.Address != "192.0.2.1" || len(e.ID) != 32 {
 		t.Errorf("recorded %+v", e)
 	}

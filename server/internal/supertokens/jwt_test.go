@@ -315,7 +315,7 @@ func TestTokenIsRecordedBeforeTheAnswer(t *testing.T) {
 	want := map[string]string{
 		"app": "m2m-auth", "validity": "60", "iss": "auth-server", "sub": "m1", "aud": "auth-server", "exp": "1999999999",
 	}
-	if e.Kind != audit.KindMint || e.Outcome != audit.Allowed || e.Door != "supertokens" || e.Action != "mint" ||
+	if e.Kind != audit.KindMint || e.Outcome != audit.Allowed || e.Endpoint != "supertokens" || e.Action != "mint" ||
 		e.KeyID != kid(t, token) || e.Token != "j1" || !e.At.Equal(start) || len(e.ID) != 32 || fmt.Sprint(e.Detail) != fmt.Sprint(want) {
 		t.Errorf("recorded %+v, want detail %v", e, want)
 	}
