@@ -25,11 +25,12 @@ var arrows = map[string][]string{
 	"internal/dpop":              {"internal/jose", "internal/strictjson"},
 	"internal/incoming":          {},
 	"internal/leaktest":          {},
+	"internal/netaddr":           {},
 	"server/internal/web":        {},
-	"server/internal/config":     {},
+	"server/internal/config":     {"internal/netaddr"},
 	"server/internal/directory":  {"server/internal/policy", "server/internal/cowmap"},
 	"server/internal/keys":       {"server/internal/directory", "internal/jose"},
-	"server/internal/clientauth": {"server/internal/directory", "internal/jose", "server/internal/once", "server/internal/throttle"},
+	"server/internal/clientauth": {"server/internal/directory", "internal/jose", "internal/netaddr", "server/internal/once", "server/internal/throttle"},
 	"server/internal/once":       {},
 	"server/internal/throttle":   {},
 	"server/internal/revocation": {"server/internal/directory", "internal/jose", "server/internal/keys", "server/internal/web"},
@@ -43,7 +44,7 @@ var arrows = map[string][]string{
 	"server/internal/accesstoken": {"server/internal/clientauth", "server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/strictjson", "server/internal/web"},
 	"server/internal/oauth":       {"server/internal/clientauth", "server/internal/directory", "internal/dpop", "server/internal/issuer", "server/internal/web"},
 	"server/internal/supertokens": {"server/internal/audit", "server/internal/directory", "internal/jose", "server/internal/keys", "internal/strictjson", "server/internal/web"},
-	"server/internal/admin":       {"server/internal/audit", "server/internal/callmap", "server/internal/clientauth", "server/internal/directory", "server/internal/explain", "server/internal/issuer", "internal/jose", "server/internal/keys", "server/internal/policy", "server/internal/probe", "internal/strictjson", "server/internal/throttle", "server/internal/usage", "server/internal/web"},
+	"server/internal/admin":       {"server/internal/audit", "server/internal/callmap", "server/internal/clientauth", "server/internal/directory", "server/internal/explain", "server/internal/issuer", "internal/jose", "internal/netaddr", "server/internal/keys", "server/internal/policy", "server/internal/probe", "internal/strictjson", "server/internal/throttle", "server/internal/usage", "server/internal/web"},
 
 	// The store imports the domain, never the other way.
 	"server/internal/store":        {"server/internal/directory", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/supertokens", "server/internal/usage"},
@@ -52,11 +53,11 @@ var arrows = map[string][]string{
 	"server/internal/store/storetest": {"server/internal/directory"},
 
 	// The SDK brings nothing of the server with it.
-	"client":                        {"internal/dpop", "internal/incoming", "internal/jose", "internal/strictjson"},
+	"client":                        {"internal/dpop", "internal/incoming", "internal/jose", "internal/netaddr", "internal/strictjson"},
 	"client/clienttest":             {"internal/dpop", "internal/jose", "internal/strictjson", "client"},
-	"verify":                        {"internal/dpop", "internal/incoming", "internal/jose", "internal/strictjson"},
+	"verify":                        {"internal/dpop", "internal/incoming", "internal/jose", "internal/netaddr", "internal/strictjson"},
 	"verify/verifytest":             {"internal/dpop", "internal/jose", "verify"},
-	"examples/microservice":         {"client", "examples/microservice/service"},
+	"examples/microservice":         {"client", "examples/microservice/service", "internal/netaddr"},
 	"examples/microservice/service": {"client", "verify"},
 }
 

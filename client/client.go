@@ -30,11 +30,11 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/watchword-dev/watchword/internal/netaddr"
 )
 
 // Config says how to reach the server. Server and one of Credential and Auth are required.
@@ -190,18 +190,10 @@ func parseServer(s string, insecure bool) (*url.URL, error) {
 		return nil, fmt.Errorf("address %q is not an http or https URL; want something like http://localhost:8000", u.Redacted())
 	case u.User != nil, u.RawQuery != "", u.Fragment != "":
 		return nil, fmt.Errorf("address %q must have no user, query or fragment", u.Redacted())
-	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !insecure && !netaddr.IsLoopback(u.Hostname()):
 		return nil, fmt.Errorf("address %q would send the credential in the clear; use https, or set AllowHTTP", u)
 	}
 	return u, nil
-}
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // withoutRedirects copies h, or makes a client, such that no redirect is followed: the

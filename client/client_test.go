@@ -305,6 +305,7 @@ func TestConfigurationIsChecked(t *testing.T) {
 	for server, ok := range map[string]bool{
 		"http://localhost:8000":      true,
 		"http://LOCALHOST:8000/":     true,
+		"http://as.localhost:8000":   true, // F34
 		"http://127.0.0.2":           true,
 		"http://[::1]:8000/base":     true,
 		"http://[::ffff:127.0.0.1]":  true,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/internal/netaddr"
 )
 
 const (
@@ -70,15 +70,10 @@ func sourceURL(name, s string, allowHTTP bool) (*url.URL, error) {
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return nil, errors.New(name + " is not an absolute http or https URL")
 	}
-	if u.Scheme == "http" && !isLoopback(u.Hostname()) && !allowHTTP {
+	if u.Scheme == "http" && !netaddr.IsLoopback(u.Hostname()) && !allowHTTP {
 		return nil, fmt.Errorf("%s %s: anyone on the way could change what it says: use https, or set Config.AllowHTTP where the network is trusted", name, u.Redacted())
 	}
 	return u, nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // httpClient is c, or one of our own, that follows no redirect to another origin: whoever

@@ -176,7 +176,8 @@ func TestHTTPNeedsConsentBeyondThisMachine(t *testing.T) {
 	i := verifytest.NewIssuer(t)
 	for url, ok := range map[string]bool{
 		"http://localhost:1/": true, "http://127.0.0.1:1/": true, "http://127.9.9.9:1/": true, "http://[::1]:1/": true, "http://auth.localhost:1/": true,
-		"http://10.0.0.1:1/": false, "http://auth:1/": false, "http://localhost.example:1/": false, "http://127.0.0.1.example:1/": false,
+		"http://LOCALHOST:1/": true, // F34
+		"http://10.0.0.1:1/":  false, "http://auth:1/": false, "http://localhost.example:1/": false, "http://127.0.0.1.example:1/": false,
 	} {
 		c := i.Config("m2")
 		c.JWKSURL, c.Logger = url, quiet

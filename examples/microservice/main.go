@@ -14,7 +14,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"os/signal"
@@ -25,6 +24,7 @@ import (
 
 	"github.com/watchword-dev/watchword/client"
 	"github.com/watchword-dev/watchword/examples/microservice/service"
+	"github.com/watchword-dev/watchword/internal/netaddr"
 )
 
 func main() {
@@ -139,7 +139,7 @@ func (o *options) complete() error {
 	if err != nil {
 		return fmt.Errorf("--listen %s: want an address like 127.0.0.1:8001", o.listen)
 	}
-	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+	if !netaddr.IsLoopback(host) {
 		return fmt.Errorf("--listen %s: /query answers anybody, so the demo listens on loopback addresses only, such as 127.0.0.1:8001", o.listen)
 	}
 	if o.credentialFile == "" {

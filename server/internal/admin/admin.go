@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/server/internal/audit"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/issuer"
@@ -107,7 +108,7 @@ type api struct {
 	huma    huma.API
 	mux     *http.ServeMux
 	actions map[string]action // by mux pattern
-	hosts   map[string]bool
+	hosts   netaddr.Hosts
 	guesses *throttle.Counter[netip.Prefix]
 	pages   pager
 	openAPI []byte
@@ -135,7 +136,7 @@ func New(o Options) http.Handler {
 		Options: o,
 		mux:     http.NewServeMux(),
 		actions: map[string]action{},
-		hosts:   hostSet(o.AllowedHosts),
+		hosts:   netaddr.NewHosts(o.AllowedHosts...),
 		guesses: throttle.New[netip.Prefix](guessBurst, guessRefill, maxGuessers),
 		pages:   pager{o.PageKey},
 	}

@@ -4,7 +4,6 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 )
@@ -15,46 +14,10 @@ var (
 	errMedia  = newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type", "The body must be JSON in UTF-8. Send it with Content-Type: application/json.")
 )
 
-// hostSet is the names in hosts, which may have a port.
-func hostSet(hosts []string) map[string]bool {
-	set := map[string]bool{"localhost": true}
-	for _, h := range hosts {
-		if name := hostName(h); name != "" {
-			set[name] = true
-		}
-	}
-	return set
-}
-
-// hostName is host without port and brackets, in lower case.
-func hostName(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	return strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
-}
-
-// isOurs says whether a Host header names this listener. A page whose own name was made to
-// lead here (DNS rebinding) sends its own name.
+// isOurs reports whether the Host header names this listener.
 func (a *api) isOurs(r *http.Request) bool {
-	name := hostName(r.Host)
-	if a.hosts[name] {
-		return true
-	}
-	address, err := netip.ParseAddr(name)
-	if err != nil {
-		return false
-	}
-	address = address.Unmap()
-	if address.IsLoopback() {
-		return true
-	}
-	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if local == nil {
-		return false
-	}
-	arrived, err := netip.ParseAddrPort(local.String())
-	return err == nil && arrived.Addr().Unmap() == address
+	arrived, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return a.hosts.Match(r.Host, arrived)
 }
 
 // isForeign says whether a browser sent the request for a page of another origin. A page of

@@ -119,17 +119,34 @@ func TestPathsAreTakenAsTheyAre(t *testing.T) {
 			t.Errorf("%s: got %d %s", url, a.status, a.header.Get("Location"))
 		}
 	}
-	for host, want := range map[string]int{"evil.test": 421, "localhost:8010": 200, "127.0.0.1:8010": 200, "[::1]:8010": 200} {
-		for _, path := range []string{"/livez", "/readyz", "/metrics"} {
-			r := s.request("GET", operators+path, "")
+	if a := s.do(s.request("GET", s.url+"/.well-known/jwks.json?"+strings.Repeat("x", 9000), "")); a.status != 414 {
+		t.Errorf("a URL of 9 KB: got %d, want 414", a.status)
+	}
+}
+
+// F34: metrics and the operator's API answer the same Host headers; F79: health is told whatever the Host.
+func TestHostDecidesAlikeForAllButHealth(t *testing.T) {
+	s := start(t, testConfig(t))
+	operators := strings.TrimSuffix(s.admin, "/admin/v1")
+	for host, want := range map[string]int{"evil.test": 421, "8.8.8.8": 421, "localhost:8010": 200, "127.0.0.1:8010": 200, "[::1]:8010": 200} {
+		for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/metrics": want, "/admin/v1/services": want} {
+			r := s.request("GET", operators+path, "", "Authorization", "Bearer "+s.token)
 			r.Host = host
 			if a := s.do(r); a.status != want {
 				t.Errorf("%s with Host %s: got %d, want %d", path, host, a.status, want)
 			}
 		}
 	}
-	if a := s.do(s.request("GET", s.url+"/.well-known/jwks.json?"+strings.Repeat("x", 9000), "")); a.status != 414 {
-		t.Errorf("a URL of 9 KB: got %d, want 414", a.status)
+	// haproxy's httpchk sends no Host, which HTTP/1.0 allows.
+	conn, err := net.Dial("tcp", strings.TrimPrefix(operators, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET /readyz HTTP/1.0\r\n\r\n")
+	a, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || a.StatusCode != http.StatusOK {
+		t.Errorf("without Host: got %v, %v", a, err)
 	}
 }
 

@@ -5,14 +5,12 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/server/internal/accesstoken"
 	"github.com/watchword-dev/watchword/server/internal/admin"
 	"github.com/watchword-dev/watchword/server/internal/oauth"
@@ -36,16 +34,12 @@ func (m routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(w, r)
 }
 
-// forHosts answers requests that name the server by address or by one of hosts, so that a web
-// page whose name was made to lead here reads nothing.
-func forHosts(hosts []string, h http.Handler) http.Handler {
+// forHosts answers requests that name the listener by one of hosts, so that a web page whose name was made
+// to lead here reads nothing.
+func forHosts(hosts netaddr.Hosts, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if name, _, err := net.SplitHostPort(host); err == nil {
-			host = name
-		}
-		_, err := netip.ParseAddr(strings.Trim(host, "[]"))
-		if err != nil && !slices.ContainsFunc(hosts, func(known string) bool { return strings.EqualFold(known, host) }) {
+		arrived, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+		if !hosts.Match(r.Host, arrived) {
 			http.Error(w, "this name is not one of admin.hosts", http.StatusMisdirectedRequest)
 			return
 		}
@@ -89,6 +83,7 @@ func (s *Server) superTokens() http.Handler {
 // operators is what operators, probes and Prometheus reach.
 func (s *Server) operators(address string) http.Handler {
 	mux := routes{}
+	hosts := append([]string{address}, s.cfg.Admin.Hosts...)
 	mux.Handle("/", admin.New(admin.Options{
 		Directory:    s.directory,
 		Lists:        s.db,
@@ -102,16 +97,17 @@ func (s *Server) operators(address string) http.Handler {
 		Audit:        s.log,
 		Probes:       s.probes,
 		Token:        s.operatorToken.verify,
-		AllowedHosts: append([]string{address}, s.cfg.Admin.Hosts...),
+		AllowedHosts: hosts,
 		Logger:       s.logger,
 		Info:         s.info,
 	}))
-	hosts := append([]string{"localhost"}, s.cfg.Admin.Hosts...)
-	mux.Handle("/livez", forHosts(hosts, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	// Whoever asks for health often knows no name: balancers send an address that was translated on the
+	// way, or no Host at all.
+	mux.Handle("/livez", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		web.WriteJSON(w, http.StatusOK, []byte("{\"status\":\"ok\"}\n"))
-	})))
-	mux.Handle("/readyz", forHosts(hosts, http.HandlerFunc(s.serveReady)))
-	mux.Handle("/metrics", forHosts(hosts, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})))
+	}))
+	mux.Handle("/readyz", http.HandlerFunc(s.serveReady))
+	mux.Handle("/metrics", forHosts(netaddr.NewHosts(hosts...), promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})))
 	return mux
 }
 

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/internal/netaddr"
 )
 
 const (
@@ -43,18 +44,10 @@ func CheckKeySetURL(s string) error {
 		return errors.New("must have no user name, password, blank or fragment")
 	case u.Scheme == "https":
 		return nil
-	case u.Scheme == "http" && isLoopbackName(u.Hostname()):
+	case u.Scheme == "http" && netaddr.IsLoopback(u.Hostname()):
 		return nil
 	}
 	return errors.New("must begin with https://, or with http:// and a loopback address")
-}
-
-func isLoopbackName(host string) bool {
-	if host == "localhost" { // RFC 6761, section 6.3
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
 }
 
 // keySets are the keys that services publish. Only addresses in the directory are asked, never one

@@ -3,7 +3,8 @@ package config
 import (
 	"fmt"
 	"net"
-	"net/netip"
+
+	"github.com/watchword-dev/watchword/internal/netaddr"
 )
 
 // listener is what the checks need to know of each.
@@ -75,16 +76,8 @@ func (l *Loaded) check() []Problem {
 	return problems
 }
 
-// loopback says whether addr can be reached from this machine only. A name other than
-// localhost is taken for one that cannot: nothing is looked up here.
+// loopback reports whether addr can be reached from this machine only.
 func loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
+	return err == nil && netaddr.IsLoopback(host)
 }

@@ -13,10 +13,11 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/watchword-dev/watchword/internal/netaddr"
 )
 
 // maxAnswer bounds what is read of one answer. A page of a list stays far below.
@@ -39,7 +40,7 @@ func New(base, token string) (*Client, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("%q is not the URL of a server: write it as in http://127.0.0.1:8010", base)
 	}
-	if u.Scheme == "http" && !loopback(u.Hostname()) {
+	if u.Scheme == "http" && !netaddr.IsLoopback(u.Hostname()) {
 		return nil, fmt.Errorf("%s is on another machine and not https: the operator token would travel in the clear; use https, or a tunnel such as: ssh -L 8010:127.0.0.1:8010 %s", base, u.Hostname())
 	}
 	return &Client{base: u, token: token, http: &http.Client{
@@ -51,14 +52,6 @@ func New(base, token string) (*Client, error) {
 
 // URL is the server's address.
 func (c *Client) URL() string { return c.base.String() }
-
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
-}
 
 // Error is a refusal (RFC 9457).
 type Error struct {

@@ -34,6 +34,7 @@ func TestTheTokenNeverTravelsInTheClear(t *testing.T) {
 		"http://127.0.0.1:8010":            "",
 		"http://[::1]:8010/":               "",
 		"http://localhost:8010":            "",
+		"http://LOCALHOST:8010":            "", // F34
 		"http://u@127.0.0.1":               "is not the URL of a server",
 		"http://127.0.0.1:8010/?a=b":       "is not the URL of a server",
 		"127.0.0.1:8010":                   "is not the URL of a server",
