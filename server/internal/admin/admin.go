@@ -102,8 +102,8 @@ type Options struct {
 	Logger     *slog.Logger
 }
 
-// api is the state of the handlers: what New was given, and what it made of it.
-type api struct {
+// handlers is the state of the handlers: what New was given, and what it made of it.
+type handlers struct {
 	Options
 	huma    huma.API
 	mux     *http.ServeMux
@@ -132,7 +132,7 @@ func New(o Options) http.Handler {
 	if o.PageKey == [32]byte{} {
 		rand.Read(o.PageKey[:])
 	}
-	a := &api{
+	a := &handlers{
 		Options: o,
 		mux:     http.NewServeMux(),
 		actions: map[string]action{},
@@ -166,7 +166,7 @@ const operator = "operator"
 // found resolves a service by name and reads with it from the store. A name this replica
 // does not know, or knows for a service that is gone, is looked for once more after
 // catching up: another replica may have just made it.
-func found[T any](ctx context.Context, a *api, name string, read func(*directory.Service) (T, error)) (T, error) {
+func found[T any](ctx context.Context, a *handlers, name string, read func(*directory.Service) (T, error)) (T, error) {
 	var none T
 	if _, err := directory.ParseName(name); err != nil { // not worth asking the store
 		return none, errNoService
@@ -187,13 +187,13 @@ func found[T any](ctx context.Context, a *api, name string, read func(*directory
 }
 
 // resolve is the identity of the service of that name.
-func (a *api) resolve(ctx context.Context, name string) (directory.UID, error) {
+func (a *handlers) resolve(ctx context.Context, name string) (directory.UID, error) {
 	return found(ctx, a, name, func(s *directory.Service) (directory.UID, error) { return s.UID, nil })
 }
 
 // named renders rows that name services by identity: those of services deleted meanwhile
 // are left out.
-func named[Row, View any](ctx context.Context, a *api, rows []Row, view func(*directory.Snapshot, Row) (View, bool)) ([]View, error) {
+func named[Row, View any](ctx context.Context, a *handlers, rows []Row, view func(*directory.Snapshot, Row) (View, bool)) ([]View, error) {
 	views := make([]View, 0, len(rows))
 	snapshot := a.Directory.Snapshot()
 	caughtUp := false

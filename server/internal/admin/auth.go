@@ -23,7 +23,7 @@ var (
 // that nobody finds it by trying, and a misconfigured job on the operator's own machine must
 // not lock the operator out. What the limit protects is the audit log, in which every
 // refusal is a record, and the disk under it.
-func (a *api) authenticate(r *http.Request) *problem {
+func (a *handlers) authenticate(r *http.Request) *problem {
 	token, ok := bearer(r)
 	if ok && a.Token(token) {
 		return nil

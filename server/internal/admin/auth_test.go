@@ -94,7 +94,7 @@ func TestGuessingIsSlowedDownByAddress(t *testing.T) {
 
 // ADM-016: what authenticates page tokens is random where nobody gave it.
 func TestPageKeyHasNoDefault(t *testing.T) {
-	a, b := New(Options{}).(*api), New(Options{}).(*api)
+	a, b := New(Options{}).(*handlers), New(Options{}).(*handlers)
 	if a.pages.key == b.pages.key || a.pages.key == [32]byte{} {
 		t.Error("two servers have the same page key")
 	}

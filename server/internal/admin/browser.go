@@ -15,7 +15,7 @@ var (
 )
 
 // isOurs reports whether the Host header names this listener.
-func (a *api) isOurs(r *http.Request) bool {
+func (a *handlers) isOurs(r *http.Request) bool {
 	arrived, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	return a.hosts.Match(r.Host, arrived)
 }

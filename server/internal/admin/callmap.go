@@ -71,7 +71,7 @@ var (
 	errPlanned = newProblem(http.StatusConflict, "conflict", "The directory changed after the plan was made, so nothing was changed. Plan again, look, and apply that.")
 )
 
-func (a *api) callMap() {
+func (a *handlers) callMap() {
 	register(a, operation{
 		method: http.MethodPost, path: "/callmap/plan", id: "planCallMap", action: action{name: "callmap.plan", large: true}, tag: "callmap",
 		summary: "Plan call map files", description: "What would change if the files were applied, what their tests say then, and which tokens of the last days would have been refused. Changes nothing. A mistake in a file is answered with 422 and its place.",
@@ -88,7 +88,7 @@ func (a *api) callMap() {
 }
 
 // planned reads the files, and the directory as it is stored, and plans.
-func (a *api) planned(ctx context.Context, files []CallMapFile) (*callmap.Plan, []*callmap.File, error) {
+func (a *handlers) planned(ctx context.Context, files []CallMapFile) (*callmap.Plan, []*callmap.File, error) {
 	parsed := make([]*callmap.File, 0, len(files))
 	var problems callmap.Problems
 	for _, f := range files {
@@ -128,7 +128,7 @@ func mistaken(problems callmap.Problems) *problem {
 	return &p
 }
 
-func (a *api) planCallMap(ctx context.Context, in *struct{ Body PlanCallMap }) (*answered[CallMapPlan], error) {
+func (a *handlers) planCallMap(ctx context.Context, in *struct{ Body PlanCallMap }) (*answered[CallMapPlan], error) {
 	plan, files, err := a.planned(ctx, in.Body.Files)
 	if err != nil {
 		return nil, err
@@ -155,7 +155,7 @@ func (a *api) planCallMap(ctx context.Context, in *struct{ Body PlanCallMap }) (
 	return &answered[CallMapPlan]{view}, nil
 }
 
-func (a *api) applyCallMap(ctx context.Context, in *struct{ Body ApplyCallMap }) (*answered[AppliedCallMap], error) {
+func (a *handlers) applyCallMap(ctx context.Context, in *struct{ Body ApplyCallMap }) (*answered[AppliedCallMap], error) {
 	return onWhateverIsThere(in.Body.Base == 0, func() (*answered[AppliedCallMap], error) { return a.applyFiles(ctx, in) })
 }
 
@@ -170,7 +170,7 @@ func onWhateverIsThere[T any](whatever bool, apply func() (*answered[T], error))
 	}
 }
 
-func (a *api) applyFiles(ctx context.Context, in *struct{ Body ApplyCallMap }) (*answered[AppliedCallMap], error) {
+func (a *handlers) applyFiles(ctx context.Context, in *struct{ Body ApplyCallMap }) (*answered[AppliedCallMap], error) {
 	plan, files, err := a.planned(ctx, in.Body.Files)
 	if err != nil {
 		return nil, err
@@ -191,7 +191,7 @@ func (a *api) applyFiles(ctx context.Context, in *struct{ Body ApplyCallMap }) (
 
 // apply makes the changes of a plan and records what was applied. A plan without changes changes
 // nothing, and is answered with the revision it was planned on.
-func (a *api) apply(ctx context.Context, plan *callmap.Plan, action string, applied directory.Applied) (*answered[AppliedCallMap], error) {
+func (a *handlers) apply(ctx context.Context, plan *callmap.Plan, action string, applied directory.Applied) (*answered[AppliedCallMap], error) {
 	by := author(ctx)
 	applied.At, applied.Summary = a.Now().UTC().Truncate(time.Microsecond), plan.Summary()
 	if applied.Author == "" {

@@ -32,7 +32,7 @@ type byRevision struct {
 
 var errNoApplied = newProblem(http.StatusNotFound, "not_found", "No call map file was applied in that revision. List those that were with GET /admin/v1/callmap/history.")
 
-func (a *api) callMapHistory() {
+func (a *handlers) callMapHistory() {
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/export", id: "exportCallMap", action: action{name: "callmap.export", audited: true}, tag: "callmap",
 		summary: "Export the call map", description: "The services and rules of one owner as a file. Applied again it changes nothing. Reading it is recorded in the audit log.",
@@ -56,7 +56,7 @@ func (a *api) callMapHistory() {
 	}, a.rollbackCallMap)
 }
 
-func (a *api) exportCallMap(ctx context.Context, in *struct {
+func (a *handlers) exportCallMap(ctx context.Context, in *struct {
 	Owner string `query:"managedBy" maxLength:"63" example:"callmap" doc:"Whose part. Empty: what is made by hand."`
 },
 ) (*answered[CallMapDocument], error) {
@@ -68,7 +68,7 @@ func (a *api) exportCallMap(ctx context.Context, in *struct {
 	return &answered[CallMapDocument]{CallMapDocument{state.Revision, []CallMapFile{{"callmap.yaml", string(text)}}}}, nil
 }
 
-func (a *api) listApplied(ctx context.Context, in *struct {
+func (a *handlers) listApplied(ctx context.Context, in *struct {
 	Before int64 `query:"before" minimum:"0" default:"0" example:"43" doc:"Only revisions before this one. 0: all."`
 	Limit  int   `query:"limit" default:"100" minimum:"1" maximum:"1000" example:"100" doc:"How many to return at most."`
 },
@@ -84,7 +84,7 @@ func (a *api) listApplied(ctx context.Context, in *struct {
 	return out, nil
 }
 
-func (a *api) readApplied(ctx context.Context, in *byRevision) (*answered[CallMapDocument], error) {
+func (a *handlers) readApplied(ctx context.Context, in *byRevision) (*answered[CallMapDocument], error) {
 	applied, err := a.Lists.ReadApplied(ctx, in.Revision)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func filesOf(document []byte) []CallMapFile {
 	return files
 }
 
-func (a *api) rollbackCallMap(ctx context.Context, in *struct {
+func (a *handlers) rollbackCallMap(ctx context.Context, in *struct {
 	Revision int64 `path:"revision" minimum:"1" example:"43" doc:"The revision of an apply."` // huma does not see it when it is embedded
 	Body     *RollbackCallMap
 },

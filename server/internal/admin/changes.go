@@ -36,7 +36,7 @@ type Info struct {
 
 var algorithms = []string{string(jose.ES256), string(jose.RS256), string(jose.PS256), string(jose.EdDSA)}
 
-func (a *api) changes() {
+func (a *handlers) changes() {
 	register(a, operation{
 		method: http.MethodGet, path: "/changes", id: "listChanges", action: action{name: "change.list", audited: true}, tag: "history",
 		summary: "List changes", description: "What was changed, oldest first, after a revision. To follow the history, ask again after the last revision seen. Reading it is recorded in the audit log.",
@@ -53,7 +53,7 @@ func (a *api) changes() {
 	}, a.readInfo)
 }
 
-func (a *api) listChanges(ctx context.Context, in *struct {
+func (a *handlers) listChanges(ctx context.Context, in *struct {
 	After int64 `query:"after" minimum:"0" default:"0" example:"41" doc:"Only changes after this revision."`
 	Limit int   `query:"limit" default:"100" minimum:"1" maximum:"1000" example:"100" doc:"How many to return at most."`
 },
@@ -69,7 +69,7 @@ func (a *api) listChanges(ctx context.Context, in *struct {
 	return out, nil
 }
 
-func (a *api) readInfo(context.Context, *struct{}) (*answered[Info], error) {
+func (a *handlers) readInfo(context.Context, *struct{}) (*answered[Info], error) {
 	info := a.Info()
 	info.Algorithms = algorithms
 	return &answered[Info]{info}, nil

@@ -91,7 +91,7 @@ var (
 	exampleCredentials = CredentialList{Credentials: []Credential{exampleCredential}}
 )
 
-func (a *api) credentials() {
+func (a *handlers) credentials() {
 	register(a, operation{
 		method: http.MethodGet, path: "/credentials", id: "listCredentials", action: action{name: "credential.list", audited: true}, tag: "credentials",
 		summary: "List all credentials", description: "The credentials of all services, a page at a time. Their secrets are kept nowhere. Reading them is recorded in the audit log.",
@@ -140,7 +140,7 @@ func (a *api) credentials() {
 	}, a.revokeCredential)
 }
 
-func (a *api) listCredentials(ctx context.Context, p Page, service directory.UID, filter string) (*answered[CredentialList], error) {
+func (a *handlers) listCredentials(ctx context.Context, p Page, service directory.UID, filter string) (*answered[CredentialList], error) {
 	const list = "credentials"
 	filters := []string{filter}
 	after, err := a.pages.position(list, filters, p.PageToken)
@@ -159,7 +159,7 @@ func (a *api) listCredentials(ctx context.Context, p Page, service directory.UID
 	return &answered[CredentialList]{CredentialList{views, next}}, nil
 }
 
-func (a *api) createCredential(ctx context.Context, in *struct {
+func (a *handlers) createCredential(ctx context.Context, in *struct {
 	ByName
 	Body *NewCredential
 },
@@ -196,7 +196,7 @@ func (a *api) createCredential(ctx context.Context, in *struct {
 }
 
 // issued is the answer that has the secret, under the name of its kind.
-func (a *api) issued(ctx context.Context, c directory.Credential, service, secret, warning string) IssuedCredential {
+func (a *handlers) issued(ctx context.Context, c directory.Credential, service, secret, warning string) IssuedCredential {
 	note(ctx, "credential", c.ID, "kind", string(c.Kind), "expires", c.ExpiresAt.UTC().Format(time.RFC3339))
 	issued := IssuedCredential{Credential: a.credential(c, service), Warning: warning}
 	if c.Kind == directory.KindSecret {
@@ -210,7 +210,7 @@ func (a *api) issued(ctx context.Context, c directory.Credential, service, secre
 	return issued
 }
 
-func (a *api) rotateCredential(ctx context.Context, in *struct {
+func (a *handlers) rotateCredential(ctx context.Context, in *struct {
 	ByCredential
 	Body *NewRotation
 },
@@ -237,7 +237,7 @@ func (a *api) rotateCredential(ctx context.Context, in *struct {
 	return &created[RotatedCredential]{etag(fresh.Version), prefix + "/credentials/" + fresh.ID, out}, nil
 }
 
-func (a *api) readCredential(ctx context.Context, in *ByCredential) (*versioned[Credential], error) {
+func (a *handlers) readCredential(ctx context.Context, in *ByCredential) (*versioned[Credential], error) {
 	if !isCredentialID(in.ID) {
 		return nil, errNoCredential
 	}
@@ -248,7 +248,7 @@ func (a *api) readCredential(ctx context.Context, in *ByCredential) (*versioned[
 	return a.oneCredential(ctx, c)
 }
 
-func (a *api) revokeCredential(ctx context.Context, in *ByCredential) (*versioned[Credential], error) {
+func (a *handlers) revokeCredential(ctx context.Context, in *ByCredential) (*versioned[Credential], error) {
 	if !isCredentialID(in.ID) {
 		return nil, errNoCredential
 	}
@@ -259,7 +259,7 @@ func (a *api) revokeCredential(ctx context.Context, in *ByCredential) (*versione
 	return a.oneCredential(ctx, c)
 }
 
-func (a *api) oneCredential(ctx context.Context, c directory.Credential) (*versioned[Credential], error) {
+func (a *handlers) oneCredential(ctx context.Context, c directory.Credential) (*versioned[Credential], error) {
 	views, err := named(ctx, a, []directory.Credential{c}, a.viewCredential)
 	if err != nil {
 		return nil, err
@@ -270,7 +270,7 @@ func (a *api) oneCredential(ctx context.Context, c directory.Credential) (*versi
 	return &versioned[Credential]{etag(c.Version), views[0]}, nil
 }
 
-func (a *api) viewCredential(s *directory.Snapshot, c directory.Credential) (Credential, bool) {
+func (a *handlers) viewCredential(s *directory.Snapshot, c directory.Credential) (Credential, bool) {
 	owner, ok := s.ServiceByUID(c.Service)
 	if !ok {
 		return Credential{}, false
@@ -278,7 +278,7 @@ func (a *api) viewCredential(s *directory.Snapshot, c directory.Credential) (Cre
 	return a.credential(c, owner.Name), true
 }
 
-func (a *api) credential(c directory.Credential, service string) Credential {
+func (a *handlers) credential(c directory.Credential, service string) Credential {
 	v := Credential{
 		ID: c.ID, Service: service, Kind: string(c.Kind), Name: c.Name,
 		CreatedAt: c.CreatedAt.UTC(), NotBefore: optional(c.NotBefore), ExpiresAt: c.ExpiresAt.UTC(), RevokedAt: optional(c.RevokedAt),

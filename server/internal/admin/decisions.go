@@ -74,7 +74,7 @@ var (
 // searchLimit bounds what is read of the audit log for one id.
 const searchLimit = 4 << 30
 
-func (a *api) decisions() {
+func (a *handlers) decisions() {
 	register(a, operation{
 		method: http.MethodPost, path: "/decisions/explain", id: "explainDecision", action: action{name: "decision.explain"}, tag: "decisions",
 		summary: "Say what a token request would get", description: "The same decision as that of a real request, but for the proofs, in words, with the command that would change it. No token is made; that it was a rehearsal is recorded in the audit log.",
@@ -90,7 +90,7 @@ func (a *api) decisions() {
 	}, a.readDecision)
 }
 
-func (a *api) explainDecision(ctx context.Context, in *struct{ Body ExplainDecision }) (*answered[Explanation], error) {
+func (a *handlers) explainDecision(ctx context.Context, in *struct{ Body ExplainDecision }) (*answered[Explanation], error) {
 	q := in.Body
 	r := issuer.Rehearsal{Endpoint: issuer.AccessTokenEndpoint, Caller: q.Caller, Grant: q.Grant, Method: q.Method, Bound: q.Bound, OnBehalfOf: q.OnBehalfOf, Impersonate: q.Impersonate, At: q.At}
 	var err error
@@ -124,7 +124,7 @@ func scopesOf(scopes []string) ([]string, error) {
 }
 
 // explained rehearses r and puts what comes out into words.
-func (a *api) explained(ctx context.Context, r issuer.Rehearsal) (*Explanation, error) {
+func (a *handlers) explained(ctx context.Context, r issuer.Rehearsal) (*Explanation, error) {
 	if err := a.Directory.CatchUp(ctx); err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (a *api) explained(ctx context.Context, r issuer.Rehearsal) (*Explanation, 
 }
 
 // ownerOf is the call map file that owns the rule of a verdict, if one does.
-func (a *api) ownerOf(ctx context.Context, caller directory.UID, v directory.Verdict) string {
+func (a *handlers) ownerOf(ctx context.Context, caller directory.UID, v directory.Verdict) string {
 	if v.Rule == nil {
 		return ""
 	}
@@ -157,7 +157,7 @@ func (a *api) ownerOf(ctx context.Context, caller directory.UID, v directory.Ver
 	return r.ManagedBy
 }
 
-func (a *api) readDecision(ctx context.Context, in *struct {
+func (a *handlers) readDecision(ctx context.Context, in *struct {
 	ID string `path:"id" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The id of a decision."`
 },
 ) (*answered[Decision], error) {

@@ -42,7 +42,7 @@ const (
 
 // ServeHTTP answers in memory first: nothing leaves before the audit record is on disk,
 // whatever happens on the way, and nothing a handler forgets can change that.
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *handlers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req := &request{id: requestID(r), address: clientOf(r)}
 	req.extend = func() {
 		// A listener that knows no deadlines has none to extend.
@@ -58,7 +58,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer lets in what may come in and puts the answer into w.
-func (a *api) answer(w *answer, r *http.Request, req *request) {
+func (a *handlers) answer(w *answer, r *http.Request, req *request) {
 	inside := strings.HasPrefix(r.URL.Path, prefix+"/")
 	switch {
 	case !a.isOurs(r):
@@ -81,7 +81,7 @@ func (a *api) answer(w *answer, r *http.Request, req *request) {
 }
 
 // recorded answers a request to the API itself, and records it.
-func (a *api) recorded(w *answer, r *http.Request, req *request) {
+func (a *handlers) recorded(w *answer, r *http.Request, req *request) {
 	_, pattern := a.mux.Handler(r)
 	req.action = a.actions[pattern]
 	if (req.action.large || req.action.slow) && req.extend != nil {
@@ -109,7 +109,7 @@ func (a *api) recorded(w *answer, r *http.Request, req *request) {
 }
 
 // handle routes an operator's request and lets huma answer it.
-func (a *api) handle(w *answer, r *http.Request, req *request) {
+func (a *handlers) handle(w *answer, r *http.Request, req *request) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			// The stack names functions and lines, and no values.
@@ -153,7 +153,7 @@ func oneHuge() (end func()) {
 }
 
 // admit checks what is the same for all routes, and reads the body.
-func (a *api) admit(r *http.Request, req *request) *problem {
+func (a *handlers) admit(r *http.Request, req *request) *problem {
 	// Neither dots nor empty segments, also not escaped ones, which the mux would resolve.
 	if path.Clean(r.URL.Path) != r.URL.Path {
 		return errNoRoute

@@ -54,7 +54,7 @@ var exampleKey = Key{
 	Public: PublicJWK{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "tEfUSKu5sRsTAWDd6VPfPYRKUTwaEXIhxZBeeI1xvZk", "x": "...", "y": "..."},
 }
 
-func (a *api) keys() {
+func (a *handlers) keys() {
 	register(a, operation{
 		method: http.MethodGet, path: "/keys", id: "listKeys", action: action{name: "key.list"}, tag: "keys",
 		summary: "List signing keys", description: "All keys with their states. There are a handful, so there are no pages.",
@@ -77,7 +77,7 @@ func (a *api) keys() {
 	}, a.resealKeys)
 }
 
-func (a *api) listKeys(context.Context, *struct{}) (*answered[KeyList], error) {
+func (a *handlers) listKeys(context.Context, *struct{}) (*answered[KeyList], error) {
 	records := a.Keys.List()
 	out := &answered[KeyList]{KeyList{make([]Key, 0, len(records))}}
 	for _, k := range records {
@@ -86,7 +86,7 @@ func (a *api) listKeys(context.Context, *struct{}) (*answered[KeyList], error) {
 	return out, nil
 }
 
-func (a *api) rotateKeys(ctx context.Context, in *struct{ Body *Rotation }) (*answered[Key], error) {
+func (a *handlers) rotateKeys(ctx context.Context, in *struct{ Body *Rotation }) (*answered[Key], error) {
 	r := Rotation{}
 	if in.Body != nil {
 		r = *in.Body
@@ -99,7 +99,7 @@ func (a *api) rotateKeys(ctx context.Context, in *struct{ Body *Rotation }) (*an
 	return &answered[Key]{viewKey(k)}, nil
 }
 
-func (a *api) revokeKey(ctx context.Context, in *byKey) (*answered[Key], error) {
+func (a *handlers) revokeKey(ctx context.Context, in *byKey) (*answered[Key], error) {
 	k, err := a.Keys.Revoke(ctx, author(ctx), in.ID)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (a *api) revokeKey(ctx context.Context, in *byKey) (*answered[Key], error) 
 	return &answered[Key]{viewKey(k)}, nil
 }
 
-func (a *api) resealKeys(ctx context.Context, _ *struct{}) (*answered[Resealed], error) {
+func (a *handlers) resealKeys(ctx context.Context, _ *struct{}) (*answered[Resealed], error) {
 	n, err := a.Keys.Reseal(ctx, author(ctx))
 	if err != nil {
 		return nil, err

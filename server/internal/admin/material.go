@@ -33,7 +33,7 @@ var (
 )
 
 // material is what is stored of what a body brings, by kind, and what is questionable about it.
-func (a *api) material(n *NewCredential, owner directory.UID) (material, warning string, err error) {
+func (a *handlers) material(n *NewCredential, owner directory.UID) (material, warning string, err error) {
 	kind := directory.Kind(n.Kind)
 	for member, m := range map[string]struct {
 		kind  directory.Kind
@@ -63,7 +63,7 @@ func (a *api) material(n *NewCredential, owner directory.UID) (material, warning
 }
 
 // key is the JWK in the one form in which it is stored, which has public members only. PKJ-042.
-func (a *api) key(sent JWK, owner directory.UID) (string, error) {
+func (a *handlers) key(sent JWK, owner directory.UID) (string, error) {
 	b, err := json.Marshal(sent)
 	if err != nil {
 		return "", errKeyRefused
@@ -104,7 +104,7 @@ func jwksURI(s string) (string, error) {
 }
 
 // certificate is the thumbprint of the certificate sent, by which it is known (RFC 8705, section 2.2).
-func (a *api) certificate(n *NewCredential) (material, warning string, err error) {
+func (a *handlers) certificate(n *NewCredential) (material, warning string, err error) {
 	invalid := func(problem string) (string, string, error) {
 		return "", "", &directory.InvalidError{Field: "certificate", Problem: problem}
 	}

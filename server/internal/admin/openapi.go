@@ -104,7 +104,7 @@ var common = []int{
 
 // register adds a route: decoding, validation, errors, audit and documentation are the
 // same for all and come with it.
-func register[I, O any](a *api, op operation, handler func(context.Context, *I) (*O, error)) {
+func register[I, O any](a *handlers, op operation, handler func(context.Context, *I) (*O, error)) {
 	o := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: prefix + op.path, Tags: []string{op.tag},
 		Summary: op.summary, Description: op.description, DefaultStatus: op.status,

@@ -14,7 +14,7 @@ var update = flag.Bool("update", false, "write openapi.json anew")
 //go:generate go test -run TestCommittedOpenAPIDocumentIsFresh -update .
 
 func TestCommittedOpenAPIDocumentIsFresh(t *testing.T) {
-	got := New(Options{}).(*api).openAPI
+	got := New(Options{}).(*handlers).openAPI
 	if *update {
 		if err := os.WriteFile("openapi.json", got, 0o644); err != nil {
 			t.Fatal(err)
@@ -59,7 +59,7 @@ func TestOpenAPIDocumentSaysAll(t *testing.T) {
 			}
 		}
 	}
-	raw := New(Options{}).(*api).openAPI
+	raw := New(Options{}).(*handlers).openAPI
 	if err := json.Unmarshal(raw, &doc); err != nil {
 		t.Fatal(err)
 	}

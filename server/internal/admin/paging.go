@@ -65,7 +65,7 @@ func (p pager) position(list string, filters []string, token string) ([]byte, er
 
 // cut shortens rows, of which one more than the page holds was asked for, to the page, and
 // makes the token of the next one, empty when there is none.
-func cut[Row any](a *api, rows []Row, limit int, list string, filters []string, position func(Row) []byte) ([]Row, string) {
+func cut[Row any](a *handlers, rows []Row, limit int, list string, filters []string, position func(Row) []byte) ([]Row, string) {
 	if len(rows) <= limit {
 		return rows, ""
 	}

@@ -36,7 +36,7 @@ var exampleProbe = probe.Result{
 
 var errNoProbe = newProblem(http.StatusConflict, "no_probe_url", "The service has no probe URL. Give it one with PATCH /admin/v1/services/{name}: where it answers a GET that carries a good token with 2xx, and needs no scope for that.")
 
-func (a *api) probes() {
+func (a *handlers) probes() {
 	register(a, operation{
 		method: http.MethodPost, path: "/services/{name}/probe", id: "probeService", action: action{name: "service.probe", slow: true}, tag: "services",
 		summary: "Probe a service", description: "Sends tokens that the service must refuse, and some that it must accept, to its probe URL, and says what came of it. They are for a subject that no service can be, without scopes, good for a minute at most, and have the claim \"probe\". It takes some seconds, and up to two minutes where the service does not answer.",
@@ -49,7 +49,7 @@ func (a *api) probes() {
 	}, a.listProbes)
 }
 
-func (a *api) probeService(ctx context.Context, in *struct {
+func (a *handlers) probeService(ctx context.Context, in *struct {
 	ByName
 	Body *NewProbe
 },
@@ -79,7 +79,7 @@ func (a *api) probeService(ctx context.Context, in *struct {
 	return &answered[probe.Result]{r}, nil
 }
 
-func (a *api) listProbes(ctx context.Context, in *struct{ Page }) (*answered[ProbeList], error) {
+func (a *handlers) listProbes(ctx context.Context, in *struct{ Page }) (*answered[ProbeList], error) {
 	const list = "probes"
 	position, err := a.pages.position(list, nil, in.PageToken)
 	if err != nil {

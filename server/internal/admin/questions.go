@@ -10,7 +10,7 @@ import (
 )
 
 // questions are answers about the call map as a whole, which take up to seconds when it is large.
-func (a *api) questions() {
+func (a *handlers) questions() {
 	register(a, operation{
 		method: http.MethodGet, path: "/services/{name}/blast", id: "readBlast", action: action{name: "service.blast", audited: true, large: true}, tag: "callmap",
 		summary: "What a stolen credential reaches", description: "The services for which whoever has a credential of this service gets tokens, and those that are reached through them, where they exchange the tokens they receive: scopes only shrink on the way, and no more services act in a row than the server allows. Asking is recorded in the audit log.",
@@ -27,7 +27,7 @@ func (a *api) questions() {
 	}, a.readGraph)
 }
 
-func (a *api) readBlast(ctx context.Context, in *ByName) (*answered[words.Blast], error) {
+func (a *handlers) readBlast(ctx context.Context, in *ByName) (*answered[words.Blast], error) {
 	svc, err := a.service(ctx, in.Name)
 	if err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func (a *api) readBlast(ctx context.Context, in *ByName) (*answered[words.Blast]
 	return &answered[words.Blast]{words.BlastOf(a.Directory.Snapshot(), svc, a.Now(), a.MaxActors)}, nil
 }
 
-func (a *api) readGraph(ctx context.Context, in *struct {
+func (a *handlers) readGraph(ctx context.Context, in *struct {
 	From string `query:"from" maxLength:"128" example:"m1" doc:"Only what this service reaches over rules, in any number of steps."`
 	To   string `query:"to" maxLength:"128" example:"m2" doc:"Only what reaches this service."`
 },
@@ -54,6 +54,6 @@ func (a *api) readGraph(ctx context.Context, in *struct {
 }
 
 // service is the service of that name, as the snapshot has it.
-func (a *api) service(ctx context.Context, name string) (*directory.Service, error) {
+func (a *handlers) service(ctx context.Context, name string) (*directory.Service, error) {
 	return found(ctx, a, name, func(s *directory.Service) (*directory.Service, error) { return s, nil })
 }

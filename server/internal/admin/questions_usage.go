@@ -28,7 +28,7 @@ var exampleSuggestion = words.Suggestion{
 }
 
 // usageQuestions are answered from what was counted.
-func (a *api) usageQuestions() {
+func (a *handlers) usageQuestions() {
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/unused", id: "listUnused", action: action{name: "callmap.unused", large: true}, tag: "callmap",
 		summary: "What was never used", description: "Services, credentials, rules and scopes of rules that were not exercised in the last days, with the command that removes each. It says since when there are counts; where those are younger than the window, no command is told.",
@@ -51,7 +51,7 @@ func (a *api) usageQuestions() {
 
 // eachUse calls each with what was counted since a moment, up to now, and says on which day counts begin.
 // Nil: there are none.
-func (a *api) eachUse(ctx context.Context, since time.Time, f usage.Filter, each func(*usage.Row)) (records *time.Time, err error) {
+func (a *handlers) eachUse(ctx context.Context, since time.Time, f usage.Filter, each func(*usage.Row)) (records *time.Time, err error) {
 	if a.FlushUsage != nil {
 		a.FlushUsage(ctx)
 	}
@@ -70,9 +70,9 @@ func (a *api) eachUse(ctx context.Context, since time.Time, f usage.Filter, each
 	})
 }
 
-func (a *api) since(days int) time.Time { return a.Now().UTC().AddDate(0, 0, -days) }
+func (a *handlers) since(days int) time.Time { return a.Now().UTC().AddDate(0, 0, -days) }
 
-func (a *api) listUnused(ctx context.Context, in *struct {
+func (a *handlers) listUnused(ctx context.Context, in *struct {
 	Days int `query:"days" default:"90" minimum:"1" maximum:"400" example:"90" doc:"How many days to look back."`
 },
 ) (*answered[words.Unused], error) {
@@ -94,7 +94,7 @@ func (a *api) listUnused(ctx context.Context, in *struct {
 
 var errImpact = newProblem(http.StatusUnprocessableEntity, "invalid_value", "Name caller and target, or key, or credential, and nothing else. Correct it and send the request again.")
 
-func (a *api) readImpact(ctx context.Context, in *struct {
+func (a *handlers) readImpact(ctx context.Context, in *struct {
 	Window
 	Caller     string `query:"caller" maxLength:"128" example:"m1" doc:"With target: of the rule between them."`
 	Target     string `query:"target" maxLength:"128" example:"m2" doc:"With caller."`
@@ -121,7 +121,7 @@ func (a *api) readImpact(ctx context.Context, in *struct {
 	return &answered[words.Impact]{impact}, nil
 }
 
-func (a *api) impactOfRule(ctx context.Context, e ByEdge, since time.Time) (words.Impact, error) {
+func (a *handlers) impactOfRule(ctx context.Context, e ByEdge, since time.Time) (words.Impact, error) {
 	r, err := a.ruleOf(ctx, e)
 	if err != nil {
 		return words.Impact{}, err
@@ -133,7 +133,7 @@ func (a *api) impactOfRule(ctx context.Context, e ByEdge, since time.Time) (word
 	return a.impact(ctx, since, usage.Filter{Caller: r.Caller, Target: r.Target}, nil, "the rule "+e.Caller+" -> "+e.Target, text)
 }
 
-func (a *api) impactOfCredential(ctx context.Context, id string, since time.Time) (words.Impact, error) {
+func (a *handlers) impactOfCredential(ctx context.Context, id string, since time.Time) (words.Impact, error) {
 	c, err := a.Lists.ReadCredential(ctx, id)
 	if isNotFound(err) {
 		return words.Impact{}, errNoCredential
@@ -164,7 +164,7 @@ func (a *api) impactOfCredential(ctx context.Context, id string, since time.Time
 
 // impactOfKey: tokens that were signed with it are in use no longer than a token lives; credentials
 // that were, for as long as they do.
-func (a *api) impactOfKey(ctx context.Context, kid string, since time.Time) (words.Impact, error) {
+func (a *handlers) impactOfKey(ctx context.Context, kid string, since time.Time) (words.Impact, error) {
 	all := a.Keys.List()
 	i := slices.IndexFunc(all, func(k keys.Record) bool { return k.ID == kid })
 	if i < 0 {
@@ -198,7 +198,7 @@ func (a *api) impactOfKey(ctx context.Context, kid string, since time.Time) (wor
 
 func nobody(*usage.Row) bool { return false }
 
-func (a *api) impact(ctx context.Context, since time.Time, f usage.Filter, keep func(*usage.Row) bool, what, text string) (words.Impact, error) {
+func (a *handlers) impact(ctx context.Context, since time.Time, f usage.Filter, keep func(*usage.Row) bool, what, text string) (words.Impact, error) {
 	users := words.NewUsers(since, keep)
 	records, err := a.eachUse(ctx, since, f, users.Add)
 	i := users.Impact(a.Directory.Snapshot(), what, text)
@@ -206,7 +206,7 @@ func (a *api) impact(ctx context.Context, since time.Time, f usage.Filter, keep 
 	return i, err
 }
 
-func (a *api) readSuggestion(ctx context.Context, in *Window) (*answered[words.Suggestion], error) {
+func (a *handlers) readSuggestion(ctx context.Context, in *Window) (*answered[words.Suggestion], error) {
 	wants := words.NewWants(a.since(in.Days))
 	records, err := a.eachUse(ctx, a.since(in.Days), usage.Filter{}, wants.Add)
 	if err != nil {

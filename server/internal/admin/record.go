@@ -42,7 +42,7 @@ func note(ctx context.Context, detail ...string) {
 }
 
 // record writes the one record of a request, or takes back the answer.
-func (a *api) record(w *answer, ctx context.Context, req *request) {
+func (a *handlers) record(w *answer, ctx context.Context, req *request) {
 	e := audit.Event{
 		At: a.Now(), Kind: audit.KindChange, Endpoint: endpoint,
 		RequestID: req.id, Actor: req.actor,

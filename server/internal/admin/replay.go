@@ -64,7 +64,7 @@ type UnusedRule struct {
 const replayTimeout = 20 * time.Second
 
 // window of so many days.
-func (a *api) window(ctx context.Context, days int) (w UsageWindow, since, until usage.Day, err error) {
+func (a *handlers) window(ctx context.Context, days int) (w UsageWindow, since, until usage.Day, err error) {
 	if a.FlushUsage != nil {
 		a.FlushUsage(ctx)
 	}
@@ -81,7 +81,7 @@ func (a *api) window(ctx context.Context, days int) (w UsageWindow, since, until
 }
 
 // replay decides again what was decided, on the directory as the plan would make it.
-func (a *api) replay(ctx context.Context, plan *callmap.Plan, files []*callmap.File, after *directory.Snapshot, days int) (*CallMapReplay, error) {
+func (a *handlers) replay(ctx context.Context, plan *callmap.Plan, files []*callmap.File, after *directory.Snapshot, days int) (*CallMapReplay, error) {
 	window, since, until, err := a.window(ctx, days)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (a *api) replay(ctx context.Context, plan *callmap.Plan, files []*callmap.F
 	return out, err
 }
 
-func (a *api) replayInto(ctx context.Context, out *CallMapReplay, plan *callmap.Plan, after *directory.Snapshot, since, until usage.Day) error {
+func (a *handlers) replayInto(ctx context.Context, out *CallMapReplay, plan *callmap.Plan, after *directory.Snapshot, since, until usage.Day) error {
 	edges, services := plan.Touched()
 	if len(edges)+len(services) == 0 {
 		return nil
@@ -125,7 +125,7 @@ func (a *api) replayInto(ctx context.Context, out *CallMapReplay, plan *callmap.
 	return err
 }
 
-func (a *api) unusedInto(ctx context.Context, out *CallMapReplay, declared iter.Seq[callmap.RuleChange], since usage.Day) error {
+func (a *handlers) unusedInto(ctx context.Context, out *CallMapReplay, declared iter.Seq[callmap.RuleChange], since usage.Day) error {
 	used, err := a.Usage.UsedEdges(ctx, since)
 	if err != nil {
 		return err

@@ -183,7 +183,7 @@ func TestAcceptChangesNothing(t *testing.T) {
 // routes of the API, as the document has them.
 func (s *server) routes() (all [][2]string) {
 	var doc struct{ Paths map[string]map[string]any }
-	if err := json.Unmarshal(s.Handler.(*api).openAPI, &doc); err != nil {
+	if err := json.Unmarshal(s.Handler.(*handlers).openAPI, &doc); err != nil {
 		s.Fatal(err)
 	}
 	for path, item := range doc.Paths {

@@ -34,7 +34,7 @@ var exampleRevocation = Revocation{
 	ID: "5f1e2d3c4b5a69788796a5b4c3d2e1f0", Kind: "token", RevokedAt: exampleTime, Until: exampleTime.Add(15 * time.Minute),
 }
 
-func (a *api) revocations() {
+func (a *handlers) revocations() {
 	register(a, operation{
 		method: http.MethodGet, path: "/revocations", id: "listRevocations", action: action{name: "revocation.list", audited: true}, tag: "revocations",
 		summary: "List revocations", description: "The tokens that were revoked one by one, and the services that were deleted, as long as a token could hang on them. Revoked credentials and keys, and disabled services, are told by their own lists. Reading it is recorded in the audit log.",
@@ -52,7 +52,7 @@ func (a *api) revocations() {
 	}, a.readRevocation)
 }
 
-func (a *api) listRevocations(ctx context.Context, in *struct{ Page }) (*answered[RevocationList], error) {
+func (a *handlers) listRevocations(ctx context.Context, in *struct{ Page }) (*answered[RevocationList], error) {
 	const list = "revocations"
 	after, err := a.pages.position(list, nil, in.PageToken)
 	if err != nil {
@@ -70,7 +70,7 @@ func (a *api) listRevocations(ctx context.Context, in *struct{ Page }) (*answere
 	return out, nil
 }
 
-func (a *api) readRevocation(ctx context.Context, in *struct {
+func (a *handlers) readRevocation(ctx context.Context, in *struct {
 	ID string `path:"id" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of a token, or the uid of a service."`
 },
 ) (*answered[Revocation], error) {
@@ -84,7 +84,7 @@ func (a *api) readRevocation(ctx context.Context, in *struct {
 	return &answered[Revocation]{viewRevocation(r)}, nil
 }
 
-func (a *api) createRevocation(ctx context.Context, in *struct{ Body NewRevocation }) (*answered[Revocation], error) {
+func (a *handlers) createRevocation(ctx context.Context, in *struct{ Body NewRevocation }) (*answered[Revocation], error) {
 	jti, expiry, status, err := a.identify(in.Body)
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (a *api) createRevocation(ctx context.Context, in *struct{ Body NewRevocati
 
 // identify says which token is meant, when it ends at the latest and, if it was shown, its place in
 // a status list.
-func (a *api) identify(n NewRevocation) (jti string, expiry time.Time, status string, err error) {
+func (a *handlers) identify(n NewRevocation) (jti string, expiry time.Time, status string, err error) {
 	if (n.JTI == "") == (n.Token == "") {
 		return "", expiry, "", invalidToken("jti", "or token is required, and not both")
 	}

@@ -66,7 +66,7 @@ type (
 
 var exampleRule = Rule{Caller: "m1", Target: "m2", Scopes: []string{"read"}, Version: 1, CreatedAt: exampleTime, UpdatedAt: exampleTime}
 
-func (a *api) rules() {
+func (a *handlers) rules() {
 	register(a, operation{
 		method: http.MethodGet, path: "/rules", id: "listRules", action: action{name: "rule.list"}, tag: "rules",
 		summary: "List rules", description: "The call map, or the part of it with one caller or target, a page at a time.",
@@ -91,7 +91,7 @@ func (a *api) rules() {
 	documentCreated(a.huma.OpenAPI().Paths[prefix+"/rules/{caller}/{target}"].Put)
 }
 
-func (a *api) listRules(ctx context.Context, in *listRulesInput) (*answered[RuleList], error) {
+func (a *handlers) listRules(ctx context.Context, in *listRulesInput) (*answered[RuleList], error) {
 	const list = "rules"
 	var edge policy.Edge
 	filters := []string{"", ""}
@@ -124,7 +124,7 @@ func (a *api) listRules(ctx context.Context, in *listRulesInput) (*answered[Rule
 	return &answered[RuleList]{RuleList{views, next}}, nil
 }
 
-func (a *api) putRule(ctx context.Context, in *putRuleInput) (*putRuleOutput, error) {
+func (a *handlers) putRule(ctx context.Context, in *putRuleInput) (*putRuleOutput, error) {
 	version, err := in.version()
 	switch {
 	case err != nil:
@@ -162,7 +162,7 @@ func (a *api) putRule(ctx context.Context, in *putRuleInput) (*putRuleOutput, er
 	return out, nil
 }
 
-func (a *api) readRule(ctx context.Context, in *ByEdge) (*versioned[Rule], error) {
+func (a *handlers) readRule(ctx context.Context, in *ByEdge) (*versioned[Rule], error) {
 	r, err := a.ruleOf(ctx, *in)
 	if err != nil {
 		return nil, err
@@ -170,7 +170,7 @@ func (a *api) readRule(ctx context.Context, in *ByEdge) (*versioned[Rule], error
 	return &versioned[Rule]{etag(r.Version), ruleView(a.Directory.Snapshot(), r, in.Caller, in.Target)}, nil
 }
 
-func (a *api) deleteRule(ctx context.Context, in *struct {
+func (a *handlers) deleteRule(ctx context.Context, in *struct {
 	ByEdge
 	Conditions
 },
@@ -218,7 +218,7 @@ func (n *NewRule) rule() (directory.NewRule, error) {
 	return r, err
 }
 
-func (a *api) currentVersion(ctx context.Context, e ByEdge) (int64, error) {
+func (a *handlers) currentVersion(ctx context.Context, e ByEdge) (int64, error) {
 	r, err := a.ruleOf(ctx, e)
 	if errors.Is(err, directory.ErrNotFound) {
 		err = errPrecondition
@@ -226,7 +226,7 @@ func (a *api) currentVersion(ctx context.Context, e ByEdge) (int64, error) {
 	return r.Version, err
 }
 
-func (a *api) ruleOf(ctx context.Context, e ByEdge) (r directory.Rule, err error) {
+func (a *handlers) ruleOf(ctx context.Context, e ByEdge) (r directory.Rule, err error) {
 	caller, err := a.resolve(ctx, e.Caller)
 	if err != nil {
 		return r, err

@@ -116,7 +116,7 @@ func viewService(s directory.Service) Service {
 	}
 }
 
-func (a *api) services() {
+func (a *handlers) services() {
 	register(a, operation{
 		method: http.MethodGet, path: "/services", id: "listServices", action: action{name: "service.list"}, tag: "services",
 		summary: "List services", description: "All services, by name, a page at a time.",
@@ -146,7 +146,7 @@ func (a *api) services() {
 	}, a.deleteService)
 }
 
-func (a *api) listServices(ctx context.Context, in *struct{ Page }) (*answered[ServiceList], error) {
+func (a *handlers) listServices(ctx context.Context, in *struct{ Page }) (*answered[ServiceList], error) {
 	const list = "services"
 	after, err := a.pages.position(list, nil, in.PageToken)
 	if err != nil {
@@ -164,7 +164,7 @@ func (a *api) listServices(ctx context.Context, in *struct{ Page }) (*answered[S
 	return out, nil
 }
 
-func (a *api) createService(ctx context.Context, in *struct{ Body NewService }) (*created[Service], error) {
+func (a *handlers) createService(ctx context.Context, in *struct{ Body NewService }) (*created[Service], error) {
 	note(ctx, "service", in.Body.Name)
 	s, err := a.Directory.CreateService(ctx, author(ctx), directory.NewService{
 		Name: in.Body.Name, Description: in.Body.Description, Algorithm: in.Body.Algorithm,
@@ -180,7 +180,7 @@ func (a *api) createService(ctx context.Context, in *struct{ Body NewService }) 
 	return &created[Service]{etag(s.Version), prefix + "/services/" + s.Name, viewService(s)}, nil
 }
 
-func (a *api) readService(ctx context.Context, in *ByName) (*versioned[Service], error) {
+func (a *handlers) readService(ctx context.Context, in *ByName) (*versioned[Service], error) {
 	s, err := found(ctx, a, in.Name, func(s *directory.Service) (directory.Service, error) { return a.Lists.ReadService(ctx, s.UID) })
 	if err != nil {
 		return nil, err
@@ -188,7 +188,7 @@ func (a *api) readService(ctx context.Context, in *ByName) (*versioned[Service],
 	return &versioned[Service]{etag(s.Version), viewService(s)}, nil
 }
 
-func (a *api) updateService(ctx context.Context, in *struct {
+func (a *handlers) updateService(ctx context.Context, in *struct {
 	ByName
 	Conditions
 	Body ServicePatch
@@ -207,7 +207,7 @@ func (a *api) updateService(ctx context.Context, in *struct {
 	return &versioned[Service]{etag(s.Version), viewService(s)}, nil
 }
 
-func (a *api) deleteService(ctx context.Context, in *struct {
+func (a *handlers) deleteService(ctx context.Context, in *struct {
 	ByName
 	Conditions
 },

@@ -26,7 +26,7 @@ type ShadowReport struct {
 	Edges []words.Otherwise `json:"edges" nullable:"false" doc:"By caller and target, those with the most decisions first, at most 1,000."`
 }
 
-func (a *api) shadow() {
+func (a *handlers) shadow() {
 	example := CallMapShadow{Revision: 44, Rules: 2}
 	register(a, operation{
 		method: http.MethodPut, path: "/callmap/shadow", id: "putCallMapShadow", action: action{name: "callmap.shadow", large: true}, tag: "callmap",
@@ -48,7 +48,7 @@ func (a *api) shadow() {
 
 var exampleWindow = UsageWindow{Days: 30, From: usage.DayOf(exampleTime.AddDate(0, 0, -29)).Start(), To: exampleTime}
 
-func (a *api) putShadow(ctx context.Context, in *struct{ Body CallMapFiles }) (*answered[CallMapShadow], error) {
+func (a *handlers) putShadow(ctx context.Context, in *struct{ Body CallMapFiles }) (*answered[CallMapShadow], error) {
 	return onWhateverIsThere(true, func() (*answered[CallMapShadow], error) {
 		plan, _, err := a.planned(ctx, in.Body.Files)
 		if err != nil {
@@ -60,11 +60,11 @@ func (a *api) putShadow(ctx context.Context, in *struct{ Body CallMapFiles }) (*
 	})
 }
 
-func (a *api) deleteShadow(ctx context.Context, _ *struct{}) (*answered[CallMapShadow], error) {
+func (a *handlers) deleteShadow(ctx context.Context, _ *struct{}) (*answered[CallMapShadow], error) {
 	return onWhateverIsThere(true, func() (*answered[CallMapShadow], error) { return a.endShadow(ctx) })
 }
 
-func (a *api) endShadow(ctx context.Context) (*answered[CallMapShadow], error) {
+func (a *handlers) endShadow(ctx context.Context) (*answered[CallMapShadow], error) {
 	state, err := a.Lists.Shadow(ctx)
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (a *api) endShadow(ctx context.Context) (*answered[CallMapShadow], error) {
 	return a.setShadow(ctx, base, nil, nil, "callmap.shadow.end")
 }
 
-func (a *api) setShadow(ctx context.Context, base int64, rules []directory.ShadowRule, leftOut []string, action string) (*answered[CallMapShadow], error) {
+func (a *handlers) setShadow(ctx context.Context, base int64, rules []directory.ShadowRule, leftOut []string, action string) (*answered[CallMapShadow], error) {
 	if rules == nil {
 		rules = []directory.ShadowRule{}
 	}
@@ -94,7 +94,7 @@ func (a *api) setShadow(ctx context.Context, base int64, rules []directory.Shado
 	return &answered[CallMapShadow]{CallMapShadow{revision, len(rules), leftOut}}, nil
 }
 
-func (a *api) reportShadow(ctx context.Context, in *struct {
+func (a *handlers) reportShadow(ctx context.Context, in *struct {
 	Days int `query:"days" minimum:"1" maximum:"400" default:"30" example:"30" doc:"How many days, today included."`
 },
 ) (*answered[ShadowReport], error) {
