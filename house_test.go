@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -69,13 +70,14 @@ var fences = map[string]string{
 	"modernc.org/sqlite":             "server/internal/store server/internal/store/storetest",
 	"github.com/jackc/pgx/":          "server/internal/store server/internal/store/storetest server/internal/store/pgtest",
 	"github.com/pressly/goose/":      "server/internal/store",
-	"github.com/spf13/cobra":         "server/cmd/watchword",
+	"github.com/spf13/cobra":         "server/internal/cli server/internal/cli/*",
 	"go.yaml.in/yaml/":               "server/internal/config server/internal/callmap",
 	"github.com/go-json-experiment/": "internal/strictjson internal/jose server/internal/supertokens",
 }
 
-// outermost packages may import anything: nothing imports them, but for app, which cmd does.
-var outermost = []string{"server/cmd/watchword", "server/internal/app", "server/internal/operator", "server/internal/differential", "server/internal/bench", "server/internal/conformance", "server/interop"}
+// outermost packages may import anything. Nothing imports them but the command line, which imports
+// app and operator.
+var outermost = []string{"server/cmd/watchword", "server/internal/cli", "server/internal/cli/*", "server/internal/app", "server/internal/operator", "server/internal/differential", "server/internal/bench", "server/internal/conformance", "server/interop"}
 
 type goPackage struct {
 	ImportPath, Doc string
@@ -117,15 +119,23 @@ func TestArrowsPointOneWay(t *testing.T) {
 				t.Errorf("%s imports %s, which it may not: see arrows in this file", name, own)
 			}
 			for library, where := range fences {
-				if strings.HasPrefix(i, library) && !slices.Contains(strings.Fields(where), name) {
+				if strings.HasPrefix(i, library) && !matches(strings.Fields(where), name) {
 					t.Errorf("%s imports %s, which only %s may", name, i, where)
 				}
 			}
 		}
-		if !known && !slices.Contains(outermost, name) {
+		if !known && !matches(outermost, name) {
 			t.Errorf("%s is not in this test's list of packages: say there what it may import", name)
 		}
 	}
+}
+
+// matches reports whether name is one of patterns, which are those of path.Match.
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		ok, err := path.Match(pattern, name)
+		return ok && err == nil
+	})
 }
 
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {

@@ -1,0 +1,225 @@
+// Package audit has the commands about the audit log.
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+	"github.com/watchword-dev/watchword/server/internal/cli/key"
+
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/server/internal/audit"
+)
+
+// Command makes the command "audit".
+func Command(c *base.CLI) *cobra.Command {
+	group := &cobra.Command{
+		Use:   "audit",
+		Short: "What was decided and changed",
+		Long: `The audit log has a record of every decision and every change, made before the answer
+left the server. Its files are in the folder audit of the data folder; these commands read
+them there.`,
+		Example: `  watchword audit tail -f
+  watchword audit verify`,
+	}
+	group.AddCommand(auditTail(c), auditVerify(c))
+	group.PersistentFlags().String("audit-dir", "", "folder of the audit log (WATCHWORD_AUDIT_DIR, else audit in the data folder)")
+	return base.AsOperator(base.Group(group))
+}
+
+func auditTail(c *base.CLI) *cobra.Command {
+	var n int
+	var follow bool
+	cmd := &cobra.Command{
+		Use:   "tail",
+		Short: "Show the last records",
+		Long: `Shows the last records of the audit log, oldest first, and with -f those that are added.
+A record of a decision ends with its id, which the caller sees in the header
+Watchword-Decision. With --json the records are printed as they stand in the log, one a line.`,
+		Example: `  watchword audit tail -n 100
+  watchword audit tail -f --json`,
+		Args: base.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if n < 0 {
+				return base.Usage(cmd, "-n: a number of records is not negative")
+			}
+			dir := c.Settings(cmd).Audit.Dir
+			err := audit.Tail(cmd.Context(), dir, n, follow, func(line []byte) error {
+				if c.JSON {
+					_, err := fmt.Fprintf(c.Stdout, "%s\n", line)
+					return err
+				}
+				return printRecord(c, line)
+			})
+			return noAuditLog(err, dir)
+		},
+	}
+	cmd.Flags().IntVarP(&n, "lines", "n", 10, "how many records")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until Ctrl-C")
+	return c.WithJSON(cmd)
+}
+
+func noAuditLog(err error, dir string) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return base.Next(fmt.Errorf("no audit log in %s", dir), "Name the data folder with --data or WATCHWORD_DATA, or the log's own with --audit-dir.")
+	}
+	return err
+}
+
+func printRecord(c *base.CLI, line []byte) error {
+	r, err := audit.ParseLine(line)
+	if err != nil {
+		return c.Printf("not a record: %q", line)
+	}
+	// One line a record: names that callers made up would else write lines of their own.
+	text := strings.ReplaceAll(strings.Join(recordParts(r.Event), "  "), "\n", `\u000a`)
+	return c.Printf("%s  %-10s  %-8s  %s", r.At.UTC().Format("2006-01-02 15:04:05Z"), r.Kind, r.Outcome, text)
+}
+
+// recordParts is what there is to say of an event, in the order in which it is asked for.
+func recordParts(e audit.Event) []string {
+	var parts []string
+	add := func(name, value string) {
+		if value != "" {
+			parts = append(parts, name+value)
+		}
+	}
+	if e.Kind == audit.KindDecision {
+		parts = append(parts, base.Or(e.Caller, "?")+" -> "+base.Or(e.Target, "?"))
+	}
+	add("", e.Action)
+	add("", e.Subject)
+	add("scope=", e.Scope)
+	if e.Reason != string(e.Outcome) {
+		add("reason=", e.Reason)
+	}
+	add("would_refuse=", e.WouldRefuse)
+	add("shadow=", e.Shadow)
+	add("by=", e.Actor)
+	for _, name := range slices.Sorted(maps.Keys(e.Detail)) {
+		if name != "jws" { // the signature of a checkpoint
+			add(name+"=", e.Detail[name])
+		}
+	}
+	add("from=", e.Address)
+	add("id=", e.ID)
+	return parts
+}
+
+func auditVerify(c *base.CLI) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Prove that the log was not changed",
+		Long: `Reads the whole audit log, checks that each record continues the one before, and the
+signatures the server puts over the log from time to time. The keys for those come from
+the operator's listener, or from --keys: what "watchword keys list --json" printed, kept
+apart from the server, or a JWK Set.
+Without keys it is only proved that nobody edited the log without computing it anew. It
+exits with 1 at the first record that is bad. Records after the last signature are counted:
+who can write the files could have cut those off.`,
+		Example: `  watchword audit verify
+  watchword audit verify --audit-dir /backup/audit --keys audit-keys.json`,
+		Args: base.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			verify, err := checkpointKeys(c, cmd, file)
+			if err != nil {
+				return err
+			}
+			dir := c.Settings(cmd).Audit.Dir
+			report, err := audit.VerifyDir(dir, verify)
+			if err != nil {
+				return noAuditLog(err, dir)
+			}
+			if err := printReport(c, report, verify != nil); err != nil {
+				return err
+			}
+			if report.Bad != nil {
+				return base.Next(report.Bad, "Everything before that record is as it was written. Keep the files as they are, and compare them with a backup.")
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&file, "keys", "", "file of the keys that sign the log")
+	return c.WithJSON(cmd)
+}
+
+// checkpointKeys makes the check of the log's signatures, or none when there are no keys, and
+// says so.
+func checkpointKeys(c *base.CLI, cmd *cobra.Command, file string) (func(string) ([]byte, error), error) {
+	var keys *key.Ring
+	var err error
+	if file != "" {
+		if keys, err = key.OfFile(file); err != nil {
+			return nil, err
+		}
+	} else if _, keys, err = key.OfServer(c, cmd, "audit"); err != nil {
+		if cmd.Context().Err() != nil {
+			return nil, context.Cause(cmd.Context())
+		}
+		c.Say("warning: the signatures over the log are not checked: %s", base.Clean(c.Text(err)))
+		c.Say("Start the server, or give the keys with --keys.")
+		return nil, nil
+	}
+	for _, id := range keys.Revoked {
+		c.Say("warning: key %s is revoked: who stole it can sign a log of their own with it", id)
+	}
+	return checkpoint(keys.Set), nil
+}
+
+func checkpoint(set *jose.KeySet) func(string) ([]byte, error) {
+	return func(jws string) ([]byte, error) {
+		token, err := jose.Parse(jws)
+		if err != nil {
+			return nil, err
+		}
+		if err := token.Verify(set, []jose.Algorithm{jose.ES256, jose.RS256, jose.PS256, jose.EdDSA}); err != nil {
+			return nil, err
+		}
+		return token.Payload, nil
+	}
+}
+
+func printReport(c *base.CLI, r audit.Report, signatures bool) error {
+	if c.JSON {
+		return c.PrintJSON(struct {
+			audit.Report
+			CheckpointsChecked bool   `json:"checkpointsChecked"`
+			Verdict            string `json:"verdict"`
+		}{r, signatures, verdict(r, signatures)})
+	}
+	checked := "not checked"
+	if signatures {
+		checked = fmt.Sprintf("%d good; %d records after the last one", r.Checkpoints, r.Uncovered)
+	}
+	fields := []string{"records", fmt.Sprintf("%d, files: %d", r.Records, r.Files)}
+	if r.Records > 0 {
+		fields = append(fields, "first", fmt.Sprintf("%d, %s", r.First.Seq, base.Moment(r.First.Time)), "last", fmt.Sprintf("%d, %s", r.Last.Seq, base.Moment(r.Last.Time)))
+	}
+	if r.DeletedThrough > 0 {
+		fields = append(fields, "deleted for their age", fmt.Sprintf("up to %d", r.DeletedThrough))
+	}
+	fields = append(fields, "signatures", checked)
+	return c.PrintFields(append(fields, "verdict", verdict(r, signatures))...)
+}
+
+// verdict says no more than was proved: the hashes alone can be made anew by whoever can
+// write the files, and so can an end that was cut off.
+func verdict(r audit.Report, signatures bool) string {
+	switch {
+	case r.Bad != nil:
+		return "changed"
+	case signatures && r.Checkpoints > 0:
+		return "unchanged up to the last signature; after it, whole"
+	default:
+		return "whole, but not proved unchanged: no signature was checked"
+	}
+}

@@ -1,0 +1,147 @@
+package base
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/watchword-dev/watchword/server/internal/config"
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// AsOperator gives a command, and those below it, the flags that find the server and the
+// operator token.
+func AsOperator(cmd *cobra.Command) *cobra.Command {
+	flags := cmd.PersistentFlags()
+	flags.String("admin-url", "", "the server's operator listener (WATCHWORD_ADMIN_URL, else http://127.0.0.1:8010)")
+	flags.String("admin-token-file", "", "file of the operator token (WATCHWORD_ADMIN_TOKEN_FILE, else operator.token in the data folder)")
+	flags.String("data", "", "the server's data folder (WATCHWORD_DATA, else ./watchword-data)")
+	return cmd
+}
+
+// Settings is the server's configuration as far as this environment tells it: where it
+// listens and keeps its files. What is wrong with the rest is the server's to complain of,
+// and the operator's environment need not have all of it.
+func (c *CLI) Settings(cmd *cobra.Command) config.Config {
+	flags := map[string]string{}
+	for _, name := range []string{"data", "admin-token-file", "audit-dir"} {
+		if f := cmd.Flag(name); f != nil && f.Changed {
+			flags[name] = f.Value.String()
+		}
+	}
+	loaded, _ := config.Load(config.Sources{File: c.Getenv(config.ConfigEnv), Environ: c.Environ, Flags: flags})
+	return loaded.Config
+}
+
+// Admin makes the client of the operator's API.
+func (c *CLI) Admin(cmd *cobra.Command) (*operator.Client, error) {
+	cfg := c.Settings(cmd)
+	c.tokenFile = cfg.Admin.TokenFile
+	raw, err := os.ReadFile(c.tokenFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, Next(fmt.Errorf("no operator token: %w", PathError(err)),
+			"The server makes it on its first start: watchword serve\nName its folder with --data or WATCHWORD_DATA, or the file itself with --admin-token-file.")
+	}
+	if err != nil {
+		return nil, Next(fmt.Errorf("read the operator token: %w", PathError(err)), "Be the user who runs the server, or name a file you can read with --admin-token-file.")
+	}
+	token := strings.TrimSpace(string(raw))
+	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, Next(fmt.Errorf("%s does not hold an operator token", c.tokenFile), "Name the right file with --admin-token-file.")
+	}
+	return operator.New(c.adminURL(cmd, cfg), token)
+}
+
+func (c *CLI) adminURL(cmd *cobra.Command, cfg config.Config) string {
+	if url := cmd.Flag("admin-url").Value.String(); url != "" {
+		return url
+	}
+	if url := c.Getenv("WATCHWORD_ADMIN_URL"); url != "" {
+		return url
+	}
+	return urlOf(cfg.Admin.Listen, cfg.Admin.TLS)
+}
+
+// PublicURL is where services ask for tokens.
+func (c *CLI) PublicURL(cmd *cobra.Command) string {
+	if url := cmd.Flag("url").Value.String(); url != "" {
+		return strings.TrimRight(url, "/")
+	}
+	if url := c.Getenv("WATCHWORD_URL"); url != "" {
+		return strings.TrimRight(url, "/")
+	}
+	cfg := c.Settings(cmd)
+	return urlOf(cfg.Listen, cfg.TLS)
+}
+
+// IssuerURL is the name of the server among OAuth clients, which is its address too.
+func (c *CLI) IssuerURL(cmd *cobra.Command) string {
+	if cmd.Flag("url").Value.String() == "" && c.Getenv("WATCHWORD_URL") == "" {
+		return c.Settings(cmd).Issuer
+	}
+	return c.PublicURL(cmd)
+}
+
+// urlOf is how a listener of this machine is reached from it.
+func urlOf(listen string, tls config.TLS) string {
+	scheme := "http"
+	if tls.Enabled() {
+		scheme = "https"
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return scheme + "://" + listen
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+// WithConfirmation gives a command that cannot be undone its --yes.
+func WithConfirmation(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().Bool("yes", false, "do not ask")
+	return cmd
+}
+
+// Confirm asks before something that cannot be undone. Where there is nobody to ask it
+// takes --yes only.
+func (c *CLI) Confirm(cmd *cobra.Command, question string) error {
+	return c.Ask(cmd, question, "this cannot be undone")
+}
+
+// Ask asks before something; why is what there is to say to those who cannot answer.
+func (c *CLI) Ask(cmd *cobra.Command, question, why string) error {
+	if yes, err := cmd.Flags().GetBool("yes"); yes || err != nil {
+		return err
+	}
+	file, ok := c.Stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return Usage(cmd, "%s: say --yes", why)
+	}
+	fmt.Fprintf(c.Stderr, "%s [y/N] ", Clean(question))
+	answer, _ := bufio.NewReader(c.Stdin).ReadString('\n')
+	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+		return errors.New("nothing was done")
+	}
+	return nil
+}
+
+// ReadFile reads a small file that the user named: at most 1 MiB of it.
+func ReadFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, PathError(err)
+	}
+	defer func() { _ = f.Close() }() // only read from
+	return io.ReadAll(io.LimitReader(f, 1<<20))
+}

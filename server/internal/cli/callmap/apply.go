@@ -1,0 +1,121 @@
+package callmap
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// Apply makes the command "apply".
+func Apply(c *base.CLI) *cobra.Command {
+	var names []string
+	var what operator.ApplyCallMap
+	cmd := &cobra.Command{
+		Use:   "apply -f FILE|FOLDER",
+		Short: "Make the directory what a call map file says",
+		Long: `Plans the files as "watchword plan" does, shows the plan, asks, and applies just that plan:
+all of it at once, or nothing when a test fails or anything was changed since the plan was
+made. It is in force when the command returns, and the audit log and the history have it
+with author and reason. With --base only a plan on that revision is applied: the one that
+was reviewed.`,
+		Example: `  watchword apply -f callmap.yaml
+  watchword apply -f callmap/ --yes --reason "orders reads stock" --author anna@example.com
+  watchword apply -f callmap/ --yes --base 42`,
+		Args: base.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if what.Files, _, err = readFiles(c, cmd, names); err != nil {
+				return err
+			}
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			return apply(c, cmd, admin, what)
+		},
+	}
+	cmd.Flags().StringVar(&what.Reason, "reason", "", "why, for the history")
+	cmd.Flags().StringVar(&what.Author, "author", "", "who, for the history; the operator if nobody is named")
+	cmd.Flags().Int64Var(&what.Base, "base", 0, "apply only a plan on this revision")
+	return base.AsOperator(c.WithJSON(base.WithConfirmation(withFiles(cmd, &names))))
+}
+
+func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what operator.ApplyCallMap) error {
+	answer, err := planOn(c, cmd, admin, what.Files, 0)
+	if err != nil {
+		return err
+	}
+	plan := answer.Value
+	if what.Base != 0 && what.Base != plan.Base {
+		return base.Next(fmt.Errorf("the directory is at revision %d, and not at %d any more: nothing was done", plan.Base, what.Base), "Plan again, and look at what is different.")
+	}
+	if err := printPlan(c, c.Stderr, plan); err != nil {
+		return err
+	}
+	if plan.Failed > 0 {
+		c.Say("watchword: %d of %d tests fail, so nothing was changed", plan.Failed, len(plan.Tests))
+		return base.ErrSaid
+	}
+	if !plan.Empty {
+		if err := c.Ask(cmd, "Apply this?", "this changes who may call whom"); err != nil {
+			return err
+		}
+	}
+	reviewed := what.Base != 0
+	for attempt := 0; ; attempt++ {
+		what.Base = plan.Base
+		var applied operator.Answer[operator.AppliedCallMap]
+		err = patiently(c, "applying "+sizeOf(what.Files), func() error {
+			applied, err = admin.ApplyCallMap(cmd.Context(), what)
+			return err
+		})
+		if err == nil {
+			return printApplied(c, plan.Empty, applied)
+		}
+		if !isConflict(err) || reviewed || attempt == 5 {
+			return notApplied(err)
+		}
+		// A key or a credential that was made meanwhile is a change too. What was shown still counts
+		// when the plan says the same on the new revision.
+		again, planErr := planOn(c, cmd, admin, what.Files, 0)
+		if planErr != nil || !sameChanges(plan, again.Value) {
+			return notApplied(err)
+		}
+		plan = again.Value
+	}
+}
+
+// sameChanges says whether two plans are one, as far as both say all that they change.
+func sameChanges(a, b operator.CallMapPlan) bool {
+	const shown = 1000 // the server names no more
+	return len(a.Changes) < shown && a.Summary == b.Summary && a.Failed == b.Failed && slices.Equal(a.Changes, b.Changes)
+}
+
+func isConflict(err error) bool {
+	refused, ok := errors.AsType[*operator.Error](err)
+	return ok && refused.Status == http.StatusConflict && len(refused.Errors) == 0
+}
+
+// notApplied says what to do about a refusal to apply.
+func notApplied(err error) error {
+	if isConflict(err) {
+		return base.Next(errors.New("the directory was changed after the plan was made, so nothing was done"), "Run the command again, and look at the new plan.")
+	}
+	return serverMistakes(err)
+}
+
+func printApplied(c *base.CLI, empty bool, a operator.Answer[operator.AppliedCallMap]) error {
+	if c.JSON {
+		return c.PrintJSON(a)
+	}
+	if empty {
+		return c.Printf("nothing to change on revision %d", a.Value.Revision)
+	}
+	return c.Printf("applied in revision %d: %s", a.Value.Revision, a.Value.Summary)
+}

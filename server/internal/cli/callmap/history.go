@@ -1,0 +1,186 @@
+package callmap
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/server/internal/callmap"
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+func callMapExport(c *base.CLI) *cobra.Command {
+	var owner, out string
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Write what is there as a call map file",
+		Long: `Writes the services and rules of one owner as a file: of "callmap", the owner of files that
+name none, unless --managed-by names another. What was made by hand is in the file of
+"callmap" too. Planned as it is, the file changes nothing but whose those are: applied, they
+belong to it.`,
+		Example: `  watchword callmap export --out callmap.yaml
+  watchword callmap export --managed-by payments`,
+		Args: base.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			document, err := admin.ExportCallMap(cmd.Context(), owner)
+			switch {
+			case err != nil:
+				return err
+			case c.JSON:
+				return c.PrintJSON(document)
+			}
+			if _, err := os.Stat(out); out != "" && err == nil {
+				return base.Next(fmt.Errorf("%s is there already, and an export overwrites nothing", out), "Name another file with --out, or remove this one.")
+			}
+			return writeOut(c, out, []byte(joined(document.Value)))
+		},
+	}
+	cmd.Flags().StringVar(&owner, "managed-by", "", `the owner ("callmap" if none is named, with what was made by hand)`)
+	cmd.Flags().StringVar(&out, "out", "", "write it to this new file")
+	return base.AsOperator(c.WithJSON(cmd))
+}
+
+// joined is the text of a document; where it has several files each begins with its name.
+func joined(d operator.CallMapDocument) (text string) {
+	for _, f := range d.Files {
+		if len(d.Files) > 1 {
+			text += callmap.Separator + f.Name + "\n"
+		}
+		text += f.Text
+	}
+	return text
+}
+
+func callMapHistory(c *base.CLI) *cobra.Command {
+	var before int64
+	var limit int
+	cmd := &cobra.Command{
+		Use:     "history",
+		Short:   "List what was applied",
+		Long:    `Lists the call map files that were applied, the newest first, with who applied them and why.`,
+		Example: `  watchword callmap history -n 20`,
+		Args:    base.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 || limit > 1000 {
+				return base.Usage(cmd, "-n: from 1 to 1000")
+			}
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			all, err := admin.CallMapHistory(cmd.Context(), before, limit)
+			switch {
+			case err != nil:
+				return err
+			case c.JSON:
+				return c.PrintJSON(all)
+			}
+			rows := [][]string{{"REVISION", "APPLIED", "AUTHOR", "MANAGED BY", "SUMMARY", "REASON"}}
+			for _, a := range all {
+				v := a.Value
+				rows = append(rows, []string{strconv.FormatInt(v.Revision, 10), base.Moment(v.At), v.Author, v.ManagedBy, v.Summary, v.Reason})
+			}
+			return c.PrintTable(rows)
+		},
+	}
+	cmd.Flags().Int64Var(&before, "before", 0, "only revisions before this one")
+	cmd.Flags().IntVarP(&limit, "lines", "n", 100, "how many")
+	return base.AsOperator(c.WithJSON(cmd))
+}
+
+// revision reads the argument of a command.
+func revision(cmd *cobra.Command, arg string) (int64, error) {
+	n, err := strconv.ParseInt(arg, 10, 64)
+	if err != nil || n < 1 {
+		return 0, base.Usage(cmd, "%q is not a revision, which is a number from 1", arg)
+	}
+	return n, nil
+}
+
+// noApplied says of a revision that nothing was applied in it.
+func noApplied(err error, rev int64) error {
+	if base.StatusOf(err) != http.StatusNotFound {
+		return err
+	}
+	return base.Next(fmt.Errorf("no call map file was applied in revision %d", rev), "List what was with: watchword callmap history")
+}
+
+func callMapShow(c *base.CLI) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "show REVISION",
+		Short:   "Print what was applied in a revision",
+		Long:    `Prints the files as they were applied in a revision; where there were several, each begins with its name.`,
+		Example: `  watchword callmap show 43`,
+		Args:    base.Exactly("REVISION"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			rev, err := revision(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			document, err := admin.AppliedCallMap(cmd.Context(), rev)
+			switch {
+			case err != nil:
+				return noApplied(err, rev)
+			case c.JSON:
+				return c.PrintJSON(document)
+			}
+			_, err = fmt.Fprint(c.Stdout, joined(document.Value))
+			return err
+		},
+	}
+	return base.AsOperator(c.WithJSON(cmd))
+}
+
+func callMapRollback(c *base.CLI) *cobra.Command {
+	var reason, author string
+	cmd := &cobra.Command{
+		Use:   "rollback REVISION",
+		Short: "Go back to what was applied in a revision",
+		Long: `Applies the files of a revision again, after showing what that changes: all at once, and as
+a change of its own, so that it can be rolled back too. Their tests are run first. Rules and
+services of other owners stay as they are.`,
+		Example: `  watchword callmap rollback 43
+  watchword callmap rollback 43 --yes --reason "orders broke"`,
+		Args: base.Exactly("REVISION"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			rev, err := revision(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			return rollback(c, cmd, admin, rev, reason, author)
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the history")
+	cmd.Flags().StringVar(&author, "author", "", "who, for the history; the operator if nobody is named")
+	return base.AsOperator(c.WithJSON(base.WithConfirmation(cmd)))
+}
+
+func rollback(c *base.CLI, cmd *cobra.Command, admin *operator.Client, rev int64, reason, author string) error {
+	document, err := admin.AppliedCallMap(cmd.Context(), rev)
+	if err != nil {
+		return noApplied(err, rev)
+	}
+	// The plan that was shown is the one that is applied, which a rollback by number alone could
+	// not promise.
+	if reason == "" {
+		reason = fmt.Sprintf("back to revision %d", rev)
+	}
+	return apply(c, cmd, admin, operator.ApplyCallMap{Files: document.Value.Files, Reason: reason, Author: author})
+}

@@ -1,0 +1,144 @@
+package callmap
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/server/internal/callmap"
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// Plan makes the command "plan".
+func Plan(c *base.CLI) *cobra.Command {
+	var names []string
+	var format string
+	var days int
+	var shadow bool
+	cmd := &cobra.Command{
+		Use:   "plan -f FILE|FOLDER | --from-shadow",
+		Short: "Say what a call map file would change",
+		Long: `Compares the call map file, or all *.yaml files of a folder, with the directory, and says
+what applying it would add (+), change (~) and remove (-), and what its tests say then.
+Nothing is changed. What the file does not mention stays, unless it was the file's before:
+see managed-by in docs/callmap.md. The tokens of the last days are decided again on the call
+map as it would be: how many would have been refused, and which rules of the file nobody
+used. With --from-shadow no file is read: it tells what the shadow, and targets that only
+observe, would have decided otherwise; see "watchword callmap shadow".
+
+It exits with 0 when nothing would change, 3 when something would, 1 when it failed or a
+test fails, and 2 when the command line is wrong. With --format the changes of rules are
+printed as a graph: what is added, changed (thick) and removed (dotted).`,
+		Example: `  watchword plan -f callmap.yaml
+  watchword plan -f callmap/ --format mermaid
+  watchword plan -f callmap/ --days 90 --json
+  watchword plan --from-shadow --days 7`,
+		Args: base.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			draw, known := map[string]func(io.Writer, []operator.PlanChange) error{"text": nil, "mermaid": drawMermaid, "dot": drawDOT}[format]
+			if !known {
+				return base.Usage(cmd, "--format: %q is not text, mermaid or dot", format)
+			}
+			switch {
+			case days < 0 || days > 400 || shadow && days == 0:
+				return base.Usage(cmd, "--days: from 1 to 400, or 0 for none with -f")
+			case shadow && len(names) > 0:
+				return base.Usage(cmd, "-f and --from-shadow: say one of them")
+			case shadow:
+				return planFromShadow(c, cmd, days)
+			}
+			files, _, err := readFiles(c, cmd, names)
+			if err != nil {
+				return err
+			}
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			plan, err := planOn(c, cmd, admin, files, days)
+			if err != nil {
+				return err
+			}
+			switch {
+			case c.JSON:
+				err = c.PrintJSON(plan)
+			case draw != nil:
+				err = draw(c.Stdout, plan.Value.Changes)
+			default:
+				err = printPlan(c, c.Stdout, plan.Value)
+			}
+			if err != nil {
+				return err
+			}
+			return planned(c, plan.Value)
+		},
+	}
+	cmd.Flags().IntVar(&days, "days", 30, "how many days of decisions are decided again; 0: none")
+	cmd.Flags().BoolVar(&shadow, "from-shadow", false, "tell what the shadow would have decided otherwise")
+	cmd.Flags().StringVar(&format, "format", "text", "text, or a graph of the changes: mermaid or dot")
+	return base.AsOperator(c.WithJSON(withFiles(cmd, &names)))
+}
+
+// planOn has the server plan files, and replay so many days.
+func planOn(c *base.CLI, cmd *cobra.Command, admin *operator.Client, files []operator.CallMapFile, days int) (plan operator.Answer[operator.CallMapPlan], err error) {
+	err = patiently(c, "planning "+sizeOf(files), func() error {
+		plan, err = admin.PlanCallMap(cmd.Context(), files, days)
+		return err
+	})
+	return plan, serverMistakes(err)
+}
+
+// planned is the exit of a command that only plans.
+func planned(c *base.CLI, p operator.CallMapPlan) error {
+	switch {
+	case p.Failed > 0:
+		c.Say("watchword: %d of %d tests fail: this would not be applied", p.Failed, len(p.Tests))
+		return base.ErrSaid
+	case !p.Empty:
+		return base.ErrChanges
+	}
+	return nil
+}
+
+func printPlan(c *base.CLI, w io.Writer, p operator.CallMapPlan) error {
+	var b strings.Builder
+	for _, change := range p.Changes {
+		fmt.Fprintln(&b, callmap.PlannedChange(change))
+	}
+	if more := strings.Count(b.String(), "\n"); more >= 1000 {
+		b.WriteString("  and more: the first 1,000 are shown\n")
+	}
+	switch {
+	case p.Empty:
+		fmt.Fprintf(&b, "no changes on revision %d\n", p.Base)
+	default:
+		fmt.Fprintf(&b, "on revision %d: %s\n", p.Base, p.Summary)
+	}
+	for _, e := range p.Ended {
+		fmt.Fprintf(&b, "note: the rule %s has ended, and allows nothing\n", e)
+	}
+	if p.Replay != nil {
+		b.WriteString(replayed(*p.Replay))
+	}
+	for _, t := range p.Tests {
+		if r := testOf(t); !r.Passed() {
+			fmt.Fprintln(&b, r)
+		}
+	}
+	if len(p.Tests) > 0 {
+		fmt.Fprintln(&b, testSummary(len(p.Tests), p.Failed))
+	}
+	_, err := io.WriteString(w, base.Clean(b.String()))
+	return err
+}
+
+func testSummary(all, failed int) string {
+	if failed == 0 {
+		return fmt.Sprintf("tests: %d passed", all)
+	}
+	return fmt.Sprintf("tests: %d passed, %d failed", all-failed, failed)
+}

@@ -1,0 +1,77 @@
+package callmap
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// edge is a rule of a plan, for drawing.
+type edge struct{ from, to, op, text string }
+
+// drawn are the edges that change, and the services at their ends, in the order they are met.
+func drawn(changes []operator.PlanChange) (edges []edge, nodes []string) {
+	seen := map[string]bool{}
+	node := func(name string) {
+		if !seen[name] {
+			seen[name] = true
+			nodes = append(nodes, name)
+		}
+	}
+	for _, c := range changes {
+		from, to, isEdge := strings.Cut(c.What, " -> ")
+		switch {
+		case isEdge && c.Kind != "service":
+			node(from)
+			node(to)
+			edges = append(edges, edge{from, to, c.Op, c.Text})
+		case c.Kind == "service" && c.Op != "change":
+			node(c.What)
+		}
+	}
+	return edges, nodes
+}
+
+var signs = map[string]string{"add": "+", "change": "~", "remove": "-"}
+
+func drawMermaid(w io.Writer, changes []operator.PlanChange) error {
+	edges, nodes := drawn(changes)
+	ids := map[string]string{}
+	var b strings.Builder
+	b.WriteString("graph LR\n")
+	for i, name := range nodes {
+		ids[name] = fmt.Sprintf("n%d", i)
+		fmt.Fprintf(&b, "  n%d[\"%s\"]\n", i, mermaidText(name))
+	}
+	arrows := map[string]string{"add": "-->", "change": "==>", "remove": "-.->"}
+	for _, e := range edges {
+		label := strings.TrimSpace(signs[e.op] + " " + e.text)
+		fmt.Fprintf(&b, "  %s %s|\"%s\"| %s\n", ids[e.from], arrows[e.op], mermaidText(label), ids[e.to])
+	}
+	_, err := io.WriteString(w, base.Clean(b.String()))
+	return err
+}
+
+// mermaidText: in a quoted text only these two mean anything.
+func mermaidText(s string) string {
+	return strings.NewReplacer(`#`, "#35;", `"`, "#quot;").Replace(s)
+}
+
+func drawDOT(w io.Writer, changes []operator.PlanChange) error {
+	edges, nodes := drawn(changes)
+	var b strings.Builder
+	b.WriteString("digraph plan {\n  rankdir=LR;\n")
+	for _, name := range nodes {
+		fmt.Fprintf(&b, "  %q;\n", name)
+	}
+	looks := map[string]string{"add": "color=green4", "change": "color=orange3, penwidth=2", "remove": "color=red3, style=dashed"}
+	for _, e := range edges {
+		fmt.Fprintf(&b, "  %q -> %q [%s, label=%q];\n", e.from, e.to, looks[e.op], strings.TrimSpace(signs[e.op]+" "+e.text))
+	}
+	b.WriteString("}\n")
+	_, err := io.WriteString(w, base.Clean(b.String()))
+	return err
+}

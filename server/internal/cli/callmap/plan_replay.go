@@ -1,0 +1,140 @@
+package callmap
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// mostUnused is how many rules that nobody used are named to people; --json has more.
+const mostUnused = 20
+
+// replayed is what recorded decisions say of a plan, always with the window that was looked at.
+func replayed(r operator.CallMapReplay) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "replayed %s: %d tokens of what changes, %d would have been refused\n", windowOf(r.UsageWindow), r.Looked, r.Refused)
+	for _, s := range r.Sentences {
+		b.WriteString("  " + s + "\n")
+	}
+	if r.UnusedRules > 0 {
+		fmt.Fprintf(&b, "declared, and never used in that window: %d rules\n", r.UnusedRules)
+		for _, u := range r.Unused[:min(len(r.Unused), mostUnused)] {
+			fmt.Fprintf(&b, "  %s -> %s, there since %s\n", u.Caller, u.Target, u.CreatedAt.UTC().Format(base.Day))
+		}
+		if more := r.UnusedRules - mostUnused; more > 0 {
+			fmt.Fprintf(&b, "  and %d more\n", more)
+		}
+	}
+	for _, n := range r.Notes {
+		b.WriteString("note: " + n + "\n")
+	}
+	return b.String()
+}
+
+func windowOf(w operator.UsageWindow) string {
+	text := fmt.Sprintf("%d days, %s to %s", w.Days, w.From.UTC().Format(base.Day), base.Moment(w.To))
+	switch {
+	case w.Since == nil:
+		text += ", of which there are no records yet"
+	case w.Since.After(w.From):
+		text += ", with records since " + w.Since.UTC().Format(base.Day)
+	}
+	return text
+}
+
+// planFromShadow tells what would have come out otherwise. It exits as a plan does.
+func planFromShadow(c *base.CLI, cmd *cobra.Command, days int) error {
+	admin, err := c.Admin(cmd)
+	if err != nil {
+		return err
+	}
+	report, err := admin.ShadowReport(cmd.Context(), days)
+	if err != nil {
+		return err
+	}
+	r := report.Value
+	if c.JSON {
+		if err := c.PrintJSON(report); err != nil {
+			return err
+		}
+	} else {
+		c.Say("the shadow has %d edges now; %s", r.Rules, windowOf(r.UsageWindow))
+		rows := [][]string{{"CALLER", "TARGET", "BY", "WOULD HAVE BEEN", "TOKENS", "REASON", "SCOPES", "LAST"}}
+		for _, e := range r.Edges {
+			rows = append(rows, []string{e.Caller, e.Target, e.By, strings.ReplaceAll(e.Outcome, "_", " "), strconv.FormatInt(e.Tokens, 10), e.Reason, strings.Join(e.Scopes, " "), base.Moment(e.Last)})
+		}
+		if err := c.PrintTable(rows); err != nil {
+			return err
+		}
+	}
+	if len(r.Edges) > 0 {
+		return base.ErrChanges
+	}
+	return nil
+}
+
+func callMapShadow(c *base.CLI) *cobra.Command {
+	var names []string
+	var end bool
+	cmd := &cobra.Command{
+		Use:   "shadow -f FILE|FOLDER | --end",
+		Short: "Try a call map file beside the one in force",
+		Long: `Has each decision from now on made a second time, as if the files were applied. What is in
+force stays as it is; where the files would have decided otherwise, that is recorded, and
+"watchword plan --from-shadow" tells it. There is one shadow at a time: another one, an
+apply, and --end take its place. Rules with shadow: true in an applied file are such too.`,
+		Example: `  watchword callmap shadow -f callmap.yaml
+  watchword callmap shadow --end`,
+		Args: base.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if end == (len(names) > 0) {
+				return base.Usage(cmd, "say one of -f and --end")
+			}
+			var files []operator.CallMapFile
+			if !end {
+				var err error
+				if files, _, err = readFiles(c, cmd, names); err != nil {
+					return err
+				}
+			}
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			return shadow(c, cmd, admin, files)
+		},
+	}
+	cmd.Flags().BoolVar(&end, "end", false, "decide nothing beside the call map any more")
+	return base.AsOperator(c.WithJSON(withFiles(cmd, &names)))
+}
+
+// shadow puts files beside the call map, or with none ends that.
+func shadow(c *base.CLI, cmd *cobra.Command, admin *operator.Client, files []operator.CallMapFile) (err error) {
+	var set operator.Answer[operator.CallMapShadow]
+	err = patiently(c, "planning "+sizeOf(files), func() error {
+		if files == nil {
+			set, err = admin.DeleteShadow(cmd.Context())
+		} else {
+			set, err = admin.PutShadow(cmd.Context(), files)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return serverMistakes(err)
+	case c.JSON:
+		return c.PrintJSON(set)
+	case files == nil:
+		return c.Printf("the shadow has ended, in revision %d", set.Value.Revision)
+	}
+	for _, l := range set.Value.LeftOut {
+		c.Say("not in the shadow: %s", base.Clean(l))
+	}
+	return c.Printf("%d edges are decided beside the call map, from revision %d on", set.Value.Rules, set.Value.Revision)
+}

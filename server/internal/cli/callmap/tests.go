@@ -1,0 +1,173 @@
+package callmap
+
+import (
+	"encoding/xml"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/server/internal/callmap"
+	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/operator"
+	"github.com/watchword-dev/watchword/server/internal/policy"
+)
+
+// Test makes the command "test".
+func Test(c *base.CLI) *cobra.Command {
+	var names []string
+	var offline bool
+	var junit string
+	cmd := &cobra.Command{
+		Use:   "test -f FILE|FOLDER",
+		Short: "Run the tests of a call map file",
+		Long: `Runs the tests of the files on the call map as it would be if they were applied, and
+changes nothing. With --offline no server is asked: the files must declare every service
+they name, and what others own or made by hand is not seen. It exits with 1 when a test
+fails.`,
+		Example: `  watchword test -f callmap.yaml
+  watchword test -f callmap/ --offline
+  watchword test -f callmap/ --offline --junit callmap.xml
+  watchword test -f callmap/ --json`,
+		Args: base.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			files, parsed, err := readFiles(c, cmd, names)
+			if err != nil {
+				return err
+			}
+			var results []operator.CallMapTest
+			if offline {
+				results, err = testOffline(parsed, time.Now())
+			} else {
+				results, err = testOnServer(c, cmd, files)
+			}
+			if err != nil {
+				return err
+			}
+			if junit != "" {
+				if err := writeJUnit(junit, results); err != nil {
+					return err
+				}
+			}
+			return printTests(c, results)
+		},
+	}
+	cmd.Flags().BoolVar(&offline, "offline", false, "ask no server: the files alone say what there is")
+	cmd.Flags().StringVar(&junit, "junit", "", "also write the results to this file, as JUnit XML")
+	return base.AsOperator(c.WithJSON(withFiles(cmd, &names)))
+}
+
+func testOnServer(c *base.CLI, cmd *cobra.Command, files []operator.CallMapFile) ([]operator.CallMapTest, error) {
+	admin, err := c.Admin(cmd)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := planOn(c, cmd, admin, files, 0)
+	return plan.Value.Tests, err
+}
+
+// testOffline tests the files on a directory that has nothing but what they say.
+func testOffline(parsed []*callmap.File, now time.Time) ([]operator.CallMapTest, error) {
+	plan, err := planOffline(parsed, nil, now)
+	if err != nil {
+		return nil, mistakes(err)
+	}
+	var results []operator.CallMapTest
+	for _, r := range plan.Test(plan.After(time.Hour), now) {
+		results = append(results, operator.CallMapTest{File: r.File, Line: r.Line, From: r.From, To: r.To, Scopes: r.Scopes, Expect: r.Expect, Got: r.Got, Reason: string(r.Reason)})
+	}
+	return results, nil
+}
+
+// planOffline plans on a directory that has nothing but services of these names.
+func planOffline(parsed []*callmap.File, there []string, now time.Time) (*callmap.Plan, error) {
+	state := &directory.State{}
+	for i, name := range there {
+		state.Services = append(state.Services, directory.Service{Name: name, UID: directory.UID{byte(i), byte(i >> 8), byte(i >> 16), 1}})
+	}
+	plan, err := callmap.Make(parsed, state, now)
+	if err != nil {
+		return nil, err
+	}
+	return plan, plan.Check(directory.Options{}.CheckService)
+}
+
+func testOf(t operator.CallMapTest) callmap.TestResult {
+	return callmap.TestResult{File: t.File, Line: t.Line, From: t.From, To: t.To, Scopes: t.Scopes, Expect: t.Expect, Got: t.Got, Reason: policy.Reason(t.Reason)}
+}
+
+func printTests(c *base.CLI, results []operator.CallMapTest) error {
+	failed := 0
+	for _, r := range results {
+		if r.Expect != r.Got {
+			failed++
+		}
+	}
+	if c.JSON {
+		out := struct {
+			Tests  []operator.CallMapTest `json:"tests"`
+			Failed int                    `json:"failed"`
+		}{append([]operator.CallMapTest{}, results...), failed}
+		if err := c.PrintJSON(out); err != nil {
+			return err
+		}
+	} else {
+		for _, r := range results {
+			if err := c.Printf("%s", testOf(r)); err != nil {
+				return err
+			}
+		}
+		if len(results) == 0 {
+			c.Say("the files have no tests")
+		} else {
+			c.Say("%s", testSummary(len(results), failed))
+		}
+	}
+	if failed > 0 {
+		return base.ErrSaid
+	}
+	return nil
+}
+
+// writeJUnit writes results as build servers read them.
+func writeJUnit(file string, results []operator.CallMapTest) error {
+	type failure struct {
+		Message string `xml:"message,attr"`
+	}
+	type testcase struct {
+		Class   string   `xml:"classname,attr"`
+		Name    string   `xml:"name,attr"`
+		File    string   `xml:"file,attr"`
+		Line    int      `xml:"line,attr"`
+		Failure *failure `xml:"failure,omitempty"`
+	}
+	type testsuite struct {
+		XMLName  xml.Name   `xml:"testsuite"`
+		Name     string     `xml:"name,attr"`
+		Tests    int        `xml:"tests,attr"`
+		Failures int        `xml:"failures,attr"`
+		Cases    []testcase `xml:"testcase"`
+	}
+	suite := testsuite{Name: "callmap", Tests: len(results)}
+	for _, r := range results {
+		name := fmt.Sprintf("%s -> %s", r.From, r.To)
+		if len(r.Scopes) > 0 {
+			name += " " + strings.Join(r.Scopes, " ")
+		}
+		t := testcase{Class: r.File, Name: name + ": " + r.Expect, File: r.File, Line: r.Line}
+		if r.Expect != r.Got {
+			suite.Failures++
+			t.Failure = &failure{fmt.Sprintf("expected %s, got %s (%s)", r.Expect, r.Got, r.Reason)}
+		}
+		suite.Cases = append(suite.Cases, t)
+	}
+	text, err := xml.MarshalIndent(suite, "", "  ")
+	if err != nil {
+		return err
+	}
+	return base.PathError(os.WriteFile(file, []byte(xml.Header+string(text)+"\n"), 0o644))
+}

@@ -1,0 +1,201 @@
+package credential
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// newCredential is what the flags of credential create say.
+type newCredential struct {
+	operator.NewCredential
+	ttl, notBefore string
+
+	out, outCert, public, certificate, algorithm string
+	subject                                      map[string]*string // by the API's names
+}
+
+// kindFlags are the flags that are only for some kinds.
+var kindFlags = map[string][]string{
+	"out": {"bootstrap", "secret", "key", "certificate"}, "out-cert": {"certificate"}, "algorithm": {"key", "certificate"},
+	"public": {"key"}, "jwks-uri": {"jwks"}, "certificate": {"certificate"},
+	"dn": {"tls-subject"}, "dns": {"tls-subject"}, "uri": {"tls-subject"}, "ip": {"tls-subject"}, "email": {"tls-subject"},
+}
+
+func credentialCreate(c *base.CLI) *cobra.Command {
+	n := newCredential{subject: map[string]*string{}}
+	cmd := &cobra.Command{
+		Use:   "create SERVICE",
+		Short: "Make a credential, and show its secret once",
+		Long: `Makes a credential for a service. Of a bootstrap credential, which is the default, and of a
+secret, the server makes the secret: it is printed, and nothing else, on stdout, or written
+to a new file that only you can read; it is not kept and cannot be shown again.
+
+Of a key the pair is made here: the private half goes to --out, as a JWK or, when the name
+ends in .pem, as PEM, and only the public half to the server. Or --public names the file of
+a public key there is, as JWK or PEM. In the same way a certificate, signed by itself, is
+made with --out and --out-cert, or there is one in --certificate. With jwks the service
+publishes its keys at --jwks-uri and changes them itself; with tls-subject an authority
+that the server trusts makes its certificates.
+
+A credential is good for 90 days, or as long as --ttl says: up to 100 years, with a warning
+above one for those that are secrets.`,
+		Example: `  watchword credential create m1 --out m1.jwt
+  watchword credential create m1 --ttl 30d --name "blue cluster" --cidr 10.1.0.0/16 --out m1.jwt
+  watchword credential create m1 | kubectl create secret generic m1 --from-file=credential=/dev/stdin
+  watchword credential create m1 --kind secret --out m1.secret
+  watchword credential create m1 --kind key --algorithm EdDSA --out m1.jwk
+  watchword credential create m1 --kind key --public m1-public.pem
+  watchword credential create m1 --kind jwks --jwks-uri https://m1.example.com/jwks.json
+  watchword credential create m1 --kind certificate --out m1-key.pem --out-cert m1-cert.pem
+  watchword credential create m1 --kind tls-subject --dns m1.example.com`,
+		Args: base.Exactly("SERVICE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := n.check(cmd); err != nil {
+				return err
+			}
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			issue := func(ctx context.Context) (operator.Answer[operator.IssuedCredential], error) {
+				issued, err := admin.IssueCredential(ctx, args[0], n.NewCredential)
+				return issued, base.UnknownService(err, args[0])
+			}
+			switch n.Kind {
+			case "bootstrap", "secret":
+				return issueSecret(c, cmd.Context(), admin, n.out, issue)
+			case "key":
+				return issueKey(c, cmd.Context(), &n, issue)
+			case "certificate":
+				return issueCertificate(c, cmd.Context(), &n, args[0], issue)
+			}
+			return register(c, cmd.Context(), issue)
+		},
+	}
+	n.define(cmd)
+	return c.WithJSON(cmd)
+}
+
+func (n *newCredential) define(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&n.Kind, "kind", "bootstrap", "bootstrap, secret, key, jwks, certificate or tls-subject")
+	flags.StringVar(&n.ttl, "ttl", "", "lifetime, as in 30d or 1y (default 90d)")
+	flags.StringVar(&n.notBefore, "not-before", "", "when it begins to be good, as in 2027-01-01 (default now)")
+	flags.StringVar(&n.Name, "name", "", "what it is for, for people")
+	flags.StringVar(&n.CIDR, "cidr", "", "network it may be used from, as in 10.1.0.0/16")
+	flags.StringVar(&n.out, "out", "", "write what is secret to this new file, readable by you alone")
+	flags.StringVar(&n.algorithm, "algorithm", "ES256", "of a key that is made: ES256, PS256 or EdDSA")
+	flags.StringVar(&n.public, "public", "", "file of a public key there is, JWK or PEM")
+	flags.StringVar(&n.JWKSURI, "jwks-uri", "", "https URL at which the service publishes its keys")
+	flags.StringVar(&n.certificate, "certificate", "", "file of a certificate there is, PEM")
+	flags.StringVar(&n.outCert, "out-cert", "", "write the certificate that is made to this new file")
+	for _, s := range [][2]string{
+		{"dn", "subject of the certificates, as in CN=m1,O=Example"},
+		{"dns", "host name in the certificates"},
+		{"uri", "URI in the certificates"},
+		{"ip", "address in the certificates"},
+		{"email", "e-mail address in the certificates"},
+	} {
+		n.subject[s[0]] = flags.String(s[0], "", "of a tls-subject: "+s[1])
+	}
+}
+
+// check holds the flags against each other, and reads those that are texts of something else.
+func (n *newCredential) check(cmd *cobra.Command) (err error) {
+	kinds := []string{"bootstrap", "secret", "key", "jwks", "certificate", "tls-subject"}
+	if !slices.Contains(kinds, n.Kind) {
+		return base.Usage(cmd, "--kind: %q is not one of %s", n.Kind, strings.Join(kinds, ", "))
+	}
+	for flag, kinds := range kindFlags {
+		if cmd.Flags().Changed(flag) && !slices.Contains(kinds, n.Kind) {
+			return base.Usage(cmd, "--%s is for --kind %s", flag, strings.Join(kinds, " and "))
+		}
+	}
+	if n.ttl != "" {
+		if n.TTLSeconds, err = base.Seconds(cmd, "--ttl", n.ttl); err != nil {
+			return err
+		}
+		if n.TTLSeconds == 0 {
+			return base.Usage(cmd, "--ttl: a credential must live for some time, as in 90d")
+		}
+	}
+	if n.notBefore != "" {
+		at, err := base.ParseMoment(n.notBefore)
+		if err != nil {
+			return base.Usage(cmd, "--not-before: %v", err)
+		}
+		n.NotBefore = &at
+	}
+	switch made := n.out != ""; n.Kind {
+	case "key":
+		if made == (n.public != "") {
+			return base.Usage(cmd, "give --out for a key that is to be made, or --public for one there is")
+		}
+	case "certificate":
+		if made == (n.certificate != "") || made != (n.outCert != "") {
+			return base.Usage(cmd, "give --out and --out-cert for a certificate that is to be made, or --certificate for one there is")
+		}
+	case "jwks":
+		if n.JWKSURI == "" {
+			return base.Usage(cmd, "--jwks-uri is missing")
+		}
+	case "tls-subject":
+		return n.checkSubject(cmd)
+	}
+	if !slices.Contains([]string{"ES256", "PS256", "EdDSA"}, n.algorithm) {
+		return base.Usage(cmd, "--algorithm: %q is not one of ES256, PS256, EdDSA", n.algorithm)
+	}
+	return nil
+}
+
+// checkSubject: RFC 8705, section 2.1.2: exactly one.
+func (n *newCredential) checkSubject(cmd *cobra.Command) error {
+	n.Kind, n.TLSSubject = "tls_subject", map[string]string{}
+	for name, value := range n.subject {
+		if *value != "" {
+			n.TLSSubject[name] = *value
+		}
+	}
+	if len(n.TLSSubject) != 1 {
+		return base.Usage(cmd, "give exactly one of --dn, --dns, --uri, --ip and --email")
+	}
+	return nil
+}
+
+type issueCall func(context.Context) (operator.Answer[operator.IssuedCredential], error)
+
+// register makes a credential of which the service has the secret half already.
+func register(c *base.CLI, ctx context.Context, issue issueCall) error {
+	issued, err := issue(ctx)
+	if err != nil {
+		return err
+	}
+	sayIssued(c, issued.Value)
+	if c.JSON {
+		return c.PrintJSON(map[string]json.Marshaler{"credential": issued.Value.Credential})
+	}
+	return printCredential(c, issued.Value.Credential.Value)
+}
+
+func sayIssued(c *base.CLI, i operator.IssuedCredential) {
+	cr := i.Credential.Value
+	from := ""
+	if cr.NotBefore != nil {
+		from = "from " + base.Moment(*cr.NotBefore) + " "
+	}
+	c.Say("credential %s of %s, good %suntil %s", cr.ID, base.Clean(cr.Service), from, base.Moment(cr.ExpiresAt))
+	if i.Replaced != nil {
+		c.Say("credential %s, which it replaces, is good until %s", i.Replaced.Value.ID, base.Moment(i.Replaced.Value.ExpiresAt))
+	}
+	if i.Warning != "" {
+		c.Say("warning: %s", base.Clean(i.Warning))
+	}
+}

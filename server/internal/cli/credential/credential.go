@@ -1,0 +1,131 @@
+// Package credential has the commands about what services authenticate with.
+package credential
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// Command makes the command "credential".
+func Command(c *base.CLI) *cobra.Command {
+	group := &cobra.Command{
+		Use:   "credential",
+		Short: "What services prove themselves with",
+		Long: `A service exchanges what it proves itself with for short-lived access tokens. There are
+six kinds: a bootstrap credential, which is a long-lived token; a client secret; a key or
+a place where keys are published; a certificate, or a name in certificates of an authority.
+A service may have several, of any kinds: to replace one, make another, put it in place,
+and revoke the first when it is no longer used.`,
+		Example: `  watchword credential create m1 --out m1.jwt
+  watchword credential create m1 --kind key --out m1.jwk
+  watchword credential list m1`,
+	}
+	group.AddCommand(credentialCreate(c), credentialList(c), credentialShow(c), credentialRotate(c), credentialRevoke(c))
+	return base.AsOperator(base.Group(group))
+}
+
+func credentialList(c *base.CLI) *cobra.Command {
+	return c.WithJSON(&cobra.Command{
+		Use:   "list [SERVICE]",
+		Short: "List credentials",
+		Long: `Lists the credentials of a service, or of all services, with when and from where each
+was last used. The last column tells those of one kind apart: the kid of a key, the thumbprint
+of a certificate, where keys are published, a name in certificates. It tells no secrets.`,
+		Example: `  watchword credential list
+  watchword credential list m1 --json`,
+		Args: base.AtMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			service := ""
+			if len(args) == 1 {
+				service = args[0]
+			}
+			all, err := admin.Credentials(cmd.Context(), service)
+			if err != nil {
+				return base.UnknownService(err, service)
+			}
+			if c.JSON {
+				return c.PrintJSON(map[string]any{"credentials": all})
+			}
+			rows := [][]string{{"ID", "SERVICE", "KIND", "STATUS", "EXPIRES", "LAST USED", "FROM", "NAME", "WHICH"}}
+			for _, a := range all {
+				cr := a.Value
+				rows = append(rows, []string{cr.ID, cr.Service, cr.Kind, cr.Status, base.Moment(cr.ExpiresAt), base.MomentOf(cr.LastUsedAt), cr.LastUsedFrom, cr.Name, which(cr)})
+			}
+			return c.PrintTable(rows)
+		},
+	})
+}
+
+func credentialShow(c *base.CLI) *cobra.Command {
+	return c.WithJSON(&cobra.Command{
+		Use:     "show ID",
+		Short:   "Show a credential's record",
+		Long:    `Shows what is recorded of a credential. Its secret is not: nobody can be shown that again.`,
+		Example: `  watchword credential show 3f1c0a9e5b7d4286a1e0c3b5d7f90214`,
+		Args:    base.Exactly("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withCredential(c, cmd, args[0], (*operator.Client).Credential)
+		},
+	})
+}
+
+func credentialRevoke(c *base.CLI) *cobra.Command {
+	return c.WithJSON(&cobra.Command{
+		Use:   "revoke ID",
+		Short: "Withdraw a credential",
+		Long: `Withdraws a credential: the next request with it is refused. Access tokens it already got,
+and those exchanged for them, are refused by introspection at once and by who follows the
+deny-list within a second; who only checks signatures takes them until they expire. To
+revoke again changes nothing.`,
+		Example: `  watchword credential revoke 3f1c0a9e5b7d4286a1e0c3b5d7f90214`,
+		Args:    base.Exactly("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withCredential(c, cmd, args[0], (*operator.Client).RevokeCredential)
+		},
+	})
+}
+
+type credentialCall func(*operator.Client, context.Context, string) (operator.Answer[operator.Credential], error)
+
+// withCredential makes one call about a credential and prints what came of it.
+func withCredential(c *base.CLI, cmd *cobra.Command, id string, call credentialCall) error {
+	admin, err := c.Admin(cmd)
+	if err != nil {
+		return err
+	}
+	a, err := call(admin, cmd.Context(), id)
+	if err != nil {
+		return base.UnknownCredential(err, id)
+	}
+	if c.JSON {
+		return c.PrintJSON(a)
+	}
+	return printCredential(c, a.Value)
+}
+
+// which tells a credential from others of its kind.
+func which(cr operator.Credential) string {
+	switch cr.Kind {
+	case "key":
+		return cr.KeyID
+	case "certificate":
+		return cr.Thumbprint
+	}
+	return cr.JWKSURI + cr.TLSSubject
+}
+
+func printCredential(c *base.CLI, cr operator.Credential) error {
+	return c.PrintFields("id", cr.ID, "service", cr.Service, "kind", cr.Kind, "name", cr.Name, "status", cr.Status, "network", cr.CIDR,
+		"key id", cr.KeyID, "algorithm", cr.Algorithm, "thumbprint", cr.Thumbprint, "keys at", cr.JWKSURI, "tls subject", cr.TLSSubject,
+		"created", base.Moment(cr.CreatedAt), "not before", base.MomentOf(cr.NotBefore), "expires", base.Moment(cr.ExpiresAt), "revoked", base.MomentOf(cr.RevokedAt),
+		"last used", base.MomentOf(cr.LastUsedAt), "last used from", cr.LastUsedFrom)
+}

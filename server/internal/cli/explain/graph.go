@@ -1,0 +1,54 @@
+package explain
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+)
+
+// Graph makes the command "graph".
+func Graph(c *base.CLI) *cobra.Command {
+	var format, from, to string
+	cmd := &cobra.Command{
+		Use:   "graph",
+		Short: "Draw the call map",
+		Long: `Prints the call map as a graph: for Graphviz (dot), for Mermaid, which pages of forges
+show, or as JSON. --from and --to leave what lies on the ways from or to a service.`,
+		Example: `  watchword graph | dot -Tsvg > callmap.svg
+  watchword graph --format mermaid --from m1
+  watchword graph --format json --from m1 --to m2`,
+		Args: base.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "dot" && format != "mermaid" && format != "json" {
+				return base.Usage(cmd, "--format: %q is not dot, mermaid or json", format)
+			}
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			a, err := admin.Graph(cmd.Context(), from, to)
+			if err != nil {
+				return c.UnknownOf(cmd, admin, err, from, to)
+			}
+			g := a.Value
+			if more := g.RuleCount - len(g.Rules) + g.ServiceCount - len(g.Services); more > 0 {
+				c.Say("warning: %d of %d services and %d of %d rules are shown; see a part with --from or --to", len(g.Services), g.ServiceCount, len(g.Rules), g.RuleCount)
+			}
+			switch format {
+			case "json":
+				return c.PrintJSON(a)
+			case "mermaid":
+				_, err = fmt.Fprint(c.Stdout, base.Clean(g.Mermaid()))
+			default:
+				_, err = fmt.Fprint(c.Stdout, base.Clean(g.DOT()))
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "dot", "dot, mermaid or json")
+	cmd.Flags().StringVar(&from, "from", "", "only what this service reaches over rules")
+	cmd.Flags().StringVar(&to, "to", "", "only what reaches this service")
+	return base.AsOperator(cmd)
+}

@@ -1,0 +1,134 @@
+// Package explain has the commands that answer questions about the call map: why, blast, graph,
+// impact, unused and suggest.
+package explain
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+	"github.com/watchword-dev/watchword/server/internal/cli/service"
+
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// Why makes the command "why".
+func Why(c *base.CLI) *cobra.Command {
+	var q operator.Question
+	var at string
+	cmd := &cobra.Command{
+		Use:   "why ID | CALLER TARGET",
+		Short: "Say why a token was refused, or would be",
+		Long: `With the id of a decision, which the caller saw in the header Watchword-Decision and the
+audit log has, it says what came out then, and what would today. With two services it
+asks as CALLER would for a token for TARGET, and says which rule allows it or how near
+it came, and the command that would change that. No token is made. The caller that is
+refused is never told any of this.`,
+		Example: `  watchword why 5f1e2d3c4b5a69788796a5b4c3d2e1f0
+  watchword why m1 m2 --scope write
+  watchword why m1 m2 --auth private_key_jwt --bound --network 10.1.2.3 --at 2026-11-24T20:00:00Z
+  watchword why m2 m3 --on-behalf-of m1`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch len(args) {
+			case 0:
+				return base.Usage(cmd, "an ID, or CALLER and TARGET, is missing")
+			case 1:
+				return nil
+			}
+			return base.Exactly("CALLER", "TARGET")(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return whyRecorded(c, cmd, args[0])
+			}
+			if q.Method != "" && !slices.Contains(service.AuthMethods, q.Method) {
+				return base.Usage(cmd, "--auth: %q is not one of %s", q.Method, strings.Join(service.AuthMethods, ", "))
+			}
+			if at != "" {
+				when, err := base.ParseMoment(at)
+				if err != nil {
+					return base.Usage(cmd, "--at: %v", err)
+				}
+				q.At = &when
+			}
+			q.Caller, q.Target = args[0], args[1]
+			return why(c, cmd, q)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVar(&q.Scopes, "scope", nil, "scope that is asked for; repeat for more")
+	flags.StringVar(&q.Method, "auth", "", "how the caller proves itself")
+	flags.BoolVar(&q.Bound, "bound", false, "it brings the proof of a key")
+	flags.StringVar(&q.Network, "network", "", "the address it asks from, as in 10.1.2.3")
+	flags.StringVar(&q.OnBehalfOf, "on-behalf-of", "", "the service whose token it exchanges")
+	flags.BoolVar(&q.Impersonate, "impersonate", false, "with --on-behalf-of: for a token that does not say so")
+	flags.StringVar(&at, "at", "", "when, as in 2027-01-01T12:00:00Z")
+	return base.AsOperator(c.WithJSON(cmd))
+}
+
+func why(c *base.CLI, cmd *cobra.Command, q operator.Question) error {
+	admin, err := c.Admin(cmd)
+	if err != nil {
+		return err
+	}
+	e, err := admin.Explain(cmd.Context(), q)
+	switch {
+	case err != nil:
+		return err
+	case c.JSON:
+		return c.PrintJSON(e)
+	}
+	return printExplanation(c, e.Value)
+}
+
+func printExplanation(c *base.CLI, e operator.Explanation) error {
+	verdict, change := "refused", "To change it"
+	if e.Allowed {
+		verdict, change = "allowed", "To forbid it"
+	}
+	text := fmt.Sprintf("%s: %s", verdict, e.Text)
+	if len(e.Scopes) > 0 {
+		text += "\nThe token would have: " + strings.Join(e.Scopes, " ")
+	}
+	if e.Shadow != "" {
+		text += "\nThe rules of the shadow would say: " + e.Shadow
+	}
+	if e.Command != "" {
+		text += "\n" + change + ": " + e.Command
+	}
+	return c.Printf("%s", text)
+}
+
+func whyRecorded(c *base.CLI, cmd *cobra.Command, id string) error {
+	admin, err := c.Admin(cmd)
+	if err != nil {
+		return err
+	}
+	a, err := admin.Decision(cmd.Context(), id)
+	switch {
+	case base.StatusOf(err) == http.StatusNotFound:
+		return base.Next(fmt.Errorf("no decision %q is in the audit log of this server", id), "The id stands in the header Watchword-Decision of the answer that was refused, and at the end of the lines of: watchword audit tail\nReplicas have a log each: ask the one that decided.")
+	case err != nil:
+		return err
+	case c.JSON:
+		return c.PrintJSON(a)
+	}
+	d := a.Value
+	err = c.PrintFields(
+		"decision", fmt.Sprintf("%s, record %d", d.At.UTC().Format("2006-01-02 15:04:05Z"), d.Record),
+		"asked", base.Or(d.Caller, "?")+" -> "+base.Or(d.Target, "?"), "scope", d.Scope, "on behalf of", d.OnBehalfOf,
+		"proved by", d.Method, "credential", d.Credential, "from", d.Address,
+		"outcome", d.Outcome+": "+d.Text, "observed", d.Observed, "shadow", d.Shadow,
+	)
+	if err != nil || d.Today == nil {
+		return err
+	}
+	if err := c.Printf("\nToday:"); err != nil {
+		return err
+	}
+	return printExplanation(c, *d.Today)
+}

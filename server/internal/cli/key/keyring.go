@@ -1,0 +1,88 @@
+package key
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// Ring holds the public keys of one use, read from a server or from a file.
+type Ring struct {
+	Set *jose.KeySet
+	// Revoked has the ids of the keys in Set that were revoked.
+	Revoked []string
+}
+
+// usable are the public halves of keys of one use. A revoked key verifies nothing, except the
+// audit log: what it signed before it was stolen cannot be signed again.
+func usable(all []operator.Answer[operator.Key], use string) (*Ring, error) {
+	var p Ring
+	var keys []jose.PublicKey
+	for _, a := range all {
+		k := a.Value
+		if k.Use != use || k.State == "revoked" && use != "audit" {
+			continue
+		}
+		public, err := jose.ParseJWK(k.Public)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", k.ID, err)
+		}
+		if k.State == "revoked" {
+			p.Revoked = append(p.Revoked, k.ID)
+		}
+		keys = append(keys, public)
+	}
+	p.Set = jose.NewKeySet(keys...)
+	return &p, nil
+}
+
+// OfServer asks the operator's listener, which also knows the keys that are published
+// nowhere.
+func OfServer(c *base.CLI, cmd *cobra.Command, use string) (*operator.Client, *Ring, error) {
+	admin, err := c.Admin(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err := admin.Keys(cmd.Context())
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := usable(all, use)
+	return admin, keys, err
+}
+
+// OfFile reads the keys of the audit log from what "keys list --json" printed, or from a
+// JWK Set.
+func OfFile(name string) (*Ring, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read the keys: %w", base.PathError(err))
+	}
+	var list struct {
+		Keys []operator.Answer[operator.Key] `json:"keys"`
+	}
+	if json.Unmarshal(text, &list) == nil {
+		keys, err := usable(list.Keys, "audit")
+		if err != nil {
+			return nil, fmt.Errorf("read the keys in %s: %w", name, err)
+		}
+		if len(keys.Set.Keys()) > 0 {
+			return keys, nil
+		}
+	}
+	set, err := jose.ParseKeySet(text)
+	if err != nil {
+		return nil, fmt.Errorf("read the keys in %s: %w", name, err)
+	}
+	if len(set.Keys()) == 0 {
+		return nil, base.Next(fmt.Errorf("%s has no key of the audit log", name), "Write it, while the server runs, with: watchword keys list --json > %s", name)
+	}
+	return &Ring{Set: set}, nil
+}

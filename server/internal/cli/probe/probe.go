@@ -1,0 +1,214 @@
+// Package probe has the command that checks whether services refuse bad tokens.
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// Outcomes of a probe, as the API has them.
+const (
+	probeRefused  = "refused"
+	probeAccepted = "accepted"
+)
+
+// Command makes the command "probe".
+func Command(c *base.CLI) *cobra.Command {
+	var all, last bool
+	var other string
+	cmd := &cobra.Command{
+		Use:   "probe [SERVICE]",
+		Short: "See whether a service refuses the tokens it must refuse",
+		Long: `Has the server send tokens to the service's probe URL that it must refuse: for another
+service, expired, unsigned, revoked and so on; and good ones, so that a service that is down
+is not taken for one that refuses. The URL is to answer a GET with 2xx to any good token,
+whatever its scope; "watchword service update SERVICE --probe URL" sets it.
+
+The tokens are for "watchword-probe", which no service can be, have no scope and the claim
+"probe", and are good for a minute. With --other the token for another service is for that
+one: the service that is probed could use it there for as long.
+
+It exits with 1 when a service accepted what it must refuse, or could not be judged.`,
+		Example: `  watchword probe m2
+  watchword probe --all
+  watchword probe --last`,
+		Args: base.AtMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if n := len(args); n == 0 && all == last || n == 1 && (all || last) {
+				return base.Usage(cmd, "name a service, or give either --all or --last")
+			}
+			if other != "" && last {
+				return base.Usage(cmd, "--other is for a probe that is made now")
+			}
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			switch {
+			case last:
+				return probeLast(c, cmd, admin)
+			case all:
+				return probeAll(c, cmd, admin, other)
+			}
+			return probeOne(c, cmd, admin, args[0], other)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&all, "all", false, "probe every service that has a probe URL, one after the other")
+	flags.BoolVar(&last, "last", false, "probe nothing: show what came of the last probe of each service")
+	flags.StringVar(&other, "other", "", "the `service` that the token for another service is for (default one that there is not)")
+	return base.AsOperator(c.WithJSON(cmd))
+}
+
+func probeOne(c *base.CLI, cmd *cobra.Command, admin *operator.Client, name, other string) error {
+	p, err := probed(cmd, admin, name, other)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = c.PrintJSON(p)
+	} else {
+		rows := [][]string{{"RESULT", "STATUS", "WHAT THE SERVICE DID"}}
+		for _, check := range p.Value.Checks {
+			status := ""
+			if check.Status != 0 {
+				status = strconv.Itoa(check.Status)
+			}
+			rows = append(rows, []string{mark(check), status, check.Text})
+		}
+		if err = c.PrintTable(rows); err == nil {
+			err = c.Printf("%s", verdictOf(p.Value))
+		}
+		if p.Value.Outcome != probeRefused && p.Value.Outcome != probeAccepted {
+			c.Say("Is it running, and does it answer 2xx to a good token there? See where with: watchword service show %s\nName another URL with: watchword service update %s --probe URL", name, name)
+		}
+	}
+	return errors.Join(err, judged(p.Value))
+}
+
+// mark is what to think of a check.
+func mark(check operator.ProbeCheck) string {
+	switch check.Outcome {
+	case check.Must:
+		return "ok"
+	case probeRefused, probeAccepted:
+		return "BAD"
+	}
+	return "?"
+}
+
+// verdictOf is a probe in one line.
+func verdictOf(p operator.Probe) string {
+	switch p.Outcome {
+	case probeRefused:
+		return p.Service + " refused all it must refuse"
+	case probeAccepted:
+		bad := 0
+		for _, check := range p.Checks {
+			if check.Must == probeRefused && check.Outcome == probeAccepted {
+				bad++
+			}
+		}
+		return fmt.Sprintf("%s ACCEPTED what it must refuse, in %d of %d checks", p.Service, bad, len(p.Checks))
+	}
+	return p.Service + " could not be judged: " + p.Why
+}
+
+// judged is base.ErrSaid unless all probes went as they must.
+func judged(probes ...operator.Probe) error {
+	for _, p := range probes {
+		if p.Outcome != probeRefused {
+			return base.ErrSaid
+		}
+	}
+	return nil
+}
+
+func probed(cmd *cobra.Command, admin *operator.Client, name, other string) (operator.Answer[operator.Probe], error) {
+	p, err := admin.Probe(cmd.Context(), name, other)
+	if base.StatusOf(err) == http.StatusConflict {
+		return p, base.Next(fmt.Errorf("service %q has no probe URL", name), "Set one with: watchword service update %s --probe URL", name)
+	}
+	return p, base.UnknownService(err, name)
+}
+
+func probeAll(c *base.CLI, cmd *cobra.Command, admin *operator.Client, other string) error {
+	services, err := admin.Services(cmd.Context())
+	if err != nil {
+		return err
+	}
+	var (
+		answers []operator.Answer[operator.Probe]
+		probes  []operator.Probe
+		without []string
+	)
+	for _, s := range services {
+		switch {
+		case s.Value.Probe == "":
+			without = append(without, s.Value.Name)
+			continue
+		case s.Value.Name == other:
+			c.Say("%s is the other service, and is not probed itself", other)
+			continue
+		}
+		p, err := probed(cmd, admin, s.Value.Name, other)
+		if err != nil {
+			return err
+		}
+		answers, probes = append(answers, p), append(probes, p.Value)
+		if !c.JSON {
+			if err := printProbe(c, p.Value); err != nil {
+				return err
+			}
+		}
+	}
+	if c.JSON {
+		if err := c.PrintJSON(map[string]any{"probes": append([]operator.Answer[operator.Probe]{}, answers...)}); err != nil {
+			return err
+		}
+	}
+	if len(without) > 0 {
+		c.Say("without a probe URL: %s", base.Clean(strings.Join(without, " ")))
+	}
+	return judged(probes...)
+}
+
+// printProbe writes the verdict and what led to it, if that is not good.
+func printProbe(c *base.CLI, p operator.Probe) error {
+	for _, check := range p.Checks {
+		if check.Must == probeRefused && check.Outcome == probeAccepted {
+			if err := c.Printf("%s", check.Text); err != nil {
+				return err
+			}
+		}
+	}
+	return c.Printf("%s", verdictOf(p))
+}
+
+func probeLast(c *base.CLI, cmd *cobra.Command, admin *operator.Client) error {
+	all, err := admin.Probes(cmd.Context())
+	if err != nil {
+		return err
+	}
+	var probes []operator.Probe
+	rows := [][]string{{"SERVICE", "PROBED", "VERDICT"}}
+	for _, a := range all {
+		probes = append(probes, a.Value)
+		rows = append(rows, []string{a.Value.Service, base.Moment(a.Value.At), verdictOf(a.Value)})
+	}
+	if c.JSON {
+		err = c.PrintJSON(map[string]any{"probes": all})
+	} else {
+		err = c.PrintTable(rows)
+	}
+	return errors.Join(err, judged(probes...))
+}

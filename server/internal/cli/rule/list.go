@@ -1,0 +1,76 @@
+package rule
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// Rules makes the command "rules".
+func Rules(c *base.CLI) *cobra.Command {
+	var caller, target string
+	cmd := &cobra.Command{
+		Use:   "rules",
+		Short: "List who may call whom",
+		Long: `Lists the call map, or that part of it which is about one caller or one target.
+Nothing is allowed that no rule allows.`,
+		Example: `  watchword rules
+  watchword rules --target m2 --json`,
+		Args: base.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			all, err := admin.Rules(cmd.Context(), caller, target)
+			if err != nil {
+				return c.UnknownOf(cmd, admin, err, caller, target)
+			}
+			if c.JSON {
+				return c.PrintJSON(map[string]any{"rules": all})
+			}
+			slices.SortFunc(all, func(a, b operator.Answer[operator.Rule]) int {
+				return cmp.Or(cmp.Compare(a.Value.Caller, b.Value.Caller), cmp.Compare(a.Value.Target, b.Value.Target))
+			})
+			rows := [][]string{{"CALLER", "TARGET", "SCOPES", "EXCHANGE", "MAY ACT", "WHEN", "UNTIL", "OWNER"}}
+			for _, a := range all {
+				r := a.Value
+				rows = append(rows, []string{r.Caller, r.Target, strings.Join(r.Scopes, " "), r.Exchange, r.MayAct, whenOf(r), base.MomentOf(r.Until), r.ManagedBy})
+			}
+			return c.PrintTable(rows)
+		},
+	}
+	cmd.Flags().StringVar(&caller, "caller", "", "only rules that allow this service")
+	cmd.Flags().StringVar(&target, "target", "", "only rules that allow to call this service")
+	return base.AsOperator(c.WithJSON(cmd))
+}
+
+// whenOf is the conditions of a rule in short, for a table.
+func whenOf(r operator.Rule) string {
+	if r.When == nil {
+		return ""
+	}
+	var parts []string
+	if len(r.When.Auth) > 0 {
+		parts = append(parts, "by "+strings.Join(r.When.Auth, " or "))
+	}
+	if r.When.Bound {
+		parts = append(parts, "bound")
+	}
+	if len(r.When.Networks) > 0 {
+		parts = append(parts, "from "+strings.Join(r.When.Networks, " or "))
+	}
+	if r.When.Hours != "" {
+		parts = append(parts, r.When.Hours)
+	}
+	if r.When.Chain != "" {
+		parts = append(parts, r.When.Chain)
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,114 @@
+package server
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/server/internal/config"
+)
+
+// Config makes the command "config".
+func Config(c *base.CLI) *cobra.Command {
+	group := &cobra.Command{
+		Use:   "config",
+		Short: "The server's configuration",
+		Long: `Shows and checks the configuration a server would start with. Nothing is asked of a
+running server.`,
+		Example: `  watchword config print
+  watchword config validate /etc/watchword.yaml`,
+	}
+	group.AddCommand(configPrint(c), configValidate(c))
+	return base.Group(group)
+}
+
+func configPrint(c *base.CLI) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "print",
+		Short: "Show the settings in force, and where each comes from",
+		Long: `Shows every setting with its value and where that comes from, as "watchword serve" with
+the same flags and environment would see it. Secrets are not shown. A configuration file
+has the same names, nested where they have dots:
+
+  listen: 0.0.0.0:8443
+  tls:
+    cert_file: /etc/watchword/tls.crt
+    key_file: /etc/watchword/tls.key
+  issuer: https://auth.example.com
+  token:
+    ttl: 5m`,
+		Example: `  watchword config print
+  watchword config print --config /etc/watchword.yaml --json`,
+		Args: base.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			loaded, problems := loadConfig(c, cmd)
+			if err := printSettings(c, loaded); err != nil {
+				return err
+			}
+			return problems
+		},
+	}
+	settingFlags(cmd.Flags())
+	return c.WithJSON(cmd)
+}
+
+func printSettings(c *base.CLI, loaded *config.Loaded) error {
+	type setting struct {
+		Key     string `json:"key"`
+		Value   string `json:"value"`
+		Source  string `json:"source"`
+		Env     string `json:"env"`
+		Flag    string `json:"flag,omitempty"`
+		Default string `json:"default"`
+		Doc     string `json:"doc"`
+	}
+	var all []setting
+	rows := [][]string{{"SETTING", "VALUE", "SOURCE"}}
+	for _, v := range loaded.Values() {
+		s := v.Setting
+		rows = append(rows, []string{s.Key, v.Text, v.Source})
+		all = append(all, setting{s.Key, v.Text, v.Source, s.Env, s.Flag, s.Default, s.Doc})
+	}
+	if c.JSON {
+		return c.PrintJSON(map[string]any{"settings": all})
+	}
+	return c.PrintTable(rows)
+}
+
+func configValidate(c *base.CLI) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "validate [FILE]",
+		Short: "Check a configuration",
+		Long: `Checks the file given, or that named by --config or WATCHWORD_CONFIG, together with the
+environment and the flags, and lists every problem with what to do about it. It exits with
+1 when there is one.`,
+		Example: `  watchword config validate /etc/watchword.yaml`,
+		Args:    base.AtMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if cmd.Flags().Changed("config") {
+					return base.Usage(cmd, "FILE and --config name two files")
+				}
+				if err := cmd.Flags().Set("config", args[0]); err != nil {
+					return err
+				}
+			}
+			_, err := loadConfig(c, cmd)
+			if !c.JSON {
+				if err == nil {
+					c.Say("the configuration is valid")
+				}
+				return err
+			}
+			problems := []config.Problem{}
+			if all, ok := errors.AsType[*config.Error](err); ok {
+				problems, err = all.Problems, base.ErrSaid
+			}
+			return errors.Join(c.PrintJSON(map[string]any{"problems": problems}), err)
+		},
+	}
+	settingFlags(cmd.Flags())
+	return c.WithJSON(cmd)
+}

@@ -1,0 +1,198 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/client"
+	"github.com/watchword-dev/watchword/examples/microservice/service"
+	"github.com/watchword-dev/watchword/server/internal/app"
+	"github.com/watchword-dev/watchword/server/internal/config"
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// demoRules is the call map of the demo.
+var demoRules = [][2]string{{"m1", "m1"}, {"m1", "m2"}, {"m2", "m1"}, {"m2", "m2"}, {"m3", "m1"}}
+
+// demoService is one of the three services of the demo.
+type demoService struct{ name, listen string }
+
+// Demo makes the command "demo".
+func Demo(c *base.CLI) *cobra.Command {
+	services := []*demoService{{"m1", "127.0.0.1:8001"}, {"m2", "127.0.0.1:8002"}, {"m3", "127.0.0.1:8003"}}
+	var data, listen, adminListen string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the server and three services that call each other",
+		Long: `Runs the server and three services, m1, m2 and m3, in this terminal, and prints what to
+try with curl: the calls that are allowed, those that are not, and a callee that replays
+its caller's token. m1 and m2 may call m1 and m2, m3 may call m1.
+
+Everything is in a temporary folder, which is removed when you press Ctrl-C. With --data
+it is in a folder of yours and stays.`,
+		Example: `  watchword demo
+  watchword demo --data ./demo-data --listen 127.0.0.1:9000`,
+		Args: base.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if data == "" {
+				if data, err = os.MkdirTemp("", "watchword-demo-"); err != nil {
+					return err
+				}
+				defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
+			}
+			loaded, err := config.Load(config.Sources{Flags: map[string]string{"data": data, "listen": listen, "admin-listen": adminListen, "log-level": "warn"}})
+			if err != nil {
+				return err
+			}
+			return demo(c, cmd.Context(), loaded.Config, services)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&data, "data", "", "data folder that is kept (default a temporary one)")
+	flags.StringVar(&listen, "listen", "127.0.0.1:8000", "address of the server")
+	flags.StringVar(&adminListen, "admin-listen", "127.0.0.1:8010", "address of the server for operators")
+	for _, s := range services {
+		flags.StringVar(&s.listen, s.name+"-listen", s.listen, "address of service "+s.name)
+	}
+	return cmd
+}
+
+// demo runs all of it until ctx ends.
+func demo(c *base.CLI, ctx context.Context, cfg config.Config, services []*demoService) error {
+	logger := newLogger(c.Stderr, cfg.Log)
+	server, err := app.New(ctx, cfg, logger)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Run(ctx) })
+	group.Go(func() error { return demoServices(c, ctx, group, cfg, server, services, logger) })
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	c.Say("The demo has ended.")
+	return nil
+}
+
+// demoServices sets the server up as an operator would, starts the services and says what
+// to try.
+func demoServices(c *base.CLI, ctx context.Context, group *errgroup.Group, cfg config.Config, server *app.Server, services []*demoService, logger *slog.Logger) error {
+	peers := map[string]string{}
+	listeners := make([]net.Listener, len(services))
+	for i, s := range services {
+		l, err := net.Listen("tcp", s.listen)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return base.Next(fmt.Errorf("listen for service %s: address %s is taken", s.name, s.listen), "Choose another with --%s-listen 127.0.0.1:PORT.", s.name)
+		} else if err != nil {
+			return fmt.Errorf("listen for service %s: %w", s.name, err)
+		}
+		listeners[i], peers[s.name] = l, "http://"+l.Addr().String()
+	}
+	credentials := filepath.Join(cfg.Data, "credentials")
+	if err := demoSetUp(c, ctx, cfg, server, services, peers, credentials); err != nil {
+		return err
+	}
+	for i, s := range services {
+		handler, err := service.New(service.Config{
+			Name: s.name, Server: server.URL(), Peers: peers, Logger: logger,
+			Credential: client.File(filepath.Join(credentials, s.name+".jwt")),
+		})
+		if err != nil {
+			return fmt.Errorf("start service %s: %w", s.name, err)
+		}
+		group.Go(func() error {
+			defer func() { _ = handler.Close() }()
+			return serveUntil(ctx, listeners[i], handler)
+		})
+	}
+	fmt.Fprint(c.Stdout, tour(server.URL(), peers, credentials, cfg))
+	return nil
+}
+
+// demoSetUp makes services, rules and credentials. In a folder that has them, nothing changes
+// but where the services listen.
+func demoSetUp(c *base.CLI, ctx context.Context, cfg config.Config, server *app.Server, services []*demoService, peers map[string]string, credentials string) error {
+	token, err := os.ReadFile(cfg.Admin.TokenFile)
+	if err != nil {
+		return fmt.Errorf("read the operator token: %w", err)
+	}
+	admin, err := operator.New(server.AdminURL(), strings.TrimSpace(string(token)))
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(credentials, 0o700); err != nil {
+		return err
+	}
+	for _, s := range services {
+		probe := peers[s.name] + "/hello"
+		if known, err := admin.Service(ctx, s.name); err == nil {
+			if known.Value.Probe != probe { // it listens elsewhere now
+				if _, err := admin.UpdateService(ctx, s.name, 0, operator.ServiceChange{Probe: &probe}); err != nil {
+					return fmt.Errorf("update service %s: %w", s.name, err)
+				}
+			}
+			continue
+		}
+		if _, err := admin.CreateService(ctx, operator.NewService{Name: s.name, Description: "a service of the demo", Probe: probe}); err != nil {
+			return fmt.Errorf("create service %s: %w", s.name, err)
+		}
+	}
+	for _, r := range demoRules {
+		if _, _, err := admin.Allow(ctx, r[0], r[1], operator.NewRule{}); err != nil {
+			return fmt.Errorf("allow %s to call %s: %w", r[0], r[1], err)
+		}
+	}
+	for _, s := range services {
+		if err := demoCredential(ctx, admin, s.name, filepath.Join(credentials, s.name)); err != nil {
+			return fmt.Errorf("credential of %s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+// demoCredential writes a credential for the service, and a file from which curl takes it, so
+// that it is on no command line.
+func demoCredential(ctx context.Context, admin *operator.Client, name, path string) error {
+	if _, err := os.Stat(path + ".jwt"); err == nil {
+		return nil
+	}
+	issued, err := admin.IssueCredential(ctx, name, operator.NewCredential{Name: "demo"})
+	if err != nil {
+		return err
+	}
+	curl := fmt.Sprintf("silent\nshow-error\nheader = \"Content-Type: application/json\"\nheader = \"Authorization: Bearer %s\"\n", issued.Value.Token)
+	return errors.Join(
+		os.WriteFile(path+".jwt", []byte(issued.Value.Token+"\n"), 0o600),
+		os.WriteFile(path+".curl", []byte(curl), 0o600),
+	)
+}
+
+// serveUntil serves until ctx ends, then lets requests under way finish.
+func serveUntil(ctx context.Context, l net.Listener, h http.Handler) error {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	stopped := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		stopped <- server.Shutdown(c)
+	})
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
+}

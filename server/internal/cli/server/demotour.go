@@ -1,0 +1,55 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/watchword-dev/watchword/server/internal/config"
+)
+
+// tour is what the demo prints: lines that work when they are pasted into a shell, each
+// with the answer it gets.
+func tour(server string, peers map[string]string, credentials string, cfg config.Config) string {
+	program := "watchword"
+	if strings.Contains(os.Args[0], "go-build") { // go run left no program behind
+		program = "go run ./cmd/watchword"
+	}
+	flags := " --data " + cfg.Data
+	if cfg.Admin.Listen != config.Default().Admin.Listen {
+		flags += " --admin-url http://" + cfg.Admin.Listen
+	}
+	return strings.NewReplacer(
+		"SERVER", server, "M1", peers["m1"], "M2", peers["m2"], "M3", peers["m3"], "KEYS", credentials, "RULES", program+" rules"+flags, "PROBE", program+" probe --all"+flags,
+	).Replace(tourText) + fmt.Sprintln("Ctrl-C ends the demo.")
+}
+
+const tourText = `The server is at SERVER, m1 at M1, m2 at M2, m3 at M3.
+m1 and m2 may call m1 and m2; m3 may call m1. Paste these into another terminal.
+
+# m1 gets a token for m2 and calls it:            Hello to m1 from m2!
+curl -sd '{"target":"m2"}' -H 'Content-Type: application/json' M1/query -w ' %{http_code}\n'
+
+# m3 may not call m2:                             401
+curl -sd '{"target":"m2"}' -H 'Content-Type: application/json' M3/query -w ' %{http_code}\n'
+
+# The token itself, as m1 gets it:
+curl -K KEYS/m1.curl -d '{"target":"m2"}' SERVER/accesstoken
+
+# The replay. m2 keeps the token that m1 sent to it:
+curl -K KEYS/m1.curl -d '{"target":"m2"}' SERVER/accesstoken |
+  cut -d'"' -f4 | sed 's/^/Authorization: Bearer /' > KEYS/stolen
+# at m2, where it belongs, it is good:            Hello to m1 from m2!
+curl -sH @KEYS/stolen M2/hello -w ' %{http_code}\n'
+# at m3 it is not:                                401
+curl -sH @KEYS/stolen M3/hello -w ' %{http_code}\n'
+# nor does it get m2 a token as m1:               401
+curl -sH @KEYS/stolen -H 'Content-Type: application/json' -d '{"target":"m1"}' SERVER/accesstoken -w '%{http_code}\n'
+# and the long-lived credential of m1 opens none: 401
+curl -K KEYS/m1.curl M2/hello -w ' %{http_code}\n'
+
+# What the operator sees:
+RULES
+# Does each of them refuse what it must, and not only what was tried here?
+PROBE
+`

@@ -1,0 +1,247 @@
+// Package service has the commands about services.
+package service
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/server/internal/config"
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// Command makes the command "service".
+func Command(c *base.CLI) *cobra.Command {
+	group := &cobra.Command{
+		Use:   "service",
+		Short: "The services that call and are called",
+		Long: `Services are the actors: each calls, is called, or both. A service has a name, which
+is the sub and the aud of tokens, and an identity of its own: a name that is deleted
+and made again inherits no credential and no rule.`,
+		Example: `  watchword service create m1 --description "orders"
+  watchword service list`,
+	}
+	group.AddCommand(serviceCreate(c), serviceList(c), serviceShow(c), serviceUpdate(c),
+		serviceSwitch(c, "disable", true), serviceSwitch(c, "enable", false), serviceDelete(c))
+	return base.AsOperator(base.Group(group))
+}
+
+func serviceCreate(c *base.CLI) *cobra.Command {
+	var f serviceFlags
+	cmd := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Make a service",
+		Long: `Makes a service. It has no credential yet, may call nobody and be called by nobody:
+see "watchword credential create" and "watchword allow". A name has 1 to 128 letters,
+digits, '.', '_' and '-', and begins with a letter or a digit.`,
+		Example: `  watchword service create m1
+  watchword service create payments --token-ttl 5m --algorithm EdDSA
+  watchword service create m1 --auth-method private_key_jwt --binding dpop
+  watchword service create orders --audience https://orders.example.com`,
+		Args: base.Exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := f.service(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			made, err := admin.CreateService(cmd.Context(), s)
+			if base.StatusOf(err) == http.StatusConflict {
+				if _, err := admin.Service(cmd.Context(), s.Name); err != nil {
+					return base.Next(fmt.Errorf("one of the audiences is another service's"), "See whose with: watchword service list --json")
+				}
+				return base.Next(fmt.Errorf("there is a service %q already", s.Name), "See it with: watchword service show %s", s.Name)
+			}
+			if err != nil {
+				return err
+			}
+			if c.JSON {
+				return c.PrintJSON(made)
+			}
+			return c.Printf("created service %s (%s)", made.Value.Name, made.Value.UID)
+		},
+	}
+	f.define(cmd)
+	return c.WithJSON(cmd)
+}
+
+func serviceList(c *base.CLI) *cobra.Command {
+	return c.WithJSON(&cobra.Command{
+		Use:     "list",
+		Short:   "List the services",
+		Long:    `Lists all services by name, and whether each is enabled.`,
+		Example: `  watchword service list --json`,
+		Args:    base.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			all, err := admin.Services(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if c.JSON {
+				return c.PrintJSON(map[string]any{"services": all})
+			}
+			rows := [][]string{{"NAME", "STATUS", "TOKEN TTL", "ALGORITHM", "CREATED", "DESCRIPTION"}}
+			for _, a := range all {
+				s := a.Value
+				rows = append(rows, []string{s.Name, status(s), ttlOf(s), orDefault(s.Algorithm), base.Moment(s.CreatedAt), s.Description})
+			}
+			return c.PrintTable(rows)
+		},
+	})
+}
+
+func status(s operator.Service) string {
+	if s.Disabled {
+		return "disabled"
+	}
+	return "enabled"
+}
+
+func ttlOf(s operator.Service) string {
+	if s.TokenTTLSeconds == 0 {
+		return "default"
+	}
+	return config.FormatDuration(time.Duration(s.TokenTTLSeconds) * time.Second)
+}
+
+func orDefault(s string) string {
+	if s == "" {
+		return "default"
+	}
+	return s
+}
+
+func serviceShow(c *base.CLI) *cobra.Command {
+	return c.WithJSON(&cobra.Command{
+		Use:     "show NAME",
+		Short:   "Show a service",
+		Long:    `Shows a service. Its credentials and rules are shown by "watchword credential list NAME" and "watchword rules --caller NAME".`,
+		Example: `  watchword service show m1`,
+		Args:    base.Exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			s, err := admin.Service(cmd.Context(), args[0])
+			if err != nil {
+				return base.UnknownService(err, args[0])
+			}
+			return printService(c, s)
+		},
+	})
+}
+
+func printService(c *base.CLI, a operator.Answer[operator.Service]) error {
+	if c.JSON {
+		return c.PrintJSON(a)
+	}
+	s := a.Value
+	return c.PrintFields("name", s.Name, "uid", s.UID, "description", s.Description, "owner", s.Owner, "labels", strings.Join(s.Labels, " "),
+		"managed by", s.ManagedBy, "status", status(s), "enforces", map[bool]string{true: "nothing: it only observes"}[s.Observe],
+		"token ttl", ttlOf(s), "algorithm", orDefault(s.Algorithm),
+		"audiences", strings.Join(s.Audiences, " "), "proves itself by", orAny(s.AuthMethods), "grants", orAny(s.GrantTypes), "binding", bindingOf(s),
+		"assertions", assertionsOf(s), "targets a token", map[bool]string{true: "several"}[s.MultipleTargets], "default target", s.DefaultTarget,
+		"probe", s.Probe, "version", fmt.Sprint(s.Version),
+		"created", base.Moment(s.CreatedAt), "updated", base.Moment(s.UpdatedAt))
+}
+
+func serviceUpdate(c *base.CLI) *cobra.Command {
+	var f serviceFlags
+	var version int64
+	cmd := &cobra.Command{
+		Use:   "update NAME",
+		Short: "Change a service",
+		Long: `Changes what is given and leaves the rest. What can be given more than once is set as a
+whole, and --audience "" leaves none. With --if-version the change is made only while the
+service has that version, which "watchword service show" tells.`,
+		Example: `  watchword service update m1 --token-ttl 5m
+  watchword service update m1 --auth-method private_key_jwt --auth-method tls_client_auth
+  watchword service update m1 --binding required --multiple-targets=false
+  watchword service update m1 --algorithm "" --if-version 3`,
+		Args: base.Exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			change, err := f.change(cmd)
+			if err != nil {
+				return err
+			}
+			return changeService(c, cmd, args[0], version, change)
+		},
+	}
+	f.define(cmd)
+	cmd.Flags().Int64Var(&version, "if-version", 0, "change only this version")
+	return c.WithJSON(cmd)
+}
+
+func changeService(c *base.CLI, cmd *cobra.Command, name string, version int64, change operator.ServiceChange) error {
+	admin, err := c.Admin(cmd)
+	if err != nil {
+		return err
+	}
+	s, err := admin.UpdateService(cmd.Context(), name, version, change)
+	if base.StatusOf(err) == http.StatusConflict && change.Audiences != nil {
+		return base.Next(err, "See whose the audiences are with: watchword service list --json")
+	}
+	if err != nil {
+		return base.UnknownService(err, name)
+	}
+	return printService(c, s)
+}
+
+func serviceSwitch(c *base.CLI, verb string, disabled bool) *cobra.Command {
+	long := "Lets a disabled service call and be called again, by the rules it has."
+	if disabled {
+		long = "Refuses the service every token, and everybody tokens for it, until it is enabled again.\nIts credentials and rules stay. Tokens it has already are refused by introspection at once\nand by who follows the deny-list within a second; who only checks signatures takes them\nuntil they expire."
+	}
+	return c.WithJSON(&cobra.Command{
+		Use:     verb + " NAME",
+		Short:   map[bool]string{true: "Take a service out, for a while", false: "Put a service back"}[disabled],
+		Long:    long,
+		Example: "  watchword service " + verb + " m1",
+		Args:    base.Exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return changeService(c, cmd, args[0], 0, operator.ServiceChange{Disabled: &disabled})
+		},
+	})
+}
+
+func serviceDelete(c *base.CLI) *cobra.Command {
+	var version int64
+	cmd := &cobra.Command{
+		Use:   "delete NAME",
+		Short: "Delete a service with its credentials and rules",
+		Long: `Deletes a service, its credentials and every rule that names it. It asks before, or
+takes --yes where there is nobody to ask. To take a service out for a while, disable it.`,
+		Example: `  watchword service delete m1
+  watchword service delete m1 --yes`,
+		Args: base.Exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.Confirm(cmd, fmt.Sprintf("Delete service %s, its credentials and its rules?", args[0])); err != nil {
+				return err
+			}
+			admin, err := c.Admin(cmd)
+			if err != nil {
+				return err
+			}
+			if err := admin.DeleteService(cmd.Context(), args[0], version); err != nil {
+				return base.UnknownService(err, args[0])
+			}
+			c.Say("deleted service %s", args[0])
+			return nil
+		},
+	}
+	cmd.Flags().Int64Var(&version, "if-version", 0, "delete only this version")
+	return base.WithConfirmation(c.WithJSON(cmd))
+}

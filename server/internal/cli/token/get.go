@@ -1,0 +1,249 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/client"
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// wanted is the token asked for.
+type wanted struct {
+	target, resource string
+	scopes           []string
+	exchange         string // file of the token to exchange
+	impersonate      bool
+}
+
+func tokenGet(c *base.CLI) *cobra.Command {
+	var p proof
+	var w wanted
+	cmd := &cobra.Command{
+		Use:   "get (--as SERVICE | --credential-file FILE) --target SERVICE",
+		Short: "Get an access token as a service would",
+		Long: `Gets an access token from the public listener, as a service would, and prints it and
+nothing else.
+
+A service proves itself with the bootstrap credential in --credential-file; with --as it is
+the one in credentials/SERVICE.jwt in the data folder; where there is none the operator makes
+one that lives half a minute, as the audit log shows. They ask at POST /accesstoken.
+
+With --method, or a file of another credential, the token comes from POST /oauth2/token, whose
+server is known by its issuer URL: --url names that then (default: the setting issuer).
+--exchange asks for a token that names the service of another one as its subject, and --as as
+the actor; "-" is stdin.`,
+		Example: `  watchword token get --as m1 --target m2
+  watchword token get --credential-file m1.jwt --target m2 --scope read
+  watchword token get --as m1 --secret-file m1.secret --target m2
+  watchword token get --as m1 --key-file m1.jwk --resource https://orders.example.com --dpop-key-file dpop.jwk
+  watchword token get --as m1 --method self-signed-tls --cert-file m1-cert.pem --cert-key-file m1-key.pem --target m2
+  watchword token get --as m2 --key-file m2.jwk --exchange incoming.jwt --target m3
+  curl -H "Authorization: Bearer $(watchword token get --as m1 --target m2)" http://localhost:8002/hello`,
+		Args: base.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := w.check(cmd); err != nil {
+				return err
+			}
+			if err := p.check(cmd); err != nil {
+				return err
+			}
+			if (w.resource != "" || w.exchange != "") && p.method == "" {
+				p.method = "bootstrap" // both are of the OAuth door
+			}
+			switch {
+			case p.method != "" && p.method != "bootstrap":
+				return printToken(c, cmd, &p, nil, w)
+			case p.as == "" && p.credentialFile == "":
+				return base.Usage(cmd, "--as or --credential-file is missing")
+			}
+			file := p.credentialFile
+			if file == "" {
+				stored := filepath.Join(c.Settings(cmd).Data, "credentials", p.as+".jwt")
+				if _, err := os.Stat(stored); err == nil && filepath.Base(p.as) == p.as {
+					file = stored
+				}
+			}
+			if file != "" {
+				return printToken(c, cmd, &p, client.File(file), w)
+			}
+			return tokenByOperator(c, cmd, &p, w)
+		},
+	}
+	p.define(cmd)
+	w.define(cmd)
+	return c.WithJSON(cmd)
+}
+
+func (w *wanted) define(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&w.target, "target", "", "service that is called")
+	flags.StringVar(&w.resource, "resource", "", "absolute URI of the service that is called, in place of its name")
+	flags.StringArrayVar(&w.scopes, "scope", nil, "scope to ask for; repeat for more (default: all the rule has)")
+	flags.StringVar(&w.exchange, "exchange", "", "file of an access token to exchange")
+	flags.BoolVar(&w.impersonate, "impersonate", false, "exchange it for one that does not say who acts")
+}
+
+func (w *wanted) check(cmd *cobra.Command) error {
+	switch {
+	case w.target == "" && w.resource == "":
+		return base.Usage(cmd, "--target is missing")
+	case w.target != "" && w.resource != "":
+		return base.Usage(cmd, "--target and --resource name two targets")
+	case w.resource != "" && !strings.Contains(w.resource, ":"):
+		return base.Usage(cmd, "--resource: %q is not an absolute URI; name a service with --target", w.resource)
+	case w.impersonate && w.exchange == "":
+		return base.Usage(cmd, "--impersonate is for --exchange")
+	}
+	return nil
+}
+
+// source makes the one who asks for it.
+func (w *wanted) source(c *base.CLI, cl *client.Client) (*client.TokenSource, error) {
+	target := w.target + w.resource
+	if w.exchange == "" {
+		return cl.TokenSource(target, w.scopes...), nil
+	}
+	var raw []byte
+	var err error
+	if w.exchange == "-" {
+		raw, err = io.ReadAll(io.LimitReader(c.Stdin, 2*jose.MaxTokenSize))
+	} else {
+		raw, err = base.ReadFile(w.exchange)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the token to exchange: %w", err)
+	}
+	source := cl.ExchangeSource(strings.TrimSpace(string(raw)), target, w.scopes...)
+	if w.impersonate {
+		source = source.Impersonate()
+	}
+	return source, nil
+}
+
+// onceLife is how long a credential lives that is made for one use. Revoked it is only when it
+// got no token: a token is good no longer when the credential is revoked that got it.
+const onceLife = 30 * time.Second
+
+// tokenByOperator makes a credential for this one use, which nobody else ever sees.
+func tokenByOperator(c *base.CLI, cmd *cobra.Command, p *proof, w wanted) error {
+	admin, err := c.Admin(cmd)
+	if err != nil {
+		return err
+	}
+	issued, err := admin.IssueCredential(cmd.Context(), p.as, operator.NewCredential{Name: "watchword token get", TTLSeconds: int64(onceLife / time.Second)})
+	if err != nil {
+		return base.UnknownService(err, p.as)
+	}
+	err = printToken(c, cmd, p, client.Static(issued.Value.Token), w)
+	if err == nil {
+		return nil
+	}
+	// Also when the command was interrupted.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), 5*time.Second)
+	defer cancel()
+	id := issued.Value.Credential.Value.ID
+	if _, err := admin.RevokeCredential(ctx, id); err != nil {
+		c.Say("warning: credential %s could not be revoked and lives for %s: %v", id, onceLife, err)
+	}
+	return err
+}
+
+func printToken(c *base.CLI, cmd *cobra.Command, p *proof, credential client.CredentialSource, w wanted) error {
+	cfg, err := p.config(credential)
+	if err != nil {
+		return err
+	}
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	if cfg.Server = c.PublicURL(cmd); p.oauth() {
+		cfg.Server = c.IssuerURL(cmd)
+	}
+	cl, err := client.New(cfg)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	source, err := w.source(c, cl)
+	if err != nil {
+		return err
+	}
+	token, err := source.Token(cmd.Context())
+	if err != nil {
+		return explainToken(err)
+	}
+	if p.dpop && p.dpopKeyFile == "" {
+		c.Say("the token is bound to a key that ends with this command: it cannot be used, only looked at")
+	}
+	if !c.JSON {
+		_, err = fmt.Fprintln(c.Stdout, token.Reveal())
+		return err
+	}
+	lifetime, err := lifetimeOf(token.Reveal())
+	if err != nil {
+		return fmt.Errorf("read the token from %s: %w", cfg.Server, err)
+	}
+	return c.PrintJSON(map[string]any{"accessToken": token.Reveal(), "expiresIn": int64(lifetime / time.Second), "tokenType": token.Type()})
+}
+
+func lifetimeOf(token string) (time.Duration, error) {
+	t, err := jose.Parse(token)
+	if err != nil {
+		return 0, err
+	}
+	claims, err := jose.ParseClaims(t.Payload)
+	if err != nil {
+		return 0, err
+	}
+	return claims.Expiry.Sub(claims.IssuedAt), nil
+}
+
+// whyOf is where an operator sees why: what is told here is all that a caller learns. It is empty
+// where the error says it itself.
+func whyOf(denied *client.DeniedError) string {
+	if strings.Contains(denied.Error(), "who sees why with: ") {
+		return ""
+	}
+	if denied.DecisionID == "" {
+		return "The audit log says why: watchword audit tail"
+	}
+	return "An operator sees why with: watchword why " + denied.DecisionID
+}
+
+// explainToken adds what to do to the errors of the SDK.
+func explainToken(err error) error {
+	if denied, ok := errors.AsType[*client.DeniedError](err); ok {
+		switch denied.Code {
+		case "invalid_client":
+			return base.Next(err, "%s\nSee the service's credentials with: watchword credential list %s", whyOf(denied), base.Or(denied.Caller, "SERVICE"))
+		case "invalid_token":
+			return base.Next(err, "%s\nThe credential is expired, revoked or not of this server. See it with: watchword token inspect < FILE\nMake another with: watchword credential create %s --out FILE", whyOf(denied), base.Or(denied.Caller, "SERVICE"))
+		}
+		return base.Next(err, "%s", whyOf(denied))
+	}
+	if away, ok := errors.AsType[*client.UnavailableError](err); ok {
+		err = fmt.Errorf("no token from %s: %w", away.Server, away.Err) // there is no next try
+	}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return base.Next(err, "Is the server running? Start it with: watchword serve\nOr name its public listener with --url or WATCHWORD_URL.")
+	case errors.Is(err, fs.ErrNotExist):
+		return base.Next(err, "Make a credential with: watchword credential create SERVICE --out FILE")
+	case errors.Is(err, context.Canceled):
+		return err
+	}
+	return base.Next(err, "If that is another address than it should be, name the server with --url or WATCHWORD_URL: its public listener, or with --method its issuer.")
+}

@@ -1,0 +1,173 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/internal/strictjson"
+	"github.com/watchword-dev/watchword/server/internal/operator"
+)
+
+// maxDenyList is room for 400,000 ids.
+const maxDenyList = 16 << 20
+
+// denyList is the server's signed word on what was revoked.
+type denyList struct {
+	Issuers []string `json:"issuers"`
+	Expiry  int64    `json:"exp"`
+	Denied  []string `json:"denied"`
+	Keys    []string `json:"keys"`
+}
+
+// fetchDenyList reads it, and believes it by the key that signed it.
+func fetchDenyList(ctx context.Context, server string, keys *jose.KeySet, now time.Time) (*denyList, error) {
+	body, err := fetch(ctx, server+"/oauth2/denylist", maxDenyList)
+	if err != nil {
+		return nil, err
+	}
+	t, err := jose.ParseLong(strings.TrimSpace(string(body)), maxDenyList)
+	if err != nil {
+		return nil, err
+	}
+	if t.Type != "denylist+jwt" {
+		return nil, errors.New("what is there is no deny-list")
+	}
+	if err := t.Verify(keys, accessAlgorithms); err != nil {
+		return nil, err
+	}
+	var l denyList
+	if err := strictjson.UnmarshalLong(t.Payload, &l); err != nil {
+		return nil, err
+	}
+	if !now.Before(time.Unix(l.Expiry, 0)) {
+		return nil, errors.New("the deny-list there has expired")
+	}
+	return &l, nil
+}
+
+// fetch reads what a server publishes.
+func fetch(ctx context.Context, url string, limit int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }() // read to its limit below
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit))
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answered %s", req.URL, resp.Status)
+	}
+	return body, nil
+}
+
+// denied are the ids for which the list refuses the token.
+func (l *denyList) denied(c *jose.Claims) (ids []string) {
+	for _, id := range append([]string{c.ID}, c.Deps...) {
+		if id != "" && slices.Contains(l.Denied, id) && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// whyRevoked says what became of the things the token hangs on. When was it, and who, only the
+// operator's listener tells; it is sent nothing but ids and names.
+func whyRevoked(c *base.CLI, cmd *cobra.Command, claims *jose.Claims, ids []string) string {
+	admin, err := c.Admin(cmd)
+	var reasons []string
+	for _, id := range ids {
+		role := roleOf(claims, id)
+		reason := ""
+		if err == nil {
+			reason = role.tell(cmd.Context(), admin, id)
+		}
+		if reason == "" {
+			reason = fmt.Sprintf("%s, %s, was %s", role.what, id, role.end)
+		}
+		reasons = append(reasons, reason)
+	}
+	return strings.Join(reasons, "; ")
+}
+
+// role is what an id is to a token.
+type role struct {
+	kind string // of the id: token, service or credential
+	what string
+	end  string
+	name string // of the service, as the token has it
+}
+
+// roleOf follows the order of deps: the uid of sub and its credential, then for each exchange the
+// jti of the token that was exchanged, the uid of the actor and its credential.
+func roleOf(claims *jose.Claims, id string) role {
+	if id == claims.ID {
+		return role{"token", "the token itself", "revoked", ""}
+	}
+	at := slices.Index(claims.Deps, id)
+	name := claims.Subject
+	if hop := (at - 2) / 3; at >= 2 {
+		name = ""
+		// Who impersonates leaves no trace among the actors, so that they cannot be counted.
+		if hops := (len(claims.Deps) - 2) / 3; len(claims.Actors) == hops && hop < hops {
+			name = claims.Actors[hops-1-hop]
+		}
+	}
+	of := "of " + name
+	if name == "" {
+		of = "of a service that acted"
+	}
+	switch {
+	case at == 0 || at >= 2 && (at-2)%3 == 1:
+		return role{"service", "the service " + strings.TrimPrefix(of, "of "), "deleted or disabled", name}
+	case at >= 2 && (at-2)%3 == 0:
+		return role{"token", "a token it was exchanged for", "revoked", name}
+	}
+	return role{"credential", "a credential " + of + ", with which it was got", "revoked", name}
+}
+
+// tell asks the operator's listener what happened to id; nothing when it does not say.
+func (r role) tell(ctx context.Context, admin *operator.Client, id string) string {
+	switch r.kind {
+	case "credential":
+		cr, err := admin.Credential(ctx, id)
+		if err != nil || cr.Value.RevokedAt == nil {
+			return ""
+		}
+		named := ""
+		if cr.Value.Name != "" {
+			named = fmt.Sprintf(" (%q)", cr.Value.Name)
+		}
+		return fmt.Sprintf("the %s credential %s%s of %s, with which it was got, was revoked on %s", cr.Value.Kind, id, named, cr.Value.Service, base.MomentOf(cr.Value.RevokedAt))
+	case "service":
+		if s, err := admin.Service(ctx, r.name); r.name != "" && err == nil && s.Value.UID == id {
+			if s.Value.Disabled {
+				return fmt.Sprintf("the service %s is disabled", r.name)
+			}
+			return ""
+		}
+	}
+	revoked, err := admin.Revocation(ctx, id)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s, %s, was %s on %s", r.what, id, map[string]string{"token": "revoked", "service": "deleted"}[r.kind], base.Moment(revoked.Value.RevokedAt))
+}
