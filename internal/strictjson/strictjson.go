@@ -33,22 +33,36 @@ var (
 
 // Unmarshal decodes data, which must hold exactly one JSON value. Members v does not
 // name are ignored.
-func Unmarshal(data []byte, v any) error { return unmarshal(data, v, false) }
+func Unmarshal(data []byte, v any) error { return unmarshal(data, v) }
 
 // UnmarshalLong is Unmarshal without the limits on nesting and members, for a text whose sender
 // is known: one whose signature has been checked.
 func UnmarshalLong(data []byte, v any) error { return json.Unmarshal(data, v) }
 
-// UnmarshalKnown is Unmarshal, but a member that v does not name is an error.
-func UnmarshalKnown(data []byte, v any) error { return unmarshal(data, v, true) }
+// UnmarshalKnown is Unmarshal, but a member that v does not name is an error, and so is null. It returns
+// the JSON pointers (RFC 6901) of the values it read: they tell a member that is absent from one that is
+// empty.
+func UnmarshalKnown(data []byte, v any) (read map[string]bool, err error) {
+	read = map[string]bool{}
+	note := func(dec *jsontext.Decoder, _ any) error {
+		if dec.PeekKind() == jsontext.KindNull {
+			return errNull
+		}
+		read[string(dec.StackPointer())] = true
+		return errors.ErrUnsupported // let the library go on as it does without this function
+	}
+	return read, unmarshal(data, v, json.RejectUnknownMembers(true), json.WithUnmarshalers(json.UnmarshalFromFunc(note)))
+}
 
-func unmarshal(data []byte, v any, known bool) error {
+var errNull = errors.New("null is no value here: leave the member out")
+
+func unmarshal(data []byte, v any, options ...json.Options) error {
 	if !simple(data) {
 		if err := measure(data); err != nil {
 			return err
 		}
 	}
-	return json.Unmarshal(data, v, json.RejectUnknownMembers(known))
+	return json.Unmarshal(data, v, options...)
 }
 
 // Read decodes the text in r, of which it reads no more than limit+1 bytes. A text over

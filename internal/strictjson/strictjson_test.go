@@ -40,8 +40,36 @@ func TestMemberNamesMatchByCase(t *testing.T) {
 	if err := Unmarshal([]byte(`{"TARGET":"m3","\u212Aey":1}`), &b); err != nil || b.Target != "" {
 		t.Errorf("got %+v, %v; want the member ignored", b, err)
 	}
-	if err := UnmarshalKnown([]byte(`{"TARGET":"m3"}`), &b); err == nil {
+	if _, err := UnmarshalKnown([]byte(`{"TARGET":"m3"}`), &b); err == nil {
 		t.Error("UnmarshalKnown accepted an unknown member")
+	}
+}
+
+func TestReadTellsAbsentFromEmpty(t *testing.T) {
+	type inner struct {
+		Names []body `json:"names"`
+		Count *int   `json:"count"`
+	}
+	var v struct {
+		body
+		Inner inner          `json:"inner"`
+		Any   map[string]any `json:"any"`
+	}
+	read, err := UnmarshalKnown([]byte(`{"target":"","inner":{"names":[{},{"target":"m2"}]},"any":{"x":[1]}}`), &v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pointer, want := range map[string]bool{
+		"/target": true, "/inner": true, "/inner/names": true, "/inner/names/0/target": false, "/inner/names/1/target": true, "/inner/count": false, "/any": true,
+	} {
+		if read[pointer] != want {
+			t.Errorf("%s: got %t", pointer, read[pointer])
+		}
+	}
+	for _, null := range []string{`null`, `{"target":null}`, `{"inner":{"count":null}}`, `{"inner":{"names":[null]}}`, `{"any":null}`, `{"any":{"x":null}}`} {
+		if _, err := UnmarshalKnown([]byte(null), &v); !errors.Is(err, errNull) {
+			t.Errorf("%s: got %v", null, err)
+		}
 	}
 }
 

@@ -7,7 +7,6 @@ package admin
 import (
 	"context"
 	"crypto/rand"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/keys"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/throttle"
+	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
 // Lists is what the API reads from the store. Lists are in the order of what after is one
@@ -80,13 +80,14 @@ type Options struct {
 	Issuer    Issuer
 	Audit     Audit
 	Probes    Probes
-	// Token says, in constant time, whether a token is the operator's.
+	// Stack, which answers errors with WriteProblem.
+	Stack *web.Stack
+	// Token reports, in constant time, whether a token is the operator's.
 	Token func(token string) bool
 	Info  func() Info
 
-	// AllowedHosts are names and addresses, with or without a port, by which the listener may be
-	// called besides those of the loopback and the address a connection arrived at.
-	AllowedHosts []string
+	// Hosts are the names by which the listener may be called.
+	Hosts netaddr.Hosts
 	// PageKey authenticates page tokens. Zero: random, so that they end with the process.
 	// Replicas behind one address share it, or a list continued on another one is refused.
 	PageKey [32]byte
@@ -99,7 +100,6 @@ type Options struct {
 	// FlushUsage writes down what was counted so far. Nil: it is found when it was.
 	FlushUsage func(ctx context.Context)
 	Now        func() time.Time
-	Logger     *slog.Logger
 }
 
 // handlers is the state of the handlers: what New was given, and what it made of it.
@@ -107,8 +107,8 @@ type handlers struct {
 	Options
 	huma    huma.API
 	mux     *http.ServeMux
-	actions map[string]action // by mux pattern
-	hosts   netaddr.Hosts
+	known   *http.ServeMux // the operations alone: it knows which methods a path has
+	others  http.Handler   // what is for no operation
 	guesses *throttle.Counter[netip.Prefix]
 	pages   pager
 	openAPI []byte
@@ -126,21 +126,20 @@ func New(o Options) http.Handler {
 	if o.Algorithm == "" {
 		o.Algorithm = string(jose.ES256)
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	if o.PageKey == [32]byte{} {
 		rand.Read(o.PageKey[:])
 	}
 	a := &handlers{
 		Options: o,
 		mux:     http.NewServeMux(),
-		actions: map[string]action{},
-		hosts:   netaddr.NewHosts(o.AllowedHosts...),
+		known:   http.NewServeMux(),
 		guesses: throttle.New[netip.Prefix](guessBurst, guessRefill, maxGuessers),
 		pages:   pager{o.PageKey},
 	}
-	a.huma = newHuma(a.mux)
+	a.others = a.handler("/", a.other)
+	a.mux.Handle("/", a.others)
+	a.mux.Handle(openAPIPath, a.handler(openAPIPath, a.serveOpenAPI))
+	a.huma = newHuma(a)
 	a.services()
 	a.credentials()
 	a.rules()

@@ -7,29 +7,30 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/throttle"
+	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
 const challenge = `Bearer realm="watchword-admin"`
 
 var (
-	errNoToken    = newProblem(http.StatusUnauthorized, "no_token", "The operator token is missing. Send it as Authorization: Bearer <token>; the server keeps it in a file whose path it logs at the start.").with("WWW-Authenticate", challenge)
-	errWrongToken = newProblem(http.StatusUnauthorized, "wrong_token", "This is not the operator token. Send the one from the server's operator token file; tokens of services open nothing here.").with("WWW-Authenticate", challenge+`, error="invalid_token"`)
+	errNoToken    = newProblem(http.StatusUnauthorized, "no_token", "The operator token is missing. Send it as Authorization: Bearer <token>; the server keeps it in a file whose path it logs at the start.").With("WWW-Authenticate", challenge)
+	errWrongToken = newProblem(http.StatusUnauthorized, "wrong_token", "This is not the operator token. Send the one from the server's operator token file; tokens of services open nothing here.").With("WWW-Authenticate", challenge+`, error="invalid_token"`)
 	errGuessing   = newProblem(http.StatusTooManyRequests, "too_many_failures", "Too many requests without the operator token came from this address. Send the token from the server's operator token file, or wait.")
 )
 
-// authenticate answers nil for the operator.
+// authenticate returns nil for the operator, and the answer for everybody else.
 //
 // The token is compared before failures are counted: it has at least 32 characters, so
 // that nobody finds it by trying, and a misconfigured job on the operator's own machine must
 // not lock the operator out. What the limit protects is the audit log, in which every
 // refusal is a record, and the disk under it.
-func (a *handlers) authenticate(r *http.Request) *problem {
+func (a *handlers) authenticate(r *http.Request) *web.Error {
 	token, ok := bearer(r)
 	if ok && a.Token(token) {
 		return nil
 	}
-	if wait := a.guesses.Charge(throttle.Network(clientOf(r)), a.Now()); wait > 0 {
-		return errGuessing.with("Retry-After", fmt.Sprint(int64((wait+time.Second-1)/time.Second)))
+	if wait := a.guesses.Charge(throttle.Network(web.Address(r)), a.Now()); wait > 0 {
+		return errGuessing.With("Retry-After", fmt.Sprint(int64((wait+time.Second-1)/time.Second)))
 	}
 	if !ok {
 		return errNoToken

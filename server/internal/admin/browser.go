@@ -2,7 +2,6 @@ package admin
 
 import (
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,13 +13,7 @@ var (
 	errMedia  = newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type", "The body must be JSON in UTF-8. Send it with Content-Type: application/json.")
 )
 
-// isOurs reports whether the Host header names this listener.
-func (a *handlers) isOurs(r *http.Request) bool {
-	arrived, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	return a.hosts.Match(r.Host, arrived)
-}
-
-// isForeign says whether a browser sent the request for a page of another origin. A page of
+// isForeign reports whether a browser sent the request for a page of another origin. A page of
 // another port of this machine is another origin, though browsers call it the same site.
 func isForeign(r *http.Request) bool {
 	for _, site := range r.Header.Values("Sec-Fetch-Site") {
@@ -37,7 +30,7 @@ func isForeign(r *http.Request) bool {
 	return false
 }
 
-// hasJSON says whether the request has no body, or says that it is JSON. Forms and
+// hasJSON reports whether the request has no body, or names JSON as its type. Forms and
 // text/plain are what a page may send without asking first.
 func hasJSON(r *http.Request) bool {
 	if r.ContentLength == 0 && len(r.Header.Values("Content-Type")) == 0 {

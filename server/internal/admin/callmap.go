@@ -8,6 +8,7 @@ import (
 
 	"github.com/watchword-dev/watchword/server/internal/callmap"
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
 // CallMapFile is one file of a call map.
@@ -119,13 +120,12 @@ func (a *handlers) planned(ctx context.Context, files []CallMapFile) (*callmap.P
 
 var errMistakes = newProblem(http.StatusUnprocessableEntity, "invalid_callmap", "The files have mistakes; errors says where. Mend them and send the files again.")
 
-func mistaken(problems callmap.Problems) *problem {
-	p := *errMistakes
-	p.Errors = nil
+func mistaken(problems callmap.Problems) *web.Error {
+	p := errMistakes
 	for _, m := range problems {
-		p = *p.and(m.File, m.Error())
+		p = p.At(m.File, m.Error())
 	}
-	return &p
+	return p
 }
 
 func (a *handlers) planCallMap(ctx context.Context, in *struct{ Body PlanCallMap }) (*answered[CallMapPlan], error) {
@@ -180,7 +180,7 @@ func (a *handlers) applyFiles(ctx context.Context, in *struct{ Body ApplyCallMap
 	}
 	for _, r := range plan.Test(plan.After(a.MaxTokenTTL), a.Now()) {
 		if !r.Passed() {
-			return nil, errTests.at(r.File, r.String())
+			return nil, errTests.At(r.File, r.String())
 		}
 	}
 	document, owners := callmap.Join(files), callmap.Owners(files)

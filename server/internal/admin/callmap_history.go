@@ -119,7 +119,7 @@ func (a *handlers) rollbackCallMap(ctx context.Context, in *struct {
 	}
 	for _, r := range plan.Test(plan.After(a.MaxTokenTTL), a.Now()) {
 		if !r.Passed() {
-			return nil, errTests.at(r.File, r.String())
+			return nil, errTests.At(r.File, r.String())
 		}
 	}
 	if said.Reason == "" {

@@ -3,7 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -11,70 +11,43 @@ import (
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/keys"
+	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
-// problem is an answer to a request that is not granted: problem details (RFC 9457) with
-// a reason for the audit log, and a cause for the server's. The detail ends with what to do.
-type problem struct {
-	huma.ErrorModel
-	reason string
-	header http.Header
-	cause  error
+// newProblem is an answer to a request that is not granted. Its code is the reason in the audit log; its
+// detail ends with what to do.
+func newProblem(status int, code, detail string) *web.Error {
+	return &web.Error{Status: status, Code: code, Description: detail}
 }
 
-func newProblem(status int, reason, detail string) *problem {
-	return &problem{ErrorModel: huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail}, reason: reason}
-}
-
-// with returns a copy with a header of the answer.
-func (p problem) with(name, value string) *problem {
-	p.header = p.header.Clone()
-	if p.header == nil {
-		p.header = http.Header{}
+// WriteProblem answers with err as problem details (RFC 9457). The cause is for the log alone.
+func WriteProblem(w http.ResponseWriter, err error) {
+	p := errInternal
+	if err == web.Overloaded {
+		p = errOverloaded
+	} else {
+		errors.As(err, &p)
 	}
-	p.header.Set(name, value)
-	return &p
-}
-
-// because returns a copy with the cause, which only the log sees.
-func (p problem) because(cause error) *problem {
-	p.cause = cause
-	return &p
-}
-
-// at returns a copy that names what is wrong where.
-func (p problem) at(location, message string) *problem {
-	p.Errors = []*huma.ErrorDetail{{Location: location, Message: message}}
-	return &p
-}
-
-// and returns a copy that names one more thing that is wrong.
-func (p problem) and(location, message string) *problem {
-	p.Errors = append(p.Errors[:len(p.Errors):len(p.Errors)], &huma.ErrorDetail{Location: location, Message: message})
-	return &p
-}
-
-func (p *problem) Error() string {
-	if p.cause != nil {
-		return fmt.Sprintf("%s: %v", p.Detail, p.cause)
+	type detail struct {
+		Message  string `json:"message,omitempty"`
+		Location string `json:"location,omitempty"`
 	}
-	return p.Detail
-}
-
-func (p *problem) Unwrap() error { return p.cause }
-
-// write puts the whole answer into w.
-func (p *problem) write(w *answer) {
-	w.reset()
-	for k, v := range p.header {
-		w.Header()[k] = v
+	body := struct {
+		Title  string   `json:"title"`
+		Status int      `json:"status"`
+		Detail string   `json:"detail"`
+		Errors []detail `json:"errors,omitempty"`
+	}{Title: http.StatusText(p.Status), Status: p.Status, Detail: p.Description}
+	for _, d := range p.Details {
+		body.Errors = append(body.Errors, detail{d.Message, d.Location})
 	}
+	maps.Copy(w.Header(), p.Header)
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(p.Status)
-	enc := json.NewEncoder(&w.body)
+	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(p.ErrorModel) // strings and numbers only: it cannot fail
-	w.problem = p
+	_ = enc.Encode(body) // strings and numbers only; a client that went away needs none
 }
 
 // The problems that say all in advance.
@@ -91,9 +64,10 @@ var (
 	errPrecondition = newProblem(http.StatusPreconditionFailed, "stale_version", "It is not in the state that If-Match or If-None-Match names, so nothing was changed. Read it again, and repeat the change with the ETag of that answer if it is still wanted.")
 	errIfMatch      = newProblem(http.StatusBadRequest, "invalid_request", `If-Match and If-None-Match are not understood. Send If-Match: "<version>" as the ETag of an answer gave it, If-Match: *, or, with PUT, If-None-Match: *.`)
 	errPageToken    = newProblem(http.StatusBadRequest, "invalid_request", "The page token was not made by this server for this list and these filters. Start again without pageToken.")
-	errUnavailable  = newProblem(http.StatusServiceUnavailable, "unavailable", "The server cannot do this now; it may have been done in part. Try again, and look first at what is there; GET /readyz says what is wrong.").with("Retry-After", "1")
-	errAudit        = newProblem(http.StatusServiceUnavailable, "audit_unavailable", "The audit log cannot be written, so nothing was done. Look at the server's log and the disk, and try again; GET /readyz says when it is well.").with("Retry-After", "1")
-	errUnrecorded   = newProblem(http.StatusServiceUnavailable, "audit_unavailable", "The audit log could not be written, so the outcome is withheld; the change may be in force. Look at what is there before you try again; a credential made by this request is lost: revoke it.").with("Retry-After", "1")
+	errUnavailable  = newProblem(http.StatusServiceUnavailable, "unavailable", "The server cannot do this now; it may have been done in part. Try again, and look first at what is there; GET /readyz says what is wrong.").With("Retry-After", "1")
+	errAudit        = newProblem(http.StatusServiceUnavailable, "audit_unavailable", "The audit log cannot be written, so nothing was done. Look at the server's log and the disk, and try again; GET /readyz says when it is well.").With("Retry-After", "1")
+	errUnrecorded   = newProblem(http.StatusServiceUnavailable, "audit_unavailable", "The audit log could not be written, so the outcome is withheld; the change may be in force. Look at what is there before you try again; a credential made by this request is lost: revoke it.").With("Retry-After", "1")
+	errOverloaded   = newProblem(http.StatusServiceUnavailable, "overloaded", "Too many requests are being worked on, so this one was not looked at. Send it again.").With("Retry-After", "1")
 	errInternal     = newProblem(http.StatusInternalServerError, "internal", "The server failed. Its log has the cause under the request id in the X-Request-Id header; please report it.")
 )
 
@@ -106,9 +80,9 @@ var fields = map[string]string{"scope": "scopes", "ttl": "ttlSeconds", "overlap"
 
 // explain turns the error of a handler into the answer. Not-found errors become missing,
 // which knows what was looked for.
-func explain(err error, missing *problem) *problem {
+func explain(err error, missing *web.Error) *web.Error {
 	var (
-		p       *problem
+		p       *web.Error
 		invalid *directory.InvalidError
 	)
 	switch {
@@ -120,7 +94,7 @@ func explain(err error, missing *problem) *problem {
 			field = name
 		}
 		text := field + " " + invalid.Problem
-		return newProblem(http.StatusUnprocessableEntity, "invalid_value", text+". Correct it and send the request again.").at("body."+field, invalid.Problem)
+		return newProblem(http.StatusUnprocessableEntity, "invalid_value", text+". Correct it and send the request again.").At("body."+field, invalid.Problem)
 	case isNotFound(err) && missing != nil:
 		return missing
 	case errors.Is(err, directory.ErrExists):
@@ -130,25 +104,23 @@ func explain(err error, missing *problem) *problem {
 	case errors.Is(err, directory.ErrConflict), errors.Is(err, keys.ErrConflict):
 		return errConflict
 	case errors.Is(err, keys.ErrUnknownKEK), errors.Is(err, keys.ErrSealBroken):
-		return errInternal.because(err) // trying again does not help
+		return errInternal.Because(err) // trying again does not help
 	default:
 		// What the directory, the key ring and the lists have no word for, the store answered them.
-		return errUnavailable.because(err)
+		return errUnavailable.Because(err)
 	}
 }
 
-// tidy is what is left of a problem that huma found: which value is wrong and why, and what
-// to do. The value itself is not echoed.
-func tidy(m *huma.ErrorModel) *problem {
-	if m.Status >= http.StatusInternalServerError {
-		return errInternal.because(m)
-	}
-	p := newProblem(m.Status, "invalid_request", "The request is not as GET /openapi.json describes it. Correct what errors names and send it again.")
-	for _, e := range m.Errors {
-		p.Errors = append(p.Errors, &huma.ErrorDetail{Location: e.Location, Message: e.Message})
-	}
-	if len(p.Errors) == 0 {
-		p.Errors = []*huma.ErrorDetail{{Message: m.Detail}}
+// invalid is a request in which huma found values that are not allowed: which and why, and what to do. The
+// values themselves are not echoed.
+func invalid[E error](status int, found ...E) *web.Error {
+	p := newProblem(status, "invalid_request", "The request is not as GET /openapi.json describes it. Correct what errors names and send it again.")
+	for _, err := range found {
+		if d, ok := any(err).(*huma.ErrorDetail); ok {
+			p = p.At(d.Location, d.Message)
+		} else {
+			p = p.At("", err.Error())
+		}
 	}
 	return p
 }

@@ -3,12 +3,11 @@ package admin
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -18,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
@@ -40,99 +40,111 @@ const (
 	largeTime  = 5 * time.Minute
 )
 
-// ServeHTTP answers in memory first: nothing leaves before the audit record is on disk,
-// whatever happens on the way, and nothing a handler forgets can change that.
+// ServeHTTP finds the route of a request, once. A path with dots or empty segments, also escaped ones, has
+// none: the mux would answer it with a redirect, which clients follow with their token.
 func (a *handlers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	req := &request{id: requestID(r), address: clientOf(r)}
-	req.extend = func() {
-		// A listener that knows no deadlines has none to extend.
-		_ = http.NewResponseController(w).SetReadDeadline(a.Now().Add(largeTime))
-		_ = http.NewResponseController(w).SetWriteDeadline(a.Now().Add(largeTime))
-	}
-	ans := newAnswer(req.id)
-	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
-	a.answer(ans, r, req)
-	if err := ans.flush(w); err != nil {
-		a.Logger.Debug("the client went away before its answer", "request_id", req.id, "error", err)
-	}
-}
-
-// answer lets in what may come in and puts the answer into w.
-func (a *handlers) answer(w *answer, r *http.Request, req *request) {
-	inside := strings.HasPrefix(r.URL.Path, prefix+"/")
-	switch {
-	case !a.isOurs(r):
-		errHost.write(w)
-	case isForeign(r):
-		errOrigin.write(w)
-	case r.URL.Path == openAPIPath && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-		w.Header().Set("Content-Type", "application/json")
-		w.Write(a.openAPI)
-	case r.URL.Path == openAPIPath:
-		notAllowed("GET, HEAD").write(w)
-	case !inside:
-		errNoRoute.write(w)
-	default:
-		a.recorded(w, r, req)
-	}
-	if w.status >= http.StatusInternalServerError {
-		a.Logger.Error("admin request failed", "request_id", req.id, "action", req.action.name, "status", w.status, "error", w.cause())
-	}
-}
-
-// recorded answers a request to the API itself, and records it.
-func (a *handlers) recorded(w *answer, r *http.Request, req *request) {
-	_, pattern := a.mux.Handler(r)
-	req.action = a.actions[pattern]
-	if (req.action.large || req.action.slow) && req.extend != nil {
-		req.extend()
-	}
-	req.subject = r.URL.Path
-	if p := a.authenticate(r); p != nil {
-		p.write(w)
-		if p.reason == errGuessing.reason {
-			return // they would fill the disk, and say no more than the ones before
-		}
-	} else {
-		req.actor = operator
-		if req.mustRecord(r.Method) {
-			if err := a.Audit.Healthy(); err != nil {
-				errAudit.because(err).write(w)
-				return // there is no log to record it in
-			}
-		}
-		a.handle(w, r, req)
-	}
-	if w.status >= http.StatusBadRequest || req.mustRecord(r.Method) {
-		a.record(w, r.Context(), req)
-	}
-}
-
-// handle routes an operator's request and lets huma answer it.
-func (a *handlers) handle(w *answer, r *http.Request, req *request) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			// The stack names functions and lines, and no values.
-			a.Logger.Error("panic in a handler", "request_id", req.id, "action", req.action.name, "panic", cause, "stack", string(debug.Stack()))
-			errInternal.because(errPanic).write(w)
-		}
-	}()
-	if p := a.admit(r, req); p != nil {
-		p.write(w)
+	if path.Clean(r.URL.Path) != r.URL.Path || !strings.HasPrefix(r.URL.Path, "/") {
+		a.others.ServeHTTP(w, r)
 		return
 	}
-	if len(req.body) > hugeBody {
-		defer oneHuge()()
-	}
-	r.Header.Del("Accept") // the API speaks nothing but JSON
 	a.mux.ServeHTTP(w, r)
-	switch {
-	case req.problem != nil:
-		req.problem.write(w)
-	case req.action.name == "" && w.status == http.StatusMethodNotAllowed:
-		notAllowed(w.Header().Get("Allow")).write(w)
-	case req.action.name == "":
-		errNoRoute.write(w)
+}
+
+// handler is h on the stack, behind what is the same for all of the listener. route names it in
+// measurements and logs.
+func (a *handlers) handler(route string, h web.HandlerFunc) http.Handler {
+	return a.Stack.Handle(route, Guard(a.Hosts, h))
+}
+
+// Guard lets h answer requests for one of hosts, unless a browser sent them for a page of another site.
+func Guard(hosts netaddr.Hosts, h web.HandlerFunc) web.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		arrived, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+		switch {
+		case !hosts.Match(r.Host, arrived):
+			return errHost
+		case isForeign(r):
+			return errOrigin
+		}
+		return h(w, r)
+	}
+}
+
+// other answers requests that are for no operation.
+func (a *handlers) other(w http.ResponseWriter, r *http.Request) error {
+	if !strings.HasPrefix(r.URL.Path, prefix+"/") {
+		return errNoRoute
+	}
+	return a.recorded(action{}, func(http.ResponseWriter, *http.Request) error {
+		found := newAnswer()
+		a.known.ServeHTTP(found, r)
+		if found.status == http.StatusMethodNotAllowed {
+			return notAllowed(found.header.Get("Allow"))
+		}
+		return errNoRoute
+	})(w, r)
+}
+
+func notAllowed(allow string) *web.Error {
+	return newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "This path does not have the method. Use "+allow+".").With("Allow", allow)
+}
+
+// recorded lets do answer the operator's requests, and records them. do answers in memory: nothing leaves
+// before the record is on disk, whatever happens on the way, and nothing a handler forgets changes that.
+func (a *handlers) recorded(act action, do web.HandlerFunc) web.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		req := &request{id: web.RequestID(w), address: web.Address(r), action: act, subject: r.URL.Path}
+		if p := a.authenticate(r); p != nil {
+			if p.Code == errGuessing.Code {
+				return p // records of these would fill the disk, and say no more than the ones before
+			}
+			return a.record(r.Context(), req, p)
+		}
+		req.actor = operator
+		// Refusals are always recorded.
+		always := act.audited || r.Method != http.MethodGet && r.Method != http.MethodHead
+		if always {
+			if err := a.Audit.Healthy(); err != nil {
+				return errAudit.Because(err) // there is no log to record it in
+			}
+		}
+		if act.large || act.slow {
+			// A listener that knows no deadlines has none to extend.
+			_ = web.ExtendDeadlines(w, largeTime)
+		}
+		defer func() {
+			if p := recover(); p != nil {
+				_ = a.record(r.Context(), req, errInternal.Because(errPanic))
+				panic(p) // the stack's to answer
+			}
+		}()
+		ans := newAnswer()
+		err := do(ans, r.WithContext(context.WithValue(r.Context(), requestKey{}, req)))
+		if err != nil || always {
+			err = a.record(r.Context(), req, err)
+		}
+		if err == nil {
+			ans.flush(w)
+		}
+		return err
+	}
+}
+
+// operated lets h, which is huma's, answer a request that has the form all operations ask for.
+func operated(h http.HandlerFunc) web.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		req := requestOf(r.Context())
+		if p := req.admit(r); p != nil {
+			return p
+		}
+		if len(req.body) > hugeBody {
+			defer oneHuge()()
+		}
+		r.Header.Del("Accept") // the API speaks nothing but JSON
+		// register decodes the body; huma asks only whether there is one.
+		r.Body = io.NopCloser(bytes.NewReader(req.body[:min(1, len(req.body))]))
+		h(w, r)
+		return req.err
 	}
 }
 
@@ -152,12 +164,8 @@ func oneHuge() (end func()) {
 	}
 }
 
-// admit checks what is the same for all routes, and reads the body.
-func (a *handlers) admit(r *http.Request, req *request) *problem {
-	// Neither dots nor empty segments, also not escaped ones, which the mux would resolve.
-	if path.Clean(r.URL.Path) != r.URL.Path {
-		return errNoRoute
-	}
+// admit checks the form of a request, and reads its body.
+func (req *request) admit(r *http.Request) *web.Error {
 	if !hasJSON(r) {
 		return errMedia
 	}
@@ -170,26 +178,18 @@ func (a *handlers) admit(r *http.Request, req *request) *problem {
 			return errQuery
 		}
 	}
-	limit := web.BodyLimit
+	limit, tooLarge := web.BodyLimit, errTooLarge
 	if req.action.large {
-		limit = largeLimit
+		limit, tooLarge = largeLimit, errFilesTooLarge
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
+	req.body, err = io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
 	switch {
 	case err != nil:
-		return errBody.because(err)
-	case len(body) > limit && req.action.large:
-		return errFilesTooLarge
-	case len(body) > limit:
-		return errTooLarge
+		return errBody.Because(err)
+	case len(req.body) > limit:
+		return tooLarge
 	}
-	req.body = body
-	r.Body = io.NopCloser(bytes.NewReader(body))
 	return nil
-}
-
-func notAllowed(allow string) *problem {
-	return newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "This path does not know the method. Use "+allow+".").with("Allow", allow)
 }
 
 // request is what is known of the request being answered.
@@ -201,8 +201,7 @@ type request struct {
 	subject string
 	detail  map[string]string
 	body    []byte
-	problem *problem
-	extend  func() // the time it may take
+	err     error // what huma was told only that there is one
 }
 
 type requestKey struct{}
@@ -210,42 +209,14 @@ type requestKey struct{}
 // requestOf is the request ctx belongs to. Every handler has one.
 func requestOf(ctx context.Context) *request { return ctx.Value(requestKey{}).(*request) }
 
-func requestID(r *http.Request) string {
-	if id := r.Header.Get(web.RequestIDHeader); web.ValidRequestID(id) {
-		return id
-	}
-	var b [12]byte
-	rand.Read(b[:])
-	return hex.EncodeToString(b[:])
-}
-
-func clientOf(r *http.Request) netip.Addr { return web.Address(r) }
-
 // answer is an answer that has not left yet.
 type answer struct {
-	header  http.Header
-	status  int
-	body    bytes.Buffer
-	id      string
-	problem *problem
+	header http.Header
+	status int
+	body   bytes.Buffer
 }
 
-func newAnswer(id string) *answer {
-	w := &answer{header: http.Header{}, id: id}
-	w.reset()
-	return w
-}
-
-// reset takes back all that was answered.
-func (w *answer) reset() {
-	clear(w.header)
-	w.header[web.RequestIDHeader] = []string{w.id}
-	w.header["Cache-Control"] = []string{"no-store"}
-	w.header["X-Content-Type-Options"] = []string{"nosniff"}
-	w.status = 0
-	w.body.Reset()
-	w.problem = nil
-}
+func newAnswer() *answer { return &answer{header: http.Header{}} }
 
 func (w *answer) Header() http.Header { return w.header }
 
@@ -260,16 +231,9 @@ func (w *answer) Write(b []byte) (int, error) {
 	return w.body.Write(b)
 }
 
-func (w *answer) cause() error {
-	if w.problem == nil {
-		return nil
-	}
-	return w.problem
-}
-
-func (w *answer) flush(to http.ResponseWriter) error {
+func (w *answer) flush(to http.ResponseWriter) {
+	w.header.Set("Cache-Control", "no-store")
 	maps.Copy(to.Header(), w.header)
-	to.WriteHeader(w.status)
-	_, err := w.body.WriteTo(to)
-	return err
+	to.WriteHeader(max(w.status, http.StatusOK))
+	_, _ = w.body.WriteTo(to) // a client that went away needs none
 }

@@ -15,13 +15,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/server/internal/audit"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/issuer"
 	"github.com/watchword-dev/watchword/server/internal/keys"
 	"github.com/watchword-dev/watchword/server/internal/store"
+	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
 const testToken = "0123456789abcdefghijklmnopqrstuvwxyz-operator"
@@ -85,8 +89,8 @@ func start(t testing.TB, change ...func(*Options)) *server {
 		Info: func() Info {
 			return Info{Version: "devel", Issuer: "http://localhost:8000", PlainIssuer: "auth-server", Database: "sqlite", Revision: s.directory.Snapshot().Revision()}
 		},
-		AllowedHosts: []string{"127.0.0.1:8010", "Admin.Example.com"},
-		Logger:       logger,
+		Hosts: netaddr.NewHosts("127.0.0.1:8010", "Admin.Example.com"),
+		Stack: web.NewStack(logger, prometheus.NewRegistry(), 0).Apart(WriteProblem),
 	}
 	for _, c := range change {
 		c(&o)

@@ -70,7 +70,7 @@ func (a *handlers) key(sent JWK, owner directory.UID) (string, error) {
 	}
 	k, canonical, err := jose.ParseClientJWK(b)
 	if err != nil {
-		return "", errKeyRefused.at("body.jwk", whyNoKey(err))
+		return "", errKeyRefused.At("body.jwk", whyNoKey(err))
 	}
 	// An assertion names its key by kid: of two with one name, which was meant?
 	for _, c := range a.Directory.Snapshot().CredentialsOf(owner) {
@@ -78,7 +78,7 @@ func (a *handlers) key(sent JWK, owner directory.UID) (string, error) {
 			continue
 		}
 		if other, err := jose.ParseJWK([]byte(c.Material)); err == nil && other.ID == k.ID {
-			return "", errKeyTaken.at("body.jwk.kid", "is that of credential "+c.ID)
+			return "", errKeyTaken.At("body.jwk.kid", "is that of credential "+c.ID)
 		}
 	}
 	return string(canonical), nil

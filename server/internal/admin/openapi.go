@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/watchword-dev/watchword/internal/strictjson"
+	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
 // apiVersion is that of the API, not of the program: it changes when the API does.
@@ -27,10 +30,10 @@ Errors are problem details (RFC 9457) whose detail ends with what to do next. Ti
 
 const securityScheme = "operatorToken"
 
-// newHuma makes the API on mux, without documentation pages: they would load scripts of others.
-func newHuma(mux *http.ServeMux) huma.API {
+// newHuma makes the API, without documentation pages: they would load scripts of others.
+func newHuma(on huma.Adapter) huma.API {
 	const schemas = "#/components/schemas/"
-	return humago.New(mux, huma.Config{
+	return huma.NewAPI(huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{
@@ -58,25 +61,41 @@ func newHuma(mux *http.ServeMux) huma.API {
 			Security: []map[string][]string{{securityScheme: {}}},
 		},
 		Formats: map[string]huma.Format{
-			"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictjson.UnmarshalKnown},
+			// register decodes bodies.
+			"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: func([]byte, any) error { return nil }},
 			// What huma cuts application/problem+json down to.
 			"json": huma.DefaultJSONFormat,
 		},
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
-		Transformers:                 []huma.Transformer{keepProblem},
-	})
+		Transformers:                 []huma.Transformer{keepError},
+	}, on)
 }
 
-// keepProblem hands problems, which huma would write as they are, to the one who writes them.
-func keepProblem(ctx huma.Context, _ string, v any) (any, error) {
-	switch v := v.(type) {
-	case *problem:
-		requestOf(ctx.Context()).problem = v
-	case *huma.ErrorModel:
-		requestOf(ctx.Context()).problem = tidy(v)
+// keepError hands what huma found wrong, which it would write as it is, to the one who answers.
+func keepError(ctx huma.Context, _ string, v any) (any, error) {
+	if m, ok := v.(*huma.ErrorModel); ok {
+		req := requestOf(ctx.Context())
+		switch {
+		case req.err != nil: // register's errAnswered
+		case m.Status >= http.StatusInternalServerError:
+			req.err = errInternal.Because(m)
+		case len(m.Errors) == 0:
+			req.err = invalid(m.Status, errors.New(m.Detail))
+		default:
+			req.err = invalid(m.Status, m.Errors...)
+		}
 	}
 	return v, nil
+}
+
+// Handle puts an operation of huma on the mux.
+func (a *handlers) Handle(o *huma.Operation, h func(huma.Context)) {
+	act, pattern := o.Metadata[actionKey].(action), o.Method+" "+o.Path
+	a.mux.Handle(pattern, a.handler(pattern, a.recorded(act, operated(func(w http.ResponseWriter, r *http.Request) {
+		h(humago.NewContext(o, r, w))
+	}))))
+	a.known.Handle(pattern, http.NotFoundHandler())
 }
 
 // operation is one route.
@@ -88,12 +107,15 @@ type operation struct {
 	summary, description string
 	status               int // of success; zero: 200
 	// missing is the answer when the directory or the key ring finds nothing.
-	missing *problem
+	missing *web.Error
 	// errors besides those any operation may answer with.
 	errors []int
 	// example of the request's body and of the answer's.
 	request, answer any
 }
+
+// actionKey is where huma keeps the action of an operation.
+const actionKey = "action"
 
 // common are the errors of every operation.
 var common = []int{
@@ -111,39 +133,84 @@ func register[I, O any](a *handlers, op operation, handler func(context.Context,
 		Errors:   append(op.errors, common...),
 		Security: []map[string][]string{{securityScheme: {}}},
 		// The body was read already, within its limit.
-		MaxBodyBytes: -1, BodyReadTimeout: -1,
+		MaxBodyBytes: -1, BodyReadTimeout: -1, SkipValidateBody: true,
+		Metadata: map[string]any{actionKey: op.action},
 	}
 	if op.missing != nil {
 		o.Errors = append(o.Errors, http.StatusNotFound)
 	}
-	if body, ok := reflect.TypeFor[I]().FieldByName("Body"); ok {
+	body, hasBody := reflect.TypeFor[I]().FieldByName("Body")
+	if hasBody {
 		o.Errors = append(o.Errors, http.StatusRequestEntityTooLarge)
-		o.Middlewares = huma.Middlewares{strict(body.Type)}
 	}
-	a.actions[op.method+" "+o.Path] = op.action
-	huma.Register(a.huma, o, func(ctx context.Context, in *I) (*O, error) {
-		out, err := handler(ctx, in)
+	var schema *huma.Schema
+	huma.Register(a.huma, o, func(ctx context.Context, in *I) (out *O, err error) {
+		req := requestOf(ctx)
+		if hasBody && len(req.body) > 0 {
+			err = decode(req.body, reflect.ValueOf(in).Elem().FieldByIndex(body.Index), a.huma.OpenAPI().Components.Schemas, schema)
+			req.body = nil
+		}
+		if err == nil {
+			out, err = handler(ctx, in)
+		}
 		if err != nil {
-			return nil, explain(err, op.missing)
+			req.err = explain(err, op.missing)
+			return nil, errAnswered
 		}
 		return out, nil
 	})
+	if hasBody {
+		schema = a.huma.OpenAPI().Components.Schemas.Schema(body.Type, true, "")
+	}
 	document(a.huma.OpenAPI(), o, op)
 }
 
-// strict refuses a body that is not the JSON this operation takes before huma looks at it,
-// which answers 422 where the members are wrong and shows the body in the error.
-func strict(body reflect.Type) func(huma.Context, func(huma.Context)) {
-	return func(ctx huma.Context, next func(huma.Context)) {
-		req := requestOf(ctx.Context())
-		if len(req.body) > 0 {
-			if err := strictjson.UnmarshalKnown(req.body, reflect.New(body).Interface()); err != nil {
-				req.problem = errJSON.at("body", safeText(err))
-				return
+// errAnswered has huma end a request of which the answer is known.
+var errAnswered = huma.Error400BadRequest("answered already")
+
+// decode reads the body of a request: one JSON value, strictly, and then what of it its schema forbids.
+func decode(text []byte, body reflect.Value, schemas huma.Registry, schema *huma.Schema) error {
+	read, err := strictjson.UnmarshalKnown(text, body.Addr().Interface())
+	if err != nil {
+		return errJSON.At("body", safeText(err))
+	}
+	var found huma.ValidateResult
+	at := huma.NewPathBuffer([]byte{}, 0)
+	at.Push("body")
+	huma.Validate(schemas, schema, at, huma.ModeWriteToServer, plain(body, "", read), &found)
+	if len(found.Errors) > 0 {
+		return invalid(http.StatusUnprocessableEntity, found.Errors...)
+	}
+	return nil
+}
+
+// plain is v, which is at the JSON pointer at of what was read, in the types that huma validates.
+func plain(v reflect.Value, at string, read map[string]bool) any {
+	switch v.Kind() {
+	case reflect.Pointer:
+		return plain(v.Elem(), at, read)
+	case reflect.Struct:
+		if t, ok := v.Interface().(time.Time); ok {
+			return t.Format(time.RFC3339Nano)
+		}
+		members := map[string]any{}
+		for _, f := range reflect.VisibleFields(v.Type()) {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if pointer := at + "/" + name; read[pointer] {
+				members[name] = plain(v.FieldByIndex(f.Index), pointer, read)
 			}
 		}
-		next(ctx)
+		return members
+	case reflect.Slice:
+		all := make([]any, v.Len())
+		for i := range all {
+			all[i] = plain(v.Index(i), at+"/"+strconv.Itoa(i), read)
+		}
+		return all
+	case reflect.String:
+		return v.String()
 	}
+	return v.Interface()
 }
 
 var errJSON = newProblem(http.StatusBadRequest, "invalid_request", "The body is not the JSON object this operation takes. Members must be those GET /openapi.json names, each once and in that spelling; correct what errors names and send it again.")
@@ -214,6 +281,15 @@ func describe(doc *huma.OpenAPI) []byte {
 	_ = json.Indent(&out, raw, "", "  ") // Marshal wrote it
 	out.WriteByte('\n')
 	return out.Bytes()
+}
+
+// serveOpenAPI answers with the document. Who reads it needs no token: it is no secret.
+func (a *handlers) serveOpenAPI(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return notAllowed("GET, HEAD")
+	}
+	web.WriteJSON(w, http.StatusOK, a.openAPI)
+	return nil
 }
 
 // documentCreated says that an operation answers 201, too, where it makes what it is about.

@@ -96,7 +96,7 @@ func (a *handlers) listProbes(ctx context.Context, in *struct{ Page }) (*answere
 	for _, row := range rows {
 		var r probe.Result
 		if err := json.Unmarshal(row.Result, &r); err != nil {
-			return nil, errInternal.because(fmt.Errorf("result of the probe of %s: %w", directory.FormatUID(row.Service), err))
+			return nil, errInternal.Because(fmt.Errorf("result of the probe of %s: %w", directory.FormatUID(row.Service), err))
 		}
 		out.Body.Probes = append(out.Body.Probes, r)
 	}

@@ -2,11 +2,13 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/audit"
+	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
 // action is a route as the audit log names it.
@@ -25,11 +27,6 @@ const endpoint = "admin"
 // auditTimeout is how long an answer waits for its record.
 const auditTimeout = 2 * time.Second
 
-// mustRecord says whether the request is recorded however it ends. Refusals always are.
-func (req *request) mustRecord(method string) bool {
-	return req.action.audited || method != http.MethodGet && method != http.MethodHead
-}
-
 // note adds to the record what the path does not say. Never a secret.
 func note(ctx context.Context, detail ...string) {
 	req := requestOf(ctx)
@@ -41,12 +38,14 @@ func note(ctx context.Context, detail ...string) {
 	}
 }
 
-// record writes the one record of a request, or takes back the answer.
-func (a *handlers) record(w *answer, ctx context.Context, req *request) {
+// record writes the one record of a request whose outcome is err, and returns what it is to be answered
+// with: err, or that there is no record.
+func (a *handlers) record(ctx context.Context, req *request, err error) error {
 	e := audit.Event{
 		At: a.Now(), Kind: audit.KindChange, Endpoint: endpoint,
 		RequestID: req.id, Actor: req.actor,
 		Action: req.action.name, Subject: printable(req.subject), Detail: req.detail,
+		Outcome: audit.Allowed,
 	}
 	if req.address.IsValid() {
 		e.Address = req.address.String()
@@ -54,23 +53,20 @@ func (a *handlers) record(w *answer, ctx context.Context, req *request) {
 	if e.Action == "" {
 		e.Action = "unknown"
 	}
-	switch {
-	case w.status >= http.StatusInternalServerError:
-		e.Outcome = audit.Failed
-	case w.status >= http.StatusBadRequest:
-		e.Outcome = audit.Refused
-	default:
-		e.Outcome = audit.Allowed
-	}
-	if w.problem != nil {
-		e.Reason = w.problem.reason
+	var refusal *web.Error
+	if errors.As(err, &refusal) {
+		e.Outcome, e.Reason = audit.Refused, refusal.Code
+		if refusal.Status >= http.StatusInternalServerError {
+			e.Outcome = audit.Failed
+		}
 	}
 	// A client that went away must not keep what was done from being recorded.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
 	defer cancel()
-	if err := a.Audit.Append(ctx, e); err != nil {
-		errUnrecorded.because(err).write(w)
+	if lost := a.Audit.Append(ctx, e); lost != nil {
+		return errUnrecorded.Because(lost)
 	}
+	return err
 }
 
 // printable is what of a path from outside goes into the record. No name or id is longer than

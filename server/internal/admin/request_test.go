@@ -110,15 +110,47 @@ func TestBodiesAreStrictJSON(t *testing.T) {
 		"form":                 "name=m1",
 		"nul":                  "\x00",
 		"unknown inside known": `{"name":"m1","algorithm":{"alg":"none"}}`,
+		"null":                 `null`,
+		"null for a string":    `{"name":null}`,
+		"null where optional":  `{"name":"m1","description":null}`,
 	} {
 		s.ask("POST", "/services", body).wantProblem(name, http.StatusBadRequest)
 	}
 	s.ask("POST", "/services", "", "Content-Type", "application/json").wantProblem("no body", http.StatusBadRequest)
-	for name, body := range map[string]string{"null": `null`, "null for a string": `{"name":null}`} {
-		s.ask("POST", "/services", body).wantProblem(name, http.StatusUnprocessableEntity)
-	}
 	if a := s.must("GET", "/services", ""); strings.TrimSpace(a.Body.String()) != `{"services":[]}` {
 		t.Errorf("a malformed body made %s", a.Body)
+	}
+}
+
+// What the document requires is required, and what is sent is held against it even when it is a zero.
+func TestValuesAreAsTheDocumentHasThem(t *testing.T) {
+	s := start(t)
+	s.services("m1", "m2")
+	for _, c := range []struct{ method, target, body, location string }{
+		{"POST", "/services", `{}`, "body"},
+		{"POST", "/services", `{"name":""}`, "body.name"},
+		{"POST", "/services", `{"name":"m3","tokenTtlSeconds":-1}`, "body.tokenTtlSeconds"},
+		{"POST", "/services", `{"name":"m3","authMethods":["password"]}`, "body.authMethods[0]"},
+		{"PATCH", "/services/m1", `{"binding":"none"}`, "body.binding"},
+		{"PUT", "/rules/m1/m2", `{"when":{"chain":"x"}}`, "body.when.chain"},
+		{"PUT", "/rules/m1/m2", `{"scopes":["` + strings.Repeat(`a","`, 64) + `a"]}`, "body.scopes"},
+		{"POST", "/services/m1/credentials", `{"ttlSeconds":0}`, "body.ttlSeconds"},
+		{"POST", "/services/m1/credentials", `{"kind":""}`, "body.kind"},
+		{"POST", "/callmap/plan", `{"files":[]}`, "body.files"},
+		{"POST", "/callmap/plan", `{"files":[{"name":"a","text":""},{"name":"b"}]}`, "body.files[1]"},
+		{"POST", "/callmap/apply", `{"files":[{"text":""}]}`, "body.files[0]"},
+		{"POST", "/callmap/apply", `{"reason":"x"}`, "body"},
+	} {
+		a := s.ask(c.method, c.target, c.body)
+		a.wantProblem(c.method+" "+c.target+" "+c.body, http.StatusUnprocessableEntity)
+		if !strings.Contains(a.Body.String(), `"location":"`+c.location+`"`) {
+			t.Errorf("%s %s %s: got %s, want location %s", c.method, c.target, c.body, a.Body, c.location)
+		}
+	}
+	var issued IssuedCredential
+	s.must("POST", "/services/m1/credentials", `{"name":"x"}`).into(&issued)
+	if issued.Credential.Kind != "bootstrap" || issued.Credential.ExpiresAt.Sub(issued.Credential.CreatedAt).Hours() != 90*24 {
+		t.Errorf("what is absent is not the default: got %+v", issued.Credential)
 	}
 }
 

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -32,19 +31,6 @@ func (m routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h = m["/"]
 	}
 	h.ServeHTTP(w, r)
-}
-
-// forHosts answers requests that name the listener by one of hosts, so that a web page whose name was made
-// to lead here reads nothing.
-func forHosts(hosts netaddr.Hosts, h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		arrived, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		if !hosts.Match(r.Host, arrived) {
-			http.Error(w, "this name is not one of admin.hosts", http.StatusMisdirectedRequest)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
 }
 
 // public is what services reach. Where the issuer has a path, all of it answers below that path
@@ -82,36 +68,43 @@ func (s *Server) superTokens() http.Handler {
 
 // operators is what operators, probes and Prometheus reach.
 func (s *Server) operators(address string) http.Handler {
+	// Services that overload the public listener do not keep operators out.
+	stack := s.stack.Apart(admin.WriteProblem)
+	hosts := netaddr.NewHosts(append([]string{address}, s.cfg.Admin.Hosts...)...)
+	metrics := promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})
 	mux := routes{}
-	hosts := append([]string{address}, s.cfg.Admin.Hosts...)
 	mux.Handle("/", admin.New(admin.Options{
-		Directory:    s.directory,
-		Lists:        s.db,
-		Usage:        s.db,
-		FlushUsage:   s.usage.Flush,
-		MaxTokenTTL:  s.cfg.Token.MaxTTL,
-		MaxActors:    s.cfg.OAuth.MaxActors,
-		Algorithm:    s.cfg.Signing.Algorithm,
-		Keys:         s.ring,
-		Issuer:       s.issuer,
-		Audit:        s.log,
-		Probes:       s.probes,
-		Token:        s.operatorToken.verify,
-		AllowedHosts: hosts,
-		Logger:       s.logger,
-		Info:         s.info,
+		Directory:   s.directory,
+		Lists:       s.db,
+		Usage:       s.db,
+		FlushUsage:  s.usage.Flush,
+		MaxTokenTTL: s.cfg.Token.MaxTTL,
+		MaxActors:   s.cfg.OAuth.MaxActors,
+		Algorithm:   s.cfg.Signing.Algorithm,
+		Keys:        s.ring,
+		Issuer:      s.issuer,
+		Audit:       s.log,
+		Probes:      s.probes,
+		Token:       s.operatorToken.verify,
+		Stack:       stack,
+		Hosts:       hosts,
+		Info:        s.info,
 	}))
+	mux.Handle("/metrics", stack.Handle("/metrics", admin.Guard(hosts, func(w http.ResponseWriter, r *http.Request) error {
+		metrics.ServeHTTP(w, r)
+		return nil
+	})))
 	// Whoever asks for health often knows no name: balancers send an address that was translated on the
 	// way, or no Host at all.
-	mux.Handle("/livez", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	mux.Handle("/livez", stack.Handle("/livez", func(w http.ResponseWriter, _ *http.Request) error {
 		web.WriteJSON(w, http.StatusOK, []byte("{\"status\":\"ok\"}\n"))
+		return nil
 	}))
-	mux.Handle("/readyz", http.HandlerFunc(s.serveReady))
-	mux.Handle("/metrics", forHosts(netaddr.NewHosts(hosts...), promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})))
+	mux.Handle("/readyz", stack.Handle("/readyz", s.serveReady))
 	return mux
 }
 
-// ready says what keeps the server from doing its job, by part; empty when nothing does.
+// ready returns what keeps the server from doing its job, by part; empty when nothing does.
 func (s *Server) ready(ctx context.Context) map[string]string {
 	problems := map[string]string{}
 	note := func(part string, err error) {
@@ -134,7 +127,7 @@ func (s *Server) ready(ctx context.Context) map[string]string {
 	return problems
 }
 
-func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) error {
 	answer := struct {
 		Status   string            `json:"status"`
 		Problems map[string]string `json:"problems,omitempty"`
@@ -145,6 +138,7 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	}
 	body, _ := json.Marshal(answer)
 	web.WriteJSON(w, status, append(body, '\n'))
+	return nil
 }
 
 func (s *Server) info() admin.Info {

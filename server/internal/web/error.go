@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // Error is an answer to a request that is not granted. Code and Description are for the
@@ -13,9 +14,35 @@ type Error struct {
 	Status      int
 	Code        string
 	Description string
+	// Details say what is wrong where. Only the operator API answers with them.
+	Details []Detail
 	// Header is added to the answer: a challenge, Allow, Retry-After.
 	Header http.Header
 	Cause  error
+}
+
+// Detail is one thing that is wrong with a request: where, such as body.name, and what.
+type Detail struct{ Location, Message string }
+
+// With returns a copy with one more header of the answer.
+func (e Error) With(name, value string) *Error {
+	if e.Header = e.Header.Clone(); e.Header == nil {
+		e.Header = http.Header{}
+	}
+	e.Header.Set(name, value)
+	return &e
+}
+
+// Because returns a copy with the cause, which only the log sees.
+func (e Error) Because(cause error) *Error {
+	e.Cause = cause
+	return &e
+}
+
+// At returns a copy that says in addition what is wrong where.
+func (e Error) At(location, message string) *Error {
+	e.Details = append(slices.Clip(e.Details), Detail{location, message})
+	return &e
 }
 
 func (e *Error) Error() string {
@@ -39,7 +66,7 @@ func Unavailable(description string, cause error) *Error {
 	}
 }
 
-// Method is the answer to a method that a path does not know (RFC 9110, section 15.5.6).
+// Method is the answer to a method that a path does not have (RFC 9110, section 15.5.6).
 func Method(allow string) *Error {
 	return &Error{
 		Status: http.StatusMethodNotAllowed, Code: "invalid_request",

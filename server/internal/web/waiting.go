@@ -12,9 +12,9 @@ const MaxWaiting = 8192
 // WaitingHandlerFunc answers a request, and may wait for long before it does if mayWait.
 type WaitingHandlerFunc func(w http.ResponseWriter, r *http.Request, mayWait bool) error
 
-// HandleWaiting makes a handler of h, whose requests do not count among those worked on: they
-// wait. Beyond MaxWaiting they are answered, but may not wait. How long they took says
-// nothing, so it is not measured.
+// HandleWaiting makes a handler of h, whose requests do not count among those worked on, since they wait.
+// Beyond MaxWaiting they are answered, but may not wait. The time they take is not measured: it is that of
+// the wait.
 func (s *Stack) HandleWaiting(route string, h WaitingHandlerFunc) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -31,7 +31,7 @@ func (s *Stack) HandleWaiting(route string, h WaitingHandlerFunc) http.Handler {
 			s.log(w, r, route, time.Since(start))
 		}()
 		if w.err = h(w, r, mayWait); w.err != nil {
-			writeError(w, w.err)
+			s.writeError(w, w.err)
 		}
 	})
 }

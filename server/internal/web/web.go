@@ -1,6 +1,5 @@
-// Package web is what every door shares: handlers that return errors, request ids, limits,
-// panics turned into answers, one log line and one measurement a request. It does not know
-// what is asked.
+// Package web is what all endpoints share: handlers that return errors, request ids, limits, one answer
+// to a panic, and one log line and one measurement for each request. It does not know what is asked.
 package web
 
 import (
@@ -13,21 +12,21 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// BodyLimit is how much of a request's body any door reads.
+// BodyLimit is how many bytes of a request's body an endpoint reads, unless it says otherwise.
 const BodyLimit = 64 << 10
 
 // RequestIDHeader carries the request id, in the request when the client or a proxy chose
 // one, and in every answer.
 const RequestIDHeader = "X-Request-Id"
 
-// DecisionHeader carries, in the answer of a door, the id under which the audit log has the
-// decision.
+// DecisionHeader carries, in an answer, the id under which the audit log has the decision.
 const DecisionHeader = "Watchword-Decision"
 
 // HandlerFunc answers a request, or returns an error and has written nothing.
@@ -35,15 +34,16 @@ type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
 
 // Stack makes handlers of HandlerFuncs.
 type Stack struct {
-	logger   *slog.Logger
-	seconds  *prometheus.HistogramVec
-	shed     prometheus.Counter
-	inFlight atomic.Int64
-	waiting  atomic.Int64
-	arriving atomic.Int64
-	long     atomic.Int64
-	told     atomic.Int64 // when a failure that may go on was last logged, ns since 1970
-	most     int64
+	logger     *slog.Logger
+	seconds    *prometheus.HistogramVec
+	shed       prometheus.Counter
+	writeError func(http.ResponseWriter, error)
+	inFlight   atomic.Int64
+	waiting    atomic.Int64
+	arriving   atomic.Int64
+	long       atomic.Int64
+	told       atomic.Int64 // when a failure that may go on was last logged, ns since 1970
+	most       int64
 }
 
 // DefaultInFlight bounds the requests that are worked on at once. Beyond it a request is
@@ -58,8 +58,9 @@ func NewStack(logger *slog.Logger, registry prometheus.Registerer, inFlight int)
 		inFlight = DefaultInFlight
 	}
 	s := &Stack{
-		logger: logger,
-		most:   int64(inFlight),
+		logger:     logger,
+		writeError: writeError,
+		most:       int64(inFlight),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "watchword_http_request_duration_seconds",
 			Help:    "Time to answer a request, by route and status code.",
@@ -77,9 +78,16 @@ func NewStack(logger *slog.Logger, registry prometheus.Registerer, inFlight int)
 	return s
 }
 
+// Apart returns a stack that logs and measures where s does, answers errors with writeError, and has
+// bounds of its own: its requests are not turned away because of those of s.
+func (s *Stack) Apart(writeError func(http.ResponseWriter, error)) *Stack {
+	return &Stack{logger: s.logger, seconds: s.seconds, shed: s.shed, writeError: writeError, most: s.most}
+}
+
 // Handle makes a handler of h. route names it in logs and measurements.
 func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
-	ok := s.seconds.WithLabelValues(route, "200")
+	// Most answers are this one, and a route that nobody asks for needs no series.
+	ok := sync.OnceValue(func() prometheus.Observer { return s.seconds.WithLabelValues(route, "200") })
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		w := &recorder{ResponseWriter: rw}
@@ -95,7 +103,7 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 			}
 			took := time.Since(start)
 			if w.status == http.StatusOK {
-				ok.Observe(took.Seconds())
+				ok().Observe(took.Seconds())
 			} else {
 				s.seconds.WithLabelValues(route, strconv.Itoa(w.status)).Observe(took.Seconds())
 			}
@@ -114,7 +122,7 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 			s.shed.Inc()
 		}
 		if w.err != nil {
-			writeError(w, w.err)
+			s.writeError(w, w.err)
 		}
 	})
 }
@@ -130,16 +138,16 @@ func (s *Stack) panicked(w *recorder, r *http.Request, route string, p any) {
 	s.logger.Error("panic in a handler", "route", route, "request_id", RequestID(w), "panic", p, "stack", string(debug.Stack()))
 	w.err = errors.New("panic")
 	if w.status == 0 {
-		writeError(w, w.err)
+		s.writeError(w, w.err)
 	}
 }
 
 // log writes one line a request, at debug level, for the audit log already has a record of
-// every decision. Failures of the server are errors, but those of one kind that goes on, as
-// when the disk is full, are told once a second: the log is on a disk too.
+// every decision. Failures of the server are errors. Those that go on, as when the disk is full, are
+// logged once a second at most: the log is on a disk too.
 func (s *Stack) log(w *recorder, r *http.Request, route string, took time.Duration) {
 	level := slog.LevelDebug
-	if w.status == http.StatusInternalServerError || w.status > 500 && s.mayTell(time.Now()) {
+	if w.err != nil && (w.status == http.StatusInternalServerError || w.status > 500 && s.mayTell(time.Now())) {
 		level = slog.LevelError
 	}
 	if !s.logger.Enabled(r.Context(), level) {
@@ -152,7 +160,7 @@ func (s *Stack) log(w *recorder, r *http.Request, route string, took time.Durati
 	s.logger.Log(r.Context(), level, "request", attrs...)
 }
 
-// mayTell is true once a second.
+// mayTell reports true once a second at most.
 func (s *Stack) mayTell(now time.Time) bool {
 	last := s.told.Load()
 	return now.UnixNano()-last >= int64(time.Second) && s.told.CompareAndSwap(last, now.UnixNano())
@@ -186,7 +194,7 @@ func RequestID(w http.ResponseWriter) string { return w.Header().Get(RequestIDHe
 
 // requestID takes over the client's request id when it is short and harmless in a log.
 func requestID(r *http.Request) string {
-	if id := r.Header.Get(RequestIDHeader); ValidRequestID(id) {
+	if id := r.Header.Get(RequestIDHeader); validRequestID(id) {
 		return id
 	}
 	var b [12]byte
@@ -194,8 +202,8 @@ func requestID(r *http.Request) string {
 	return hex.EncodeToString(b[:])
 }
 
-// ValidRequestID says whether id has 1 to 64 letters, digits, '.', '_' and '-'.
-func ValidRequestID(id string) bool {
+// validRequestID reports whether id has 1 to 64 letters, digits, '.', '_' and '-'.
+func validRequestID(id string) bool {
 	return len(id) > 0 && len(id) <= 64 && !strings.ContainsFunc(id, func(c rune) bool {
 		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-')
 	})

@@ -58,8 +58,8 @@ func TestPanicIsAnsweredAndCounted(t *testing.T) {
 	if w.Code != 500 || !strings.Contains(log, "boom") || strings.Contains(log, "secret-in") {
 		t.Errorf("got %d, log %s", w.Code, log)
 	}
-	if n := testutil.CollectAndCount(s.seconds); n != 2 { // the series of 200 is there from the start
-		t.Errorf("got %d series, want 2", n)
+	if n := testutil.CollectAndCount(s.seconds); n != 1 {
+		t.Errorf("got %d series, want 1", n)
 	}
 	if got := s.inFlight.Load(); got != 0 {
 		t.Errorf("%d requests are still counted as being worked on", got)
@@ -89,6 +89,40 @@ func TestTooManyAtOnceAreTurnedAway(t *testing.T) {
 	<-done
 	if first.Code != 200 {
 		t.Errorf("the one inside: got %d", first.Code)
+	}
+}
+
+// Who overloads one listener keeps nobody out of another, and both are measured in one place.
+func TestStackApartHasBoundsOfItsOwn(t *testing.T) {
+	s := NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), 1)
+	apart := s.Apart(func(w http.ResponseWriter, err error) { http.Error(w, "in its own words", 503) })
+	h := apart.Handle("/apart", func(w http.ResponseWriter, _ *http.Request) error { WriteJSON(w, 200, nil); return nil })
+	s.inFlight.Store(1)
+	s.arriving.Store(maxArriving)
+	ask := func() *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("POST", "/apart", strings.NewReader("x")))
+		return w
+	}
+	if w := ask(); w.Code != 200 {
+		t.Errorf("while the other one is overloaded: got %d", w.Code)
+	}
+	apart.inFlight.Store(1)
+	if w := ask(); w.Code != 503 || w.Body.String() != "in its own words\n" {
+		t.Errorf("while it is overloaded itself: got %d %s", w.Code, w.Body)
+	}
+	if n := testutil.CollectAndCount(s.seconds); n != 2 {
+		t.Errorf("got %d series, want one for 200 and one for 503", n)
+	}
+	if got := testutil.ToFloat64(s.shed); got != 1 {
+		t.Errorf("%v requests count as turned away, want 1", got)
+	}
+}
+
+// A probe that hears "not ready" is no failure of the server, and no error in its log.
+func TestOnlyErrorsAreLoggedAsErrors(t *testing.T) {
+	if _, log, _ := serve(func(w http.ResponseWriter, _ *http.Request) error { WriteJSON(w, 503, nil); return nil }); log != "" {
+		t.Errorf("got %s", log)
 	}
 }
 
