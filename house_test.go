@@ -38,7 +38,7 @@ var arrows = map[string][]string{
 	"server/internal/issuer":     {"server/internal/audit", "server/internal/clientauth", "server/internal/directory", "internal/dpop", "internal/jose", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/usage"},
 	"server/internal/usage":      {"server/internal/policy"},
 	"server/internal/callmap":    {"server/internal/directory", "server/internal/policy"},
-	"server/internal/probe":      {"server/internal/directory", "server/internal/issuer"},
+	"server/internal/probe":      {"server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/jose"},
 	"server/internal/explain":    {"server/internal/directory", "server/internal/policy", "server/internal/usage"},
 
 	// The doors, which never import each other.

@@ -1,6 +1,6 @@
 // Package probe asks whether a service really refuses the tokens it must refuse: it sends them to
-// the URL the service declared for that, and reports what came back. It makes no tokens and does
-// not know what is in them.
+// the URL the service declared for that, and reports what came back. The server's tokens it is handed, for a
+// subject that is no service; the forged ones it makes of those, with keys of its own (forge.go).
 package probe
 
 import (
@@ -78,7 +78,11 @@ func (p *Prober) Probe(ctx context.Context, by directory.Author, service *direct
 	if err != nil {
 		return Result{}, err
 	}
-	run := &run{Prober: p, minter: minter, service: service, other: other, Result: Result{
+	forger, err := newForger(minter.Key())
+	if err != nil {
+		return Result{}, err
+	}
+	run := &run{Prober: p, minter: minter, forger: forger, service: service, other: other, Result: Result{
 		Service: service.Name, URL: service.Probe, At: p.o.Now().UTC().Truncate(time.Microsecond), Checks: []CheckResult{},
 	}}
 	if err := run.all(ctx); err != nil {
@@ -96,6 +100,7 @@ type run struct {
 	*Prober
 	Result
 	minter  *issuer.Prober
+	forger  *forger
 	service *directory.Service
 	other   string
 	oauth   bool
@@ -140,9 +145,16 @@ func (r *run) mintAndSend(ctx context.Context, c Check) (answer, error) {
 }
 
 func (r *run) token(c Check) (string, error) {
-	t := issuer.ProbeToken{OAuth: r.oauth, Bound: r.Bound}
+	t := issuer.ProbeToken{OAuth: r.oauth}
+	if r.Bound || c.Bound {
+		t.Key = r.forger.holder.ID()
+	}
 	c.Token(&t)
-	return r.minter.Token(t)
+	token, err := r.minter.Token(t)
+	if err != nil || c.Forge == nil {
+		return token, err
+	}
+	return r.forger.forge(c.Forge, token)
 }
 
 // send sends a token with the proof it needs. A service that wants its nonce in the proof says so once
@@ -152,7 +164,7 @@ func (r *run) send(ctx context.Context, c Check, token string) (a answer, err er
 		return send(ctx, r.client, r.URL, http.Header{"Authorization": {"Bearer " + token}}), nil
 	}
 	for range 2 {
-		proof, err := r.minter.Proof(http.MethodGet, r.URL, r.nonce, token, c.Proof == WrongProof)
+		proof, err := r.forger.proof(r.URL, r.nonce, token, c.Proof == WrongProof, r.o.Now())
 		if err != nil {
 			return answer{}, err
 		}
