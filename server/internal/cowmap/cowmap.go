@@ -11,6 +11,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"maps"
+	"reflect"
 )
 
 // minShards keeps a small map small; maxLoad is the mean shard size at which it doubles.
@@ -113,4 +114,43 @@ func shardsFor(n int) int {
 		shards *= 2
 	}
 	return shards
+}
+
+// Difference is a key whose value differs in two maps.
+type Difference[K comparable, V any] struct {
+	Key          K
+	Old, New     V
+	InOld, InNew bool
+}
+
+// Differences ranges over the keys whose values differ between from and to, in no order. Maps of which one was
+// made from the other by a few changes are compared in the time of these: the shards that both share are skipped.
+func Differences[K comparable, V any](from, to Map[K, V], equal func(a, b V) bool) iter.Seq[Difference[K, V]] {
+	return func(yield func(Difference[K, V]) bool) {
+		related := from.seed == to.seed && len(from.shards) == len(to.shards)
+		shared := func(shard int) bool {
+			return related && reflect.ValueOf(from.shards[shard]).Pointer() == reflect.ValueOf(to.shards[shard]).Pointer()
+		}
+		for i, shard := range to.shards {
+			if shared(i) {
+				continue
+			}
+			for k, v := range shard {
+				old, ok := from.Find(k)
+				if (!ok || !equal(old, v)) && !yield(Difference[K, V]{k, old, v, ok, true}) {
+					return
+				}
+			}
+		}
+		for i, shard := range from.shards {
+			if shared(i) {
+				continue
+			}
+			for k, v := range shard {
+				if _, ok := to.Find(k); !ok && !yield(Difference[K, V]{Key: k, Old: v, InOld: true}) {
+					return
+				}
+			}
+		}
+	}
 }

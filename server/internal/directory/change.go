@@ -127,7 +127,7 @@ func (d *Directory) DeleteService(ctx context.Context, by Author, name string, v
 			return s, fmt.Errorf("service %q %w: %q", name, ErrManaged, s.ManagedBy)
 		}
 		now := d.now()
-		gone := Revocation{ID: FormatUID(s.UID), RevokedAt: now, Until: now.Add(d.o.MaxTokenTTL)}
+		gone := Revocation{ID: FormatUID(s.UID), RevokedAt: now, Until: now.Add(d.Snapshot().TokenLife())}
 		_, err = d.store.DeleteService(ctx, s.UID, s.Version, gone, d.change(by, "service.delete", SubjectService(s.UID), "service", s.Name))
 		return s, d.settle(ctx, err, "delete service %q", name)
 	})
@@ -138,15 +138,29 @@ func (d *Directory) DeleteService(ctx context.Context, by Author, name string, v
 // expiry is the token's own end; zero, when it is not known: the longest a token can live.
 // status is its place in a status list, as Revocation has it. Revoking it again changes nothing.
 func (d *Directory) RevokeToken(ctx context.Context, by Author, jti string, expiry time.Time, status string) error {
+	return d.revokeToken(ctx, by, "", jti, expiry, status)
+}
+
+// MaxOwnRevocations is how many tokens of its own a service can have revoked at once, those left out that have
+// expired: what one service can add to the deny-list. Beyond, revoking its credential takes one entry.
+const MaxOwnRevocations = 1000
+
+// RevokeOwnToken is RevokeToken by the service that the token was issued to. ErrTooMany: it has
+// MaxOwnRevocations already.
+func (d *Directory) RevokeOwnToken(ctx context.Context, by Author, owner UID, jti string, expiry time.Time, status string) error {
+	return d.revokeToken(ctx, by, FormatUID(owner), jti, expiry, status)
+}
+
+func (d *Directory) revokeToken(ctx context.Context, by Author, owner, jti string, expiry time.Time, status string) error {
 	now := d.now()
-	if last := now.Add(d.o.MaxTokenTTL); expiry.IsZero() || expiry.After(last) {
+	if last := now.Add(d.Snapshot().TokenLife()); expiry.IsZero() || expiry.After(last) {
 		expiry = last
 	}
 	if !expiry.After(now) || d.Snapshot().Denied(jti) {
 		return nil
 	}
 	// Tokens that were exchanged for it end no later than it does.
-	r := Revocation{ID: jti, RevokedAt: now, Until: expiry.Add(time.Minute), Status: status} // clocks differ
+	r := Revocation{ID: jti, RevokedAt: now, Until: expiry.Add(time.Minute), Status: status, Owner: owner} // clocks differ
 	_, err := d.store.InsertRevocation(ctx, r, d.change(by, "token.revoke", SubjectRevocation(jti), "token", jti))
 	if errors.Is(err, ErrExists) {
 		err = nil

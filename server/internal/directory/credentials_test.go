@@ -281,7 +281,7 @@ func TestWhatIsRevokedIsDeniedUntilNoTokenCanHangOnIt(t *testing.T) {
 		jti:                         {Until: now.Add(time.Hour + time.Minute).UTC(), Status: "list/1"},
 		directory.FormatUID(m2.UID): {Until: now.Add(keep).UTC()}, directory.FormatUID(m1.UID): {},
 	}
-	if got := maps.Collect(d.Snapshot().Denials()); !maps.Equal(got, want) {
+	if got := maps.Collect(d.Snapshot().Denials().All()); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	for id := range want {
@@ -300,7 +300,7 @@ func TestWhatIsRevokedIsDeniedUntilNoTokenCanHangOnIt(t *testing.T) {
 	if err := d.Load(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if got := maps.Collect(d.Snapshot().Denials()); len(got) != 1 || !d.Snapshot().Denied(unknown) {
+	if got := maps.Collect(d.Snapshot().Denials().All()); len(got) != 1 || !d.Snapshot().Denied(unknown) {
 		t.Errorf("a day later: got %v", got)
 	}
 }

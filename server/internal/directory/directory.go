@@ -22,6 +22,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrExists: the name is taken.
 	ErrExists = errors.New("already exists")
+	// ErrTooMany: there are as many as one owner may have.
+	ErrTooMany = errors.New("too many")
 	// ErrConflict: the version named is not the version stored; read again and retry.
 	ErrConflict = errors.New("changed meanwhile")
 	// ErrManaged: a call map file owns it, and a change by hand would be undone by the next apply.
@@ -182,6 +184,8 @@ type Revocation struct {
 	// Status is the place of the token in a status list: the list, "/" and the index. Empty: it has
 	// none, or it is not known.
 	Status string
+	// Owner is the uid of the service that revoked a token of its own. Empty: an operator did.
+	Owner string
 }
 
 // Probe is what came of the last probe of a service, as package probe writes it, in JSON.
@@ -246,6 +250,9 @@ func SubjectRule(e policy.Edge) string {
 
 // SubjectRevocation is the subject of the revocation of a token by its jti.
 func SubjectRevocation(id string) string { return "revocation/" + id }
+
+// SubjectEpoch is the subject of the change that raises the epoch.
+const SubjectEpoch = "epoch"
 
 // SubjectKeys is the subject of every change of the key ring.
 const SubjectKeys = "keys"

@@ -51,6 +51,7 @@ type Directory struct {
 	// synced is when the store last confirmed the snapshot, on o.Now's clock.
 	synced atomic.Pointer[time.Time]
 	sync   sync.Mutex // one catchUp at a time
+	newest Change     // the newest change that is in force, if it is known; guarded by sync
 	adding sync.Mutex // one new credential at a time
 
 	uses uses
@@ -100,8 +101,16 @@ func (d *Directory) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load directory: %w", err)
 	}
-	d.publish(NewSnapshot(state, d.o.MaxTokenTTL).withoutEnded(asked), asked)
+	d.publish(NewSnapshot(state, max(state.TokenLife, d.o.MaxTokenTTL)).withoutEnded(asked), asked)
 	return nil
+}
+
+// Begin makes known that a server starts to issue tokens that live up to the longest life of its settings. It
+// raises the epoch, so that verifiers take what this server publishes for newer than what they have, also when the
+// database was put back to a backup before the start.
+func (d *Directory) Begin(ctx context.Context, by Author) error {
+	_, err := d.store.Begin(ctx, d.o.MaxTokenTTL, d.change(by, "epoch.raise", SubjectEpoch))
+	return d.settle(ctx, err, "raise the epoch")
 }
 
 // publish puts s in force. The moment is that of the question, not of the answer: the store
@@ -193,10 +202,17 @@ func (d *Directory) CatchUp(ctx context.Context) error {
 	defer d.sync.Unlock()
 	asked := d.o.Now()
 	s := d.Snapshot()
-	changes, err := d.store.ChangesAfter(ctx, s.revision, catchUpLimit)
-	switch {
-	case err != nil:
+	changes, err := d.store.ChangesAfter(ctx, s.revision-1, catchUpLimit+1)
+	if err != nil {
 		return fmt.Errorf("read changes after revision %d: %w", s.revision, err)
+	}
+	if s.revision > 0 {
+		if !d.continues(s.revision, changes) {
+			return d.startOver(context.WithoutCancel(ctx))
+		}
+		changes = changes[1:]
+	}
+	switch {
 	case len(changes) == 0:
 		d.publish(s, asked)
 		return nil
@@ -208,6 +224,7 @@ func (d *Directory) CatchUp(ctx context.Context) error {
 		}
 		return d.keysChanged(context.WithoutCancel(ctx)) // the caller's time may be over by now
 	}
+	d.newest = changes[len(changes)-1]
 	seen := map[string]bool{}
 	for _, c := range changes {
 		subjects := []string{c.Subject}
@@ -234,6 +251,31 @@ func (d *Directory) CatchUp(ctx context.Context) error {
 	}
 	d.publish(s.at(changes[len(changes)-1].Revision), asked)
 	return nil
+}
+
+// continues reports whether changes, those from the revision on that is in force, begin with the change that is in
+// force. If not, the database was put back to an earlier state.
+func (d *Directory) continues(revision int64, changes []Change) bool {
+	if len(changes) == 0 || changes[0].Revision != revision {
+		return false
+	}
+	known, found := d.newest, changes[0]
+	d.newest = found
+	return known.Revision != revision || known.At.Equal(found.At) && known.Subject == found.Subject && known.RequestID == found.RequestID
+}
+
+// startOver follows a database that was put back to an earlier state: it reads everything, and raises the epoch.
+func (d *Directory) startOver(ctx context.Context) error {
+	d.o.Logger.Warn("the database was put back to an earlier state; everything is read anew", "revision", d.Snapshot().Revision())
+	by := Author{Actor: "server"}
+	if _, err := d.store.Begin(ctx, d.o.MaxTokenTTL, d.change(by, "epoch.raise", SubjectEpoch)); err != nil {
+		return fmt.Errorf("raise the epoch: %w", err)
+	}
+	d.newest = Change{}
+	if err := d.load(ctx); err != nil {
+		return err
+	}
+	return d.keysChanged(ctx)
 }
 
 func (d *Directory) keysChanged(ctx context.Context) error {
@@ -294,6 +336,19 @@ func (d *Directory) reload(ctx context.Context, s *Snapshot, subject string) (*S
 			return nil, err
 		}
 		return s.withShadow(rules), nil
+	case SubjectEpoch:
+		epoch, life, err := d.store.Epoch(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if life > s.keep { // what was revoked counts for longer
+			state, err := d.store.Load(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return NewSnapshot(state, life), nil
+		}
+		return s.withEpoch(epoch), nil
 	case SubjectKeys:
 		return s, d.keysChanged(ctx)
 	default: // written by a newer version for something this one does not hold
@@ -305,7 +360,7 @@ func (d *Directory) reload(ctx context.Context, s *Snapshot, subject string) (*S
 func (d *Directory) tombstone(ctx context.Context, uid UID) (until time.Time, err error) {
 	r, err := d.store.ReadRevocation(ctx, FormatUID(uid))
 	if errors.Is(err, ErrNotFound) { // deleted by a version that left none, or long ago
-		return d.now().Add(d.o.MaxTokenTTL), nil
+		return d.now().Add(d.Snapshot().TokenLife()), nil
 	}
 	return r.Until, err
 }

@@ -36,8 +36,8 @@ func TestWhatHasEndedIsForgotten(t *testing.T) {
 			synctest.Wait()
 			s := d.Snapshot()
 			rows, err := db.ListRevocations(ctx, "", 9)
-			if len(maps.Collect(s.Denials())) != denied || len(listed(d, "m1")) != credentials || len(rows) != stored || err != nil {
-				t.Errorf("%s: got %d denials, %d credentials, %d rows, %v; want %d, %d, %d", when, len(maps.Collect(s.Denials())), len(listed(d, "m1")), len(rows), err, denied, credentials, stored)
+			if len(maps.Collect(s.Denials().All())) != denied || len(listed(d, "m1")) != credentials || len(rows) != stored || err != nil {
+				t.Errorf("%s: got %d denials, %d credentials, %d rows, %v; want %d, %d, %d", when, len(maps.Collect(s.Denials().All())), len(listed(d, "m1")), len(rows), err, denied, credentials, stored)
 			}
 			for _, id := range []string{minute.ID, secret.ID} { // for the audit log
 				if _, ok := s.Credential(id); !ok {

@@ -16,6 +16,7 @@ import (
 // answered from it; what it returns is shared and not to be changed.
 type Snapshot struct {
 	revision    int64
+	epoch       int64
 	byName      cowmap.Map[string, *Service]
 	byUID       cowmap.Map[UID, *Service]
 	byAudience  cowmap.Map[string, *Service]
@@ -33,6 +34,7 @@ type Snapshot struct {
 func NewSnapshot(st *State, keep time.Duration) *Snapshot {
 	s := &Snapshot{
 		revision:    st.Revision,
+		epoch:       st.Epoch,
 		keep:        keep,
 		denials:     editions.Add(1),
 		byName:      cowmap.Collect(len(st.Services), indexed(st.Services, func(svc *Service) string { return svc.Name })),
@@ -106,6 +108,14 @@ func byID(a, b *Credential) int { return strings.Compare(a.ID, b.ID) }
 // Revision is that of the last change the snapshot holds.
 func (s *Snapshot) Revision() int64 { return s.revision }
 
+// Epoch tells the states of a database apart that was put back to a backup: revisions of a later epoch are newer
+// than all of an earlier one. It is raised when a server starts and when a server that runs finds an earlier state.
+func (s *Snapshot) Epoch() int64 { return s.epoch }
+
+// TokenLife is the longest that a token can live that any server on this database issued, also under earlier
+// settings: for so long what was revoked stays denied.
+func (s *Snapshot) TokenLife() time.Duration { return s.keep }
+
 // Service finds a service by name.
 func (s *Snapshot) Service(name string) (*Service, bool) { return s.byName.Find(name) }
 
@@ -143,8 +153,11 @@ type Denial struct {
 
 func (d Denial) equal(o Denial) bool { return d.Status == o.Status && d.Until.Equal(o.Until) }
 
-// Denials ranges over all that is denied, in no order. What has ended stays for an hour.
-func (s *Snapshot) Denials() iter.Seq2[string, Denial] { return s.denied.All() }
+// Denials is all that is denied. What has ended stays for an hour.
+func (s *Snapshot) Denials() Denials { return s.denied }
+
+// Denials are ids that are denied. It is immutable.
+type Denials = cowmap.Map[string, Denial]
 
 // DenialsEdition is another number whenever Denials may be another set than that of any other
 // snapshot of this process: a cheap way to know that it is not.
@@ -362,6 +375,11 @@ func (s Snapshot) withShadow(rules []ShadowRule) *Snapshot {
 
 func (s Snapshot) withRevocation(r Revocation) *Snapshot {
 	s.deny(r.ID, Denial{r.Until, r.Status})
+	return &s
+}
+
+func (s Snapshot) withEpoch(epoch int64) *Snapshot {
+	s.epoch = epoch
 	return &s
 }
 

@@ -29,12 +29,17 @@ type Store interface {
 	// Apply makes all changes of b in one transaction, if b.Base is the revision stored: else
 	// ErrConflict. Tokens of deleted services are denied for keep.
 	Apply(ctx context.Context, b Batch, keep time.Duration, c Change) (revision int64, err error)
+	// Begin raises the epoch and, when life is longer, State.TokenLife.
+	Begin(ctx context.Context, life time.Duration, c Change) (revision int64, err error)
+	// Epoch reads the epoch and State.TokenLife.
+	Epoch(ctx context.Context) (epoch int64, life time.Duration, err error)
 	// Subjects lists what the change SubjectMany of that revision touched.
 	Subjects(ctx context.Context, revision int64) ([]string, error)
 	// Shadow reads the overlay.
 	Shadow(ctx context.Context) ([]ShadowRule, error)
 
-	// InsertRevocation records a revocation. Again: ErrExists.
+	// InsertRevocation records a revocation. Again: ErrExists. When its owner has
+	// MaxOwnRevocations that have not ended: ErrTooMany.
 	InsertRevocation(ctx context.Context, r Revocation, c Change) (revision int64, err error)
 	// PurgeRevocations deletes those that ended before now. Not a change: no revision.
 	PurgeRevocations(ctx context.Context, now time.Time) error
@@ -67,7 +72,11 @@ type Use struct {
 
 // State is everything the directory holds at one revision.
 type State struct {
-	Revision    int64
+	Revision int64
+	// Epoch: see Snapshot.Epoch.
+	Epoch int64
+	// TokenLife is the longest that a token of any server on this database can live.
+	TokenLife   time.Duration
 	Services    []Service
 	Credentials []Credential
 	Rules       []Rule

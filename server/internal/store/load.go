@@ -16,6 +16,9 @@ func (db *DB) Load(ctx context.Context) (*directory.State, error) {
 		if s.Revision, err = revisionOf(ctx, t); err != nil {
 			return err
 		}
+		if s.Epoch, s.TokenLife, err = epochOf(ctx, t); err != nil {
+			return err
+		}
 		if s.Services, err = list(ctx, t, scanService, `SELECT `+serviceColumns+` FROM services`); err != nil {
 			return err
 		}

@@ -8,11 +8,11 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
-const revocationColumns = `id, revoked_at, until_at, status`
+const revocationColumns = `id, revoked_at, until_at, status, owner`
 
 func scanRevocation(row scanner) (r directory.Revocation, err error) {
 	var at, until int64
-	err = row.Scan(&r.ID, &at, &until, &r.Status)
+	err = row.Scan(&r.ID, &at, &until, &r.Status, &r.Owner)
 	r.RevokedAt, r.Until = moment(at), moment(until)
 	return r, err
 }
@@ -41,9 +41,22 @@ func (db *DB) ListRevocations(ctx context.Context, after string, limit int) (all
 	return all, nil
 }
 
-// InsertRevocation stores r. ErrExists: it is there.
+// InsertRevocation stores r. ErrExists: it is there. ErrTooMany: its owner has
+// directory.MaxOwnRevocations that have not ended.
 func (db *DB) InsertRevocation(ctx context.Context, r directory.Revocation, c directory.Change) (int64, error) {
-	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.insertRevocation(ctx, r) })
+	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
+		if r.Owner != "" {
+			var n int
+			err := t.row(ctx, `SELECT COUNT(*) FROM revocations WHERE owner = $1 AND until_at > $2`, r.Owner, micros(r.RevokedAt)).Scan(&n)
+			if err != nil {
+				return err
+			}
+			if n >= directory.MaxOwnRevocations {
+				return directory.ErrTooMany
+			}
+		}
+		return t.insertRevocation(ctx, r)
+	})
 	if err != nil {
 		return 0, fmt.Errorf("insert revocation %q: %w", r.ID, err)
 	}
@@ -51,8 +64,8 @@ func (db *DB) InsertRevocation(ctx context.Context, r directory.Revocation, c di
 }
 
 func (t tx) insertRevocation(ctx context.Context, r directory.Revocation) error {
-	n, err := t.exec(ctx, `INSERT INTO revocations (`+revocationColumns+`) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-		r.ID, micros(r.RevokedAt), micros(r.Until), r.Status)
+	n, err := t.exec(ctx, `INSERT INTO revocations (`+revocationColumns+`) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+		r.ID, micros(r.RevokedAt), micros(r.Until), r.Status, r.Owner)
 	return orElse(n, err, directory.ErrExists)
 }
 

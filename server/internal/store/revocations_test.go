@@ -95,3 +95,31 @@ func TestDeletedServiceLeavesItsTombstone(t *testing.T) {
 		}
 	})
 }
+
+// F01. What one service can add to the deny-list by revoking its own tokens is bounded; an operator is not, nor is
+// another service.
+func TestOwnRevocationsAreBounded(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		db := open(t, o)
+		revoke := func(owner, id string, at time.Time) error {
+			r := directory.Revocation{ID: id, RevokedAt: at, Until: at.Add(time.Hour), Owner: owner}
+			_, err := db.InsertRevocation(t.Context(), r, change(directory.SubjectRevocation(id)))
+			return err
+		}
+		for n := range directory.MaxOwnRevocations {
+			if err := revoke("svc_1", fmt.Sprint("own", n), noon); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := revision(t, db)
+		if err := revoke("svc_1", "one more", noon); !errors.Is(err, directory.ErrTooMany) {
+			t.Errorf("one more: got %v, want ErrTooMany", err)
+		}
+		if _, err := db.ReadRevocation(t.Context(), "one more"); !errors.Is(err, directory.ErrNotFound) || revision(t, db) != before {
+			t.Errorf("what was refused is stored: %v", err)
+		}
+		if err := errors.Join(revoke("", "operator's", noon), revoke("svc_2", "another's", noon), revoke("svc_1", "later", noon.Add(time.Hour))); err != nil {
+			t.Errorf("an operator, another service, and the same one when its first have ended: %v", err)
+		}
+	})
+}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
 	_ "modernc.org/sqlite"             // driver "sqlite"
@@ -27,12 +28,7 @@ func UID(i int) (u directory.UID) {
 // into a database that a store has opened once: that of databaseURL or, when it is empty, the
 // one in dataDir.
 func Fill(ctx context.Context, dataDir, databaseURL string, n, rulesEach int) error {
-	driver, source := "pgx", databaseURL
-	if databaseURL == "" {
-		u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(filepath.Join(dataDir, "watchword.db"))}
-		driver, source = "sqlite", u.String()+"?mode=rw&_foreign_keys=1"
-	}
-	db, err := sql.Open(driver, source)
+	db, err := connect(dataDir, databaseURL)
 	if err != nil {
 		return err
 	}
@@ -53,4 +49,52 @@ func Fill(ctx context.Context, dataDir, databaseURL string, n, rulesEach int) er
 		}
 	}
 	return nil
+}
+
+func connect(dataDir, databaseURL string) (*sql.DB, error) {
+	if databaseURL != "" {
+		return sql.Open("pgx", databaseURL)
+	}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(filepath.Join(dataDir, "watchword.db"))}
+	return sql.Open("sqlite", u.String()+"?mode=rw&_foreign_keys=1")
+}
+
+// Revoke inserts revocations of n tokens, which end in a day, into the SQLite database in dataDir.
+func Revoke(ctx context.Context, dataDir string, n int, now time.Time) error {
+	db, err := connect(dataDir, "")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.ExecContext(ctx, `
+		WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $1)
+		INSERT INTO revocations (id, revoked_at, until_at) SELECT LOWER(HEX(RANDOMBLOB(16))), $2, $3 FROM n`,
+		n, now.UnixMicro(), now.Add(24*time.Hour).UnixMicro())
+	return err
+}
+
+// Rewind puts a PostgreSQL database back to what it was at a revision since which services were made and the epoch was
+// raised, as restoring a backup does.
+func Rewind(ctx context.Context, databaseURL string, revision int64) error {
+	db, err := connect("", databaseURL)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for _, statement := range []string{
+		`DELETE FROM services WHERE 'service/' || uid IN (SELECT subject FROM changes WHERE revision > $1)`,
+		`UPDATE counters SET value = $1 WHERE name = 'revision'`,
+		`UPDATE counters SET value = 1 WHERE name = 'epoch' AND $1 > 0`,
+		`DELETE FROM changes WHERE revision > $1`,
+	} {
+		if _, err := tx.ExecContext(ctx, statement, revision); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return tx.Commit()
 }
