@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -19,20 +20,20 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-// Revocations says whether to follow the authorization server's signed deny-list, so that
-// tokens end before their time when the token, a service or credential it hangs on, or the key
+// Revocations configures whether the verifier follows the authorization server's signed deny-list, so that
+// tokens are refused before they expire when the token, a service or credential it depends on, or the key
 // that signed it is revoked. A revocation arrives within a second while the server can be reached.
 type Revocations struct {
 	// URL of the deny-list: {issuer}/oauth2/denylist. Empty: none is followed, and revoked tokens
 	// are good until they expire.
 	URL string
-	// FailClosedAfter refuses all tokens with ErrRevocationsStale, as long as the server has not been
-	// heard of for that long, or ever. At least MinFailClosed. Zero: tokens are held against the last
-	// list there was, however old.
+	// FailClosedAfter refuses all tokens with ErrRevocationsStale while the newest signed statement of the
+	// server about what is revoked is older than that, by the server's clock and up to Config.Leeway more, or
+	// while there is none. At least MinFailClosed. Zero: tokens are compared with the last list, however old.
 	FailClosedAfter time.Duration
-	// CacheFile keeps the last list across restarts, so that what was revoked stays so when a service
-	// restarts while the authorization server is away. The list is signed: who can write the file
-	// can at most take away what is newest of it. Empty: no file.
+	// CacheFile keeps the list across restarts, so that what was revoked stays revoked when a service
+	// restarts while the authorization server is away. The list is signed: a process that can write the
+	// file can at most remove the newest entries. Empty: no file.
 	CacheFile string
 	// Off follows no list although Config.Server is set.
 	Off bool
@@ -43,8 +44,9 @@ type Revocations struct {
 const MinFailClosed = 10 * time.Second
 
 const (
-	maxDenyListSize = 16 << 20 // 400,000 ids
+	maxDenyListSize = 64 << 20 // more than 1,000,000 ids
 	denyListType    = "denylist+jwt"
+	denyUpdateType  = "denylist-update+jwt"
 
 	// longestWait is how long the server is asked to hold a request until something changes.
 	longestWait = 25 * time.Second
@@ -62,12 +64,13 @@ type follower struct {
 	issuers []string
 	allowed []jose.Algorithm
 	logger  *slog.Logger
+	leeway  time.Duration
 	stale   time.Duration // FailClosedAfter
 	hold    time.Duration
 	file    string
 
-	list    atomic.Pointer[denyList]
-	contact atomic.Pointer[time.Time] // nil: never
+	list  atomic.Pointer[denyList]
+	heard atomic.Pointer[time.Time] // as of when the server's last statement is; nil: there is none
 
 	cancel context.CancelFunc
 	first  chan struct{} // closed after the first attempt
@@ -93,7 +96,7 @@ func newFollower(c Config, v *Verifier) (*follower, error) {
 	}
 	f := &follower{
 		url: u.String(), keys: v.keys, issuers: v.issuers, allowed: v.algorithms, logger: cmp.Or(c.Logger, slog.Default()),
-		stale: r.FailClosedAfter, hold: longestWait, file: r.CacheFile, first: make(chan struct{}), done: make(chan struct{}),
+		leeway: v.leeway, stale: r.FailClosedAfter, hold: longestWait, file: r.CacheFile, first: make(chan struct{}), done: make(chan struct{}),
 	}
 	if f.stale > 0 {
 		f.hold = min(f.stale/3, longestWait).Truncate(time.Second)
@@ -119,10 +122,10 @@ func (f *follower) close() {
 	<-f.done
 }
 
-// check says whether a token is denied by what is known now.
+// check reports whether a token is denied by what is known now.
 func (f *follower) check(c *Claims) error {
 	if f.stale > 0 {
-		if last := f.contact.Load(); last == nil || time.Since(*last) > f.stale {
+		if last := f.heard.Load(); last == nil || time.Since(*last) > f.stale {
 			return ErrRevocationsStale
 		}
 	}
@@ -133,16 +136,14 @@ func (f *follower) check(c *Claims) error {
 	if _, ok := l.keys[c.keyID]; ok {
 		return fmt.Errorf("%w: the key that signed it was", ErrRevoked)
 	}
-	if len(l.denied) == 0 {
+	if l.empty() {
 		return nil
 	}
-	for _, id := range [...]string{c.ID, c.keyID} {
-		if _, ok := l.denied[id]; ok {
-			return ErrRevoked
-		}
+	if l.denies(c.ID) || l.denies(c.keyID) {
+		return ErrRevoked
 	}
 	for _, id := range c.deps {
-		if _, ok := l.denied[id]; ok {
+		if l.denies(id) {
 			return fmt.Errorf("%w, by what it depends on", ErrRevoked)
 		}
 	}
@@ -152,6 +153,7 @@ func (f *follower) check(c *Claims) error {
 func (f *follower) run(ctx context.Context) {
 	defer close(f.done)
 	pause := pollEvery
+	said := "" // the failure that was logged last
 	for failing := false; ctx.Err() == nil; {
 		if f.list.Load() == nil && f.file != "" {
 			f.load(ctx)
@@ -161,9 +163,11 @@ func (f *follower) run(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err != nil && !failing:
+		case err != nil && err.Error() != said:
+			said = err.Error()
 			f.logger.Warn("cannot follow revocations; going on with the last list, if any", "error", err)
 		case err == nil && failing:
+			said = ""
 			f.logger.Info("following revocations again")
 		}
 		if failing = err != nil; failing {
@@ -181,14 +185,28 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// poll makes one request, which the server is to hold until there is news. It is not when no list is
-// known, or when the last request failed: then it counts that the server can be reached.
+// poll makes one request, which the server holds until there is news, unless no list is known or the last request
+// failed: then what counts is that the server can be reached.
 func (f *follower) poll(ctx context.Context, hold bool) error {
 	known := f.list.Load()
-	limit, target := fetchTimeout, f.url
+	if known != nil && (known.broken || f.file != "" && known.updates >= maxSavedUpdates) {
+		whole := *known
+		whole.state, whole.etag = "", ""
+		known, hold = &whole, false
+	}
+	limit, query := fetchTimeout, url.Values{}
 	if known != nil && hold {
 		limit += f.hold
-		target += querySeparator(target) + "wait=" + strconv.Itoa(int(f.hold/time.Second))
+		query.Set("wait", strconv.Itoa(int(f.hold/time.Second)))
+	}
+	if known != nil && known.state != "" {
+		query.Set("since", known.state)
+		query.Set("epoch", strconv.FormatInt(known.epoch, 10))
+		query.Set("rev", strconv.FormatInt(known.revision, 10))
+	}
+	target := f.url
+	if len(query) > 0 {
+		target += querySeparator(target) + query.Encode()
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -196,7 +214,7 @@ func (f *follower) poll(ctx context.Context, hold bool) error {
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Accept", "application/jwt")
+	req.Header.Set("Accept", "application/jwt, application/"+denyUpdateType)
 	if known != nil && known.etag != "" {
 		req.Header.Set("If-None-Match", known.etag)
 	}
@@ -206,7 +224,7 @@ func (f *follower) poll(ctx context.Context, hold bool) error {
 	}
 	defer resp.Body.Close()
 	switch {
-	case resp.StatusCode == http.StatusNotModified && known != nil:
+	case resp.StatusCode == http.StatusNotModified && known != nil && known.etag != "":
 	case resp.StatusCode == http.StatusOK:
 		if err := f.receive(ctx, resp, known); err != nil {
 			return fmt.Errorf("fetch deny-list: %w", err)
@@ -214,8 +232,6 @@ func (f *follower) poll(ctx context.Context, hold bool) error {
 	default:
 		return fmt.Errorf("fetch deny-list: the answer is %s", resp.Status)
 	}
-	now := time.Now()
-	f.contact.Store(&now)
 	return nil
 }
 
@@ -232,6 +248,12 @@ func (f *follower) receive(ctx context.Context, resp *http.Response, known *deny
 		return err
 	}
 	l, err := f.parse(ctx, string(body), known)
+	if errors.Is(err, errChain) {
+		broken := *known
+		broken.broken = true
+		f.list.Store(&broken) // the next request is for the whole list
+		return err
+	}
 	if err != nil {
 		return err
 	}
@@ -240,16 +262,48 @@ func (f *follower) receive(ctx context.Context, resp *http.Response, known *deny
 	}
 	l.etag = resp.Header.Get("ETag")
 	f.list.Store(l)
-	if f.file != "" {
-		if err := replaceFile(f.file, body); err != nil {
-			f.logger.Warn("cannot keep the deny-list in the cache file", "error", err)
-		}
+	f.hear(l.issued)
+	if err := f.save(body, l, known); err != nil {
+		f.logger.Warn("cannot keep the deny-list in the cache file", "error", err)
 	}
 	return nil
 }
 
-// load takes the list of an earlier run, until there is one from the server. It says what was
-// revoked, however old it is; that the server can be reached it does not say.
+// hear notes that the server made a statement. A replayed one is as old as it was.
+func (f *follower) hear(issued time.Time) {
+	at := issued.Add(f.leeway)
+	if now := time.Now(); at.After(now) {
+		at = now
+	}
+	if last := f.heard.Load(); last == nil || at.After(*last) {
+		f.heard.Store(&at)
+	}
+}
+
+// maxSavedUpdates bounds the cache file: after so many updates the whole list is fetched again.
+const maxSavedUpdates = 128
+
+// save keeps what was received in the cache file: the whole list in its first line, and an update in each of the
+// others.
+func (f *follower) save(body []byte, l, known *denyList) error {
+	switch {
+	case f.file == "":
+		return nil
+	case l.whole:
+		return replaceFile(f.file, body)
+	case l.updates == known.updates: // it says that nothing has changed
+		return nil
+	}
+	file, err := os.OpenFile(f.file, os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(append([]byte{'\n'}, body...))
+	return errors.Join(err, file.Close())
+}
+
+// load takes the list of an earlier run, until there is one from the server. What was revoked then still is; it is no
+// statement of now.
 func (f *follower) load(ctx context.Context) {
 	body, err := os.ReadFile(f.file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -257,7 +311,7 @@ func (f *follower) load(ctx context.Context) {
 	}
 	var l *denyList
 	if err == nil {
-		l, err = f.parse(ctx, string(body), nil)
+		l, err = f.read(ctx, body)
 	}
 	switch {
 	case errors.Is(err, ErrKeysUnavailable): // nothing passes without keys; try again when there are some
@@ -267,4 +321,21 @@ func (f *follower) load(ctx context.Context) {
 	default:
 		f.list.Store(l)
 	}
+}
+
+// read parses a cache file. The last update may have been cut off.
+func (f *follower) read(ctx context.Context, file []byte) (*denyList, error) {
+	whole, updates, _ := strings.Cut(string(file), "\n")
+	l, err := f.parse(ctx, whole, nil)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.SplitSeq(updates, "\n") {
+		next, err := f.parse(ctx, line, l)
+		if err != nil {
+			break
+		}
+		l = next
+	}
+	return l, nil
 }

@@ -242,12 +242,17 @@ func TestListsThatAreNotBelieved(t *testing.T) {
 			{"expired", list(map[string]any{"exp": now.Unix()}), false},
 			{"without exp", list(map[string]any{"exp": nil}), false},
 			{"of a lower revision", list(map[string]any{"rev": 4}), false},
-			{"of a lower revision, but made later: a backup", list(map[string]any{"rev": 4, "iat": now.Unix() + 60}), true},
+			{"of a lower revision, made later", list(map[string]any{"rev": 4, "iat": now.Unix() + 60}), false},
+			{"of a later epoch: the database was put back to a backup", list(map[string]any{"rev": 4, "epoch": 1}), true},
+			{"an update that begins elsewhere", list(map[string]any{"from": "x", "state": "y", "add": []string{"t1"}, "denied": nil}, verifytest.Type("denylist-update+jwt")), false},
+			{"an update of an expired time", list(map[string]any{"from": "s5", "state": "y", "add": []string{"t1"}, "remove": []string{"t0"}, "denied": nil, "exp": now.Unix()}, verifytest.Type("denylist-update+jwt")), false},
+			{"an update", list(map[string]any{"from": "s5", "state": "y", "add": []string{"t1"}, "remove": []string{"t0"}, "denied": nil}, verifytest.Type("denylist-update+jwt")), true},
+			{"a forged update", list(map[string]any{"from": "s5", "state": "y", "add": []string{"t1"}, "remove": []string{"t0"}, "denied": nil}, verifytest.Type("denylist-update+jwt"), verifytest.Forged()), false},
 			{"not a token", "[]", false},
 			{"without a signature", strings.TrimRight(list(nil), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"), false},
-			{"of 17 MiB", strings.Repeat("A", 17<<20), false},
+			{"of 65 MiB", strings.Repeat("A", 65<<20), false},
 		} {
-			answers := []string{list(map[string]any{"rev": 5, "denied": []string{"t0"}}), c.body}
+			answers := []string{list(map[string]any{"rev": 5, "denied": []string{"t0"}, "state": "s5"}), c.body}
 			server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if len(answers) == 0 {
 					<-r.Context().Done()
@@ -364,11 +369,155 @@ func TestDenyListOfTestsIsOne(t *testing.T) {
 	i.Revoke("b", "a")
 	token, etag := i.DenyList()
 	parsed, err := jose.Parse(token)
-	if err != nil || parsed.Type != "denylist+jwt" || etag != `"1"` {
+	if err != nil || parsed.Type != "denylist+jwt" || etag != `"0.1"` {
 		t.Fatalf("got %+v, %s, %v", parsed, etag, err)
 	}
 	var m struct{ Denied []string }
 	if err := json.Unmarshal(parsed.Payload, &m); err != nil || !slices.Equal(m.Denied, []string{"a", "b"}) {
 		t.Errorf("got %s, %v", parsed.Payload, err)
 	}
+}
+
+// recorded passes requests on and keeps the queries and types of the answers.
+type recorded struct {
+	http.Handler
+	mu      sync.Mutex
+	answers []string
+	bodies  [][]byte
+	replay  []byte // answers everything, once it is there
+}
+
+func (h *recorded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	replay := h.replay
+	h.mu.Unlock()
+	if replay != nil {
+		w.Header().Set("Content-Type", "application/denylist-update+jwt")
+		_, _ = w.Write(replay)
+		return
+	}
+	inner := httptest.NewRecorder()
+	h.Handler.ServeHTTP(inner, r)
+	if strings.HasSuffix(r.URL.Path, "/denylist") && r.Context().Err() == nil {
+		h.mu.Lock()
+		h.answers = append(h.answers, inner.Header().Get("Content-Type"))
+		h.bodies = append(h.bodies, inner.Body.Bytes())
+		h.mu.Unlock()
+	}
+	for name, values := range inner.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(inner.Code)
+	_, _ = w.Write(inner.Body.Bytes())
+}
+
+func (h *recorded) taken() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.answers)
+}
+
+func recording(t *testing.T, run func(t *testing.T, i *verifytest.Issuer, h *recorded, direct func(*verify.Config))) {
+	i := verifytest.NewIssuer(t)
+	synctest.Test(t, func(t *testing.T) {
+		h := &recorded{Handler: i}
+		run(t, i, h, func(c *verify.Config) { c.HTTPClient = &http.Client{Transport: handler{h}} })
+	})
+}
+
+// F01. The whole list is fetched once; what follows are the changes.
+func TestFollowersFetchWhatChanged(t *testing.T) {
+	recording(t, func(t *testing.T, i *verifytest.Issuer, h *recorded, direct func(*verify.Config)) {
+		i.Revoke("t0")
+		v := following(t, i, direct)
+		tokens := map[string]string{}
+		for n := range 50 {
+			id := fmt.Sprint("t", n)
+			tokens[id] = i.Token("m1", "m2", verifytest.Claim("jti", id))
+			i.Revoke(id)
+			pass(time.Second)
+		}
+		for id, token := range tokens {
+			refused(t, v, id, token, verify.ErrRevoked)
+		}
+		accepted(t, v, "never revoked", i.Token("m1", "m2"))
+		answers := h.taken()
+		if len(answers) < 50 || answers[0] != "application/jwt" {
+			t.Fatalf("got %q", answers)
+		}
+		for n, typ := range answers[1:] {
+			if typ != "application/denylist-update+jwt" {
+				t.Errorf("answer %d is %q, not an update", n+1, typ)
+			}
+		}
+		_ = v.Close()
+	})
+}
+
+// F22. A server that was put back to a backup is followed at once, whatever its revision.
+func TestRestoredServerIsFollowed(t *testing.T) {
+	directly(t, func(t *testing.T, i *verifytest.Issuer, direct func(*verify.Config)) {
+		v := following(t, i, direct)
+		for n := range 5 {
+			i.Revoke(fmt.Sprint("t", n))
+		}
+		pass(time.Second)
+		before := i.Token("m1", "m2", verifytest.Claim("jti", "t1"))
+		refused(t, v, "before", before, verify.ErrRevoked)
+		i.Restore()
+		i.Revoke("t9")
+		pass(time.Second)
+		refused(t, v, "revoked after the restore", i.Token("m1", "m2", verifytest.Claim("jti", "t9")), verify.ErrRevoked)
+		accepted(t, v, "revoked after the backup was made", i.Token("m1", "m2", verifytest.Claim("jti", "t1")))
+		_ = v.Close()
+	})
+}
+
+// F23. A statement that is replayed is as old as it was.
+func TestReplayedStatementsDoNotCountAsNews(t *testing.T) {
+	recording(t, func(t *testing.T, i *verifytest.Issuer, h *recorded, direct func(*verify.Config)) {
+		closing := func(c *verify.Config) { c.Revocations.FailClosedAfter = time.Minute }
+		v := following(t, i, direct, closing)
+		pass(10 * time.Minute)
+		accepted(t, v, "nothing has changed, and the server says so", i.Token("m1", "m2"))
+		h.mu.Lock()
+		h.replay = h.bodies[len(h.bodies)-1]
+		h.mu.Unlock()
+		i.Revoke("t1")
+		pass(50 * time.Second)
+		accepted(t, v, "within the bound", i.Token("m1", "m2"))
+		pass(time.Minute)
+		refused(t, v, "beyond it", i.Token("m1", "m2", verifytest.Claim("jti", "t1")), verify.ErrRevocationsStale)
+		_ = v.Close()
+	})
+}
+
+// The cache file has the updates too.
+func TestUpdatesOutliveARestart(t *testing.T) {
+	directly(t, func(t *testing.T, i *verifytest.Issuer, direct func(*verify.Config)) {
+		file := filepath.Join(t.TempDir(), "denylist")
+		cached := func(c *verify.Config) { c.Revocations.CacheFile = file }
+		i.Revoke("t0")
+		first := following(t, i, direct, cached)
+		for n := range 300 { // more than one file holds
+			i.Revoke(fmt.Sprint("t", n))
+			pass(time.Second)
+		}
+		_ = first.Close()
+		saved, err := os.ReadFile(file)
+		if lines := strings.Count(string(saved), "\n"); err != nil || lines == 0 || lines > 128 {
+			t.Errorf("the file has %d updates, %v", lines, err)
+		}
+		if err := os.WriteFile(file, append(saved, "\neyJ"...), 0o600); err != nil { // cut off
+			t.Fatal(err)
+		}
+		i.SetDown(true)
+		again := following(t, i, direct, withKeys(i), cached)
+		for n := range 300 {
+			id := fmt.Sprint("t", n)
+			refused(t, again, id+" after a restart", i.Token("m1", "m2", verifytest.Claim("jti", id)), verify.ErrRevoked)
+		}
+		_ = again.Close()
+		i.SetDown(false)
+	})
 }

@@ -15,6 +15,8 @@ const denyListPath = "/oauth2/denylist"
 type denyList struct {
 	ids, keys []string
 	revision  int64
+	counts    []int // of ids, by revision
+	epoch     int64
 
 	changed signal // something did
 	held    signal // a request begins to be held
@@ -63,7 +65,19 @@ func (i *Issuer) denyMore(ids, keys []string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.deny.ids, i.deny.keys = append(i.deny.ids, ids...), append(i.deny.keys, keys...)
+	for int64(len(i.deny.counts)) <= i.deny.revision {
+		i.deny.counts = append(i.deny.counts, len(i.deny.ids)-len(ids))
+	}
 	i.deny.revision++
+	i.deny.changed.wake()
+}
+
+// Restore puts the issuer back to a backup, in which nothing was revoked yet.
+func (i *Issuer) Restore() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.deny.ids, i.deny.keys, i.deny.counts, i.deny.revision = nil, nil, nil, 0
+	i.deny.epoch++
 	i.deny.changed.wake()
 }
 
@@ -91,45 +105,75 @@ func (i *Issuer) DenyList() (token, etag string) {
 	i.t.Helper()
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	return i.signDenials("denylist+jwt", map[string]any{"denied": i.deny.ids}), `"` + i.deny.state() + `"`
+}
+
+// state names what is revoked.
+func (d *denyList) state() string { return fmt.Sprintf("%d.%d", d.epoch, d.revision) }
+
+// signDenials signs a list or an update, which are lists of ids by claim.
+func (i *Issuer) signDenials(typ string, lists map[string]any) string {
 	now := time.Now()
-	ids, keys := slices.Clone(i.deny.ids), slices.Clone(i.deny.keys)
-	slices.Sort(ids)
-	payload, err := json.Marshal(map[string]any{
+	claims := map[string]any{
 		"iss": i.URL, "issuers": []string{i.URL, i.Name}, "iat": now.Unix(), "exp": now.Add(24 * time.Hour).Unix(),
-		"rev": i.deny.revision, "denied": append([]string{}, ids...), "keys": append([]string{}, keys...),
-	})
+		"epoch": i.deny.epoch, "rev": i.deny.revision, "state": i.deny.state(), "keys": append([]string{}, i.deny.keys...),
+	}
+	for claim, value := range lists {
+		if ids, ok := value.([]string); ok {
+			value = slices.Sorted(slices.Values(append([]string{}, ids...)))
+		}
+		claims[claim] = value
+	}
+	payload, err := json.Marshal(claims)
+	var token string
 	if err == nil {
-		token, err = i.active.Sign("denylist+jwt", payload)
+		token, err = i.active.Sign(typ, payload)
 	}
 	if err != nil {
 		i.t.Errorf("verifytest: make the deny-list: %v", err)
 	}
-	return token, fmt.Sprintf(`"%d"`, i.deny.revision)
+	return token
 }
 
-// serveDenyList holds a request with ?wait=SECONDS for what is known already.
+// update is the signed update from a state, if that is one of this epoch.
+func (i *Issuer) update(from string) (token string, ok bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var epoch, revision int64
+	if _, err := fmt.Sscanf(from, "%d.%d", &epoch, &revision); err != nil || epoch != i.deny.epoch || revision > i.deny.revision {
+		return "", false
+	}
+	add := []string{}
+	if revision < i.deny.revision {
+		add = append(add, i.deny.ids[i.deny.counts[revision]:]...)
+	}
+	return i.signDenials("denylist-update+jwt", map[string]any{"from": from, "add": add, "remove": []string{}}), true
+}
+
+// serveDenyList answers as the server does, with ?since=STATE and ?wait=SECONDS.
 func (i *Issuer) serveDenyList(w http.ResponseWriter, r *http.Request) {
-	seconds, _ := strconv.Atoi(r.URL.Query().Get("wait"))
+	query := r.URL.Query()
+	seconds, _ := strconv.Atoi(query.Get("wait"))
+	since := query.Get("since")
 	timer := time.NewTimer(time.Duration(seconds) * time.Second)
 	defer timer.Stop()
 	for {
 		token, etag := i.DenyList()
-		changed, down := i.hold(r.Header.Get("If-None-Match") == etag)
+		known := since != "" && `"`+since+`"` == etag || since == "" && r.Header.Get("If-None-Match") == etag
+		changed, down := i.hold(known)
 		if down {
 			http.Error(w, "down", http.StatusServiceUnavailable)
 			return
 		}
-		w.Header().Set("ETag", etag)
-		if r.Header.Get("If-None-Match") != etag {
-			w.Header().Set("Content-Type", "application/jwt")
-			_, _ = w.Write([]byte(token))
+		if !known {
+			i.answerDenials(w, since, token, etag)
 			return
 		}
 		over := false
 		select {
 		case <-changed:
 		case <-timer.C:
-			w.WriteHeader(http.StatusNotModified)
+			i.answerDenials(w, since, token, etag)
 			over = true
 		case <-r.Context().Done():
 			over = true
@@ -140,17 +184,33 @@ func (i *Issuer) serveDenyList(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// answerDenials writes the update from a state, or the whole list when there is none.
+func (i *Issuer) answerDenials(w http.ResponseWriter, since, token, etag string) {
+	w.Header().Set("ETag", etag)
+	if update, ok := i.update(since); ok {
+		w.Header().Set("Content-Type", "application/denylist-update+jwt")
+		token = update
+	} else {
+		w.Header().Set("Content-Type", "application/jwt")
+	}
+	_, _ = w.Write([]byte(token))
+}
+
 // hold returns what to wait for. A request for what is known already means that its sender has
 // all there is.
 func (i *Issuer) hold(known bool) (changed <-chan struct{}, down bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if known && !i.down && !i.deny.ended {
+	if i.down || i.deny.ended {
+		return nil, true
+	}
+	if known {
 		i.deny.holding = i.deny.revision + 1
 		i.deny.held.wake()
 		i.deny.waiting++
+		changed = i.deny.changed.wait()
 	}
-	return i.deny.changed.wait(), i.down || i.deny.ended
+	return changed, false
 }
 
 // release forgets the channel nobody waits for any more.
