@@ -158,6 +158,9 @@ func (s *Server) openDirectory(ctx context.Context) error {
 	if err := s.directory.Load(ctx); err != nil {
 		return err
 	}
+	if err := s.directory.Begin(ctx, directory.Author{Actor: "server"}); err != nil {
+		return err
+	}
 	// Loading leaves more garbage than directory: a server of a million rules gives half a
 	// gigabyte back here.
 	debug.FreeOSMemory()

@@ -32,6 +32,7 @@ func (s *Server) registerGauges() {
 		func() float64 { _, n, _ := s.directory.Snapshot().Counts(); return float64(n) })
 	gauge("watchword_rules", "Rules in the call map.",
 		func() float64 { _, _, n := s.directory.Snapshot().Counts(); return float64(n) })
+	gauge("watchword_denylist_entries", "Ids in the deny-list that verifiers follow.", func() float64 { return float64(s.revoked.Size()) })
 	s.registerUsage()
 	gauge("watchword_audit_healthy", "1 while the audit log can be written.", func() float64 { return healthy(s.log.Healthy()) })
 	gauge("watchword_keys_healthy", "1 while there is a key to sign with.", func() float64 { return healthy(s.ring.Healthy()) })

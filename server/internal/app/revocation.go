@@ -16,7 +16,6 @@ func (s *Server) openRevocations(context.Context) error {
 		Issuer:      s.cfg.Issuer,
 		PlainIssuer: s.cfg.PlainIssuer,
 		Algorithm:   jose.Algorithm(s.cfg.Signing.Algorithm),
-		MaxTokenTTL: s.cfg.Token.MaxTTL,
 		StatusKey:   s.shared.Derive(keys.StatusListKey),
 		Logger:      s.logger,
 	})

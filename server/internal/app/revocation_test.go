@@ -24,6 +24,7 @@ func TestRevocationArrives(t *testing.T) {
 		"exchanged":  revocationOfWhatWasExchanged,
 		"enabled":    revocationTakenBack,
 		"odd":        oddRevocationRequests,
+		"bounded":    ownRevocationsAreBounded,
 	})
 }
 
@@ -270,4 +271,39 @@ func TestPollersWaitBeyondTheLimitsOfOtherRequests(t *testing.T) {
 	if a := <-s.waitFor("1"); a.status != http.StatusNotModified || time.Since(began) < time.Second {
 		t.Errorf("got %d after %v", a.status, time.Since(began))
 	}
+}
+
+// F01. A service that revokes its own tokens without end is held back, and what an operator revokes arrives all the
+// same.
+func ownRevocationsAreBounded(t *testing.T, w *world) {
+	v := w.follow("m2")
+	name := w.fresh("revokes")
+	refused := 0
+	for range directory.MaxOwnRevocations + 20 {
+		switch a := w.revoke(name, w.get(name, "m2")); a.status {
+		case http.StatusOK:
+		case http.StatusTooManyRequests:
+			if refused++; a.header.Get("Retry-After") == "" || !strings.Contains(a.body, "revoke its credential") {
+				t.Errorf("got %v %s", a.header, a.body)
+			}
+		default:
+			t.Fatalf("got %d %s", a.status, a.body)
+		}
+	}
+	if refused != 20 {
+		t.Errorf("%d revocations were refused, want 20", refused)
+	}
+	if n := w.s.revoked.Size(); n < directory.MaxOwnRevocations || n > directory.MaxOwnRevocations+100 {
+		t.Errorf("the deny-list has %d entries", n)
+	}
+	other := w.fresh("honest")
+	token := w.get(other, "m2")
+	if a := w.revoke(other, w.get(other, "m2")); a.status != http.StatusOK {
+		t.Errorf("another service: got %d %s", a.status, a.body)
+	}
+	w.operate("POST", "/credentials/"+part(t, token, 1)["deps"].([]any)[1].(string)+"/revoke", "")
+	eventually(t, "the operator's revocation", func() bool {
+		_, err := v.Verify(t.Context(), token)
+		return errors.Is(err, verify.ErrRevoked)
+	})
 }

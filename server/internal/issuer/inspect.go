@@ -183,7 +183,14 @@ func (i *Issuer) Revoke(ctx context.Context, r Request, by clientauth.Identity, 
 	default:
 		a.event.Token, a.event.Reason = t.Claims.ID, "revoked"
 		author := directory.Author{Actor: "service " + by.Service.Name, RequestID: r.RequestID}
-		if err := i.directory.RevokeToken(ctx, author, t.Claims.ID, t.Claims.Expiry, placeOf(t.Claims)); err != nil {
+		err := i.directory.RevokeOwnToken(ctx, author, by.Service.UID, t.Claims.ID, t.Claims.Expiry, placeOf(t.Claims))
+		switch {
+		case errors.Is(err, directory.ErrTooMany):
+			return a.event.ID, i.refuse(ctx, a.event, &Refusal{
+				Kind: Throttled, Reason: "too_many_revocations", RetryAfter: time.Minute,
+				Text: fmt.Sprintf("%d tokens of this client are revoked and have not expired; to end more, have an operator revoke its credential", directory.MaxOwnRevocations),
+			})
+		case err != nil:
 			return a.event.ID, i.fail(ctx, a.event, err)
 		}
 	}

@@ -39,6 +39,7 @@ type (
 		AddCredential(ctx context.Context, by directory.Author, service string, n directory.NewCredential) (directory.Credential, error)
 		RotateCredential(ctx context.Context, by directory.Author, id string, overlap time.Duration, remake func(directory.Kind) (material string, err error)) (fresh, old directory.Credential, err error)
 		RevokeToken(ctx context.Context, by directory.Author, jti string, expiry time.Time, status string) error
+		RevokeOwnToken(ctx context.Context, by directory.Author, owner directory.UID, jti string, expiry time.Time, status string) error
 	}
 	// Keys are the key ring.
 	Keys interface {

@@ -33,7 +33,12 @@ type real struct {
 
 func open(t testing.TB) *real {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Options{DataDir: t.TempDir()})
+	return openIn(t, t.TempDir())
+}
+
+func openIn(t testing.TB, folder string) *real {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Options{DataDir: folder})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
-// Package revocation publishes what was revoked, for those that check tokens without asking: as
-// one signed deny-list that verifiers follow, and as Token Status Lists. It does not know who may
-// revoke what, nor how that is stored.
+// Package revocation publishes what was revoked, for resource servers that check tokens offline: as a signed
+// deny-list whose changes verifiers follow, and as Token Status Lists. It does not know who may revoke what, nor how
+// revocations are stored.
 package revocation
 
 import (
@@ -32,12 +32,10 @@ type (
 
 // Options of a Publisher.
 type Options struct {
-	// Issuer is the iss of OAuth tokens, a URL, and PlainIssuer that of the plain door's.
+	// Issuer is the iss of tokens of the OAuth endpoints, a URL; PlainIssuer is that of tokens of /accesstoken.
 	Issuer, PlainIssuer string
 	// Algorithm that signs. Zero: ES256.
 	Algorithm jose.Algorithm
-	// MaxTokenTTL is the longest a token can live: for so long a revoked key is denied. Zero: 24 h.
-	MaxTokenTTL time.Duration
 	// StatusKey makes the names of status lists, at least 16 bytes, the same on all replicas.
 	StatusKey []byte
 	Now       func() time.Time
@@ -52,6 +50,7 @@ type Publisher struct {
 	o         Options
 
 	building sync.Mutex
+	history  history
 	edition  atomic.Pointer[edition]
 	wake     chan struct{}
 
@@ -66,9 +65,6 @@ type Publisher struct {
 func New(d Directory, k Keys, o Options) *Publisher {
 	if o.Algorithm == "" {
 		o.Algorithm = jose.ES256
-	}
-	if o.MaxTokenTTL == 0 {
-		o.MaxTokenTTL = 24 * time.Hour
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -85,7 +81,7 @@ func New(d Directory, k Keys, o Options) *Publisher {
 // Load makes the first list.
 func (p *Publisher) Load() error { return p.update() }
 
-// Changed says that the directory or the key ring may say something else now. It returns at once.
+// Changed tells the publisher that the directory or the key ring may have changed. It returns at once.
 func (p *Publisher) Changed() {
 	select {
 	case p.wake <- struct{}{}:
@@ -96,8 +92,7 @@ func (p *Publisher) Changed() {
 // Drain ends all waiting, now and from now on: the server is about to stop.
 func (p *Publisher) Drain() { p.drain.Do(func() { close(p.drained) }) }
 
-// renewEvery is how often a list is signed anew at least, and what has ended leaves it: at whole
-// hours, so that replicas go on saying the same.
+// renewEvery is when entries that have ended leave the list: at whole hours, so that replicas agree.
 const renewEvery = time.Hour
 
 // Run publishes what changes until ctx ends. It returns nil then.

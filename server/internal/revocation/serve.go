@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -19,20 +20,27 @@ const longestWait = 25 * time.Second
 // answerTime is what is left after the wait to write the answer.
 const answerTime = 15 * time.Second
 
-// DenyList is GET {issuer}/oauth2/denylist. With If-None-Match and ?wait=SECONDS the answer comes
-// as soon as there is another list, or else when that time is over: 304 (RFC 9110, section
-// 15.4.5).
+// DenyList is GET {issuer}/oauth2/denylist: the whole list or, with ?since=STATE, an update from that state, which
+// says that nothing has changed when that is so. With ?wait=SECONDS the answer comes as soon as there is something
+// new, or else when that time is over. Without since, If-None-Match and 304 serve those who follow the whole list
+// (RFC 9110, section 15.4.5).
 func (p *Publisher) DenyList(w http.ResponseWriter, r *http.Request, mayWait bool) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return web.Method("GET, HEAD")
 	}
-	wait, err := parseWait(r.URL.RawQuery)
+	q, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
 	e := p.edition.Load()
 	known := r.Header.Values("If-None-Match")
-	if e != nil && mayWait && wait > 0 && matches(known, e.etag) {
+	upToDate := func() bool {
+		if q.since != "" {
+			return q.since == e.state || p.behind(q)
+		}
+		return matches(known, e.etag())
+	}
+	if wait := q.wait; e != nil && mayWait && wait > 0 && upToDate() {
 		// Who cannot wait for want of a deadline is answered at once.
 		if web.ExtendDeadlines(w, wait+answerTime) == nil {
 			e = p.next(r, e, wait)
@@ -47,20 +55,52 @@ func (p *Publisher) DenyList(w http.ResponseWriter, r *http.Request, mayWait boo
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
-	h.Set("ETag", e.etag)
 	select {
 	case <-p.drained:
 		h.Set("Connection", "close")
 	default:
 	}
-	if matches(known, e.etag) {
+	body, err := p.answer(q, e)
+	switch {
+	case err != nil:
+		return web.Unavailable("the list cannot be signed", err)
+	case body != nil:
+		h.Set("Content-Type", "application/"+denyUpdateType)
+	case q.since == "" && matches(known, e.etag()):
+		h.Set("ETag", e.etag())
 		w.WriteHeader(http.StatusNotModified)
 		return nil
+	default:
+		h.Set("ETag", e.etag())
+		h.Set("Content-Type", "application/jwt")
+		if body, err = p.list(e); err != nil {
+			return web.Unavailable("the list cannot be signed", err)
+		}
 	}
-	h.Set("Content-Type", "application/jwt")
-	h.Set("Content-Length", strconv.Itoa(len(e.body)))
-	_, _ = w.Write(e.body) // net/http drops the body of an answer to HEAD; a client that went away needs none
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // net/http drops the body of an answer to HEAD; a client that went away needs none
 	return nil
+}
+
+// etag is not made of the signed text, which is another each time: replicas that deny the same agree on it.
+func (e *edition) etag() string { return `"` + e.state + `"` }
+
+// answer is the update that is asked for. It is nil when the whole list is the answer.
+func (p *Publisher) answer(q query, e *edition) ([]byte, error) {
+	switch {
+	case q.since == "":
+		return nil, nil
+	case p.behind(q):
+		// The follower has what this replica will have. It learns where this one is, and asks again.
+		return p.updateFrom(e.state, e)
+	}
+	return p.updateFrom(q.since, e)
+}
+
+// behind reports whether the follower has heard from a replica that is ahead of this one.
+func (p *Publisher) behind(q query) bool {
+	s := p.directory.Snapshot()
+	return q.epoch > s.Epoch() || q.epoch == s.Epoch() && q.revision > s.Revision()
 }
 
 // next waits for an edition that says something else than e, and returns the current one when it
@@ -77,21 +117,45 @@ func (p *Publisher) next(r *http.Request, e *edition, wait time.Duration) *editi
 	return p.edition.Load()
 }
 
-// parseWait reads ?wait. What is longer than allowed counts as the longest.
-func parseWait(query string) (time.Duration, error) {
-	bad := &web.Error{Status: http.StatusBadRequest, Code: "invalid_request", Description: "wait must be a number of seconds from 0 to 25"}
-	q, err := url.ParseQuery(query)
-	if err != nil || len(q["wait"]) > 1 {
-		return 0, bad
+// Size is how many ids the deny-list has.
+func (p *Publisher) Size() int {
+	if e := p.edition.Load(); e != nil {
+		return e.n
 	}
-	if q.Get("wait") == "" { // RFC 6749, section 3.2: as if it were not there
-		return 0, nil
+	return 0
+}
+
+// query is what a follower asks for.
+type query struct {
+	wait            time.Duration
+	since           string // the state it has. Empty: it has none
+	epoch, revision int64  // of that
+}
+
+// parseQuery reads the parameters that are known. A wait that is longer than allowed counts as the longest.
+func parseQuery(raw string) (q query, err error) {
+	values, err := url.ParseQuery(raw)
+	number := func(name string, bits int) int64 {
+		text := values.Get(name)
+		if text == "" || err != nil { // RFC 6749, section 3.2: as if it were not there
+			return 0
+		}
+		var n uint64
+		n, err = strconv.ParseUint(text, 10, bits)
+		return int64(n) //nolint:gosec // at most 63 bits
 	}
-	n, err := strconv.ParseUint(q.Get("wait"), 10, 16)
+	q.wait = min(time.Duration(number("wait", 16))*time.Second, longestWait)
+	q.epoch, q.revision = number("epoch", 63), number("rev", 63)
+	for _, name := range []string{"wait", "since", "epoch", "rev"} {
+		if err == nil && len(values[name]) > 1 {
+			err = errors.New("repeated")
+		}
+	}
 	if err != nil {
-		return 0, bad
+		return query{}, &web.Error{Status: http.StatusBadRequest, Code: "invalid_request", Description: "wait must be a number of seconds from 0 to 25; since, epoch and rev are those of the list at hand"}
 	}
-	return min(time.Duration(n)*time.Second, longestWait), nil
+	q.since = values.Get("since")
+	return q, nil
 }
 
 // matches compares as RFC 9110, section 13.1.2 asks: weakly, and * is any.

@@ -48,7 +48,7 @@ func (p *Publisher) StatusList(w http.ResponseWriter, r *http.Request, path stri
 	if !all && slices.ContainsFunc(deps, func(d string) bool { return gone(s, d) }) {
 		return notFound
 	}
-	body, err := p.statusToken(p.places.prefix+path, all, e, e.places[list])
+	body, err := p.statusToken(p.places.prefix+path, all, e.keyID, indicesOf(e, list))
 	if err != nil {
 		return web.Unavailable("the list cannot be signed", err)
 	}
@@ -59,6 +59,12 @@ func (p *Publisher) StatusList(w http.ResponseWriter, r *http.Request, path stri
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body)
 	return nil
+}
+
+// indicesOf are the places in a status list of tokens that were revoked one by one.
+func indicesOf(e *edition, list string) []int {
+	places, _ := e.places.Find(list)
+	return places
 }
 
 // gone: a service that is neither there nor denied was deleted so long ago that its last token
@@ -89,13 +95,13 @@ type signedList struct {
 const maxSignedLists = 4096 // some 4 MiB
 
 // statusToken is the list as a token, signed now or a moment ago.
-func (p *Publisher) statusToken(uri string, all bool, e *edition, places []int) ([]byte, error) {
+func (p *Publisher) statusToken(uri string, all bool, keyID string, places []int) ([]byte, error) {
 	now := p.o.Now()
 	l := &p.signed
 	l.mu.Lock()
 	known, ok := l.recent[uri]
 	l.mu.Unlock()
-	if age := now.Sub(known.signed); ok && known.all == all && known.keyID == e.keyID && slices.Equal(known.places, places) && 0 <= age && age < statusTTL/2 {
+	if age := now.Sub(known.signed); ok && known.all == all && known.keyID == keyID && slices.Equal(known.places, places) && 0 <= age && age < statusTTL/2 {
 		return known.body, nil
 	}
 	signer, err := p.signer()

@@ -286,13 +286,13 @@ func FuzzStatusPath(f *testing.F) {
 	})
 }
 
-func FuzzWait(f *testing.F) {
-	for _, seed := range []string{"wait=1", "wait=25", "wait=", "wait=%31", "a=b&wait=3", "wait=1&wait=2", ";", "%zz"} {
+func FuzzQuery(f *testing.F) {
+	for _, seed := range []string{"wait=1", "wait=25", "wait=", "wait=%31", "a=b&wait=3", "since=x&epoch=1&rev=2", "epoch=-1", "wait=1&wait=2", ";", "%zz"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		if d, err := revocation.ParseWait(query); err == nil && (d < 0 || d > 25*time.Second) {
-			t.Errorf("%q is %v", query, d)
+		if wait, err := revocation.ParseQuery(query); err == nil && (wait < 0 || wait > 25*time.Second) {
+			t.Errorf("%q waits %v", query, wait)
 		}
 	})
 }

@@ -7,7 +7,7 @@ import (
 
 // MaxWaiting bounds the requests that may wait at once for something to change. One costs about
 // 20 KiB of memory, most of it the connection's.
-const MaxWaiting = 8192
+const MaxWaiting = 16384
 
 // WaitingHandlerFunc answers a request, and may wait for long before it does if mayWait.
 type WaitingHandlerFunc func(w http.ResponseWriter, r *http.Request, mayWait bool) error
