@@ -34,7 +34,7 @@ var arrows = map[string][]string{
 	"server/internal/clientauth": {"server/internal/directory", "internal/jose", "internal/netaddr", "server/internal/once", "server/internal/throttle"},
 	"server/internal/once":       {},
 	"server/internal/throttle":   {},
-	"server/internal/revocation": {"server/internal/directory", "internal/jose", "server/internal/keys", "server/internal/web"},
+	"server/internal/revocation": {"server/internal/cowmap", "server/internal/directory", "internal/jose", "server/internal/keys", "server/internal/web"},
 	"server/internal/issuer":     {"server/internal/audit", "server/internal/clientauth", "server/internal/directory", "internal/dpop", "internal/jose", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/usage"},
 	"server/internal/usage":      {"server/internal/policy"},
 	"server/internal/callmap":    {"server/internal/directory", "server/internal/policy"},
