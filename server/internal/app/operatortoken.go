@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/watchword-dev/watchword/server/internal/disk"
 )
 
 // operatorToken is the hash of the secret that opens the admin API.
@@ -54,10 +56,5 @@ func makeOperatorToken(path string) ([]byte, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	_, err = f.Write(token)
-	return token, errors.Join(err, f.Sync(), f.Close())
+	return token, disk.Create(path, token)
 }

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/disk"
 )
 
 // The test binary runs itself as a child for what cannot be done to the tests' own process.
@@ -292,8 +294,8 @@ func TestRemovedFolderFailsEventsAndHealsByItself(t *testing.T) {
 	}
 	<-recovered
 	add(t, l, "after")
-	if _, err := Open(dir, Options{}); !errors.Is(err, ErrLocked) {
-		t.Errorf("second writer of the new folder: got %v, want ErrLocked", err)
+	if _, err := Open(dir, Options{}); !errors.Is(err, disk.ErrInUse) {
+		t.Errorf("second writer of the new folder: got %v, want disk.ErrInUse", err)
 	}
 	if got := ids(t, dir); !slices.Equal(got, []string{"after"}) {
 		t.Errorf("got events %q", got)

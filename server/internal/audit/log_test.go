@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/disk"
 )
 
 // AUD-001: exactly one record each, in order, on disk before Wait returns.
@@ -94,8 +96,8 @@ func TestSequenceStaysMonotonicWhenTheClockGoesBack(t *testing.T) {
 func TestSecondWriterIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	l := start(t, dir, Options{})
-	if _, err := Open(dir, Options{}); !errors.Is(err, ErrLocked) {
-		t.Errorf("second Open: got %v, want ErrLocked", err)
+	if _, err := Open(dir, Options{}); !errors.Is(err, disk.ErrInUse) {
+		t.Errorf("second Open: got %v, want disk.ErrInUse", err)
 	}
 	l.Close()
 	start(t, dir, Options{})

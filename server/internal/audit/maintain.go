@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/disk"
 )
 
 // maintain signs checkpoints and deletes old files. It is a goroutine of its own because a
@@ -116,5 +118,5 @@ func (l *Log) expireFile(ctx context.Context, s segment) (old bool, err error) {
 	if err := os.Remove(s.path); err != nil {
 		return false, fmt.Errorf("delete old audit log: %w", err)
 	}
-	return true, syncDir(l.dir)
+	return true, disk.SyncDir(l.dir)
 }

@@ -19,7 +19,7 @@ func (o *output) open() (found, error) {
 	if err := os.MkdirAll(o.dir, 0o700); err != nil {
 		return found{}, fmt.Errorf("create folder of audit log: %w", err)
 	}
-	lock, err := lockDir(o.dir)
+	lock, err := o.takeLock()
 	if err != nil {
 		return found{}, err
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/watchword-dev/watchword/server/internal/disk"
 )
 
 // written is the text of a small log: its start and ten events.
@@ -102,7 +104,7 @@ func TestDamageIsRefusedAndLeftAlone(t *testing.T) {
 			if !bytes.Equal(read(t, path), c.text) {
 				t.Error("the damaged file was changed")
 			}
-			if _, err := Open(dir, Options{}); errors.Is(err, ErrLocked) {
+			if _, err := Open(dir, Options{}); errors.Is(err, disk.ErrInUse) {
 				t.Error("the refused Open kept the lock")
 			}
 		})

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/watchword-dev/watchword/server/internal/disk"
 )
 
 // recentSize is how many bytes of durable lines are kept in memory, so that those an outside
@@ -140,7 +142,7 @@ func (o *output) create(first uint64) error {
 		err = fmt.Errorf("%s exists and was not written by this log; move it away", path)
 	}
 	if err == nil {
-		err = syncDir(o.dir)
+		err = disk.SyncDir(o.dir)
 	}
 	if err != nil {
 		f.Close()
@@ -193,6 +195,20 @@ func (o *output) cutBack() error {
 	return nil
 }
 
+const lockName = "audit.lock"
+
+// takeLock keeps other processes away from the folder.
+func (o *output) takeLock() (*os.File, error) {
+	lock, err := disk.Lock(filepath.Join(o.dir, lockName))
+	if errors.Is(err, disk.ErrInUse) {
+		err = fmt.Errorf("%w; stop that process, or give this one a data folder of its own", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock audit log: %w", err)
+	}
+	return lock, nil
+}
+
 // relock takes the lock again when the folder was taken away and came back without it.
 func (o *output) relock() error {
 	held, err := o.lock.Stat()
@@ -203,7 +219,7 @@ func (o *output) relock() error {
 	if err == nil && os.SameFile(held, there) {
 		return nil
 	}
-	lock, err := lockDir(o.dir)
+	lock, err := o.takeLock()
 	if err != nil {
 		return err
 	}

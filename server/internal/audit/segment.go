@@ -138,16 +138,6 @@ func damage(f *os.File, offset int64, problem error) error {
 	}
 }
 
-// syncDir makes entries of dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
 // lastRecord is the last of the good lines.
 func (t tail) lastRecord() (Record, error) {
 	lines := bytes.TrimSuffix(t.lines, []byte("\n"))

@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/spelling"
 )
 
 // reader turns the nodes of one file into what they say, and notes what is wrong.
@@ -25,32 +26,10 @@ func (r *reader) bad(n *yaml.Node, format string, args ...any) {
 
 // near suggests what may have been meant.
 func near(got string, names []string) string {
-	for _, name := range names {
-		if strings.HasPrefix(name, got) || strings.HasPrefix(got, name) || distance(got, name) <= 2 {
-			return "; did you mean " + name + "?"
-		}
+	if name := spelling.Nearest(got, names); name != "" {
+		return "; did you mean " + name + "?"
 	}
 	return "; it may have " + strings.Join(names, ", ")
-}
-
-// distance of Levenshtein, of short words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			last, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, last+cost)
-		}
-	}
-	return row[len(b)]
 }
 
 // each reads a list, or one thing as a list of one.

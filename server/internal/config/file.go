@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/watchword-dev/watchword/server/internal/spelling"
 )
 
 const maxFile = 1 << 20
@@ -132,7 +134,7 @@ func (p *yamlFile) unknown(k *yaml.Node, key string) {
 		return
 	}
 	fix := "list all settings with: watchword config print"
-	if near := nearest(key, p.keys); near == key {
+	if near := spelling.Nearest(key, p.keys); near == key {
 		fix = "put its parts on lines of their own, each indented below the one before"
 	} else if near != "" {
 		fix = "did you mean " + near + "?"

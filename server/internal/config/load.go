@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/watchword-dev/watchword/server/internal/spelling"
 )
 
 // ConfigEnv names the configuration file where no flag does.
@@ -167,7 +169,7 @@ func (r *loader) environment(environ []string) map[string]entry {
 			entries[key] = entry{text, name}
 		} else if !slices.Contains(names, name) && !injected(name, text) {
 			fix := "unset it"
-			if near := nearest(name, names); near != "" {
+			if near := spelling.Nearest(name, names); near != "" {
 				fix = "did you mean " + near + "?"
 			}
 			r.problem("", name, "is not a variable Watchword knows", fix)

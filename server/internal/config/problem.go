@@ -45,35 +45,3 @@ func (e *Error) Error() string {
 	}
 	return fmt.Sprintf("%d configuration %s:\n%s", len(lines), noun, strings.Join(lines, "\n"))
 }
-
-// nearest returns the name in known that is most like s, or "" when none is.
-func nearest(s string, known []string) string {
-	best, least := "", len(s)/3+1
-	for _, k := range known {
-		if d := distance(s, k); d <= least && (best == "" || d < least) {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// distance is the Levenshtein distance of a and b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}

@@ -12,8 +12,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
+
+	"github.com/watchword-dev/watchword/server/internal/disk"
 )
 
 const (
@@ -138,39 +139,15 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// createSealingFile makes the file whole or not at all: a process killed half-way must not
-// leave a file that keeps the next one from starting. Whoever else makes it first, wins.
+// createSealingFile makes the file unless there is one: whoever else makes it first, wins.
 func createSealingFile(path string) error {
 	var key [kekSize]byte
 	rand.Read(key[:])
 	defer clear(key[:])
 	line := append(base64.StdEncoding.AppendEncode(nil, key[:]), '\n')
 	defer clear(line)
-
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".sealing-key-*") // O_EXCL, mode 0600
-	if err != nil {
+	if err := disk.Create(path, line); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // what stays behind is a key nothing uses
-	_, err = f.Write(line)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	// Unlike a rename, a link never replaces what is there.
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil // a folder cannot be synced there
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }

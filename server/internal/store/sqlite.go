@@ -11,12 +11,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/watchword-dev/watchword/server/internal/disk"
 )
 
 // Names in the data folder.
@@ -111,28 +111,14 @@ func sqliteURL(path, mode string, more ...string) string {
 
 // lockDir keeps a second process away from the folder.
 func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock data folder: %w; give the folder and all in it to this user", err)
-	}
-	// The system gives the lock back when the process ends, however it ends.
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == nil {
-		// For whoever asks who has it; the lock itself does not depend on it.
-		if f.Truncate(0) == nil {
-			_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-		}
+	f, err := disk.Lock(filepath.Join(dir, lockName))
+	switch {
+	case err == nil:
 		return f, nil
+	case errors.Is(err, disk.ErrInUse):
+		return nil, fmt.Errorf("data folder: %w: stop that first, choose another folder, or share a PostgreSQL to run several", err)
 	}
-	defer f.Close()
-	if !errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, fmt.Errorf("lock data folder: %w; it must be on a file system with locks", err)
-	}
-	owner := "another process"
-	if pid, err := io.ReadAll(io.LimitReader(f, 20)); err == nil && len(pid) > 1 {
-		owner = "process " + strings.TrimSpace(string(pid))
-	}
-	return nil, fmt.Errorf("the data folder %s is in use by %s: stop that first, choose another folder, or share a PostgreSQL to run several", dir, owner)
+	return nil, fmt.Errorf("lock data folder: %w; give the folder and all in it to this user, on a file system with locks", err)
 }
 
 // companions are the names in a data folder that are made beside a database and last as
@@ -184,7 +170,7 @@ func createSQLite(ctx context.Context, dir string, files fs.FS) error {
 	if err := os.Rename(tmp, path); err != nil {
 		return fmt.Errorf("make database: %w", err)
 	}
-	return syncDir(dir)
+	return disk.SyncDir(dir)
 }
 
 func fillNew(ctx context.Context, path string, files fs.FS) error {
@@ -205,17 +191,6 @@ func fillNew(ctx context.Context, path string, files fs.FS) error {
 		return err
 	}
 	return db.Close() // folds the log into the file and syncs it
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync data folder: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("sync data folder: %w", err)
-	}
-	return nil
 }
 
 // inspect looks at a file that is there, without changing it, and returns its schema.
