@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -28,7 +27,6 @@ func TestMain(m *testing.M) {
 //	stop                 end it as a supervisor does, and want exit code 0
 //	take NAME REGEXP     set NAME to the first group of REGEXP in the last stdout
 //	mode PERM FILE       want these permissions
-//	page NAME            write all commands of docs/NAME.md to NAME.sh
 //	callee NAME [--open] run a service to probe: see callee_test.go
 //	authority            make certificates, and have programs trust them: see authority_test.go
 func TestScripts(t *testing.T) {
@@ -36,7 +34,11 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("WATCHWORD_DATA", filepath.Join(e.WorkDir, "data"))
-			e.Setenv("EXAMPLES", filepath.Join(filepath.Dir(pages), "examples"))
+			examples, err := filepath.Abs(filepath.Join(checkout, "examples"))
+			if err != nil {
+				return err
+			}
+			e.Setenv("EXAMPLES", examples)
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second more under -race
 			e.Values[server{}] = &server{}
 			return nil
@@ -49,7 +51,6 @@ func TestScripts(t *testing.T) {
 
 			"authority": authority,
 			"callee":    callee,
-			"page":      page,
 		},
 	})
 }
@@ -72,31 +73,6 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s has mode %s", args[1], got)
 	}
 }
-
-// page takes the commands out of a page of the documentation. "! command" has to fail.
-func page(ts *testscript.TestScript, _ bool, args []string) {
-	text, err := os.ReadFile(filepath.Join(pages, args[0]+".md"))
-	ts.Check(err)
-	var script strings.Builder
-	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
-		for line := range strings.Lines(block[1]) {
-			if rest, ok := strings.CutPrefix(line, "! "); ok {
-				line = "if " + strings.TrimSuffix(rest, "\n") + "; then exit 1; fi\n" // sh -e does not look at what ! turns round
-			}
-			script.WriteString(line)
-		}
-	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".sh"), []byte(script.String()), 0o600))
-}
-
-// pages is the folder of the documentation. Scripts run elsewhere.
-var pages = func() string {
-	dir, err := filepath.Abs("../../../docs")
-	if err != nil {
-		panic(err)
-	}
-	return dir
-}()
 
 // server is the one a script runs.
 type server struct{ cmd *exec.Cmd }

@@ -25,77 +25,77 @@ var (
 // The objects of a file. Their order is the one Format writes and the documentation has.
 var (
 	fileObject = &object[File]{what: "a call map", members: []member[File]{
-		{"version", "Of this format.", shape{kind: isNumber}, func(r *reader, _ *File, n *yaml.Node) {
+		{"version", "The version of the file format.", shape{kind: isNumber}, func(r *reader, _ *File, n *yaml.Node) {
 			if n.Value != "1" {
 				r.bad(n, "this Watchword reads version 1")
 			}
 		}},
-		{"managed-by", "Who owns what is in the file; callmap if nobody is named. What the owner had and its files no longer name is removed.", label, func(r *reader, f *File, n *yaml.Node) {
+		{"managed-by", "The owner of what is in the file. The default is callmap. What the owner had before and its files no longer name is removed.", label, func(r *reader, f *File, n *yaml.Node) {
 			if f.Owner = r.text(n); !directory.IsLabel(f.Owner) {
 				r.bad(n, "an owner has only letters, digits, '.', '_', '-' and '/', 1 to 63 of them")
 			}
 		}},
-		{"services", "Which services there are, by name.", mapOf(serviceObject.shape().orEmpty()).matching(namePattern), func(r *reader, _ *File, n *yaml.Node) { r.named(n, "services", r.service) }},
-		{"groups", "Names for several services, for rules and tests: group:NAME.", mapOf(groupObject.shape().orListOf(party)).matching(namePattern), func(r *reader, _ *File, n *yaml.Node) { r.named(n, "groups", r.group) }},
-		{"rules", "Who may call whom. What no rule allows is refused.", listOf(ruleObject.shape()), func(r *reader, _ *File, n *yaml.Node) { r.list(n, "rules", r.rule) }},
-		{"tests", "What must stay so: nothing is applied while one of them fails.", listOf(testObject.shape()), func(r *reader, _ *File, n *yaml.Node) { r.list(n, "tests", r.test) }},
+		{"services", "The services, by name.", mapOf(serviceObject.shape().orEmpty()).matching(namePattern), func(r *reader, _ *File, n *yaml.Node) { r.named(n, "services", r.service) }},
+		{"groups", "Names for sets of services, which rules and tests refer to as group:NAME.", mapOf(groupObject.shape().orListOf(party)).matching(namePattern), func(r *reader, _ *File, n *yaml.Node) { r.named(n, "groups", r.group) }},
+		{"rules", "Which calls are allowed. A call that no rule allows is refused.", listOf(ruleObject.shape()), func(r *reader, _ *File, n *yaml.Node) { r.list(n, "rules", r.rule) }},
+		{"tests", "What must be decided. Nothing is applied while a test fails.", listOf(testObject.shape()), func(r *reader, _ *File, n *yaml.Node) { r.list(n, "tests", r.test) }},
 	}}
 
 	serviceObject = &object[Service]{what: "a service", members: []member[Service]{
-		{"description", "What it does.", text("takes orders"), func(r *reader, s *Service, n *yaml.Node) { s.Description = r.text(n) }},
-		{"owner", "Whom to ask about it.", text("money@example.com"), func(r *reader, s *Service, n *yaml.Node) { s.Owner = r.text(n) }},
-		{"labels", "By which groups select it.", mapOf(label).matching(labelPattern), func(r *reader, s *Service, n *yaml.Node) { s.Labels = r.labels(n) }},
-		{"audiences", "Absolute URIs that name it in tokens, beside its name.", oneOrMore(text("https://orders.example.com")), func(r *reader, s *Service, n *yaml.Node) { s.Audiences = sorted(r.texts(n)) }},
-		{"token-life", "How long tokens for it live; the server's setting if nothing is said.", text("5m"), func(r *reader, s *Service, n *yaml.Node) { s.TokenTTL = r.duration(n) }},
-		{"algorithm", "That signs tokens for it; the server's setting if nothing is said.", oneOf("ES256", "RS256", "PS256", "EdDSA"), func(r *reader, s *Service, n *yaml.Node) { s.Algorithm = r.text(n) }},
-		{"auth", "In which ways it may prove itself; in all if nothing is said.", authMethods, func(r *reader, s *Service, n *yaml.Node) { s.AuthMethods = sorted(r.texts(n)) }},
-		{"grants", "Which OAuth grants it may use; all if nothing is said.", oneOrMore(oneOf("client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange")), func(r *reader, s *Service, n *yaml.Node) { s.GrantTypes = sorted(r.texts(n)) }},
-		{"binding", "How the tokens it gets must be bound to a key of its own.", oneOf("required", "dpop", "mtls"), func(r *reader, s *Service, n *yaml.Node) { s.Binding = directory.Binding(r.text(n)) }},
-		{"token-endpoint-audience", "Its assertions may name the token endpoint as their audience.", yesOrNo, func(r *reader, s *Service, n *yaml.Node) { s.TokenEndpointAudience = r.boolean(n) }},
-		{"multiple-targets", "It may ask for tokens for several targets in one.", yesOrNo, func(r *reader, s *Service, n *yaml.Node) { s.MultipleTargets = r.boolean(n) }},
-		{"default-target", "For whom its tokens are when it does not say.", serviceName, func(r *reader, s *Service, n *yaml.Node) { s.DefaultTarget = r.text(n) }},
-		{"enforce", "observe: calls to it that no rule allows are let through and recorded.", oneOf("enforce", "observe"), func(r *reader, s *Service, n *yaml.Node) { s.Observe = r.text(n) == "observe" }},
-		{"probe", "A URL of it that needs a token, to see whether it refuses what it must.", text("https://orders.example.com/hello"), func(r *reader, s *Service, n *yaml.Node) { s.Probe = r.text(n) }},
-		{"disabled", "It neither gets tokens nor has any made for it.", yesOrNo, func(r *reader, s *Service, n *yaml.Node) { s.Disabled = r.boolean(n) }},
+		{"description", "What the service does.", text("takes orders"), func(r *reader, s *Service, n *yaml.Node) { s.Description = r.text(n) }},
+		{"owner", "The person or team to ask about the service.", text("money@example.com"), func(r *reader, s *Service, n *yaml.Node) { s.Owner = r.text(n) }},
+		{"labels", "Labels, by which groups select services.", mapOf(label).matching(labelPattern), func(r *reader, s *Service, n *yaml.Node) { s.Labels = r.labels(n) }},
+		{"audiences", "Absolute URIs that identify the service in tokens (aud), in addition to its name.", oneOrMore(text("https://orders.example.com")), func(r *reader, s *Service, n *yaml.Node) { s.Audiences = sorted(r.texts(n)) }},
+		{"token-life", "The lifetime of tokens for this service. The default is the setting token.ttl.", text("5m"), func(r *reader, s *Service, n *yaml.Node) { s.TokenTTL = r.duration(n) }},
+		{"algorithm", "The algorithm that signs tokens for this service. The default is the setting signing.algorithm.", oneOf("ES256", "RS256", "PS256", "EdDSA"), func(r *reader, s *Service, n *yaml.Node) { s.Algorithm = r.text(n) }},
+		{"auth", "The authentication methods that the service may use. The default is all.", authMethods, func(r *reader, s *Service, n *yaml.Node) { s.AuthMethods = sorted(r.texts(n)) }},
+		{"grants", "The OAuth grants that the service may use. The default is all.", oneOrMore(oneOf("client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange")), func(r *reader, s *Service, n *yaml.Node) { s.GrantTypes = sorted(r.texts(n)) }},
+		{"binding", "How tokens that the service gets must be bound to a key of its own. The default is that they need not be.", oneOf("required", "dpop", "mtls"), func(r *reader, s *Service, n *yaml.Node) { s.Binding = directory.Binding(r.text(n)) }},
+		{"token-endpoint-audience", "Whether its client assertions may have the URL of the token endpoint as their audience.", yesOrNo, func(r *reader, s *Service, n *yaml.Node) { s.TokenEndpointAudience = r.boolean(n) }},
+		{"multiple-targets", "Whether it may ask for one token for several targets.", yesOrNo, func(r *reader, s *Service, n *yaml.Node) { s.MultipleTargets = r.boolean(n) }},
+		{"default-target", "The target of its tokens when a request names none.", serviceName, func(r *reader, s *Service, n *yaml.Node) { s.DefaultTarget = r.text(n) }},
+		{"enforce", "With observe, calls to the service that no rule allows are let through and recorded. The default is enforce.", oneOf("enforce", "observe"), func(r *reader, s *Service, n *yaml.Node) { s.Observe = r.text(n) == "observe" }},
+		{"probe", "A URL of the service that requires a token. Probes are sent there.", text("https://orders.example.com/hello"), func(r *reader, s *Service, n *yaml.Node) { s.Probe = r.text(n) }},
+		{"disabled", "Whether the service is disabled: it gets no tokens, and no tokens are issued for it.", yesOrNo, func(r *reader, s *Service, n *yaml.Node) { s.Disabled = r.boolean(n) }},
 	}}
 
 	groupObject = &object[Group]{what: "a group", members: []member[Group]{
 		{"members", "Services and other groups.", oneOrMore(party), func(r *reader, g *Group, n *yaml.Node) { g.Members = r.parties(n) }},
-		{"labels", "All services that have these labels.", mapOf(label).matching(labelPattern), func(r *reader, g *Group, n *yaml.Node) { g.Labels = r.labels(n) }},
+		{"labels", "Selects all services that have these labels.", mapOf(label).matching(labelPattern), func(r *reader, g *Group, n *yaml.Node) { g.Labels = r.labels(n) }},
 	}}
 
 	ruleObject = &object[Rule]{what: "a rule", required: []string{"from", "to"}, members: []member[Rule]{
-		{"from", "Who may call.", oneOrMore(party), func(r *reader, u *Rule, n *yaml.Node) { u.From = r.parties(n) }},
-		{"to", "Whom.", oneOrMore(party), func(r *reader, u *Rule, n *yaml.Node) { u.To = r.parties(n) }},
-		{"scopes", "For what.", scopeList, func(r *reader, u *Rule, n *yaml.Node) { u.Scopes = r.scopes(n) }},
-		{"exchange", "It may exchange tokens of its own callers for ones that say so (delegate), or that do not (impersonate).", oneOf("delegate", "impersonate"), func(r *reader, u *Rule, n *yaml.Node) { u.Exchange = r.text(n) }},
-		{"may-act", "The one service that may exchange tokens of this rule, in the place of their target.", serviceName, func(r *reader, u *Rule, n *yaml.Node) { u.MayAct = r.name(n) }},
-		{"until", "When the rule ends.", date, func(r *reader, u *Rule, n *yaml.Node) { u.Until = r.moment(n) }},
-		{"when", "Only if all of this is so.", whenObject.shape(), func(r *reader, u *Rule, n *yaml.Node) { u.When = r.when(n) }},
-		{"shadow", "Not in force: what it would change is recorded.", yesOrNo, func(r *reader, u *Rule, n *yaml.Node) { u.Shadow = r.boolean(n) }},
+		{"from", "The callers.", oneOrMore(party), func(r *reader, u *Rule, n *yaml.Node) { u.From = r.parties(n) }},
+		{"to", "The targets, which the callers may call.", oneOrMore(party), func(r *reader, u *Rule, n *yaml.Node) { u.To = r.parties(n) }},
+		{"scopes", "The scopes that tokens of this rule may have.", scopeList, func(r *reader, u *Rule, n *yaml.Node) { u.Scopes = r.scopes(n) }},
+		{"exchange", "Allows token exchange. With delegate, a caller may exchange the tokens that it receives for tokens that name it as the actor; with impersonate, also for tokens that do not.", oneOf("delegate", "impersonate"), func(r *reader, u *Rule, n *yaml.Node) { u.Exchange = r.text(n) }},
+		{"may-act", "The only service that may exchange tokens that this rule allows, instead of their target.", serviceName, func(r *reader, u *Rule, n *yaml.Node) { u.MayAct = r.name(n) }},
+		{"until", "The time at which the rule ends.", date, func(r *reader, u *Rule, n *yaml.Node) { u.Until = r.moment(n) }},
+		{"when", "Conditions. The rule applies only if all of them are met.", whenObject.shape(), func(r *reader, u *Rule, n *yaml.Node) { u.When = r.when(n) }},
+		{"shadow", "Whether the rule is only evaluated and recorded, and not in force.", yesOrNo, func(r *reader, u *Rule, n *yaml.Node) { u.Shadow = r.boolean(n) }},
 	}}
 
 	whenObject = &object[directory.Conditions]{what: "when", members: []member[directory.Conditions]{
-		{"auth", "The caller proved itself in one of these ways.", authMethods, func(r *reader, c *directory.Conditions, n *yaml.Node) { c.Auth = r.texts(n) }},
+		{"auth", "The caller authenticated with one of these methods.", authMethods, func(r *reader, c *directory.Conditions, n *yaml.Node) { c.Auth = r.texts(n) }},
 		{"bound", "The token is bound to a key of the caller.", yesOrNo, func(r *reader, c *directory.Conditions, n *yaml.Node) { c.Bound = r.boolean(n) }},
-		{"networks", "The caller asks from one of these networks.", oneOrMore(text("10.0.0.0/8")), func(r *reader, c *directory.Conditions, n *yaml.Node) { c.Networks = r.texts(n) }},
-		{"hours", "It asks in this part of the week, in UTC.", text("Mon-Fri 08:00-18:00"), func(r *reader, c *directory.Conditions, n *yaml.Node) { c.Hours = r.text(n) }},
-		{"chain", "direct: not on behalf of another.", oneOf("any", "direct"), func(r *reader, c *directory.Conditions, n *yaml.Node) { c.Chain = r.text(n) }},
+		{"networks", "The address of the caller is in one of these networks.", oneOrMore(text("10.0.0.0/8")), func(r *reader, c *directory.Conditions, n *yaml.Node) { c.Networks = r.texts(n) }},
+		{"hours", "The request is made in this part of the week, in UTC.", text("Mon-Fri 08:00-18:00"), func(r *reader, c *directory.Conditions, n *yaml.Node) { c.Hours = r.text(n) }},
+		{"chain", "With direct, the caller does not act on behalf of another service. The default is any.", oneOf("any", "direct"), func(r *reader, c *directory.Conditions, n *yaml.Node) { c.Chain = r.text(n) }},
 	}}
 
 	testObject = &object[Test]{what: "a test", required: []string{"from", "to", "expect"}, members: []member[Test]{
-		{"from", "Who asks.", oneOrMore(party), func(r *reader, t *Test, n *yaml.Node) { t.From = r.parties(n) }},
-		{"to", "For whom.", oneOrMore(party), func(r *reader, t *Test, n *yaml.Node) { t.To = r.parties(n) }},
-		{"scopes", "For what.", scopeList, func(r *reader, t *Test, n *yaml.Node) { t.Scopes = r.scopes(n) }},
-		{"with", "Under which circumstances.", withObject.shape(), func(r *reader, t *Test, n *yaml.Node) { withObject.read(r, &t.With, n) }},
-		{"expect", "What must come out, for each pair.", oneOf("allow", "deny"), func(r *reader, t *Test, n *yaml.Node) { t.Allow, t.expected = n.Value == "allow", true }},
+		{"from", "The callers.", oneOrMore(party), func(r *reader, t *Test, n *yaml.Node) { t.From = r.parties(n) }},
+		{"to", "The targets.", oneOrMore(party), func(r *reader, t *Test, n *yaml.Node) { t.To = r.parties(n) }},
+		{"scopes", "The scopes that are asked for.", scopeList, func(r *reader, t *Test, n *yaml.Node) { t.Scopes = r.scopes(n) }},
+		{"with", "The circumstances of the request.", withObject.shape(), func(r *reader, t *Test, n *yaml.Node) { withObject.read(r, &t.With, n) }},
+		{"expect", "The required decision for each pair of from and to.", oneOf("allow", "deny"), func(r *reader, t *Test, n *yaml.Node) { t.Allow, t.expected = n.Value == "allow", true }},
 	}}
 
 	withObject = &object[Circumstances]{what: "with", members: []member[Circumstances]{
-		{"auth", "How the caller proves itself.", *authMethods.item, func(r *reader, c *Circumstances, n *yaml.Node) { c.Auth = r.text(n) }},
-		{"bound", "The token is bound to a key of it.", yesOrNo, func(r *reader, c *Circumstances, n *yaml.Node) { c.Bound = r.boolean(n) }},
-		{"network", "The address it asks from.", text("10.1.2.3"), func(r *reader, c *Circumstances, n *yaml.Node) { c.Network = r.address(n) }},
-		{"at", "When it asks; now if nothing is said.", date, func(r *reader, c *Circumstances, n *yaml.Node) { c.At = r.moment(n) }},
-		{"on-behalf-of", "Whose token it exchanges.", serviceName, func(r *reader, c *Circumstances, n *yaml.Node) { c.OnBehalfOf = r.name(n).Text }},
+		{"auth", "The method with which the caller authenticates.", *authMethods.item, func(r *reader, c *Circumstances, n *yaml.Node) { c.Auth = r.text(n) }},
+		{"bound", "Whether the token is bound to a key of the caller.", yesOrNo, func(r *reader, c *Circumstances, n *yaml.Node) { c.Bound = r.boolean(n) }},
+		{"network", "The address of the caller.", text("10.1.2.3"), func(r *reader, c *Circumstances, n *yaml.Node) { c.Network = r.address(n) }},
+		{"at", "The time of the request. The default is now.", date, func(r *reader, c *Circumstances, n *yaml.Node) { c.At = r.moment(n) }},
+		{"on-behalf-of", "The service whose token the caller exchanges.", serviceName, func(r *reader, c *Circumstances, n *yaml.Node) { c.OnBehalfOf = r.name(n).Text }},
 	}}
 )

@@ -10,7 +10,7 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of docs/callmap.md")
 
-// reference is all members there are, as tables.
+// reference lists all members, as tables.
 func reference() string {
 	var b strings.Builder
 	for _, part := range []struct {
@@ -19,13 +19,13 @@ func reference() string {
 	}{
 		{"The file", fileObject.shape()},
 		{"A service", serviceObject.shape()},
-		{"A group: a list of services and groups, or", groupObject.shape()},
+		{"A group: either a list of services and groups, or", groupObject.shape()},
 		{"A rule", ruleObject.shape()},
 		{"`when` of a rule", whenObject.shape()},
 		{"A test", testObject.shape()},
 		{"`with` of a test", withObject.shape()},
 	} {
-		fmt.Fprintf(&b, "\n**%s**\n\n| | | |\n|---|---|---|\n", part.title)
+		fmt.Fprintf(&b, "\n**%s**\n\n| member | value | meaning |\n|---|---|---|\n", part.title)
 		for _, m := range part.shape.members {
 			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", m.name, inWords(m.shape), strings.ReplaceAll(m.doc, "|", `\|`))
 		}
@@ -33,7 +33,7 @@ func reference() string {
 	return b.String()
 }
 
-// inWords is what may stand at a member.
+// inWords describes the values that a member may have.
 func inWords(s shape) string {
 	switch s.kind {
 	case isBoolean:
@@ -72,7 +72,7 @@ func inWords(s shape) string {
 }
 
 func TestPageListsEveryMember(t *testing.T) {
-	const page, heading = "../../../docs/callmap.md", "\n## All there is in a file\n"
+	const page, heading = "../../../docs/callmap.md", "\n## Reference\n"
 	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
@@ -86,11 +86,11 @@ func TestPageListsEveryMember(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if got != reference() {
-		t.Errorf("the tables of %s are not what the code says: go test ./internal/callmap -run Page -update", page)
+		t.Errorf("the tables of %s are not what the code says: go test ./server/internal/callmap -run Page -update", page)
 	}
 }
 
-// The commands of the page are run by a script of cmd/watchword; what it shows of files is read here.
+// The tests of cmd/watchword run the commands of the page. This one reads the files that it shows.
 func TestFilesOfThePageAreRead(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/callmap.md")
 	if err != nil {
