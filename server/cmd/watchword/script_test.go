@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 //
 //	serve [flags]        start watchword serve on free ports, wait until it is ready, and have
 //	                     WATCHWORD_ADMIN_URL and WATCHWORD_URL name it
-//	stop                 end it as a supervisor does, and want exit code 0
+//	shutdown             end it as a supervisor does, and want exit code 0
 //	take NAME REGEXP     set NAME to the first group of REGEXP in the last stdout
 //	mode PERM FILE       want these permissions
 //	callee NAME [--open] run a service to probe: see callee_test.go
@@ -44,10 +44,10 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": func(ts *testscript.TestScript, _ bool, args []string) { serverOf(ts).start(ts, args) },
-			"stop":  func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).stop()) },
-			"take":  take,
-			"mode":  mode,
+			"serve":    func(ts *testscript.TestScript, _ bool, args []string) { serverOf(ts).start(ts, args) },
+			"shutdown": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).stop()) },
+			"take":     take,
+			"mode":     mode,
 
 			"authority": authority,
 			"callee":    callee,

@@ -68,7 +68,8 @@ type Issuer interface {
 type Audit interface {
 	Append(ctx context.Context, e audit.Event) error
 	Healthy() error
-	Find(ctx context.Context, id string, limit int64) (*audit.Record, audit.Search, error)
+	Find(ctx context.Context, id string, limit int64) (*audit.Record, error)
+	End() audit.Position
 }
 
 // Options of New. All above the blank line are required.

@@ -32,6 +32,13 @@ type Info struct {
 	Revision    int64    `json:"revision" example:"42" doc:"Of the last change in force here."`
 	Database    string   `json:"database" example:"sqlite" doc:"Which one it uses."`
 	Algorithms  []string `json:"algorithms" nullable:"false" example:"[\"ES256\"]" doc:"What a service's tokens may be signed with."`
+	AuditEnd    AuditEnd `json:"auditEnd" doc:"The newest record of this server's audit log that is on disk. A log without it lost its end."`
+}
+
+// AuditEnd is a record of the audit log.
+type AuditEnd struct {
+	Record uint64 `json:"record" example:"1234" doc:"Its number."`
+	Hash   string `json:"hash" example:"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" doc:"Its hash."`
 }
 
 var algorithms = []string{string(jose.ES256), string(jose.RS256), string(jose.PS256), string(jose.EdDSA)}
@@ -48,8 +55,10 @@ func (a *handlers) changes() {
 	}, a.listChanges)
 	register(a, operation{
 		method: http.MethodGet, path: "/info", id: "readInfo", action: action{name: "info.read"}, tag: "history",
-		summary: "Read what this server is", description: "Its version, issuer, database and the revision in force.",
-		answer: Info{Version: "v0.1.0", Issuer: "http://localhost:8000", PlainIssuer: "auth-server", Revision: 42, Database: "sqlite", Algorithms: algorithms},
+		summary: "Read what this server is", description: "Its version, issuer, database, the revision in force, and where its audit log ends.",
+		answer: Info{Version: "v0.1.0", Issuer: "http://localhost:8000", PlainIssuer: "auth-server", Revision: 42, Database: "sqlite", Algorithms: algorithms,
+			AuditEnd: AuditEnd{Record: 1234, Hash: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
+		},
 	}, a.readInfo)
 }
 
@@ -72,5 +81,7 @@ func (a *handlers) listChanges(ctx context.Context, in *struct {
 func (a *handlers) readInfo(context.Context, *struct{}) (*answered[Info], error) {
 	info := a.Info()
 	info.Algorithms = algorithms
+	end := a.Audit.End()
+	info.AuditEnd = AuditEnd{end.Seq, end.Hash}
 	return &answered[Info]{info}, nil
 }

@@ -71,6 +71,8 @@ var (
 	errNoDecision = newProblem(http.StatusNotFound, "not_found", "There is no decision of that id in the audit log of this server, as far back as it was searched. Each replica has its own: ask the one that made it, or look with `watchword audit tail` for when it was.")
 )
 
+var errUnproved = newProblem(http.StatusConflict, "audit_unproved", "The audit log of this server was changed, or a part of it is missing, so that nothing proves what it says of that decision. `watchword audit verify` shows where.")
+
 // searchLimit bounds what is read of the audit log for one id.
 const searchLimit = 4 << 30
 
@@ -164,10 +166,12 @@ func (a *handlers) readDecision(ctx context.Context, in *struct {
 	if raw, err := hex.DecodeString(in.ID); err != nil || len(raw) != 16 {
 		return nil, errNoDecision // not worth reading the log for
 	}
-	record, _, err := a.Audit.Find(ctx, in.ID, searchLimit)
+	record, err := a.Audit.Find(ctx, in.ID, searchLimit)
 	switch {
 	case errors.Is(err, os.ErrNotExist), err == nil && (record == nil || record.Kind != audit.KindDecision):
 		return nil, errNoDecision
+	case errors.Is(err, audit.ErrUnproved):
+		return nil, errUnproved.Because(err)
 	case err != nil:
 		return nil, err
 	}

@@ -1,8 +1,11 @@
 package admin
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -102,4 +105,31 @@ func TestRehearsalIsRecordedAsOne(t *testing.T) {
 	s.ask("POST", "/decisions/explain", `{"caller":"m1","target":"m2","scopes":["a b"]}`).wantProblem("two scopes in one", 422)
 	s.ask("GET", "/decisions/5f1e2d3c4b5a69788796a5b4c3d2e1f0", "").wantProblem("no such decision", 404)
 	s.ask("GET", "/decisions/xyz", "").wantProblem("no id", 404)
+}
+
+// F18.
+func TestADecisionIsReadOnlyFromALogThatHoldsTogether(t *testing.T) {
+	s := start(t)
+	s.services("m1")
+	_, id, err := s.issuer.AccessToken(t.Context(), &issuer.Proposal{Targets: []string{"m1"}})
+	if err == nil {
+		t.Fatal("a token without a credential")
+	}
+	s.must("GET", "/decisions/"+id, "")
+	files, err := filepath.Glob(filepath.Join(s.auditDir, "audit-*.jsonl"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := bytes.Replace(text, []byte(`"reason":"no_credential"`), []byte(`"reason":"no_permission"`), 1)
+	if bytes.Equal(forged, text) {
+		t.Fatalf("nothing to forge in %s", text)
+	}
+	if err := os.WriteFile(files[0], forged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.ask("GET", "/decisions/"+id, "").wantProblem("a forged record", 409)
 }

@@ -118,7 +118,7 @@ func TestEachRequestHasExactlyOneRecord(t *testing.T) {
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
-	report, err := audit.VerifyDir(s.cfg.Audit.Dir, nil)
+	report, err := audit.VerifyDir(s.cfg.Audit.Dir, audit.Known{})
 	if err != nil || report.Bad != nil {
 		t.Errorf("audit log: %v %v", report.Bad, err)
 	}

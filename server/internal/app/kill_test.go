@@ -125,7 +125,7 @@ func killAgainAndAgain(t *testing.T, cfg config.Config) {
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
-	report, err := audit.VerifyDir(cfg.Audit.Dir, nil)
+	report, err := audit.VerifyDir(cfg.Audit.Dir, audit.Known{})
 	if err != nil || report.Bad != nil {
 		t.Fatalf("audit log: %v, %v", report.Bad, err)
 	}

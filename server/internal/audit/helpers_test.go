@@ -60,7 +60,7 @@ func ids(t testing.TB, dir string) (list []string) {
 // sound fails the test when the log in dir has a bad record.
 func sound(t testing.TB, dir string) Report {
 	t.Helper()
-	report, err := VerifyDir(dir, openToken)
+	report, err := VerifyDir(dir, Known{Open: openToken})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,13 +24,16 @@ var (
 	errIdle      = errors.New("its first record is not on disk yet")
 )
 
+// DefaultCheckpointAfter is the longest time between a record and a signature over it, while the
+// log is open and can sign.
+const DefaultCheckpointAfter = 10 * time.Minute
+
 // DefaultRetention is what a server sets when its operator says nothing.
 const DefaultRetention = 365 * 24 * time.Hour
 
 const (
 	defaultMaxSize         = 128 << 20
 	defaultCheckpointEvery = 10_000
-	defaultCheckpointAfter = 10 * time.Minute
 
 	// maxBatch bounds the bytes of the events that wait for the disk. It is not above
 	// tailWindow.
@@ -48,7 +52,9 @@ type Options struct {
 	MaxSize int64
 	// Retention is how long a file is kept after its last record. Zero: for ever.
 	Retention time.Duration
-	// Sign signs a checkpoint as a compact JWS. Nil: no checkpoints.
+	// Sign signs a checkpoint as a compact JWS: one over what is there when the log is opened, then
+	// as the next two fields say, before files are deleted, and when the log is closed. Nil: no
+	// checkpoints.
 	Sign func(payload []byte) (jws, keyID string, err error)
 	// CheckpointEvery so many records one is written. Zero: 10,000.
 	CheckpointEvery uint64
@@ -71,7 +77,7 @@ func (o Options) withDefaults() Options {
 		o.CheckpointEvery = defaultCheckpointEvery
 	}
 	if o.CheckpointAfter <= 0 {
-		o.CheckpointAfter = defaultCheckpointAfter
+		o.CheckpointAfter = DefaultCheckpointAfter
 	}
 	if o.FileMode == 0 {
 		o.FileMode = 0o600
@@ -97,6 +103,7 @@ type Log struct {
 	quit   chan struct{} // Close was called
 	ended  chan struct{} // Run returned
 	watch  *time.Timer   // fires when a write takes too long
+	begun  *Pending      // the first record
 
 	patience time.Duration // of the writer goroutine: how long it waits for enough
 
@@ -132,6 +139,7 @@ type batch struct {
 	lines       []byte
 	n           uint64
 	checkpoints uint64
+	covers      uint64 // how many events before it its checkpoints cover
 	first       uint64
 	end         link
 	since       time.Time // when its first event came
@@ -188,7 +196,7 @@ func Open(dir string, o Options) (*Log, error) {
 			"file", end.cutFile, "bytes", end.cutBytes)
 		start.Detail = map[string]string{"cutFile": filepath.Base(end.cutFile), "cutBytes": strconv.FormatInt(end.cutBytes, 10)}
 	}
-	l.Begin(start)
+	l.begun = l.Begin(start)
 	return l, nil
 }
 
@@ -198,7 +206,10 @@ func newBatch(lines []byte) *batch {
 
 // Begin queues e and returns at once, so that the caller can do other work, such as
 // signing, while the disk writes. The order of calls is the order of records.
-func (l *Log) Begin(e Event) *Pending {
+func (l *Log) Begin(e Event) *Pending { return l.begin(e, 0) }
+
+// begin queues e which, when it is a checkpoint, covers so many events that none did.
+func (l *Log) begin(e Event, covers uint64) *Pending {
 	if e.At.IsZero() {
 		e.At = l.o.Now()
 	}
@@ -215,6 +226,7 @@ func (l *Log) Begin(e Event) *Pending {
 	b.lines, l.head = l.head.appendRecord(b.lines, &e)
 	b.end = l.head
 	b.n++
+	b.covers += covers
 	if e.Kind == KindCheckpoint {
 		b.checkpoints++
 	}
@@ -250,6 +262,12 @@ func (l *Log) Healthy() error {
 		return fmt.Errorf("%w: %w", ErrUnavailable, fault)
 	}
 	return nil
+}
+
+// End is the newest record that is on disk, by number and hash. A log that lacks it lost its end.
+func (l *Log) End() Position {
+	end := l.endLink()
+	return Position{Seq: end.seq, Hash: hex.EncodeToString(end.hash[:])}
 }
 
 // Reopen starts a new file, as programs that rotate files ask for with a signal. The log

@@ -59,11 +59,11 @@ func TestChainRunsOnOverFilesAndRestarts(t *testing.T) {
 		l.Close()
 	}
 	report := sound(t, dir)
-	if report.Files < 5 || report.Records != 3*(20+2) || report.First.Seq != 1 || report.Last.Seq != report.Records {
-		t.Errorf("got %+v; want all records of three runs, each with a start and a checkpoint, in several files", report)
+	if report.Files < 5 || report.Records != 3*(20+3) || report.First.Seq != 1 || report.Last.Seq != report.Records {
+		t.Errorf("got %+v; want all records of three runs, each with a start and two checkpoints, in several files", report)
 	}
-	if report.Checkpoints != 3 || report.Uncovered != 1 {
-		t.Errorf("got %d checkpoints, %d records uncovered; want one each run, and only the last itself uncovered", report.Checkpoints, report.Uncovered)
+	if report.Checkpoints != 6 || report.Uncovered != 1 {
+		t.Errorf("got %d checkpoints, %d records uncovered; want two each run, and only the last itself uncovered", report.Checkpoints, report.Uncovered)
 	}
 }
 

@@ -20,6 +20,11 @@ func (l *Log) maintain(ctx context.Context) {
 	defer signing.Stop()
 	deleting := time.NewTicker(time.Hour)
 	defer deleting.Stop()
+	// Whoever ended the process before this one may have left records that nothing covers. A server
+	// that is started again and again would never come to sign them.
+	if l.begun.Wait(ctx) == nil {
+		l.checkpoint(ctx)
+	}
 	for l.expire(ctx); ; {
 		select {
 		case <-ctx.Done():
@@ -27,9 +32,9 @@ func (l *Log) maintain(ctx context.Context) {
 		case <-deleting.C:
 			l.expire(ctx)
 		case <-signing.C:
-			l.checkpoint()
+			l.checkpoint(ctx)
 		case <-l.due:
-			l.checkpoint()
+			l.checkpoint(ctx)
 		}
 	}
 }
@@ -44,35 +49,50 @@ type statement struct {
 // checkpointToken names the member of a checkpoint's detail that holds the signature.
 const checkpointToken = "jws"
 
-// deletedSeq names the member of a deletion's detail that is its last sequence number.
-const deletedSeq = "lastSeq"
+// The members of a deletion's detail that are the number and the hash of the last record deleted.
+const (
+	deletedSeq  = "lastSeq"
+	deletedHash = "lastHash"
+)
 
-// checkpoint queues a signature over the newest durable record.
-func (l *Log) checkpoint() {
-	l.mu.Lock()
-	at, covered := l.durable, l.unsigned
-	l.mu.Unlock()
-	if l.o.Sign == nil || covered == 0 {
+// checkpoint records a signature over the newest durable record, if one is due.
+func (l *Log) checkpoint(ctx context.Context) {
+	if !l.unsignedEvents() {
 		return
 	}
-	payload, err := json.Marshal(statement{at.seq, hex.EncodeToString(at.hash[:]), string(appendTime(nil, l.o.Now()))})
-	if err == nil {
-		var jws, keyID string
-		if jws, keyID, err = l.o.Sign(payload); err == nil {
-			l.Begin(Event{Kind: KindCheckpoint, KeyID: keyID, Detail: map[string]string{checkpointToken: jws}})
-		}
-	}
-	if err != nil {
+	if err := l.sign().Wait(ctx); err != nil && ctx.Err() == nil {
 		l.o.Logger.Warn("audit log: checkpoint not signed; it is tried again", "error", err)
-		return
 	}
+}
+
+// unsignedEvents reports whether there are events on disk that no checkpoint covers, and a way to
+// sign one.
+func (l *Log) unsignedEvents() bool {
 	l.mu.Lock()
-	l.unsigned -= covered
+	defer l.mu.Unlock()
+	return l.o.Sign != nil && l.unsigned > 0
+}
+
+// sign queues a signature over the newest durable record. Until it is durable there must be no
+// other, or both would count as covering the same events.
+func (l *Log) sign() *Pending {
+	l.mu.Lock()
+	at, covers := l.durable, l.unsigned
 	l.mu.Unlock()
+	payload, err := json.Marshal(statement{at.seq, hex.EncodeToString(at.hash[:]), string(appendTime(nil, l.o.Now()))})
+	if err != nil {
+		return failed(err)
+	}
+	jws, keyID, err := l.o.Sign(payload)
+	if err != nil {
+		return failed(err)
+	}
+	return l.begin(Event{Kind: KindCheckpoint, KeyID: keyID, Detail: map[string]string{checkpointToken: jws}}, covers)
 }
 
 // expire deletes files all of whose records are older than the retention, oldest first. A
-// deletion is recorded before it is done. What another program renamed is that program's.
+// deletion is recorded, and the record signed, before it is done. What another program renamed is
+// that program's.
 func (l *Log) expire(ctx context.Context) {
 	if l.o.Retention <= 0 {
 		return
@@ -110,8 +130,11 @@ func (l *Log) expireFile(ctx context.Context, s segment) (old bool, err error) {
 		return false, err
 	}
 	err = l.Append(ctx, Event{Kind: KindLog, Action: "log.delete", Subject: filepath.Base(s.path), Detail: map[string]string{
-		deletedSeq: strconv.FormatUint(last.Seq, 10), "lastHash": last.Hash, "lastTime": last.At.Format(time.RFC3339),
+		deletedSeq: strconv.FormatUint(last.Seq, 10), deletedHash: last.Hash, "lastTime": last.At.Format(time.RFC3339),
 	}})
+	if err == nil && l.o.Sign != nil {
+		err = l.sign().Wait(ctx)
+	}
 	if err != nil {
 		return false, err
 	}

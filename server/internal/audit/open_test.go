@@ -146,7 +146,7 @@ func TestOpenLooksAtTheEndOfABigFileOnly(t *testing.T) {
 	write(t, segmentPath(dir, 1), lines)
 	log := start(t, dir, Options{})
 	add(t, log, "after")
-	report, err := VerifyDir(dir, nil)
+	report, err := VerifyDir(dir, Known{})
 	if err != nil || report.Bad == nil || report.Bad.Fault != Edited {
 		t.Errorf("VerifyDir: got %+v, %v; want the edited line", report.Bad, err)
 	}

@@ -39,7 +39,9 @@ func (l *Log) Run(ctx context.Context) error {
 
 	for l.flush() {
 	}
-	l.checkpoint()
+	if l.unsignedEvents() {
+		l.sign()
+	}
 	for l.flush() {
 	}
 	l.mu.Lock()
@@ -67,7 +69,7 @@ func (l *Log) writeUntil(ctx context.Context) {
 	}
 }
 
-// flush writes one batch and says whether another may follow at once.
+// flush writes one batch and reports whether another may follow at once.
 func (l *Log) flush() bool {
 	l.gather()
 	l.mu.Lock()
@@ -139,7 +141,7 @@ func (l *Log) finish(b *batch, err error) {
 		l.o.Logger.Error("audit log: cannot record; nothing is issued until it can", "error", err)
 	default:
 		l.durable = b.end
-		l.unsigned += b.n - b.checkpoints
+		l.unsigned += b.n - b.checkpoints - b.covers
 		l.stats.Events += b.n
 		l.stats.Batches++
 		l.crowd = max(b.n+l.queue.n, l.crowd-(l.crowd+7)/8)

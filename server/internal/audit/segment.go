@@ -17,7 +17,8 @@ import (
 // had: logrotate's ".1", "-20261124" or ".1.gz". Only files without suffix are written.
 type segment struct {
 	path   string
-	first  uint64 // as the name says
+	named  uint64 // the number in the name: that of its first record when it was begun
+	first  uint64 // number of its first record as it is, once inOrder has looked; else named
 	suffix string
 }
 
@@ -43,7 +44,7 @@ func segments(dir string) ([]segment, error) {
 		if err != nil {
 			continue
 		}
-		list = append(list, segment{filepath.Join(dir, entry.Name()), first, m[2]})
+		list = append(list, segment{path: filepath.Join(dir, entry.Name()), named: first, first: first, suffix: m[2]})
 	}
 	slices.SortFunc(list, func(a, b segment) int {
 		return cmp.Or(cmp.Compare(a.first, b.first), -cmp.Compare(a.suffix, b.suffix))
@@ -110,7 +111,7 @@ func readTail(f *os.File) (tail, error) {
 	return t, nil
 }
 
-// isTorn says whether a crash may have left this bad line and what comes after it. What only
+// isTorn reports whether a crash may have left this bad line and what comes after it. What only
 // begins like no line of ours was not written by us, and is never cut off.
 func isTorn(line []byte, complete bool, after []byte) bool {
 	for later := range bytes.SplitSeq(after, []byte("\n")) {

@@ -25,9 +25,8 @@ type Position struct {
 type Report struct {
 	Files   int    `json:"files"`
 	Records uint64 `json:"records"`
-	// First and Last record that are good. A log whose oldest files were deleted begins at
-	// a First.Seq above 1; DeletedThrough is the last record of which the log itself says
-	// that it was deleted for its age.
+	// First and Last record that are good. A log whose oldest files were deleted for their age
+	// begins after DeletedThrough, and has a record of that deletion.
 	First          Position `json:"first"`
 	Last           Position `json:"last"`
 	DeletedThrough uint64   `json:"deletedThrough,omitempty"`
@@ -61,25 +60,40 @@ type Problem struct {
 }
 
 func (p *Problem) Error() string {
-	return fmt.Sprintf("%s, line %d: record %d: %s: %s", p.File, p.Line, p.Seq, p.Fault, p.Detail)
+	where := ""
+	if p.File != "" {
+		where = p.File + ", "
+	}
+	if p.Line > 0 {
+		where += fmt.Sprintf("line %d, ", p.Line)
+	}
+	return fmt.Sprintf("%srecord %d: %s: %s", where, p.Seq, p.Fault, p.Detail)
+}
+
+// Known is what a verification is told about the log from elsewhere. The zero value works.
+type Known struct {
+	// Open checks the signature of a checkpoint and returns what it signs. Nil: the signatures
+	// are not checked, and count for nothing.
+	Open func(jws string) (payload []byte, err error)
+	// End is a record the log must have, because the server had it on disk before the files
+	// were read: see Log.End. Only Seq and Hash are looked at. Zero: nothing is known.
+	End Position
 }
 
 // VerifyDir reads the whole log in dir, which may be in use, and reports the first bad
-// record. The function verify checks the signature of a checkpoint and returns its payload;
-// without it checkpoints count for nothing. An error is returned only when the log cannot
-// be read.
-func VerifyDir(dir string, verify func(jws string) (payload []byte, err error)) (Report, error) {
+// record. An error is returned only when the log cannot be read.
+func VerifyDir(dir string, known Known) (Report, error) {
 	files, err := inOrder(dir)
 	if err != nil {
 		return Report{}, err
 	}
-	return verifyFiles(files, verify, true)
+	return verifyFiles(files, known, true)
 }
 
-// verifyFiles verifies files; live says that the last line of the last one may be being
+// verifyFiles verifies files; live reports whether the last line of the last one may be being
 // written.
-func verifyFiles(files []segment, verify func(string) ([]byte, error), live bool) (Report, error) {
-	v := verifier{verify: verify, hashes: make([]link, rememberedHashes)}
+func verifyFiles(files []segment, known Known, live bool) (Report, error) {
+	v := verifier{known: known, files: files, hashes: make([]link, rememberedHashes)}
 	for i, s := range files {
 		if err := v.file(s, live && i == len(files)-1 && s.suffix == ""); err != nil {
 			return v.report, err
@@ -89,13 +103,12 @@ func verifyFiles(files []segment, verify func(string) ([]byte, error), live bool
 			break
 		}
 	}
-	if v.report.Bad == nil {
-		v.report.Bad = v.torn
+	for _, check := range []func() *Problem{v.notTorn, v.beginning, v.end} {
+		if v.report.Bad == nil {
+			v.report.Bad = check()
+		}
 	}
-	if err := v.finish(); err != nil {
-		return v.report, err
-	}
-	return v.report, nil
+	return v.report, v.finish()
 }
 
 // inOrder lists the files of the log by the sequence numbers in them, which is what counts
@@ -136,13 +149,17 @@ func inOrder(dir string) ([]segment, error) {
 const rememberedHashes = 1 << 16
 
 type verifier struct {
-	verify   func(string) ([]byte, error)
+	known    Known
+	files    []segment
 	report   Report
+	anchor   link // the place before the first record that is left
 	last     link
 	hashes   []link // of recent records, by seq modulo length
 	covered  uint64 // by the last good checkpoint
 	lastLine []byte
 	torn     *Problem // an incomplete line nothing has made up for yet
+	deletion uint64   // the record of the deletion of all up to anchor
+	named    uint64   // the number in the name of the file before
 }
 
 func (v *verifier) file(s segment, live bool) error {
@@ -158,6 +175,9 @@ func (v *verifier) file(s segment, live bool) error {
 			lines.awaitEnd()
 		}
 		problem := v.line(lines, &repeats)
+		if problem == nil && lines.number == 1 {
+			problem = v.name(s, lines.line)
+		}
 		if problem == nil {
 			continue
 		}
@@ -172,7 +192,20 @@ func (v *verifier) file(s segment, live bool) error {
 	return lines.err
 }
 
-// line takes the next line; repeats says that the file had only lines known so far, as it
+// name compares the number of the first record of a file with that in the file's name. A higher one
+// is right only after another program emptied the file, and then its copy came before. A lower one
+// is right after another program emptied the file before: its last lines were written again.
+func (v *verifier) name(s segment, line []byte) *Problem {
+	first, _ := seqOf(line)
+	before := v.named
+	v.named = s.named
+	if first <= s.named || before == s.named {
+		return nil
+	}
+	return &Problem{Seq: first, Fault: Deleted, Detail: fmt.Sprintf("the file begins with it, but is named after record %d: its beginning was removed", s.named)}
+}
+
+// line takes the next line; repeats reports whether the file had only lines known so far, as it
 // may begin with after another program emptied it.
 func (v *verifier) line(lines *lineReader, repeats *bool) *Problem {
 	f, err := parseFrame(lines.line)
@@ -184,7 +217,7 @@ func (v *verifier) line(lines *lineReader, repeats *bool) *Problem {
 	}
 	if v.report.Records == 0 {
 		*repeats = false
-		return v.anchor(f, lines.line)
+		return v.begin(f, lines.line)
 	}
 	switch {
 	case f.seq == v.last.seq+1 && f.prev == v.last.hash:
@@ -197,18 +230,22 @@ func (v *verifier) line(lines *lineReader, repeats *bool) *Problem {
 	case !*repeats:
 		return &Problem{Seq: f.seq, Fault: Reordered, Detail: fmt.Sprintf("stands after record %d", v.last.seq)}
 	}
-	if known := v.hashes[f.seq%rememberedHashes]; known.seq == f.seq && known.hash != f.hash {
+	switch known := v.hashes[f.seq%rememberedHashes]; {
+	case known.seq != f.seq:
+		return &Problem{Seq: f.seq, Fault: Reordered, Detail: fmt.Sprintf("stands after record %d, too far from its place for a repetition of what another file has: move a copy of a file out of the folder", v.last.seq)}
+	case known.hash != f.hash:
 		return &Problem{Seq: f.seq, Fault: Edited, Detail: "is not the record another file has under this number"}
 	}
 	return nil
 }
 
-// anchor takes the first record that is left. Of what was before it only its prev tells.
-func (v *verifier) anchor(f frame, line []byte) *Problem {
+// begin takes the first record that is left. Of what was before it only its prev tells.
+func (v *verifier) begin(f frame, line []byte) *Problem {
 	if f.seq == 1 && f.prev != (link{}).hash {
 		return &Problem{Seq: 1, Fault: Edited, Detail: "is the first record, but continues another one"}
 	}
-	v.last = link{f.seq - 1, f.prev}
+	v.anchor = link{f.seq - 1, f.prev}
+	v.last = v.anchor
 	v.hashes[v.last.seq%rememberedHashes] = v.last
 	v.covered = v.last.seq
 	first, err := position(line)
@@ -226,10 +263,13 @@ func (v *verifier) accept(f frame, line []byte) *Problem {
 		}
 	}
 	if bytes.Contains(line, []byte(`"action":"log.delete"`)) {
-		if r, err := ParseLine(line); err == nil && r.Kind == KindLog {
-			through, _ := strconv.ParseUint(r.Detail[deletedSeq], 10, 64)
-			v.report.DeletedThrough = max(v.report.DeletedThrough, through)
+		r, err := ParseLine(line)
+		if err == nil && r.Kind == KindLog && r.Detail[deletedSeq] == strconv.FormatUint(v.anchor.seq, 10) && r.Detail[deletedHash] == hex.EncodeToString(v.anchor.hash[:]) {
+			v.deletion = r.Seq
 		}
+	}
+	if f.seq == v.known.End.Seq && hex.EncodeToString(f.hash[:]) != v.known.End.Hash {
+		return &Problem{Seq: f.seq, Fault: Edited, Detail: "is not the record that the server has under this number"}
 	}
 	v.last, v.torn = f.link, nil
 	v.hashes[f.seq%rememberedHashes] = f.link
@@ -239,7 +279,7 @@ func (v *verifier) accept(f frame, line []byte) *Problem {
 }
 
 func (v *verifier) checkpoint(f frame, line []byte) *Problem {
-	if v.verify == nil {
+	if v.known.Open == nil {
 		return nil
 	}
 	bad := func(detail string) *Problem {
@@ -249,7 +289,7 @@ func (v *verifier) checkpoint(f frame, line []byte) *Problem {
 	if err != nil {
 		return bad(err.Error())
 	}
-	payload, err := v.verify(r.Detail[checkpointToken])
+	payload, err := v.known.Open(r.Detail[checkpointToken])
 	if err != nil {
 		return bad("signature: " + err.Error())
 	}
@@ -273,7 +313,7 @@ func (v *verifier) checkpoint(f frame, line []byte) *Problem {
 // classify tells records that were moved from records that were deleted: it looks for the
 // missing one further on.
 func (v *verifier) classify(files []segment) {
-	if v.report.Bad.Fault != Deleted {
+	if v.report.Bad.Fault != Deleted || v.report.Bad.Seq <= v.last.seq {
 		return
 	}
 	for _, s := range files {
@@ -290,6 +330,40 @@ func (v *verifier) classify(files []segment) {
 		}
 		lines.close()
 	}
+}
+
+func (v *verifier) notTorn() *Problem { return v.torn }
+
+// beginning wants a signed record of the deletion of what is missing before the first record. Who
+// can write the files can add a record of their own, but not under a signature.
+func (v *verifier) beginning() *Problem {
+	if v.anchor.seq == 0 {
+		return nil
+	}
+	bad := &Problem{File: filepath.Base(v.files[0].path), Line: 1, Seq: v.anchor.seq + 1, Fault: Deleted}
+	switch {
+	case v.deletion == 0:
+		bad.Detail = fmt.Sprintf("records 1 to %d before it are missing, and no record says that the server deleted them for their age", v.anchor.seq)
+	case v.known.Open != nil && v.deletion > v.covered:
+		bad.Detail = fmt.Sprintf("records 1 to %d before it are missing, and record %d, which says that the server deleted them for their age, is not signed", v.anchor.seq, v.deletion)
+	default:
+		v.report.DeletedThrough = v.anchor.seq
+		return nil
+	}
+	return bad
+}
+
+// end wants the record that the server had on disk before the files were read.
+func (v *verifier) end() *Problem {
+	missing := v.known.End.Seq
+	if missing <= v.last.seq {
+		return nil
+	}
+	bad := &Problem{Seq: v.last.seq + 1, Fault: Deleted, Detail: fmt.Sprintf("the log ends before it, but the server has recorded up to %d", missing)}
+	if n := len(v.files); n > 0 {
+		bad.File = filepath.Base(v.files[n-1].path)
+	}
+	return bad
 }
 
 func (v *verifier) finish() (err error) {

@@ -70,7 +70,7 @@ func TestTamperingIsFoundWhereItWasDone(t *testing.T) {
 			at := rapid.IntRange(0, len(lines[i])-2).Draw(t, "at") // not the newline
 			to := rapid.Byte().Filter(func(b byte) bool { return b != lines[i][at] && b != '\n' }).Draw(t, "to")
 			lines[i][at] = to
-		case what == "delete" && !first && !last && len(lines) > 1:
+		case what == "delete" && !last && len(lines) > 1:
 			f.lines[file] = append(lines[:i:i], lines[i+1:]...)
 			wantFault = Deleted
 			if i == len(lines)-1 { // found at the first line of the next file
@@ -117,7 +117,7 @@ func TestTamperingIsFoundWhereItWasDone(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		report, err := VerifyDir(dir, openToken)
+		report, err := VerifyDir(dir, Known{Open: openToken})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,11 +168,11 @@ func TestRewrittenChainFailsAtItsFirstCheckpoint(t *testing.T) {
 		for i, file := range f.names {
 			write(t, filepath.Join(dir, file), bytes.Join(f.lines[i], nil))
 		}
-		report, err := VerifyDir(dir, openToken)
+		report, err := VerifyDir(dir, Known{Open: openToken})
 		if err != nil || report.Bad == nil || report.Bad.Fault != BadCheckpoint {
 			t.Errorf("%s: got %v, %v; want a bad checkpoint", name, report.Bad, err)
 		}
-		report, err = VerifyDir(dir, nil)
+		report, err = VerifyDir(dir, Known{})
 		if err != nil || report.Bad != nil || report.Checkpoints != 0 || report.Uncovered != report.Records {
 			t.Errorf("%s, without keys: got %+v, %v; want a sound chain no checkpoint covers", name, report, err)
 		}
@@ -188,32 +188,163 @@ func TestMissingFileIsFound(t *testing.T) {
 				write(t, filepath.Join(dir, file), bytes.Join(f.lines[i], nil))
 			}
 		}
-		report, err := VerifyDir(dir, openToken)
+		end, err := ParseLine(f.lines[len(f.lines)-1][len(f.lines[len(f.lines)-1])-1])
 		if err != nil {
 			t.Fatal(err)
 		}
+		report, err := VerifyDir(dir, Known{Open: openToken, End: Position{Seq: end.Seq, Hash: end.Hash}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, line := "", 1
 		switch {
-		case gone == 0: // as after deletion by age
-			if report.Bad != nil || report.First.Seq == 1 || report.DeletedThrough != 0 {
-				t.Errorf("first file gone: got %+v; want a log that begins later, unexplained", report)
-			}
-		case gone == len(f.names)-1: // only a checkpoint kept elsewhere could tell
-			if report.Bad != nil {
-				t.Errorf("last file gone: got %v", report.Bad)
-			}
+		case gone < len(f.names)-1: // F17, when it is the first
+			file = f.names[gone+1]
 		default:
-			if report.Bad == nil || report.Bad.Fault != Deleted || report.Bad.File != f.names[gone+1] || report.Bad.Line != 1 {
-				t.Errorf("file %d gone: got %v, want Deleted at the start of the next", gone, report.Bad)
+			file, line = f.names[gone-1], 0
+		}
+		if report.Bad == nil || report.Bad.Fault != Deleted || report.Bad.File != file || report.Bad.Line != line {
+			t.Errorf("file %d gone: got %v, want Deleted in %s", gone, report.Bad, file)
+		}
+		// Without its end known from elsewhere, a log that was cut off is a log.
+		if gone == len(f.names)-1 {
+			sound(t, dir)
+		}
+	}
+}
+
+// F17.
+func TestAMissingBeginningIsFound(t *testing.T) {
+	for name, cut := range map[string]func(f *files){
+		"the oldest file":           func(f *files) { f.names, f.lines = f.names[1:], f.lines[1:] },
+		"the first line":            func(f *files) { f.lines[0] = f.lines[0][1:] },
+		"lines, and the file named": func(f *files) { f.lines[0] = f.lines[0][2:]; f.names[0] = filepath.Base(segmentPath("", 3)) },
+	} {
+		for keys, known := range map[string]Known{"with keys": {Open: openToken}, "without": {}} {
+			f := signedLog(t)
+			cut(&f)
+			report, err := VerifyDir(f.write(t), known)
+			if err != nil || report.Bad == nil || report.Bad.Fault != Deleted || report.Bad.File != f.names[0] || report.Bad.Line != 1 {
+				t.Errorf("%s, %s: got %v, %v; want Deleted at the first line", name, keys, report.Bad, err)
 			}
 		}
 	}
 }
 
+// F17: a deletion that the server recorded and signed explains a beginning; a record that was added
+// behind the last signature does not.
+func TestOnlyASignedDeletionExplainsABeginning(t *testing.T) {
+	f := signedLog(t)
+	last := len(f.lines) - 1
+	before, err := ParseLine(f.lines[0][len(f.lines[0])-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	deletion := Event{Kind: KindLog, Action: "log.delete", Detail: map[string]string{deletedSeq: fmt.Sprint(before.Seq), deletedHash: before.Hash}}
+	end, err := parseFrame(bytes.TrimSuffix(f.lines[last][len(f.lines[last])-1], []byte("\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, after := end.appendRecord(nil, &deletion)
+	f.lines[last] = append(f.lines[last], line)
+	f.names, f.lines = f.names[1:], f.lines[1:]
+	report, err := VerifyDir(f.write(t), Known{Open: openToken})
+	if err != nil || report.Bad == nil || report.Bad.Fault != Deleted || !strings.Contains(report.Bad.Detail, "not signed") {
+		t.Errorf("not signed: got %v, %v", report.Bad, err)
+	}
+	token, _, _ := signToken(fmt.Appendf(nil, `{"seq":%d,"hash":"%x","time":""}`, after.seq, after.hash))
+	line, _ = after.appendRecord(nil, &Event{Kind: KindCheckpoint, Detail: map[string]string{checkpointToken: token}})
+	f.lines[last-1] = append(f.lines[last-1], line)
+	if report := sound(t, f.write(t)); report.DeletedThrough != before.Seq || report.First.Seq != before.Seq+1 {
+		t.Errorf("signed: got %+v", report)
+	}
+	deletion.Detail[deletedHash] = before.Prev // of another log
+	line, _ = end.appendRecord(nil, &deletion)
+	f.lines[last-1] = append(f.lines[last-1][:len(f.lines[last-1])-2], line)
+	if report, err := VerifyDir(f.write(t), Known{}); err != nil || report.Bad == nil || report.Bad.Fault != Deleted {
+		t.Errorf("of another record: got %v, %v", report.Bad, err)
+	}
+}
+
+// F18.
+func TestAFileThatSomebodyPutThereIsAProblem(t *testing.T) {
+	dir := t.TempDir()
+	var l link
+	var lines []byte
+	for range rememberedHashes + 10 {
+		lines, l = l.appendRecord(lines, &Event{Kind: KindDecision, ID: "true"})
+	}
+	write(t, segmentPath(dir, 1), lines)
+	if report, err := VerifyDir(dir, Known{}); err != nil || report.Bad != nil {
+		t.Fatalf("got %v, %v", report.Bad, err)
+	}
+	for name, c := range map[string]struct {
+		named, seq uint64
+		fault      Fault
+	}{
+		"too old to be compared":         {2, 2, Reordered},
+		"another record":                 {l.seq - 5, l.seq - 5, Edited},
+		"named after a later record":     {l.seq + 5, 2, Reordered},
+		"named after an earlier record":  {l.seq - 5, l.seq + 1, Edited},
+		"that continues, but not at all": {l.seq + 1, l.seq + 1, Edited},
+	} {
+		path := segmentPath(dir, c.named)
+		write(t, path, planted(c.seq, "forged"))
+		report, err := VerifyDir(dir, Known{})
+		if err != nil || report.Bad == nil || report.Bad.Fault != c.fault || report.Bad.File != filepath.Base(path) || report.Bad.Line != 1 {
+			t.Errorf("%s: got %v, %v; want %s", name, report.Bad, err, c.fault)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A record that would continue the log, in a file that cannot begin with it.
+	line, _ := l.appendRecord(nil, &sample)
+	write(t, segmentPath(dir, 3), line)
+	if report, err := VerifyDir(dir, Known{}); err != nil || report.Bad == nil || report.Bad.Fault != Deleted {
+		t.Errorf("a file that is named after an earlier record: got %v, %v; want Deleted", report.Bad, err)
+	}
+}
+
+// F19: a log that was computed anew ends, at its latest, where the server knows better.
+func TestALogComputedAnewIsNotTheServers(t *testing.T) {
+	f := signedLog(t)
+	lastLines := f.lines[len(f.lines)-1]
+	end, err := ParseLine(lastLines[len(lastLines)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := Known{Open: openToken, End: Position{Seq: end.Seq, Hash: end.Hash}}
+	if report, err := VerifyDir(f.write(t), known); err != nil || report.Bad != nil {
+		t.Errorf("as it was written: got %v, %v", report.Bad, err)
+	}
+	f.rechain(t, func(r *Record) {
+		if r.Kind == KindCheckpoint {
+			r.Event = Event{Kind: KindDecision, At: r.At}
+		}
+	})
+	if report := sound(t, f.write(t)); report.Checkpoints != 0 || report.Uncovered != report.Records {
+		t.Errorf("without the end: got %+v; want a sound log without a signature", report)
+	}
+	if report, err := VerifyDir(f.write(t), known); err != nil || report.Bad == nil || report.Bad.Fault != Edited || report.Bad.Seq != end.Seq {
+		t.Errorf("with the end: got %v, %v; want Edited at record %d", report.Bad, err, end.Seq)
+	}
+}
+
+// write writes the files into a folder of their own.
+func (f files) write(t *testing.T) (dir string) {
+	dir = t.TempDir()
+	for i, name := range f.names {
+		write(t, filepath.Join(dir, name), bytes.Join(f.lines[i], nil))
+	}
+	return dir
+}
+
 func TestVerifyOfWhatIsNotThere(t *testing.T) {
-	if _, err := VerifyDir(filepath.Join(t.TempDir(), "none"), nil); err == nil {
+	if _, err := VerifyDir(filepath.Join(t.TempDir(), "none"), Known{}); err == nil {
 		t.Error("no folder: got no error")
 	}
-	report, err := VerifyDir(t.TempDir(), nil)
+	report, err := VerifyDir(t.TempDir(), Known{})
 	if err != nil || report.Records != 0 || report.Bad != nil {
 		t.Errorf("empty folder: got %+v, %v", report, err)
 	}
@@ -239,7 +370,7 @@ func FuzzVerify(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		report, err := verifyFiles(files, openToken, false)
+		report, err := verifyFiles(files, Known{Open: openToken}, false)
 		if err != nil {
 			t.Fatal(err)
 		}

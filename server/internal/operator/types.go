@@ -194,6 +194,10 @@ type Info struct {
 	Revision    int64    `json:"revision"`
 	Database    string   `json:"database"`
 	Algorithms  []string `json:"algorithms"`
+	AuditEnd    struct { // the newest record of the audit log that is on disk
+		Record uint64 `json:"record"`
+		Hash   string `json:"hash"`
+	} `json:"auditEnd"`
 }
 
 // Probe is what came of sending a service tokens it must refuse.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -119,31 +120,36 @@ func auditVerify(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Prove that the log was not changed",
-		Long: `Reads the whole audit log, checks that each record continues the one before, and the
-signatures the server puts over the log from time to time. The keys for those come from
-the operator's listener, or from --keys: what "watchword keys list --json" printed, kept
-apart from the server, or a JWK Set.
-Without keys it is only proved that nobody edited the log without computing it anew. It
-exits with 1 at the first record that is bad. Records after the last signature are counted:
-who can write the files could have cut those off.`,
+		Long: `Reads the whole audit log, and checks that it begins where the server began it or deleted
+what was too old, that each record continues the one before, that the signatures the server
+puts over the log are good, and that it ends where the server says.
+
+The keys and the end come from the operator's listener. For a copy of a log, or while the
+server is stopped, --keys names a file of the keys: what "watchword keys list --json" printed,
+kept apart from the server, or a JWK Set. Whether the end was cut off, together with its
+signatures, only the running server knows.
+
+It exits with 0 when the log is proved, and with 1 when a record is bad or nothing proves the
+log: then it says in one sentence what is missing and what to do.`,
 		Example: `  watchword audit verify
   watchword audit verify --audit-dir /backup/audit --keys audit-keys.json`,
 		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			verify, err := checkpointKeys(c, cmd, file)
+			known, err := knownOfLog(c, cmd, file)
 			if err != nil {
 				return err
 			}
 			dir := c.Settings(cmd).Audit.Dir
-			report, err := audit.VerifyDir(dir, verify)
+			report, err := audit.VerifyDir(dir, known)
 			if err != nil {
 				return noAuditLog(err, dir)
 			}
-			if err := printReport(c, report, verify != nil); err != nil {
+			v := judge(report, known, time.Now())
+			if err := printReport(c, report, known, v); err != nil {
 				return err
 			}
-			if report.Bad != nil {
-				return base.Next(report.Bad, "Everything before that record is as it was written. Keep the files as they are, and compare them with a backup.")
+			if v.cause != nil {
+				return base.Next(v.cause, "%s", v.next)
 			}
 			return nil
 		},
@@ -152,27 +158,38 @@ who can write the files could have cut those off.`,
 	return c.WithJSON(cmd)
 }
 
-// checkpointKeys makes the check of the log's signatures, or none when there are no keys, and
-// says so.
-func checkpointKeys(c *base.CLI, cmd *cobra.Command, file string) (func(string) ([]byte, error), error) {
-	var keys *key.Ring
-	var err error
+// knownOfLog is what is known of the log apart from its files: the keys that sign it, and where it
+// ends. When there is nothing, it says why.
+func knownOfLog(c *base.CLI, cmd *cobra.Command, file string) (audit.Known, error) {
+	var known audit.Known
+	keys, err := (*key.Ring)(nil), error(nil)
 	if file != "" {
 		if keys, err = key.OfFile(file); err != nil {
-			return nil, err
+			return known, err
 		}
-	} else if _, keys, err = key.OfServer(c, cmd, "audit"); err != nil {
-		if cmd.Context().Err() != nil {
-			return nil, context.Cause(cmd.Context())
+	} else {
+		if keys, known.End, err = serverKnowsOfLog(c, cmd); err != nil {
+			if cmd.Context().Err() != nil {
+				return known, context.Cause(cmd.Context())
+			}
+			c.Say("warning: the signatures over the log are not checked: %s", base.Clean(c.Text(err)))
+			return known, nil
 		}
-		c.Say("warning: the signatures over the log are not checked: %s", base.Clean(c.Text(err)))
-		c.Say("Start the server, or give the keys with --keys.")
-		return nil, nil
 	}
 	for _, id := range keys.Revoked {
 		c.Say("warning: key %s is revoked: who stole it can sign a log of their own with it", id)
 	}
-	return checkpoint(keys.Set), nil
+	known.Open = checkpoint(keys.Set)
+	return known, nil
+}
+
+func serverKnowsOfLog(c *base.CLI, cmd *cobra.Command) (*key.Ring, audit.Position, error) {
+	admin, keys, err := key.OfServer(c, cmd, "audit")
+	if err != nil {
+		return nil, audit.Position{}, err
+	}
+	info, err := admin.Info(cmd.Context())
+	return keys, audit.Position{Seq: info.Value.AuditEnd.Record, Hash: info.Value.AuditEnd.Hash}, err
 }
 
 func checkpoint(set *jose.KeySet) func(string) ([]byte, error) {
@@ -188,16 +205,17 @@ func checkpoint(set *jose.KeySet) func(string) ([]byte, error) {
 	}
 }
 
-func printReport(c *base.CLI, r audit.Report, signatures bool) error {
+func printReport(c *base.CLI, r audit.Report, known audit.Known, v auditVerdict) error {
 	if c.JSON {
 		return c.PrintJSON(struct {
 			audit.Report
 			CheckpointsChecked bool   `json:"checkpointsChecked"`
+			ProvedThrough      uint64 `json:"provedThrough"`
 			Verdict            string `json:"verdict"`
-		}{r, signatures, verdict(r, signatures)})
+		}{r, known.Open != nil, v.proved, v.text})
 	}
 	checked := "not checked"
-	if signatures {
+	if known.Open != nil {
 		checked = fmt.Sprintf("%d good; %d records after the last one", r.Checkpoints, r.Uncovered)
 	}
 	fields := []string{"records", fmt.Sprintf("%d, files: %d", r.Records, r.Files)}
@@ -208,18 +226,46 @@ func printReport(c *base.CLI, r audit.Report, signatures bool) error {
 		fields = append(fields, "deleted for their age", fmt.Sprintf("up to %d", r.DeletedThrough))
 	}
 	fields = append(fields, "signatures", checked)
-	return c.PrintFields(append(fields, "verdict", verdict(r, signatures))...)
+	return c.PrintFields(append(fields, "verdict", v.text)...)
 }
 
-// verdict says no more than was proved: the hashes alone can be made anew by whoever can
-// write the files, and so can an end that was cut off.
-func verdict(r audit.Report, signatures bool) string {
+// auditVerdict is what a verification proved, in words, and up to which record. With a cause the
+// log is not proved, and next says what to do.
+type auditVerdict struct {
+	text   string
+	proved uint64
+	cause  error
+	next   string
+}
+
+// judge claims no more than was proved: the hashes alone can be computed anew by whoever can write
+// the files, and so can an end that was cut off.
+func judge(r audit.Report, known audit.Known, now time.Time) auditVerdict {
+	unproved := func(cause, next string) auditVerdict {
+		return auditVerdict{text: "not proved", cause: errors.New(cause), next: next}
+	}
+	through := r.Last.Seq - r.Uncovered
 	switch {
 	case r.Bad != nil:
-		return "changed"
-	case signatures && r.Checkpoints > 0:
-		return "unchanged up to the last signature; after it, whole"
+		v := auditVerdict{text: "changed", cause: r.Bad, next: "Everything before that record is as it was written. Keep the files as they are, and compare them with a backup."}
+		if known.End.Seq > 0 {
+			v.next += " When they are a copy, or those of another replica, verify them with --keys."
+		}
+		return v
+	case r.Records == 0:
+		return unproved("the audit log has no record", "Name the folder of the log with --audit-dir or WATCHWORD_AUDIT_DIR.")
+	case known.Open == nil:
+		return unproved("the log holds together, but without the keys nothing proves that it was not computed anew", "Start the server, or give the keys with --keys.")
+	case r.Checkpoints > 0 && known.End.Seq > 0:
+		return auditVerdict{text: fmt.Sprintf("unchanged up to record %d, the newest the server had", known.End.Seq), proved: known.End.Seq}
+	case r.Checkpoints > 0:
+		return auditVerdict{text: fmt.Sprintf("unchanged up to record %d; whether more came after the end, only the running server knows", through), proved: through}
+	case r.First.Seq == 1 && now.Sub(r.First.Time) < audit.DefaultCheckpointAfter:
+		return unproved("the log holds together, but nothing in it is signed yet",
+			fmt.Sprintf("A server signs its log when it starts, and then every %d minutes: verify it again after %s.",
+				int(audit.DefaultCheckpointAfter.Minutes()), base.Moment(r.First.Time.Add(audit.DefaultCheckpointAfter))))
 	default:
-		return "whole, but not proved unchanged: no signature was checked"
+		return unproved("the log holds together, but nothing in it is signed, so that whoever can write the files may have made all of it",
+			"Compare it with a backup, or with a copy that was kept elsewhere.")
 	}
 }
