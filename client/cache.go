@@ -16,6 +16,11 @@ const (
 	renewSpread = 0.3
 
 	denialKept = 10 * time.Second // SCL-007
+	// spare is how long a call waits for a new token while it has one that is about to expire, and patience how
+	// long it waits for the first token when its context has no deadline.
+	spare    = 250 * time.Millisecond
+	patience = 3 * time.Second
+
 	renewalGap = 10 * time.Second // between renewals that a callee's 401 asks for
 	maxEntries = 1024
 )
@@ -79,11 +84,23 @@ func (c *Client) token(ctx context.Context, q ask) (Token, error) {
 	if f == nil {
 		return have, err
 	}
-	token, err := f.wait(ctx)
-	if err != nil && ctx.Err() == nil && c.now().Before(have.expires) {
-		return have, nil // about to expire, but all there is
+	wait, stop := ctx, func() {}
+	if _, bounded := ctx.Deadline(); have.value != nil {
+		wait, stop = context.WithTimeout(ctx, spare)
+	} else if !bounded {
+		wait, stop = context.WithTimeout(ctx, patience)
 	}
-	return token, err
+	defer stop()
+	token, err := f.wait(wait)
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return token, err
+	case c.now().Before(have.expires):
+		return have, nil // about to expire, but all there is
+	case wait.Err() != nil:
+		return Token{}, &UnavailableError{Server: c.server, Err: fmt.Errorf("no answer within %v", patience)}
+	}
+	return Token{}, err
 }
 
 // lookup returns a token that will do, or a flight to wait for and perhaps a token to

@@ -1,10 +1,12 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -293,8 +295,8 @@ func TestHangingServerIsGivenUp(t *testing.T) {
 		start := time.Now()
 		_, err := newClient(t, hanging{s}).TokenSource("m2").Token(t.Context())
 		var u *UnavailableError
-		if !errors.As(err, &u) || time.Since(start) != 10*time.Second {
-			t.Errorf("got %v after %v, want an UnavailableError after 10 s", err, time.Since(start))
+		if !errors.As(err, &u) || time.Since(start) != patience {
+			t.Errorf("got %v after %v, want an UnavailableError after 3 s", err, time.Since(start))
 		}
 	})
 }
@@ -355,5 +357,50 @@ func TestRefusalAfterAnOutageShowsThatTheServerIsBack(t *testing.T) {
 		}
 		s.set(false, nil)
 		mustToken(t, c.TokenSource("m3"))
+	})
+}
+
+// stuck is a server that takes requests and does not answer while it hangs.
+type stuck struct {
+	*fakeServer
+	hangs atomic.Bool
+}
+
+func (h *stuck) RoundTrip(r *http.Request) (*http.Response, error) {
+	if h.hangs.Load() {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	return h.fakeServer.RoundTrip(r)
+}
+
+// F84. A server that hangs delays nobody who has a token, to the token's last second; who has none is told within
+// three seconds, or by the deadline of the call.
+func TestServerThatHangsDelaysNobodyForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stuck{fakeServer: &fakeServer{ttl: time.Minute}}
+		c := newClient(t, s)
+		mustToken(t, c.TokenSource("m2"))
+		start := time.Now()
+		s.hangs.Store(true)
+		for time.Since(start) < 59*time.Second {
+			asked := time.Now()
+			mustToken(t, c.TokenSource("m2"))
+			if took := time.Since(asked); took > 250*time.Millisecond {
+				t.Errorf("%v after the server began to hang a call waited %v", asked.Sub(start), took)
+			}
+			<-time.After(300 * time.Millisecond)
+		}
+		asked := time.Now()
+		_, err := c.TokenSource("m3").Token(t.Context())
+		if away := (*UnavailableError)(nil); !errors.As(err, &away) || time.Since(asked) > 3*time.Second {
+			t.Errorf("without a token: got %v after %v", err, time.Since(asked))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		asked = time.Now()
+		if _, err := c.TokenSource("m4").Token(ctx); err == nil || time.Since(asked) > time.Second {
+			t.Errorf("with a deadline: got %v after %v", err, time.Since(asked))
+		}
 	})
 }

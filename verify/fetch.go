@@ -140,6 +140,10 @@ func (r remote) get(ctx context.Context) (fetched, error) {
 	if err != nil {
 		return fetched{}, err
 	}
+	if len(set.Keys()) == 0 {
+		// As good as no answer: nothing could be verified with it.
+		return fetched{}, errors.New("no key in it can verify a token")
+	}
 	return fetched{set: set, document: body, at: time.Now(), lifetime: lifetime(resp.Header)}, nil
 }
 

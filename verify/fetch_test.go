@@ -112,11 +112,35 @@ func TestRedirectOnTheSameHostIsFollowed(t *testing.T) {
 	accepted(t, v, "redirected", i.Token("m1", "m2"))
 }
 
-// A key set that became empty means that no key is good.
-func TestEmptyKeySetVerifiesNothing(t *testing.T) {
-	i := verifytest.NewIssuer(t)
-	v := keysFrom(t, i, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"keys":[]}`) }))
-	refused(t, v, "no key", i.Token("m1", "m2"), verify.ErrUnknownKey)
+// F85. A key set without a usable key verifies nothing, and does not replace one that does.
+func TestKeySetWithoutUsableKeysIsNone(t *testing.T) {
+	for _, set := range []string{`{"keys":[]}`, `{"keys":[{"kty":"oct","k":"AA"},{"kty":"EC","crv":"P-521","kid":"x"}]}`} {
+		i := verifytest.NewIssuer(t)
+		v := keysFrom(t, i, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, set) }))
+		refused(t, v, "no key", i.Token("m1", "m2"), verify.ErrKeysUnavailable)
+
+		directly(t, func(t *testing.T, i *verifytest.Issuer, _ func(*verify.Config)) {
+			var broken atomic.Bool
+			answers := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if broken.Load() {
+					_, _ = io.WriteString(w, set)
+					return
+				}
+				i.ServeHTTP(w, r)
+			})
+			c := i.Config("m2")
+			c.HTTPClient, c.Logger = &http.Client{Transport: handler{answers}}, quiet
+			v, err := verify.New(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			broken.Store(true)
+			for range 10 {
+				pass(10 * time.Minute) // the key set at hand is fetched again meanwhile
+				accepted(t, v, "after "+set, i.Token("m1", "m2"))
+			}
+		})
+	}
 }
 
 // FLT-025's first step: nothing listens yet.
