@@ -21,8 +21,8 @@ import (
 const (
 	// fetchTimeout bounds one fetch, whatever the server does.
 	fetchTimeout = 5 * time.Second
-	// maxKeySetSize is far above any real key set: a key takes some 500 bytes.
-	maxKeySetSize = 256 << 10
+	// maxKeySetSize has room for jose.MaxKeys keys: one of RSA takes some 700 bytes.
+	maxKeySetSize = 512 << 10
 	maxRedirects  = 3
 )
 

@@ -62,7 +62,7 @@ func TestBadKeySetsAreNotUsed(t *testing.T) {
 		"no keys member":     write("{}"),
 		"a duplicate member": write(`{"keys":[],` + string(i.KeySet()[1:])),
 		"two documents":      write(string(i.KeySet()) + string(i.KeySet())),
-		"300 KiB":            write(string(i.KeySet()) + strings.Repeat(" ", 300<<10)),
+		"600 KiB":            write(string(i.KeySet()) + strings.Repeat(" ", 600<<10)),
 		"an endless answer":  endless,
 		"cut short": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "9999")

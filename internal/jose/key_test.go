@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"strings"
@@ -198,5 +199,29 @@ func TestKeySetHoldsOnlySoundKeys(t *testing.T) {
 	var none *KeySet
 	if _, ok := none.Find("k"); ok || len(none.Keys()) != 0 || string(none.JSON()) != `{"keys":[]}` {
 		t.Error("the nil set is not empty")
+	}
+}
+
+// F09. A key set of MaxKeys keys is read, and no larger one.
+func TestKeySetHasABound(t *testing.T) {
+	jwk, err := testSigners()[RS256].Public().JWK()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(n int) []byte {
+		members := make([]string, n)
+		for i := range members {
+			members[i] = fmt.Sprintf(`{"kid":"k%d",%s`, i, strings.Replace(string(jwk[1:]), `"kid"`, `"x-kid"`, 1))
+		}
+		return []byte(`{"keys":[` + strings.Join(members, ",") + `]}`)
+	}
+	if s, err := ParseKeySet(set(MaxKeys)); err != nil || len(s.Keys()) != MaxKeys {
+		t.Errorf("got %v, %v", len(s.Keys()), err)
+	}
+	if _, err := ParseKeySet(set(MaxKeys + 1)); !errors.Is(err, ErrMalformed) {
+		t.Errorf("one more: got %v", err)
+	}
+	if size := len(set(MaxKeys)); size > 512<<10 {
+		t.Errorf("it has %d bytes, which is more than package verify reads", size)
 	}
 }

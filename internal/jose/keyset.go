@@ -10,6 +10,12 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
+// MaxKeys is how many keys a JWK Set can have that is read here. Watchword never publishes as many.
+const MaxKeys = 512
+
+// maxKeyMembers is how many members and array elements a key has in the mean, at most: some carry certificates.
+const maxKeyMembers = 20
+
 // KeySet is an immutable set of keys with distinct ids. The nil set is empty.
 type KeySet struct {
 	keys []PublicKey
@@ -55,8 +61,11 @@ func keySetMembers(b []byte) ([]jsontext.Value, error) {
 	var doc struct {
 		Keys []jsontext.Value `json:"keys"`
 	}
-	if err := strictjson.Unmarshal(b, &doc); err != nil {
+	if err := strictjson.UnmarshalWide(b, &doc, MaxKeys*maxKeyMembers); err != nil {
 		return nil, fmt.Errorf("%w key set: %w", ErrMalformed, err)
+	}
+	if len(doc.Keys) > MaxKeys {
+		return nil, fmt.Errorf("%w key set: %d keys, more than %d", ErrMalformed, len(doc.Keys), MaxKeys)
 	}
 	if doc.Keys == nil {
 		return nil, fmt.Errorf("%w key set: no member \"keys\"", ErrMalformed)

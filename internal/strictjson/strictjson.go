@@ -33,7 +33,10 @@ var (
 
 // Unmarshal decodes data, which must hold exactly one JSON value. Members v does not
 // name are ignored.
-func Unmarshal(data []byte, v any) error { return unmarshal(data, v) }
+func Unmarshal(data []byte, v any) error { return unmarshal(data, v, MaxMembers) }
+
+// UnmarshalWide is Unmarshal with another bound on the members, for texts that hold a list.
+func UnmarshalWide(data []byte, v any, members int) error { return unmarshal(data, v, members) }
 
 // UnmarshalLong is Unmarshal without the limits on nesting and members, for a text whose sender
 // is known: one whose signature has been checked.
@@ -51,14 +54,14 @@ func UnmarshalKnown(data []byte, v any) (read map[string]bool, err error) {
 		read[string(dec.StackPointer())] = true
 		return errors.ErrUnsupported // let the library go on as it does without this function
 	}
-	return read, unmarshal(data, v, json.RejectUnknownMembers(true), json.WithUnmarshalers(json.UnmarshalFromFunc(note)))
+	return read, unmarshal(data, v, MaxMembers, json.RejectUnknownMembers(true), json.WithUnmarshalers(json.UnmarshalFromFunc(note)))
 }
 
 var errNull = errors.New("null is no value here: leave the member out")
 
-func unmarshal(data []byte, v any, options ...json.Options) error {
+func unmarshal(data []byte, v any, members int, options ...json.Options) error {
 	if !simple(data) {
-		if err := measure(data); err != nil {
+		if err := measure(data, members); err != nil {
 			return err
 		}
 	}
@@ -73,7 +76,7 @@ func Read(r io.Reader, limit int64, v any) error {
 		return fmt.Errorf("read JSON text: %w", err)
 	}
 	if int64(len(data)) > limit {
-		if err := measure(data); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if err := measure(data, MaxMembers); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return err
 		}
 		return ErrTooLarge
@@ -81,7 +84,7 @@ func Read(r io.Reader, limit int64, v any) error {
 	return Unmarshal(data, v)
 }
 
-// simple says that data cannot be over the limits even if every such byte counted, as is
+// simple reports that data cannot be over the limits even if every such byte counted, as is
 // so for the texts of real requests. It need not be walked then.
 func simple(data []byte) bool {
 	opens := bytes.Count(data, []byte("{")) + bytes.Count(data, []byte("["))
@@ -90,7 +93,7 @@ func simple(data []byte) bool {
 
 // measure walks the tokens of data, without allocating values, so that a text too deep
 // or too wide is refused before anything is built from it.
-func measure(data []byte) error {
+func measure(data []byte, most int) error {
 	dec := jsontext.NewDecoder(bytes.NewReader(data))
 	members := 0
 	for {
@@ -102,7 +105,7 @@ func measure(data []byte) error {
 		}
 		members++
 		// Each object member is two tokens, its name and its value.
-		if dec.StackDepth() > MaxDepth || members > 2*MaxMembers {
+		if dec.StackDepth() > MaxDepth || members > 2*most {
 			return ErrTooComplex
 		}
 		if dec.StackDepth() == 0 && members > 0 {

@@ -59,6 +59,7 @@ var (
 	errNoKey        = newProblem(http.StatusNotFound, "not_found", "There is no such key. List the keys with GET /admin/v1/keys.")
 	errNoRoute      = newProblem(http.StatusNotFound, "not_found", "There is nothing at this path. GET /openapi.json lists all there is.")
 	errExists       = newProblem(http.StatusConflict, "exists", "The name, or one of the audiences, is another service's. Choose another one, or change what is there with PATCH.")
+	errManyKeys     = newProblem(http.StatusConflict, "too_many_keys", "As many keys as verifiers read are still published. Wait until some of them are retired, or revoke those that were stolen.")
 	errConflict     = newProblem(http.StatusConflict, "conflict", "Others were changing the same thing all the while. Try again.")
 	errManaged      = newProblem(http.StatusConflict, "managed", "A call map file owns it, and the next apply would undo a change by hand. Change the file and apply it; a service can be disabled in any case.")
 	errPrecondition = newProblem(http.StatusPreconditionFailed, "stale_version", "It is not in the state that If-Match or If-None-Match names, so nothing was changed. Read it again, and repeat the change with the ETag of that answer if it is still wanted.")
@@ -101,6 +102,8 @@ func explain(err error, missing *web.Error) *web.Error {
 		return errExists
 	case errors.Is(err, directory.ErrManaged):
 		return errManaged
+	case errors.Is(err, keys.ErrTooMany):
+		return errManyKeys.Because(err)
 	case errors.Is(err, directory.ErrConflict), errors.Is(err, keys.ErrConflict):
 		return errConflict
 	case errors.Is(err, keys.ErrUnknownKEK), errors.Is(err, keys.ErrSealBroken):

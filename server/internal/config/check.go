@@ -70,11 +70,18 @@ func (l *Loaded) check() []Problem {
 	if c.Keys.RotateEvery != 0 && c.Keys.RotateEvery < 2*c.Keys.PublishLead {
 		add("keys.rotate_every", fmt.Sprintf("is shorter than twice keys.publish_lead (%s)", FormatDuration(c.Keys.PublishLead)), "lengthen the one or shorten the other")
 	}
+	if c.Keys.RotateEvery != 0 && c.Token.MaxTTL/c.Keys.RotateEvery > maxScheduledKeys {
+		add("keys.rotate_every", fmt.Sprintf("is so short that more than %d keys of an algorithm would be published at a time, since tokens live up to token.max_ttl (%s)", maxScheduledKeys, FormatDuration(c.Token.MaxTTL)), "lengthen it or shorten token.max_ttl")
+	}
 	if c.SuperTokens.TrustBootstrap && !c.SuperTokens.Enabled() {
 		add("supertokens.trust_bootstrap", "is true while the SuperTokens door is shut", "set supertokens.api_keys, or leave it out")
 	}
 	return problems
 }
+
+// maxScheduledKeys bounds the keys of one algorithm that scheduled rotations keep published. With four algorithms, and
+// the keys.MaxPublished after which an operator cannot rotate, a key set stays below the jose.MaxKeys that verifiers read.
+const maxScheduledKeys = 60
 
 // loopback reports whether addr can be reached from this machine only.
 func loopback(addr string) bool {

@@ -280,3 +280,15 @@ func FuzzParseDuration(f *testing.F) {
 		}
 	})
 }
+
+// F09. Settings by which more keys would be published than verifiers read are refused.
+func TestRotationThatKeepsTooManyKeysIsRefused(t *testing.T) {
+	environ := []string{"WATCHWORD_KEYS_ROTATE_EVERY=2h", "WATCHWORD_TOKEN_MAX_TTL=30d"}
+	if _, err := Load(Sources{Environ: environ}); err == nil || !strings.Contains(err.Error(), "is so short that more than 60 keys") {
+		t.Errorf("got %v", err)
+	}
+	environ[0] = "WATCHWORD_KEYS_ROTATE_EVERY=12h"
+	if _, err := Load(Sources{Environ: environ}); err != nil {
+		t.Error(err)
+	}
+}

@@ -14,9 +14,15 @@ import (
 // Control-flow errors of this package and of every Store.
 var (
 	ErrNotFound = errors.New("no such key")
+	// ErrTooMany: MaxPublished keys are published already.
+	ErrTooMany = errors.New("too many keys are still published")
 	// ErrConflict: the ring changed between reading and writing; read again.
 	ErrConflict = errors.New("key ring changed meanwhile")
 )
+
+// MaxPublished is how many keys can be published when an operator rotates. It is below jose.MaxKeys, what verifiers
+// read, by more than scheduled rotations can add: package config refuses settings by which they would add more.
+const MaxPublished = 200
 
 // Use says what a key is for. A signature made for one use never passes for another.
 type Use string

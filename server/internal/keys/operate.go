@@ -56,6 +56,9 @@ func (r *Ring) Rotate(ctx context.Context, by directory.Author, use Use, alg jos
 		if i < 0 {
 			return nil, fmt.Errorf("%w: there is no %s key of %s", ErrNotFound, l.Use, l.Algorithm)
 		}
+		if published := countPublished(ring); force && published >= MaxPublished {
+			return nil, fmt.Errorf("%w: %d", ErrTooMany, published)
+		}
 		old = ring[i].ID
 		return r.policy.lane(ring, l, func(l Lane, keys []Record) []Record {
 			return r.policy.rotate(l, keys, now, force)
@@ -66,6 +69,15 @@ func (r *Ring) Rotate(ctx context.Context, by directory.Author, use Use, alg jos
 	}
 	r.nudge()
 	return successor(after, l, old), nil
+}
+
+func countPublished(ring []Record) (n int) {
+	for _, k := range ring {
+		if k.Use == UseAccess && k.State != StateRevoked {
+			n++
+		}
+	}
+	return n
 }
 
 // successor is the key of l that signs in the place of old, or will.

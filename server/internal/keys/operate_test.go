@@ -224,3 +224,26 @@ func TestEachTargetsAlgorithmHasItsOwnKeys(t *testing.T) {
 		t.Errorf("published algorithms are %v, want four", seen)
 	}
 }
+
+// F09. However often an operator rotates, verifiers can read the key set, and the refusal says what to do.
+func TestKeySetStaysReadable(t *testing.T) {
+	now := start
+	r := loaded(t, at(&now), Options{})
+	var err error
+	n := 0
+	for ; err == nil && n <= MaxPublished; n++ {
+		_, err = r.Rotate(t.Context(), operator, UseAccess, jose.ES256, true)
+	}
+	if !errors.Is(err, ErrTooMany) {
+		t.Fatalf("after %d rotations: got %v, want ErrTooMany", n, err)
+	}
+	set, err := jose.ParseKeySet(r.Verifiers(UseAccess).JSON())
+	if err != nil || len(set.Keys()) < n-1 {
+		t.Errorf("got %d keys after %d rotations, %v", len(set.Keys()), n, err)
+	}
+	now = now.Add(60 * 24 * time.Hour) // they are retired
+	must(t, r.step(t.Context()))
+	if _, err := r.Rotate(t.Context(), operator, UseAccess, jose.ES256, true); err != nil {
+		t.Errorf("when they have been retired: %v", err)
+	}
+}
