@@ -444,7 +444,7 @@ var differs = []struct {
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?Z)?`), "TIME"},
 	{regexp.MustCompile(`\bin (\d+m)?(\d+s)?\b`), "in TIME"},
 	{regexp.MustCompile(`[\w-]{43}\b`), "KEY"},
-	{regexp.MustCompile(`\brecord \d+`), "record N"},
+	{regexp.MustCompile(`\b(record|revision) \d+`), "$1 N"},
 	{regexp.MustCompile(`(?m)[ \t]+`), " "},
 	{regexp.MustCompile(`(?m) $`), ""},
 }
