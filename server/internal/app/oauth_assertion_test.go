@@ -45,7 +45,7 @@ func assertionsThatAreGood(t *testing.T, w *world) {
 	}
 }
 
-// PKJ-002, PKJ-004 to PKJ-006, PKJ-008, PKJ-009, PKJ-011.
+// PKJ-002, PKJ-004, PKJ-005, PKJ-006, PKJ-008, PKJ-009, PKJ-011.
 func assertionsWithBadClaims(t *testing.T, w *world) {
 	now := assertionClaims("m5")["iat"].(int64)
 	for what, more := range map[string]claims{
@@ -87,7 +87,8 @@ func assertionsWithBadClaims(t *testing.T, w *world) {
 	}
 }
 
-// PKJ-023, PKJ-024, PKJ-026 to PKJ-031, PKJ-034, PKJ-036, PKJ-038 to PKJ-040.
+// PKJ-023, PKJ-024, PKJ-026, PKJ-027, PKJ-028, PKJ-029, PKJ-030, PKJ-031,
+// PKJ-034, PKJ-036, PKJ-038, PKJ-039, PKJ-040.
 func assertionsOfBadForm(t *testing.T, w *world) {
 	key, c := w.keys["m5"], assertionClaims("m5").String()
 	signed := func(head claims) string {

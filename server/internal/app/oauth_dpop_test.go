@@ -42,7 +42,7 @@ func dpopBound(t *testing.T, w *world) {
 	}
 }
 
-// DPO-002 to DPO-006, DPO-008, DPO-009, DPO-011, DPO-013, DPO-030.
+// DPO-002, DPO-003, DPO-004, DPO-005, DPO-006, DPO-008, DPO-009, DPO-011, DPO-013, DPO-030.
 func dpopProofsThatAreBad(t *testing.T, w *world) {
 	key, now := newKey(), time.Now().Unix()
 	private := jwkPublic(key).with(claims{"d": "AAAA"})

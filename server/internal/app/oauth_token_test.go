@@ -100,7 +100,8 @@ func (s *server) auditLog() string {
 	return all.String()
 }
 
-// TOK-004 to TOK-006, TOK-009 to TOK-012, TOK-014, TOK-018, TOK-032 to TOK-035, TXC-016.
+// TOK-004, TOK-005, TOK-006, TOK-009, TOK-010, TOK-011, TOK-012, TOK-014, TOK-018,
+// TOK-032, TOK-033, TOK-034, TOK-035, TXC-016.
 func tokenRequests(t *testing.T, w *world) {
 	const password = "correct horse"
 	good := credentialsFor("m2")
@@ -146,7 +147,7 @@ func tokenRequests(t *testing.T, w *world) {
 
 func setType(v string) option { return func(r *http.Request) { r.Header.Set("Content-Type", v) } }
 
-// TOK-020 to TOK-023.
+// TOK-020, TOK-021, TOK-022, TOK-023.
 func tokenScopes(t *testing.T, w *world) {
 	for _, scope := range []string{`"`, `\`, "a\tb", "\x7f", "é", "a  b", "other", "a other", strings.Repeat("x ", 30000)} {
 		refused(t, fmt.Sprintf("scope %.8q", scope), w.tokenRequest(credentialsFor("m2", "scope", scope), basic("m1")), 400, "invalid_scope")
@@ -161,7 +162,7 @@ func tokenScopes(t *testing.T, w *world) {
 	}
 }
 
-// TOK-017, TOK-024 to TOK-027.
+// TOK-017, TOK-024, TOK-025, TOK-026, TOK-027.
 func tokenTargets(t *testing.T, w *world) {
 	ask := func(pairs ...string) answer {
 		return w.tokenRequest(form(append([]string{"grant_type", "client_credentials"}, pairs...)...), basic("m1"))
