@@ -16,7 +16,7 @@ import (
 const module = "github.com/watchword-dev/watchword/"
 
 // arrows lists, for each package, the packages of this module it may import. The arrows point
-// one way: cmd, app, doors, issuer, then clientauth, directory and keys, then policy.
+// one way: cmd, app, what is called, issuer, then clientauth, directory and keys, then policy.
 var arrows = map[string][]string{
 	"server/internal/policy":     {},
 	"server/internal/cowmap":     {},
@@ -43,9 +43,8 @@ var arrows = map[string][]string{
 	"server/internal/probe":      {"server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/jose"},
 	"server/internal/explain":    {"server/internal/directory", "server/internal/policy", "server/internal/usage"},
 
-	// The doors, which never import each other.
-	"server/internal/accesstoken": {"server/internal/clientauth", "server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/strictjson", "server/internal/web"},
-	"server/internal/oauth":       {"server/internal/clientauth", "server/internal/directory", "internal/dpop", "server/internal/issuer", "server/internal/web"},
+	// What is called, by services and by operators. These never import each other.
+	"server/internal/endpoint":    {"server/internal/clientauth", "server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/strictjson", "server/internal/web"},
 	"server/internal/supertokens": {"server/internal/audit", "server/internal/directory", "internal/jose", "server/internal/keys", "internal/strictjson", "server/internal/web"},
 	"server/internal/admin":       {"server/internal/audit", "server/internal/callmap", "server/internal/clientauth", "server/internal/directory", "server/internal/explain", "server/internal/issuer", "internal/jose", "internal/netaddr", "server/internal/keys", "server/internal/policy", "server/internal/probe", "internal/strictjson", "server/internal/throttle", "server/internal/usage", "server/internal/web"},
 

@@ -113,6 +113,8 @@ type handlers struct {
 	guesses *throttle.Counter[netip.Prefix]
 	pages   pager
 	openAPI []byte
+	// openAPITag names it.
+	openAPITag string
 }
 
 // New makes the handler of everything under /admin/v1 and of /openapi.json. Whatever else it
@@ -153,6 +155,7 @@ func New(o Options) http.Handler {
 	a.questions()
 	a.usageQuestions()
 	a.openAPI = describe(a.huma.OpenAPI())
+	a.openAPITag = web.ETag(a.openAPI)
 	return a
 }
 

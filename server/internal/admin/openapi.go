@@ -288,7 +288,8 @@ func (a *handlers) serveOpenAPI(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return notAllowed("GET, HEAD")
 	}
-	web.WriteJSON(w, http.StatusOK, a.openAPI)
+	w.Header().Set("Cache-Control", "no-cache") // it is asked for again, since another version of the server may be there
+	web.WriteCached(w, r, "application/json", a.openAPITag, a.openAPI)
 	return nil
 }
 

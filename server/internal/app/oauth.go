@@ -7,31 +7,23 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/config"
-	"github.com/watchword-dev/watchword/server/internal/oauth"
-	"github.com/watchword-dev/watchword/server/internal/web"
+	"github.com/watchword-dev/watchword/server/internal/endpoint"
 )
 
-// openOAuth puts the doors of OAuth where clients look for them.
-func (s *Server) openOAuth(handle func(path string, h web.HandlerFunc), mux routes) {
-	o := oauth.Options{
+// endpoints are those that services and verifiers call.
+func (s *Server) endpoints() []endpoint.Endpoint {
+	return endpoint.Table(s.issuer, s.ring, endpoint.Options{
 		Issuer: s.cfg.Issuer, Front: s.front(), Nonce: s.nonce, NonceNeeded: s.cfg.OAuth.DPoPRequireNonce,
-	}
-	doors := oauth.New(s.issuer, o)
-	handle(oauth.TokenPath, doors.Token())
-	handle(oauth.IntrospectPath, doors.Introspect())
-	handle(oauth.RevokePath, doors.Revoke())
-	metadata := s.stack.Handle("metadata", doors.Metadata(oauth.Facts{
-		Methods:               s.auth.Names(),
-		AssertionAlgorithms:   names(dpop.Algorithms()), // one list for all that clients sign
-		ProofAlgorithms:       names(dpop.Algorithms()),
-		TokenAlgorithms:       config.Algorithms,
-		AnswerAlgorithm:       s.cfg.Signing.Algorithm,
-		Certificates:          s.certificates(),
-		AuthorizationEndpoint: s.cfg.OAuth.AuthorizationEndpoint,
-	}))
-	for _, path := range oauth.MetadataPaths(s.cfg.Issuer) {
-		mux.Handle(path, metadata)
-	}
+		Facts: endpoint.Facts{
+			Methods:               s.auth.Names(),
+			AssertionAlgorithms:   names(dpop.Algorithms()), // one list for all that clients sign
+			ProofAlgorithms:       names(dpop.Algorithms()),
+			TokenAlgorithms:       config.Algorithms,
+			AnswerAlgorithm:       s.cfg.Signing.Algorithm,
+			Certificates:          s.certificates(),
+			AuthorizationEndpoint: s.cfg.OAuth.AuthorizationEndpoint,
+		},
+	})
 }
 
 func names(algorithms []jose.Algorithm) (names []string) {
@@ -46,7 +38,7 @@ func (s *Server) front() clientauth.Front {
 	return clientauth.Front{Networks: s.cfg.Proxy.Networks, Header: s.cfg.Proxy.CertificateHeader}
 }
 
-// certificates says whether clients can present any.
+// certificates reports whether clients can present any.
 func (s *Server) certificates() bool { return s.cfg.TLS.Enabled() || len(s.cfg.Proxy.Networks) > 0 }
 
 // nonce is what clients are to put into their next proof of a key.

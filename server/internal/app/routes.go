@@ -10,9 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/watchword-dev/watchword/internal/netaddr"
-	"github.com/watchword-dev/watchword/server/internal/accesstoken"
 	"github.com/watchword-dev/watchword/server/internal/admin"
-	"github.com/watchword-dev/watchword/server/internal/oauth"
+	"github.com/watchword-dev/watchword/server/internal/endpoint"
 	"github.com/watchword-dev/watchword/server/internal/revocation"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
@@ -33,26 +32,21 @@ func (m routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(w, r)
 }
 
-// public is what services reach. Where the issuer has a path, all of it answers below that path
-// too, for there are proxies that take the path away and such that leave it.
+// public is what services reach. Where the issuer has a path, all of it answers below that path too.
 func (s *Server) public() http.Handler {
 	mux := routes{}
-	base := oauth.BasePath(s.cfg.Issuer)
-	handle := func(path string, h web.HandlerFunc) {
-		handler := s.stack.Handle(path, h)
-		mux.Handle(path, handler)
-		mux.Handle(base+path, handler)
+	base := endpoint.BasePath(s.cfg.Issuer)
+	for _, e := range s.endpoints() {
+		handler := s.stack.Handle(e.Path, e.Serve)
+		for _, path := range e.Paths(base) {
+			mux.Handle(path, handler)
+		}
 	}
-	jwks := func(w http.ResponseWriter, r *http.Request) error { s.ring.ServeJWKS(w, r); return nil }
-	handle("/accesstoken", accesstoken.Handler(s.issuer, s.front(), s.cfg.Issuer+"/accesstoken", s.nonce))
-	handle("/.well-known/jwks.json", jwks)
-	handle("/auth/jwt/jwks.json", jwks) // where the public demo has it
-	s.openOAuth(handle, mux)
 	denyList := s.stack.HandleWaiting(revocation.DenyListPath, s.revoked.DenyList)
 	mux.Handle(revocation.DenyListPath, denyList)
 	mux.Handle(base+revocation.DenyListPath, denyList)
 	mux.Handle("/", s.stack.Handle("/", func(http.ResponseWriter, *http.Request) error {
-		return &web.Error{Status: http.StatusNotFound, Code: "not_found", Description: "there is nothing here; tokens are at POST " + oauth.TokenPath + " and POST /accesstoken, keys at GET /.well-known/jwks.json"}
+		return &web.Error{Status: http.StatusNotFound, Code: "not_found", Description: "there is nothing here; tokens are at POST " + endpoint.TokenPath + " and POST " + endpoint.AccessTokenPath + ", keys at GET " + endpoint.JWKSPath}
 	}))
 	return s.withStatusLists(base, mux)
 }

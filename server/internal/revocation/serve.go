@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/web"
@@ -33,12 +32,11 @@ func (p *Publisher) DenyList(w http.ResponseWriter, r *http.Request, mayWait boo
 		return err
 	}
 	e := p.edition.Load()
-	known := r.Header.Values("If-None-Match")
 	upToDate := func() bool {
 		if q.since != "" {
 			return q.since == e.state || p.behind(q)
 		}
-		return matches(known, e.etag())
+		return web.HasCurrent(r, e.etag())
 	}
 	if wait := q.wait; e != nil && mayWait && wait > 0 && upToDate() {
 		// Who cannot wait for want of a deadline is answered at once.
@@ -65,20 +63,16 @@ func (p *Publisher) DenyList(w http.ResponseWriter, r *http.Request, mayWait boo
 	case err != nil:
 		return web.Unavailable("the list cannot be signed", err)
 	case body != nil:
-		h.Set("Content-Type", "application/"+denyUpdateType)
-	case q.since == "" && matches(known, e.etag()):
-		h.Set("ETag", e.etag())
-		w.WriteHeader(http.StatusNotModified)
-		return nil
+		web.WriteCached(w, r, "application/"+denyUpdateType, "", body)
+	case q.since == "" && web.HasCurrent(r, e.etag()):
+		web.WriteCached(w, r, "application/jwt", e.etag(), nil) // 304, for which nothing needs to be signed
 	default:
-		h.Set("ETag", e.etag())
-		h.Set("Content-Type", "application/jwt")
 		if body, err = p.list(e); err != nil {
 			return web.Unavailable("the list cannot be signed", err)
 		}
+		h.Set("ETag", e.etag())
+		web.WriteCached(w, r, "application/jwt", "", body)
 	}
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // net/http drops the body of an answer to HEAD; a client that went away needs none
 	return nil
 }
 
@@ -156,16 +150,4 @@ func parseQuery(raw string) (q query, err error) {
 	}
 	q.since = values.Get("since")
 	return q, nil
-}
-
-// matches compares as RFC 9110, section 13.1.2 asks: weakly, and * is any.
-func matches(ifNoneMatch []string, etag string) bool {
-	for _, line := range ifNoneMatch {
-		for tag := range strings.SplitSeq(line, ",") {
-			if tag = strings.TrimSpace(tag); tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -53,11 +53,9 @@ func (p *Publisher) StatusList(w http.ResponseWriter, r *http.Request, path stri
 		return web.Unavailable("the list cannot be signed", err)
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/"+statusListType) // section 8.2
 	h.Set("Cache-Control", "public, max-age="+strconv.Itoa(int(statusTTL/time.Second)))
-	h.Set("Access-Control-Allow-Origin", "*") // section 8.1
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body)
+	h.Set("Access-Control-Allow-Origin", "*")                      // section 8.1
+	web.WriteCached(w, r, "application/"+statusListType, "", body) // section 8.2
 	return nil
 }
 

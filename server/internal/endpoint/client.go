@@ -1,8 +1,8 @@
-package oauth
+package endpoint
 
 import (
+	"crypto/x509"
 	"errors"
-	"net/http"
 
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/issuer"
@@ -13,7 +13,7 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // presented collects all that a request says of who sent it. It decides nothing: that several
 // proofs are one too many is for clientauth to say.
-func (d *Doors) presented(q *request) (clientauth.Presented, *problem) {
+func (e *endpoints) presented(q *request) (clientauth.Presented, *problem) {
 	p := clientauth.Presented{
 		ClientID:  q.form.get("client_id"),
 		Post:      q.form.get("client_secret"),
@@ -30,8 +30,18 @@ func (d *Doors) presented(q *request) (clientauth.Presented, *problem) {
 	if p.Basic, bad = basic(q.r.Header["Authorization"]); bad != nil {
 		return p, bad
 	}
-	p.Certificates, bad = d.certificates(q.r, q.from.Address)
+	p.Certificates, bad = e.certificates(q)
 	return p, bad
+}
+
+// certificates are those that the client presented, to this server or to a proxy in front of it. At
+// POST /accesstoken they prove nothing, and a token may be bound to them.
+func (e *endpoints) certificates(q *request) ([]*x509.Certificate, *problem) {
+	all, err := e.o.Front.Certificates(q.r.TLS, q.r.Header, q.from.Address)
+	if err != nil {
+		return nil, malformed("malformed_certificate_header", err.Error())
+	}
+	return all, nil
 }
 
 // basic reads the Authorization header.
@@ -41,7 +51,7 @@ func basic(values []string) (*clientauth.Secret, *problem) {
 		return nil, nil
 	case 1:
 	default:
-		return nil, malformed("two_credentials", "send exactly one Authorization header")
+		return nil, twoCredentials()
 	}
 	secret, err := clientauth.ParseBasic(values[0])
 	switch {
@@ -53,6 +63,11 @@ func basic(values []string) (*clientauth.Secret, *problem) {
 	return secret, nil
 }
 
-func (d *Doors) proof(r *http.Request) issuer.Proof {
-	return issuer.Proof{Headers: r.Header["Dpop"], Method: r.Method, URL: d.o.Issuer + TokenPath}
+func twoCredentials() *problem {
+	return malformed("two_credentials", "send exactly one Authorization header")
+}
+
+// proof is the proof of a key that came with a request to the endpoint at path (RFC 9449, section 4.3).
+func (e *endpoints) proof(q *request, path string) issuer.Proof {
+	return issuer.Proof{Headers: q.r.Header["Dpop"], Method: q.r.Method, URL: e.o.Issuer + path}
 }

@@ -1,4 +1,4 @@
-package oauth
+package endpoint
 
 import (
 	"io"
@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func post(body string, header ...string) *http.Request {
+func formRequest(body string, header ...string) *http.Request {
 	r := httptest.NewRequest("POST", "/oauth2/token?grant_type=password&client_secret=inquery", strings.NewReader(body))
 	if !slices.Contains(header, "Content-Type") {
 		r.Header.Set("Content-Type", formType)
@@ -34,7 +34,7 @@ func TestFormIsReadAsSent(t *testing.T) {
 		{"&&a=1&", form{{"a", "1"}}},
 		{"a==", form{{"a", "="}}},
 	} {
-		f, bad := readForm(post(c.body))
+		f, bad := readForm(formRequest(c.body))
 		if bad != nil || !slices.Equal(f, c.want) {
 			t.Errorf("%q: got %v, %+v, want %v", c.body, f, bad, c.want)
 		}
@@ -43,7 +43,7 @@ func TestFormIsReadAsSent(t *testing.T) {
 
 // TOK-004: what is in the query is nowhere.
 func TestQueryIsNeverRead(t *testing.T) {
-	f, bad := readForm(post(""))
+	f, bad := readForm(formRequest(""))
 	if bad != nil || len(f) != 0 {
 		t.Errorf("got %v, %+v", f, bad)
 	}
@@ -55,35 +55,35 @@ func TestFormThatIsNotStrictIsRefused(t *testing.T) {
 		r      *http.Request
 		status int
 	}{
-		"semicolon":            {post("grant_type=client_credentials;audience=m2"), 0},
-		"semicolon in a name":  {post("a;b=1"), 0},
-		"bad escape":           {post("grant_type=%zz"), 0},
-		"cut escape":           {post("grant_type=%4"), 0},
-		"NUL":                  {post("client_id=%00m1"), 0},
-		"NUL at the end":       {post("client_id=m1%00"), 0},
-		"bad UTF-8":            {post("client_id=%ff%fe"), 0},
-		"bad UTF-8 in a name":  {post("%ff=1"), 0},
-		"repeated":             {post("grant_type=a&grant_type=a"), 0},
-		"repeated differently": {post("grant_type=a&grant_type=b"), 0},
-		"repeated as escape":   {post("scope=a&%73cope=b"), 0},
-		"repeated, once empty": {post("scope=&scope=b"), 0},
-		"repeated, unknown":    {post("foo=1&foo=2"), 0},
-		"too many":             {post(strings.Repeat("resource=a&", maxParameters)), 0},
-		"JSON":                 {post(`{"grant_type":"client_credentials"}`, "Content-Type", "application/json"), 0},
-		"multipart":            {post("x", "Content-Type", "multipart/form-data; boundary=x"), 0},
-		"no type":              {post("a=1", "Content-Type", ""), 0},
-		"two types":            {post("a=1", "Content-Type", formType, "Content-Type", formType), 0},
-		"charset":              {post("a=1", "Content-Type", formType+"; charset=utf-16"), 0},
-		"gzip":                 {post("a=1", "Content-Encoding", "gzip"), 415},
-		"two encodings":        {post("a=1", "Content-Encoding", "identity", "Content-Encoding", "gzip"), 415},
-		"too large":            {post("a=" + strings.Repeat("x", 64<<10)), 413},
+		"semicolon":            {formRequest("grant_type=client_credentials;audience=m2"), 0},
+		"semicolon in a name":  {formRequest("a;b=1"), 0},
+		"bad escape":           {formRequest("grant_type=%zz"), 0},
+		"cut escape":           {formRequest("grant_type=%4"), 0},
+		"NUL":                  {formRequest("client_id=%00m1"), 0},
+		"NUL at the end":       {formRequest("client_id=m1%00"), 0},
+		"bad UTF-8":            {formRequest("client_id=%ff%fe"), 0},
+		"bad UTF-8 in a name":  {formRequest("%ff=1"), 0},
+		"repeated":             {formRequest("grant_type=a&grant_type=a"), 0},
+		"repeated differently": {formRequest("grant_type=a&grant_type=b"), 0},
+		"repeated as escape":   {formRequest("scope=a&%73cope=b"), 0},
+		"repeated, once empty": {formRequest("scope=&scope=b"), 0},
+		"repeated, unknown":    {formRequest("foo=1&foo=2"), 0},
+		"too many":             {formRequest(strings.Repeat("resource=a&", maxParameters)), 0},
+		"JSON":                 {formRequest(`{"grant_type":"client_credentials"}`, "Content-Type", "application/json"), 0},
+		"multipart":            {formRequest("x", "Content-Type", "multipart/form-data; boundary=x"), 0},
+		"no type":              {formRequest("a=1", "Content-Type", ""), 0},
+		"two types":            {formRequest("a=1", "Content-Type", formType, "Content-Type", formType), 0},
+		"charset":              {formRequest("a=1", "Content-Type", formType+"; charset=utf-16"), 0},
+		"gzip":                 {formRequest("a=1", "Content-Encoding", "gzip"), 415},
+		"two encodings":        {formRequest("a=1", "Content-Encoding", "identity", "Content-Encoding", "gzip"), 415},
+		"too large":            {formRequest("a=" + strings.Repeat("x", 64<<10)), 413},
 	} {
 		if f, bad := readForm(c.r); bad == nil || bad.status != c.status {
 			t.Errorf("%s: got %v, %+v, want status %d", name, f, bad, c.status)
 		}
 	}
 	for _, h := range [][]string{{"Content-Type", formType + ";charset=UTF-8"}, {"Content-Type", "Application/X-WWW-Form-Urlencoded"}, {"Content-Encoding", "identity"}} {
-		if _, bad := readForm(post("a=1", h...)); bad != nil {
+		if _, bad := readForm(formRequest("a=1", h...)); bad != nil {
 			t.Errorf("%v: got %+v", h, bad)
 		}
 	}
@@ -92,7 +92,7 @@ func TestFormThatIsNotStrictIsRefused(t *testing.T) {
 // TOK-030: of a body without a length that does not end, 64 KiB are read.
 func TestEndlessBodyIsNotRead(t *testing.T) {
 	var read int
-	r := post("")
+	r := formRequest("")
 	r.ContentLength = -1
 	r.Body = io.NopCloser(endless{&read})
 	if _, bad := readForm(r); bad == nil || bad.status != 413 || bad.header.Get("Connection") != "close" {

@@ -1,4 +1,4 @@
-package oauth
+package endpoint
 
 import (
 	"bytes"
@@ -19,7 +19,13 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
+	"github.com/watchword-dev/watchword/server/internal/issuer"
 )
+
+// from is r as it came from an address.
+func from(r *http.Request, address string) *request {
+	return &request{r: r, from: issuer.Request{Address: netip.MustParseAddr(address)}}
+}
 
 func selfSigned(t testing.TB) []byte {
 	t.Helper()
@@ -38,7 +44,7 @@ func selfSigned(t testing.TB) []byte {
 // MTL-006: a header proves a certificate only when a proxy that was named sends it.
 func TestCertificateHeaderIsBelievedOnlyFromAProxy(t *testing.T) {
 	der := selfSigned(t)
-	d := New(nil, Options{Front: clientauth.Front{Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Header: "Client-Cert"}})
+	e := &endpoints{o: Options{Front: clientauth.Front{Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Header: "Client-Cert"}}}
 	inPEM := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	forms := map[string]string{
 		"RFC 9440":            ":" + base64.StdEncoding.EncodeToString(der) + ":",
@@ -51,11 +57,11 @@ func TestCertificateHeaderIsBelievedOnlyFromAProxy(t *testing.T) {
 		for _, header := range []string{"Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert", "X-Ssl-Client-Cert", "Ssl-Client-Cert"} {
 			r := httptest.NewRequest("POST", "/", nil)
 			r.Header.Set(header, v)
-			got, bad := d.certificates(r, netip.MustParseAddr("10.2.0.1"))
+			got, bad := e.certificates(from(r, "10.2.0.1"))
 			if bad != nil || got != nil {
 				t.Errorf("%s in %s from anybody: got %v, %+v", name, header, got, bad)
 			}
-			got, bad = d.certificates(r, netip.MustParseAddr("10.1.2.3"))
+			got, bad = e.certificates(from(r, "10.1.2.3"))
 			switch {
 			case bad != nil:
 				t.Errorf("%s in %s from the proxy: %+v", name, header, bad)
@@ -76,30 +82,30 @@ func TestCertificateOfTheConnection(t *testing.T) {
 	}
 	r := httptest.NewRequest("POST", "/", nil)
 	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}}
-	d := New(nil, Options{Front: clientauth.Front{Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Header: "Client-Cert"}})
-	if got, bad := d.certificates(r, netip.MustParseAddr("10.2.0.1")); bad != nil || len(got) != 1 || got[0] != cert {
+	e := &endpoints{o: Options{Front: clientauth.Front{Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Header: "Client-Cert"}}}
+	if got, bad := e.certificates(from(r, "10.2.0.1")); bad != nil || len(got) != 1 || got[0] != cert {
 		t.Errorf("of a client: got %v, %+v", got, bad)
 	}
-	if got, bad := d.certificates(r, netip.MustParseAddr("10.1.0.1")); bad != nil || got != nil {
+	if got, bad := e.certificates(from(r, "10.1.0.1")); bad != nil || got != nil {
 		t.Errorf("of a proxy: got %v, %+v", got, bad)
 	}
 }
 
 func TestCertificateHeaderThatIsNoneIsRefused(t *testing.T) {
-	d := New(nil, Options{Front: clientauth.Front{Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Header: "Client-Cert"}})
+	e := &endpoints{o: Options{Front: clientauth.Front{Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Header: "Client-Cert"}}}
 	good := ":" + base64.StdEncoding.EncodeToString(selfSigned(t)) + ":"
 	for _, values := range [][]string{
 		{"x"}, {":"}, {"::"}, {":!:"}, {"%zz"}, {pemBegin + pemEnd}, {pemBegin + "AAAA" + pemEnd}, {pemBegin}, {good, good}, {good + ", " + good}, {good[1:]},
 	} {
 		r := httptest.NewRequest("POST", "/", nil)
 		r.Header = http.Header{"Client-Cert": values}
-		if got, bad := d.certificates(r, netip.MustParseAddr("10.1.0.1")); bad == nil {
+		if got, bad := e.certificates(from(r, "10.1.0.1")); bad == nil {
 			t.Errorf("%q: got %v", values, got)
 		}
 	}
 	r := httptest.NewRequest("POST", "/", nil)
 	r.Header = http.Header{"Client-Cert": {""}}
-	if got, bad := d.certificates(r, netip.MustParseAddr("10.1.0.1")); got != nil || bad != nil {
+	if got, bad := e.certificates(from(r, "10.1.0.1")); got != nil || bad != nil {
 		t.Errorf("an empty header is no certificate: got %v, %+v", got, bad)
 	}
 }

@@ -1,19 +1,14 @@
-package oauth
+package endpoint
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
-	"net/url"
-	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
-// Facts are what the metadata says that the doors themselves do not know.
+// Facts are what the metadata says that the endpoints themselves do not know.
 type Facts struct {
 	// Methods are the names of the ways in which clients prove themselves.
 	Methods []string
@@ -51,7 +46,7 @@ type document struct {
 	ProofAlgorithms  []string `json:"dpop_signing_alg_values_supported"`
 	AnswerAlgorithms []string `json:"introspection_signing_alg_values_supported"`
 	CertificateBound bool     `json:"tls_client_certificate_bound_access_tokens,omitempty"`
-	CertificateDoors *aliases `json:"mtls_endpoint_aliases,omitempty"`
+	Aliases          *aliases `json:"mtls_endpoint_aliases,omitempty"`
 }
 
 // aliases are where a client that presents a certificate goes: where all others go too (RFC 8705,
@@ -62,60 +57,36 @@ type aliases struct {
 	Revocation    string `json:"revocation_endpoint"`
 }
 
-// MetadataPaths are where the metadata of an issuer is: with the well-known part before the
-// issuer's path (RFC 8414, section 3.1) and, as OpenID Connect has it, after it; and at the root,
-// for proxies that take the path away.
-func MetadataPaths(issuer string) (paths []string) {
-	base := BasePath(issuer)
-	for _, name := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {
-		paths = append(paths, name)
-		if base != "" {
-			paths = append(paths, name+base, base+name)
-		}
-	}
-	return paths
-}
-
-// BasePath is the path of an issuer, empty when it has none.
-func BasePath(issuer string) string {
-	u, err := url.Parse(issuer)
-	if err != nil {
-		return ""
-	}
-	return u.Path
-}
-
-// Metadata is GET /.well-known/oauth-authorization-server. It is the same whatever the request says.
-func (d *Doors) Metadata(f Facts) web.HandlerFunc {
-	body, _ := json.Marshal(d.document(f)) // strings and lists of them
+// metadata answers with the authorization server's metadata, which is the same whatever the request says. table
+// has the endpoints that it names.
+func (e *endpoints) metadata(table []Endpoint) web.HandlerFunc {
+	body, _ := json.Marshal(e.document(table)) // strings and lists of them
 	body = append(body, '\n')
-	sum := sha256.Sum256(body)
-	etag := `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	etag := web.ETag(body)
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			return web.Method("GET, HEAD")
-		}
 		h := w.Header()
-		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "public, max-age=300")
-		h.Set("ETag", etag)
 		h.Set("Access-Control-Allow-Origin", "*") // it is public
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+		web.WriteCached(w, r, "application/json", etag, body)
 		return nil
 	}
 }
 
-func (d *Doors) document(f Facts) document {
+func (e *endpoints) document(table []Endpoint) document {
+	f := e.o.Facts
 	methods := []string{}
 	for _, m := range f.Methods {
 		if m != clientauth.Bootstrap { // our own; no client of others knows it
 			methods = append(methods, m)
 		}
 	}
-	at := func(path string) string { return d.o.Issuer + path }
+	at := map[string]string{}
+	for _, p := range table {
+		at[p.Member] = e.o.Issuer + p.Path
+	}
 	m := document{
-		Issuer: d.o.Issuer, TokenEndpoint: at(TokenPath), JWKS: at("/.well-known/jwks.json"),
-		IntrospectionEndpoint: at(IntrospectPath), RevocationEndpoint: at(RevokePath),
+		Issuer: e.o.Issuer, TokenEndpoint: at["token_endpoint"], JWKS: at["jwks_uri"],
+		IntrospectionEndpoint: at["introspection_endpoint"], RevocationEndpoint: at["revocation_endpoint"],
 		ResponseTypes: []string{}, SubjectTypes: []string{"public"}, TokenAlgorithms: f.TokenAlgorithms,
 		TokenAuth: methods, TokenAuthAlgorithms: f.AssertionAlgorithms,
 		IntrospectionAuth: methods, IntrospectionAuthAlgorithms: f.AssertionAlgorithms,
@@ -127,10 +98,10 @@ func (d *Doors) document(f Facts) document {
 	}
 	if f.Certificates {
 		m.CertificateBound = true
-		m.CertificateDoors = &aliases{m.TokenEndpoint, m.IntrospectionEndpoint, m.RevocationEndpoint}
+		m.Aliases = &aliases{m.TokenEndpoint, m.IntrospectionEndpoint, m.RevocationEndpoint}
 	}
 	if f.AuthorizationEndpoint {
-		m.AuthorizationEndpoint = at("/oauth2/authorize")
+		m.AuthorizationEndpoint = e.o.Issuer + "/oauth2/authorize"
 	}
 	return m
 }

@@ -1,4 +1,4 @@
-package oauth
+package endpoint
 
 import "github.com/watchword-dev/watchword/server/internal/issuer"
 

@@ -1,4 +1,4 @@
-package oauth
+package endpoint
 
 import (
 	"errors"
@@ -9,7 +9,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/watchword-dev/watchword/server/internal/issuer"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
@@ -92,25 +91,32 @@ func tooLarge() *problem {
 const formType = "application/x-www-form-urlencoded"
 
 func mediaType(h http.Header) *problem {
-	if e := h["Content-Encoding"]; len(e) > 1 || len(e) == 1 && !strings.EqualFold(e[0], "identity") && e[0] != "" {
+	if isEncoded(h) {
 		bad := malformed("unsupported_encoding", "send the body as it is, not compressed")
 		bad.status = http.StatusUnsupportedMediaType
 		return bad
 	}
-	v := h["Content-Type"]
-	if len(v) == 1 && v[0] == formType {
-		return nil
-	}
-	// RFC 6749 knows the one type only, and 400 for all that is wrong with a request.
-	unsupported := malformed("unsupported_media_type", "send the parameters in the body, as Content-Type: "+formType)
-	if len(v) != 1 {
-		return unsupported
-	}
-	t, params, err := mime.ParseMediaType(v[0])
-	if charset := params["charset"]; err != nil || t != formType || charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return unsupported
+	if !isType(h["Content-Type"], formType) {
+		// RFC 6749 knows the one type only, and 400 for all that is wrong with a request.
+		return malformed("unsupported_media_type", "send the parameters in the body, as Content-Type: "+formType)
 	}
 	return nil
+}
+
+// isEncoded reports whether a body is compressed, or may be.
+func isEncoded(h http.Header) bool {
+	e := h["Content-Encoding"]
+	return len(e) > 1 || len(e) == 1 && e[0] != "" && !strings.EqualFold(e[0], "identity")
+}
+
+// isType reports whether a Content-Type header is there once and is want, in UTF-8.
+func isType(values []string, want string) bool {
+	if len(values) != 1 || values[0] == want {
+		return len(values) == 1
+	}
+	t, params, err := mime.ParseMediaType(values[0])
+	charset := params["charset"]
+	return err == nil && t == want && (charset == "" || strings.EqualFold(charset, "utf-8"))
 }
 
 var (
@@ -162,7 +168,7 @@ func parseForm(s string) (form, error) {
 }
 
 // decode undoes the encoding of one name or value. A semicolon was a separator once, and is none
-// here: who takes it for one reads another form. PostgreSQL has no text with NUL in it.
+// here: a program that takes it for one reads another form. PostgreSQL has no text with NUL in it.
 func decode(s string) (string, error) {
 	if strings.IndexByte(s, ';') >= 0 {
 		return "", errEncoding
@@ -172,18 +178,4 @@ func decode(s string) (string, error) {
 		return "", errEncoding
 	}
 	return v, nil
-}
-
-// problem is a request that is no proposal.
-type problem struct {
-	kind   issuer.RefusalKind
-	reason string // for the audit log
-	status int    // zero: that of the kind
-	code   string // empty: that of the kind
-	text   string // for the caller
-	header http.Header
-}
-
-func malformed(reason, text string) *problem {
-	return &problem{kind: issuer.Malformed, reason: reason, text: text}
 }

@@ -1,4 +1,4 @@
-package oauth
+package endpoint
 
 import (
 	"net/http"
@@ -13,33 +13,30 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
-// Token is POST /oauth2/token (RFC 6749, section 3.2).
-func (d *Doors) Token() web.HandlerFunc { return d.door(issuer.TokenEndpoint, d.token) }
-
-func (d *Doors) token(q *request) error {
-	p, g, bad := d.propose(q)
+// token is POST /oauth2/token (RFC 6749, section 3.2).
+func (e *endpoints) token(q *request) error {
+	p, g, bad := e.propose(q)
 	if bad != nil {
-		return d.refuse(q, bad)
+		return bad
 	}
-	t, id, err := d.issuer.AccessToken(q.r.Context(), p)
+	t, id, err := e.issuer.AccessToken(q.r.Context(), p)
+	q.decision(id)
 	if err != nil {
-		return d.answer(q, id, err, nil)
+		return err
 	}
-	h := q.w.Header()
-	h[web.DecisionHeader] = []string{id}
-	if t.Type == issuer.DPoP && d.o.NonceNeeded {
-		h.Set(dpop.NonceHeader, d.o.Nonce()) // RFC 9449, section 8.2
+	if t.Type == issuer.DPoP && e.o.NonceNeeded {
+		q.w.Header().Set(dpop.NonceHeader, e.o.Nonce()) // RFC 9449, section 8.2
 	}
 	web.WriteJSON(q.w, http.StatusOK, encode(t, g.Issued))
 	return nil
 }
 
-func (d *Doors) propose(q *request) (p *issuer.Proposal, g Grant, bad *problem) {
+func (e *endpoints) propose(q *request) (p *issuer.Proposal, g Grant, bad *problem) {
 	if g, bad = grantOf(q.form.get("grant_type")); bad != nil {
 		return nil, g, bad
 	}
-	p = &issuer.Proposal{Request: q.from, Grant: g.Type, Proof: d.proof(q.r)}
-	if p.Presented, bad = d.presented(q); bad != nil {
+	p = &issuer.Proposal{Request: q.from, Grant: g.Type, Proof: e.proof(q, TokenPath)}
+	if p.Presented, bad = e.presented(q); bad != nil {
 		return nil, g, bad
 	}
 	if bad = g.read(q.form, p); bad != nil {

@@ -1,10 +1,11 @@
-package oauth
+package endpoint
 
 import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,10 +18,9 @@ func TestDescriptionsKeepToTheirCharacters(t *testing.T) {
 	if got := safe("a \"b\" \\ é\n\x7f!"); got != "a 'b' ? ???!" {
 		t.Errorf("got %q", got)
 	}
-	d := New(nil, Options{})
 	for kind := issuer.Malformed; kind <= issuer.Throttled; kind++ {
 		q := &request{w: httptest.NewRecorder(), r: httptest.NewRequest("POST", "/", nil)}
-		err := d.answer(q, "id", &issuer.Refusal{Kind: kind, Text: "\"\\\x00"}, nil)
+		err := new(endpoints).answer(q, &issuer.Refusal{Kind: kind, Text: "\"\\\x00"}, nil)
 		e, ok := err.(*web.Error)
 		if !ok || e.Code == "" || e.Status < 400 || e.Description != "'??" {
 			t.Errorf("kind %d: got %+v", kind, err)
@@ -47,7 +47,7 @@ func TestChallengeIsForWhoCanAnswerIt(t *testing.T) {
 		if c.basic {
 			q.r.Header.Set("Authorization", "Basic eDp5")
 		}
-		e := New(nil, Options{}).answer(q, "", &issuer.Refusal{Kind: c.kind}, nil).(*web.Error)
+		e := new(endpoints).answer(q, &issuer.Refusal{Kind: c.kind}, nil).(*web.Error)
 		if got := e.Header.Get("WWW-Authenticate") != ""; got != c.want {
 			t.Errorf("%s: challenge %t, want %t", c.name, got, c.want)
 		}
@@ -88,25 +88,47 @@ func TestAcceptsSignedAnswer(t *testing.T) {
 	}
 }
 
-// MET-001, MET-002: where the metadata is.
-func TestMetadataPaths(t *testing.T) {
-	got := MetadataPaths("https://as.test/tenantA")
-	for _, want := range []string{"/.well-known/oauth-authorization-server/tenantA", "/.well-known/openid-configuration/tenantA", "/tenantA/.well-known/openid-configuration"} {
-		if !slices.Contains(got, want) {
-			t.Errorf("%s is not among %v", want, got)
+func TestWhereEndpointsAnswer(t *testing.T) {
+	for base, want := range map[string][]string{
+		"":         {"/accesstoken", "/.well-known/openid-configuration"},
+		"/tenantA": {"/accesstoken", "/tenantA/accesstoken", "/.well-known/openid-configuration", "/tenantA/.well-known/openid-configuration", "/.well-known/openid-configuration/tenantA"},
+	} {
+		var got []string
+		for _, e := range Table(nil, nil, Options{Issuer: "https://as.test" + base}) {
+			if e.Path == want[0] || strings.HasSuffix(e.Path, "openid-configuration") {
+				got = append(got, e.Paths(BasePath("https://as.test"+base))...)
+			}
 		}
-	}
-	if got := MetadataPaths("https://as.test"); !slices.Equal(got, []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}) {
-		t.Errorf("got %v", got)
+		if !slices.Equal(got, want) {
+			t.Errorf("issuer with path %q: got %v, want %v", base, got, want)
+		}
 	}
 }
 
-// MET-004, DPO-028: what is off is not in the metadata; lists are lists.
+func TestMethodsAreThoseOfTheTable(t *testing.T) {
+	for _, e := range Table(nil, nil, Options{}) {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "post", ""} {
+			if slices.Contains(e.Methods, method) {
+				continue
+			}
+			err, ok := e.Serve(httptest.NewRecorder(), &http.Request{Method: method}).(*web.Error)
+			if !ok || err.Status != http.StatusMethodNotAllowed || err.Header.Get("Allow") != strings.Join(e.Methods, ", ") {
+				t.Errorf("%s %s: got %v", method, e.Path, err)
+			}
+		}
+	}
+}
+
+// metadataOf is the handler of the metadata of an issuer.
+func metadataOf(o Options) web.HandlerFunc {
+	all := Table(nil, nil, o)
+	return all[len(all)-1].Serve
+}
+
 func TestMetadataSaysWhatThereIs(t *testing.T) {
-	d := New(nil, Options{Issuer: "https://as.test"})
 	read := func(f Facts) map[string]any {
 		w := httptest.NewRecorder()
-		if err := d.Metadata(f)(w, httptest.NewRequest("GET", "/", nil)); err != nil || w.Code != http.StatusOK {
+		if err := metadataOf(Options{Issuer: "https://as.test", Facts: f})(w, httptest.NewRequest("GET", "/", nil)); err != nil || w.Code != http.StatusOK {
 			t.Fatal(err, w.Code)
 		}
 		var m map[string]any
@@ -139,7 +161,7 @@ func TestMetadataSaysWhatThereIs(t *testing.T) {
 }
 
 func TestMetadataIsCacheable(t *testing.T) {
-	h := New(nil, Options{Issuer: "https://as.test"}).Metadata(Facts{})
+	h := metadataOf(Options{Issuer: "https://as.test"})
 	w := httptest.NewRecorder()
 	_ = h(w, httptest.NewRequest("GET", "/", nil))
 	etag := w.Header().Get("ETag")
@@ -151,3 +173,16 @@ func TestMetadataIsCacheable(t *testing.T) {
 		t.Errorf("got %d with %d bytes, etag %s", w.Code, w.Body.Len(), etag)
 	}
 }
+
+func TestKeysThatAreNotLoadedArePublishedAsNone(t *testing.T) {
+	w := httptest.NewRecorder()
+	err, ok := (&endpoints{keys: noKeys{}}).jwks(w, httptest.NewRequest("GET", "/", nil)).(*web.Error)
+	if !ok || err.Status != http.StatusServiceUnavailable || w.Body.Len() > 0 || w.Header().Get("Cache-Control") != "" {
+		t.Errorf("got %v, %v %s", err, w.Header(), w.Body)
+	}
+}
+
+// noKeys is a key ring that was not loaded.
+type noKeys struct{}
+
+func (noKeys) JWKS() ([]byte, string, time.Duration) { return nil, "", time.Minute }

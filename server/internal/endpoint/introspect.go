@@ -1,4 +1,4 @@
-package oauth
+package endpoint
 
 import (
 	"mime"
@@ -14,23 +14,22 @@ import (
 // signedAnswer is the type of RFC 9701.
 const signedAnswer = "application/token-introspection+jwt"
 
-// Introspect is POST /oauth2/introspect (RFC 7662). It takes no token_type_hint into account, for
-// there is one type of token.
-func (d *Doors) Introspect() web.HandlerFunc { return d.door(issuer.IntrospectEndpoint, d.introspect) }
-
 var inactive = []byte(`{"active":false}`)
 
-func (d *Doors) introspect(q *request) error {
-	token, p, bad := d.aboutToken(q)
+// introspect is POST /oauth2/introspect (RFC 7662). It takes no token_type_hint into account, for
+// there is one type of token.
+func (e *endpoints) introspect(q *request) error {
+	token, p, bad := e.aboutToken(q)
 	if bad != nil {
-		return d.refuse(q, bad)
+		return bad
 	}
-	by, id, err := d.issuer.Authenticate(q.r.Context(), q.from, p)
+	by, id, err := e.issuer.Authenticate(q.r.Context(), q.from, p)
 	if err != nil {
-		return d.answer(q, id, err, nil)
+		q.decision(id)
+		return err
 	}
 	body := inactive
-	if t := d.issuer.Introspect(by, token); t != nil {
+	if t := e.issuer.Introspect(by, token); t != nil {
 		body = describe(t)
 	}
 	h := q.w.Header()
@@ -39,7 +38,7 @@ func (d *Doors) introspect(q *request) error {
 		web.WriteJSON(q.w, http.StatusOK, body)
 		return nil
 	}
-	signed, err := d.issuer.SignIntrospection(by, body)
+	signed, err := e.issuer.SignIntrospection(by, body)
 	if err != nil {
 		return web.Unavailable("the server cannot sign now", err)
 	}
@@ -50,8 +49,8 @@ func (d *Doors) introspect(q *request) error {
 }
 
 // aboutToken reads what introspection and revocation have in common.
-func (d *Doors) aboutToken(q *request) (token string, p clientauth.Presented, bad *problem) {
-	if p, bad = d.presented(q); bad != nil {
+func (e *endpoints) aboutToken(q *request) (token string, p clientauth.Presented, bad *problem) {
+	if p, bad = e.presented(q); bad != nil {
 		return "", p, bad
 	}
 	if token = q.form.get("token"); token == "" {
@@ -74,7 +73,7 @@ func describe(t *issuer.Inspected) []byte {
 	return append(b, t.Claims.Raw[1:]...)
 }
 
-// accepts says whether an Accept header names the media type, other than to exclude it.
+// accepts reports whether an Accept header names the media type, other than to exclude it.
 func accepts(values []string, mediaType string) bool {
 	for _, v := range values {
 		for one := range strings.SplitSeq(v, ",") {
