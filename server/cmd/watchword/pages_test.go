@@ -442,7 +442,7 @@ var differs = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{32}\b|(svc_)[0-9a-f]{32}\b`), "${1}ID"},
 	{regexp.MustCompile(`eyJ[\w-]*(\.[\w-]*)*\.*`), "TOKEN"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?Z)?`), "TIME"},
-	{regexp.MustCompile(`\bin (\d+m)?(\d+s)?\b`), "in TIME"},
+	{regexp.MustCompile(`\bin \d+[hms]\w*`), "in TIME"},
 	{regexp.MustCompile(`[\w-]{43}\b`), "KEY"},
 	{regexp.MustCompile(`\b(record|revision) \d+`), "$1 N"},
 	{regexp.MustCompile(`(?m)[ \t]+`), " "},
