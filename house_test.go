@@ -33,14 +33,15 @@ var arrows = map[string][]string{
 	"server/internal/config":     {"internal/netaddr", "server/internal/spelling"},
 	"server/internal/directory":  {"server/internal/policy", "server/internal/cowmap"},
 	"server/internal/keys":       {"server/internal/directory", "server/internal/disk", "internal/jose"},
-	"server/internal/clientauth": {"server/internal/directory", "internal/jose", "internal/netaddr", "server/internal/once", "server/internal/throttle"},
+	"server/internal/outbound":   {},
+	"server/internal/clientauth": {"server/internal/outbound", "server/internal/directory", "internal/jose", "internal/netaddr", "server/internal/once", "server/internal/throttle"},
 	"server/internal/once":       {},
 	"server/internal/throttle":   {},
 	"server/internal/revocation": {"server/internal/cowmap", "server/internal/directory", "internal/jose", "server/internal/keys", "server/internal/web"},
 	"server/internal/issuer":     {"server/internal/audit", "server/internal/clientauth", "server/internal/directory", "internal/dpop", "internal/jose", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/usage"},
 	"server/internal/usage":      {"server/internal/policy"},
 	"server/internal/callmap":    {"server/internal/directory", "server/internal/policy", "server/internal/spelling"},
-	"server/internal/probe":      {"server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/jose"},
+	"server/internal/probe":      {"server/internal/outbound", "server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/jose"},
 	"server/internal/explain":    {"server/internal/directory", "server/internal/policy", "server/internal/usage"},
 
 	// What is called, by services and by operators. These never import each other.

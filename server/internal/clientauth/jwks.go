@@ -2,21 +2,21 @@ package clientauth
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/netaddr"
+	"github.com/watchword-dev/watchword/server/internal/outbound"
 )
 
 const (
@@ -56,6 +56,10 @@ type keySets struct {
 	client *http.Client
 	cache  recent[string, *keySet]
 	flight singleflight.Group
+
+	mu      sync.Mutex
+	waiting map[string]int // requests that wait, by address
+	all     int            // the sum of them
 }
 
 // keySet is what is known of one address.
@@ -67,16 +71,37 @@ type keySet struct {
 }
 
 func newKeySets(networks []netip.Prefix) *keySets {
-	dialer := net.Dialer{Timeout: keySetTimeout, Control: outbound{networks}.control}
-	return &keySets{client: &http.Client{
-		Timeout: keySetTimeout,
-		// No proxy: it would look up the name itself. No connection is kept, so that each is checked.
-		Transport: &http.Transport{
-			DialContext: dialer.DialContext, DisableKeepAlives: true, DisableCompression: true,
-			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, MaxResponseHeaderBytes: 16 << 10,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	policy := outbound.Policy{Networks: networks, Setting: "oauth.jwks_networks"}
+	return &keySets{client: policy.Client(keySetTimeout), waiting: map[string]int{}}
+}
+
+// At most so many requests wait for the keys of one address, and of all: the rest is refused at once. Anybody can send
+// an assertion in the name of a service whose keys are slow to come, and each that waits is a request that is
+// worked on.
+const (
+	maxWaitingForOne = 32
+	maxWaitingForAll = 256
+)
+
+var errCrowded = errors.New("as many requests as may are waiting for the keys already")
+
+// wait notes that one more request waits for the keys of address, if it may.
+func (k *keySets) wait(address string) (end func(), ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.waiting[address] >= maxWaitingForOne || k.all >= maxWaitingForAll {
+		return nil, false
+	}
+	k.waiting[address]++
+	k.all++
+	return func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.all--
+		if k.waiting[address]--; k.waiting[address] == 0 {
+			delete(k.waiting, address)
+		}
+	}, true
 }
 
 // signed says whether a key published at address signed what find is about. An error says that
@@ -111,6 +136,14 @@ func (k *keySets) at(ctx context.Context, address string, now time.Time, anew bo
 	if set, ok := k.cache.find(address); ok && set.serves(now, anew) {
 		return set.checked(now)
 	}
+	end, ok := k.wait(address)
+	if !ok {
+		if old, known := k.cache.find(address); known {
+			return old.checked(now)
+		}
+		return nil, errCrowded
+	}
+	defer end()
 	// What is fetched is for all who wait, so it does not end with the first of them.
 	detached := context.WithoutCancel(ctx)
 	fetched := k.flight.DoChan(address, func() (any, error) {

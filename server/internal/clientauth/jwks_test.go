@@ -274,44 +274,60 @@ func TestCheckKeySetURL(t *testing.T) {
 	}
 }
 
-// FED-011: resolve, then refuse.
-func TestOutboundAddresses(t *testing.T) {
-	private := outbound{[]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
-	for _, s := range []string{"8.8.8.8", "2606:4700::1111", "193.0.0.1"} {
-		if !(outbound{}).allows(netip.MustParseAddr(s)) {
-			t.Errorf("%s, public, is refused", s)
-		}
-	}
-	for _, s := range []string{
-		"127.0.0.1", "::1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "192.0.2.1", "198.18.0.1", "240.0.0.1", "0.1.2.3", "fc00::1",
-		"fec0::1", "64:ff9b::a00:1", "2002:a00:1::", "2001::1", "::10.0.0.1", "2001:db8::1",
-	} {
-		a := netip.MustParseAddr(s)
-		if (outbound{}).allows(a) {
-			t.Errorf("%s is allowed", s)
-		}
-		if !private.allows(a) {
-			t.Errorf("%s is refused though the configuration names its network", s)
-		}
-	}
-	for _, s := range []string{"169.254.169.254", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"} {
-		if private.allows(netip.MustParseAddr(s)) {
-			t.Errorf("%s is allowed", s)
-		}
-	}
-	for _, s := range []string{"[::ffff:127.0.0.1]:80", "[fe80::1%eth0]:80", "[::ffff:169.254.169.254]:80", "garbage"} {
-		if (outbound{}).control("tcp", s, nil) == nil {
-			t.Errorf("%s may be connected to", s)
-		}
-	}
-	if err := (outbound{loopback}).control("tcp", "[::ffff:127.0.0.1]:80", nil); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestAFailureSaysWhatIsAway(t *testing.T) {
 	cause := errors.New("connection refused")
 	if f := (&Failure{Reason: "keys_unavailable", Kind: Away, Cause: cause}); !errors.Is(f, cause) || !strings.Contains(f.Error(), "connection refused") {
 		t.Errorf("got %v", f)
+	}
+}
+
+// F06. Assertions in the name of a service whose keys are slow to come do not take the places of other requests: a few
+// wait, the rest is refused at once.
+func TestFewWaitForSlowKeys(t *testing.T) {
+	p, s := newPublisher(t), signerFor(t, "first", jose.ES256)
+	release := make(chan struct{})
+	p.serve(func(w http.ResponseWriter, _ *http.Request) {
+		<-release
+		fmt.Fprint(w, keySetOf(s))
+	})
+	b := newPublished(t, p.URL, loopback)
+	const requests = 200
+	answers := make(chan string, requests)
+	for range requests {
+		go func() { answers <- b.ask(s) }()
+	}
+	for range requests - maxWaitingForOne {
+		if got := <-answers; got != "keys_unavailable" { // while nothing has been fetched
+			t.Errorf("got %q", got)
+		}
+	}
+	close(release)
+	for range maxWaitingForOne {
+		if got := <-answers; got != "" {
+			t.Errorf("one that waited: got %q", got)
+		}
+	}
+	b.want("afterwards", s, "")
+	if n := p.asked.Load(); n != 1 {
+		t.Errorf("the keys were fetched %d times", n)
+	}
+}
+
+func TestWaitingForKeysIsBoundedInAll(t *testing.T) {
+	k := newKeySets(nil)
+	var ends []func()
+	for i := range 2 * maxWaitingForAll {
+		if end, ok := k.wait(fmt.Sprint(i)); ok {
+			ends = append(ends, end)
+		}
+	}
+	if len(ends) != maxWaitingForAll {
+		t.Errorf("%d wait, want %d", len(ends), maxWaitingForAll)
+	}
+	for _, end := range ends {
+		end()
+	}
+	if _, ok := k.wait("again"); !ok || len(k.waiting) != 1 {
+		t.Errorf("afterwards: %v, %d addresses", ok, len(k.waiting))
 	}
 }

@@ -2,17 +2,15 @@ package probe
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"slices"
-	"syscall"
 	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/outbound"
 )
 
 const (
@@ -20,36 +18,9 @@ const (
 	bodyLimit   = 64 << 10 // bytes
 )
 
-// newClient makes the client that sends probes. No proxy, which would look up the name itself; no
-// connection is kept, so that the address of each is looked at.
-func newClient() *http.Client {
-	dialer := net.Dialer{Timeout: sendTimeout, Control: control}
-	return &http.Client{
-		Timeout: sendTimeout,
-		Transport: &http.Transport{
-			DialContext: dialer.DialContext, DisableKeepAlives: true, DisableCompression: true,
-			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, MaxResponseHeaderBytes: 16 << 10,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
-// metadata is where clouds answer with the machine's own credentials, beside link-local addresses.
-var metadata = []netip.Addr{netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("100.100.100.200")}
-
-// control looks at an address before it is connected to. The URL is the operator's, and callees are in
-// private networks more often than not; so only what never is a service is refused.
-func control(_, address string, _ syscall.RawConn) error {
-	a, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return err
-	}
-	ip := a.Addr().Unmap().WithZone("")
-	if ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || slices.Contains(metadata, ip) {
-		return fmt.Errorf("%s is not an address services have", ip)
-	}
-	return nil
-}
+// newClient makes the client that sends probes. The URL is the operator's, and callees are in private networks more
+// often than not.
+func newClient() *http.Client { return outbound.Policy{Private: true}.Client(sendTimeout) }
 
 // send sends one request with these headers. The answer's body is read, since some
 // callees decide while they write it, and looked at by nobody.
