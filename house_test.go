@@ -22,6 +22,7 @@ var arrows = map[string][]string{
 	"server/internal/cowmap":     {},
 	"server/internal/disk":       {},
 	"server/internal/spelling":   {},
+	"server/internal/buildinfo":  {},
 	"internal/strictjson":        {},
 	"server/internal/audit":      {"server/internal/disk", "internal/strictjson"},
 	"internal/jose":              {"internal/strictjson"},

@@ -213,7 +213,7 @@ func TestReadinessIsTruthful(t *testing.T) {
 		t.Errorf("livez: got %d", a.status)
 	}
 	metrics := s.do(s.request("GET", strings.TrimSuffix(s.admin, "/admin/v1")+"/metrics", ""))
-	for _, name := range []string{"watchword_directory_revision", "watchword_audit_healthy 1", "watchword_rules", "go_goroutines"} {
+	for _, name := range []string{"watchword_directory_revision", "watchword_audit_healthy 1", "watchword_rules", "go_goroutines", `watchword_build_info{commit="",fips="false",goversion="go1.`} {
 		if !strings.Contains(metrics.body, name) {
 			t.Errorf("metrics lack %s", name)
 		}

@@ -1,15 +1,23 @@
 package app
 
 import (
+	"strconv"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/watchword-dev/watchword/server/internal/audit"
+	"github.com/watchword-dev/watchword/server/internal/buildinfo"
 )
 
 func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	build := buildinfo.Read()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "watchword_build_info", Help: "1, with labels that say which build this is.",
+			ConstLabels: prometheus.Labels{"version": build.Version, "commit": build.Commit, "goversion": build.Go, "fips": strconv.FormatBool(build.FIPS)},
+		}, func() float64 { return 1 }))
 	return r
 }
 

@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/server/internal/admin"
+	"github.com/watchword-dev/watchword/server/internal/buildinfo"
 	"github.com/watchword-dev/watchword/server/internal/endpoint"
 	"github.com/watchword-dev/watchword/server/internal/revocation"
 	"github.com/watchword-dev/watchword/server/internal/web"
@@ -141,18 +141,10 @@ func (s *Server) info() admin.Info {
 		database = "postgres"
 	}
 	return admin.Info{
-		Version:     Version(),
+		Version:     buildinfo.Read().Version,
 		Issuer:      s.cfg.Issuer,
 		PlainIssuer: s.cfg.PlainIssuer,
 		Revision:    s.directory.Snapshot().Revision(),
 		Database:    database,
 	}
-}
-
-// Version is that of the module this binary was built from, "devel" for a work tree.
-func Version() string {
-	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" && b.Main.Version != "(devel)" {
-		return b.Main.Version
-	}
-	return "devel"
 }
