@@ -79,7 +79,7 @@ func newKeySets(networks []netip.Prefix) *keySets {
 // an assertion in the name of a service whose keys are slow to come, and each that waits is a request that is
 // worked on.
 const (
-	maxWaitingForOne = 32
+	maxWaitingForOne = 64
 	maxWaitingForAll = 256
 )
 
