@@ -29,7 +29,10 @@ const checkout = "../../.."
 //   - a block of "text" directly behind one that ran is output of it. "..." stands for lines left out.
 //   - a block of another language is not looked at, and has no commands.
 //
-// The ports that pages name are replaced by free ones.
+// The ports that pages name are replaced by free ones. What a page writes to files that has a secret or a
+// token in it must be readable by its reader only.
+//
+// F15, F65 (docs/oauth.md has a server with one issuer), F66.
 func TestPages(t *testing.T) {
 	for _, p := range readPages(t) {
 		if !slices.ContainsFunc(p.blocks, func(b block) bool { return b.runs }) {
@@ -62,6 +65,7 @@ func TestPages(t *testing.T) {
 					t.Errorf("%s:%d does not print %q, but:\n%s", p.name, b.line, missing, output)
 				}
 			}
+			checkModes(t, r.shell.Dir)
 		})
 	}
 }
@@ -120,6 +124,27 @@ func anchors(text string) (all []string) {
 		all = append(all, "#"+strings.ReplaceAll(drop.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
 	}
 	return all
+}
+
+// checkModes wants files with client secrets or tokens to be readable by their owner only.
+func checkModes(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if text := readText(t, file); info.Mode().Perm()&0o077 != 0 && (strings.Contains(text, "eyJ") || strings.Contains(text, "wws_")) {
+			t.Errorf("%s has mode %o", file, info.Mode().Perm())
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // checkNames wants the folders and the make targets that commands name, where those are not run.
@@ -309,6 +334,7 @@ func newReader(t *testing.T, terminals int) *reader {
 	for _, f := range append(r.shell.ExtraFiles, w) {
 		_ = f.Close()
 	}
+	fmt.Fprintln(r.commands, "umask 022") // as most readers have it
 	t.Cleanup(func() {
 		_ = syscall.Kill(-r.shell.Process.Pid, syscall.SIGTERM)
 		_ = commands.Close()
