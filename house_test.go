@@ -30,9 +30,11 @@ var arrows = map[string][]string{
 	"internal/incoming":          {},
 	"internal/leaktest":          {},
 	"internal/netaddr":           {},
+	"api":                        {},
+	"operator":                   {"api", "internal/netaddr"},
 	"server/internal/web":        {},
 	"server/internal/config":     {"internal/netaddr", "server/internal/spelling"},
-	"server/internal/directory":  {"server/internal/policy", "server/internal/cowmap"},
+	"server/internal/directory":  {"api", "server/internal/policy", "server/internal/cowmap"},
 	"server/internal/keys":       {"server/internal/directory", "server/internal/disk", "internal/jose"},
 	"server/internal/outbound":   {},
 	"server/internal/clientauth": {"server/internal/outbound", "server/internal/directory", "internal/jose", "internal/netaddr", "server/internal/once", "server/internal/throttle"},
@@ -41,14 +43,14 @@ var arrows = map[string][]string{
 	"server/internal/revocation": {"server/internal/cowmap", "server/internal/directory", "internal/jose", "server/internal/keys", "server/internal/web"},
 	"server/internal/issuer":     {"server/internal/audit", "server/internal/clientauth", "server/internal/directory", "internal/dpop", "internal/jose", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/usage"},
 	"server/internal/usage":      {"server/internal/policy"},
-	"server/internal/callmap":    {"server/internal/directory", "server/internal/policy", "server/internal/spelling"},
-	"server/internal/probe":      {"server/internal/outbound", "server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/jose"},
-	"server/internal/explain":    {"server/internal/directory", "server/internal/policy", "server/internal/usage"},
+	"server/internal/callmap":    {"api", "server/internal/directory", "server/internal/policy", "server/internal/spelling"},
+	"server/internal/probe":      {"api", "server/internal/outbound", "server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/jose"},
+	"server/internal/explain":    {"api", "server/internal/directory", "server/internal/policy", "server/internal/usage"},
 
 	// What is called, by services and by operators. These never import each other.
 	"server/internal/endpoint":    {"server/internal/clientauth", "server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/strictjson", "server/internal/web"},
 	"server/internal/supertokens": {"server/internal/audit", "server/internal/directory", "internal/jose", "server/internal/keys", "internal/strictjson", "server/internal/web"},
-	"server/internal/admin":       {"server/internal/audit", "server/internal/callmap", "server/internal/clientauth", "server/internal/directory", "server/internal/explain", "server/internal/issuer", "internal/jose", "internal/netaddr", "server/internal/keys", "server/internal/policy", "server/internal/probe", "internal/strictjson", "server/internal/throttle", "server/internal/usage", "server/internal/web"},
+	"server/internal/admin":       {"api", "server/internal/audit", "server/internal/callmap", "server/internal/clientauth", "server/internal/directory", "server/internal/explain", "server/internal/issuer", "internal/jose", "internal/netaddr", "server/internal/keys", "server/internal/policy", "server/internal/probe", "internal/strictjson", "server/internal/throttle", "server/internal/usage", "server/internal/web"},
 
 	// The store imports the domain, never the other way.
 	"server/internal/store":        {"server/internal/directory", "server/internal/disk", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/supertokens", "server/internal/usage"},
@@ -79,8 +81,8 @@ var fences = map[string]string{
 }
 
 // outermost packages may import anything. Nothing imports them but the command line, which imports
-// app and operator.
-var outermost = []string{"server/cmd/watchword", "server/internal/cli", "server/internal/cli/*", "server/internal/app", "server/internal/operator", "server/internal/differential", "server/internal/bench", "server/internal/conformance", "server/interop"}
+// app.
+var outermost = []string{"server/cmd/watchword", "server/internal/cli", "server/internal/cli/*", "server/internal/app", "server/internal/differential", "server/internal/bench", "server/internal/conformance", "server/interop"}
 
 type goPackage struct {
 	ImportPath, Doc string

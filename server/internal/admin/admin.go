@@ -13,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/server/internal/audit"
@@ -85,7 +86,7 @@ type Options struct {
 	Stack *web.Stack
 	// Token reports, in constant time, whether a token is the operator's.
 	Token func(token string) bool
-	Info  func() Info
+	Info  func() api.Info
 
 	// Hosts are the names by which the listener may be called.
 	Hosts netaddr.Hosts

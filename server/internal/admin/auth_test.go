@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 // ADM-001.
@@ -13,7 +15,7 @@ func TestOnlyTheOperatorTokenOpensTheAPI(t *testing.T) {
 	s := start(t)
 	s.services("m1", "m2")
 	s.must("PUT", "/rules/m1/m2", `{}`)
-	var issued IssuedCredential
+	var issued api.IssuedCredential
 	s.must("POST", "/services/m1/credentials", `{}`).into(&issued)
 	access := s.accessToken(issued.Token)
 	n := 0

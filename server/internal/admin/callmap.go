@@ -6,33 +6,11 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/callmap"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
-
-// CallMapFile is one file of a call map.
-type CallMapFile struct {
-	Name string `json:"name" maxLength:"256" example:"callmap.yaml" doc:"For messages."`
-	Text string `json:"text" example:"rules:\n  - {from: m1, to: m2, scopes: [read]}\n" doc:"The file: YAML, as docs/callmap.md says."`
-}
-
-// CallMapFiles are read as one.
-type CallMapFiles struct {
-	Files []CallMapFile `json:"files" minItems:"1" maxItems:"128" doc:"One file, or all files of a folder."`
-}
-
-// CallMapPlan is what would change.
-type CallMapPlan struct {
-	Base    int64                   `json:"base" example:"42" doc:"The revision it was planned on. Send it with the files to apply just this plan."`
-	Empty   bool                    `json:"empty" example:"false" doc:"Nothing would change."`
-	Summary string                  `json:"summary" example:"services: 0 added, 0 changed, 0 removed; rules: 1 added, 0 changed, 0 removed" doc:"In one line."`
-	Changes []callmap.PlannedChange `json:"changes" nullable:"false" doc:"In words, the first 1,000 of them."`
-	Ended   []string                `json:"ended,omitempty" doc:"Rules of the files whose date is past."`
-	Tests   []callmap.TestResult    `json:"tests" nullable:"false" doc:"What the tests of the files say of the call map as it would be."`
-	Failed  int                     `json:"failed" example:"0" doc:"Tests that failed."`
-	Replay  *CallMapReplay          `json:"replay,omitempty" doc:"What recorded decisions say of it. Absent: it was not asked for."`
-}
 
 // CallMapProblem is a mistake in a file, in its place.
 type CallMapProblem struct {
@@ -42,29 +20,11 @@ type CallMapProblem struct {
 	Text   string `json:"text" doc:"What is wrong, with the line and a caret under the place."`
 }
 
-// ApplyCallMap asks to apply files.
-type ApplyCallMap struct {
-	CallMapFiles
-	Base   int64  `json:"base,omitempty" minimum:"0" example:"42" doc:"The revision of the plan: another change since then refuses. 0: whatever is there."`
-	Reason string `json:"reason,omitempty" maxLength:"512" example:"m1 reads orders now" doc:"Why, for the history."`
-	Author string `json:"author,omitempty" maxLength:"128" example:"anna@example.com" doc:"Who, for the history; the operator if nobody is named."`
-}
-
-// AppliedCallMap is a file that was applied.
-type AppliedCallMap struct {
-	Revision  int64     `json:"revision" example:"43" doc:"Of the change."`
-	At        time.Time `json:"at" example:"2026-11-24T12:00:00Z" doc:"When."`
-	Author    string    `json:"author" example:"anna@example.com" doc:"Who."`
-	Reason    string    `json:"reason,omitempty" example:"m1 reads orders now" doc:"Why."`
-	ManagedBy string    `json:"managedBy,omitempty" example:"callmap" doc:"Whose part of the call map."`
-	Summary   string    `json:"summary" example:"services: 0 added, 0 changed, 0 removed; rules: 1 added, 0 changed, 0 removed" doc:"What changed."`
-}
-
 const maxChangesShown = 1000
 
 var (
-	exampleFiles   = CallMapFiles{Files: []CallMapFile{{Name: "callmap.yaml", Text: "rules:\n  - {from: m1, to: m2, scopes: [read]}\n"}}}
-	exampleApplied = AppliedCallMap{
+	exampleFiles   = api.CallMapFiles{Files: []api.CallMapFile{{Name: "callmap.yaml", Text: "rules:\n  - {from: m1, to: m2, scopes: [read]}\n"}}}
+	exampleApplied = api.AppliedCallMap{
 		Revision: 43, At: exampleTime, Author: "anna@example.com", Reason: "m1 reads orders now", ManagedBy: callmap.DefaultOwner,
 		Summary: "services: 0 added, 0 changed, 0 removed; rules: 1 added, 0 changed, 0 removed",
 	}
@@ -76,20 +36,20 @@ func (a *handlers) callMap() {
 	register(a, operation{
 		method: http.MethodPost, path: "/callmap/plan", id: "planCallMap", action: action{name: "callmap.plan", large: true}, tag: "callmap",
 		summary: "Plan call map files", description: "What would change if the files were applied, what their tests say then, and which tokens of the last days would have been refused. Changes nothing. A mistake in a file is answered with 422 and its place.",
-		errors: []int{http.StatusUnprocessableEntity}, request: PlanCallMap{CallMapFiles: exampleFiles},
-		answer: CallMapPlan{Base: 42, Summary: exampleApplied.Summary, Changes: []callmap.PlannedChange{{Op: "add", Kind: "rule", What: "m1 -> m2", Text: "scopes: [read]"}}},
+		errors: []int{http.StatusUnprocessableEntity}, request: api.PlanCallMap{CallMapFiles: exampleFiles},
+		answer: api.CallMapPlan{Base: 42, Summary: exampleApplied.Summary, Changes: []api.PlannedChange{{Op: "add", Kind: "rule", What: "m1 -> m2", Text: "scopes: [read]"}}},
 	}, a.planCallMap)
 	register(a, operation{
 		method: http.MethodPost, path: "/callmap/apply", id: "applyCallMap", action: action{name: "callmap.apply", large: true}, tag: "callmap",
 		summary: "Apply call map files", description: "Runs the tests of the files on what would be, and then makes all changes at once, in one revision, if no other change came since the plan named by base. In force on this server when it is answered.",
-		errors: []int{http.StatusConflict, http.StatusUnprocessableEntity}, request: ApplyCallMap{CallMapFiles: exampleFiles, Base: 42, Reason: exampleApplied.Reason, Author: exampleApplied.Author}, answer: exampleApplied,
+		errors: []int{http.StatusConflict, http.StatusUnprocessableEntity}, request: api.ApplyCallMap{CallMapFiles: exampleFiles, Base: 42, Reason: exampleApplied.Reason, Author: exampleApplied.Author}, answer: exampleApplied,
 	}, a.applyCallMap)
 	a.callMapHistory()
 	a.shadow()
 }
 
 // planned reads the files, and the directory as it is stored, and plans.
-func (a *handlers) planned(ctx context.Context, files []CallMapFile) (*callmap.Plan, []*callmap.File, error) {
+func (a *handlers) planned(ctx context.Context, files []api.CallMapFile) (*callmap.Plan, []*callmap.File, error) {
 	parsed := make([]*callmap.File, 0, len(files))
 	var problems callmap.Problems
 	for _, f := range files {
@@ -128,15 +88,15 @@ func mistaken(problems callmap.Problems) *web.Error {
 	return p
 }
 
-func (a *handlers) planCallMap(ctx context.Context, in *struct{ Body PlanCallMap }) (*answered[CallMapPlan], error) {
+func (a *handlers) planCallMap(ctx context.Context, in *struct{ Body api.PlanCallMap }) (*answered[api.CallMapPlan], error) {
 	plan, files, err := a.planned(ctx, in.Body.Files)
 	if err != nil {
 		return nil, err
 	}
 	now, after := a.Now(), plan.After(a.MaxTokenTTL)
-	view := CallMapPlan{
-		Base: plan.Base, Empty: plan.Empty(), Summary: plan.Summary(), Changes: append([]callmap.PlannedChange{}, plan.Changes(maxChangesShown)...),
-		Ended: plan.Ended(now), Tests: append([]callmap.TestResult{}, plan.Test(after, now)...),
+	view := api.CallMapPlan{
+		Base: plan.Base, Empty: plan.Empty(), Summary: plan.Summary(), Changes: append([]api.PlannedChange{}, plan.Changes(maxChangesShown)...),
+		Ended: plan.Ended(now), Tests: append([]api.CallMapTest{}, plan.Test(after, now)...),
 	}
 	for _, r := range view.Tests {
 		if !r.Passed() {
@@ -152,11 +112,11 @@ func (a *handlers) planCallMap(ctx context.Context, in *struct{ Body PlanCallMap
 			return nil, err
 		}
 	}
-	return &answered[CallMapPlan]{view}, nil
+	return &answered[api.CallMapPlan]{view}, nil
 }
 
-func (a *handlers) applyCallMap(ctx context.Context, in *struct{ Body ApplyCallMap }) (*answered[AppliedCallMap], error) {
-	return onWhateverIsThere(in.Body.Base == 0, func() (*answered[AppliedCallMap], error) { return a.applyFiles(ctx, in) })
+func (a *handlers) applyCallMap(ctx context.Context, in *struct{ Body api.ApplyCallMap }) (*answered[api.AppliedCallMap], error) {
+	return onWhateverIsThere(in.Body.Base == 0, func() (*answered[api.AppliedCallMap], error) { return a.applyFiles(ctx, in) })
 }
 
 // onWhateverIsThere plans and applies again when another change came between, for those who did not
@@ -170,7 +130,7 @@ func onWhateverIsThere[T any](whatever bool, apply func() (*answered[T], error))
 	}
 }
 
-func (a *handlers) applyFiles(ctx context.Context, in *struct{ Body ApplyCallMap }) (*answered[AppliedCallMap], error) {
+func (a *handlers) applyFiles(ctx context.Context, in *struct{ Body api.ApplyCallMap }) (*answered[api.AppliedCallMap], error) {
 	plan, files, err := a.planned(ctx, in.Body.Files)
 	if err != nil {
 		return nil, err
@@ -191,7 +151,7 @@ func (a *handlers) applyFiles(ctx context.Context, in *struct{ Body ApplyCallMap
 
 // apply makes the changes of a plan and records what was applied. A plan without changes changes
 // nothing, and is answered with the revision it was planned on.
-func (a *handlers) apply(ctx context.Context, plan *callmap.Plan, action string, applied directory.Applied) (*answered[AppliedCallMap], error) {
+func (a *handlers) apply(ctx context.Context, plan *callmap.Plan, action string, applied directory.Applied) (*answered[api.AppliedCallMap], error) {
 	by := author(ctx)
 	applied.At, applied.Summary = a.Now().UTC().Truncate(time.Microsecond), plan.Summary()
 	if applied.Author == "" {
@@ -211,9 +171,11 @@ func (a *handlers) apply(ctx context.Context, plan *callmap.Plan, action string,
 		}
 		applied.Revision = revision
 	}
-	return &answered[AppliedCallMap]{viewApplied(applied)}, nil
+	return &answered[api.AppliedCallMap]{viewApplied(applied)}, nil
 }
 
-func viewApplied(a directory.Applied) AppliedCallMap {
-	return AppliedCallMap{a.Revision, a.At.UTC(), a.Author, a.Reason, a.ManagedBy, a.Summary}
+func viewApplied(a directory.Applied) api.AppliedCallMap {
+	return api.AppliedCallMap{
+		Revision: a.Revision, At: a.At.UTC(), Author: a.Author, Reason: a.Reason, ManagedBy: a.ManagedBy, Summary: a.Summary,
+	}
 }

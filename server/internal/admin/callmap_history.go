@@ -5,26 +5,10 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/callmap"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
-
-// AppliedList is a part of the history of the call map.
-type AppliedList struct {
-	Applied []AppliedCallMap `json:"applied" nullable:"false" doc:"The newest first. Fewer than limit: there are no older ones."`
-}
-
-// CallMapDocument is a call map file.
-type CallMapDocument struct {
-	Revision int64         `json:"revision" example:"43" doc:"The revision it was applied in, or that it was exported from."`
-	Files    []CallMapFile `json:"files" nullable:"false" doc:"The files."`
-}
-
-// RollbackCallMap says why.
-type RollbackCallMap struct {
-	Reason string `json:"reason,omitempty" maxLength:"512" example:"orders broke" doc:"Why, for the history."`
-	Author string `json:"author,omitempty" maxLength:"128" example:"anna@example.com" doc:"Who, for the history; the operator if nobody is named."`
-}
 
 type byRevision struct {
 	Revision int64 `path:"revision" minimum:"1" example:"43" doc:"The revision of an apply."`
@@ -36,80 +20,80 @@ func (a *handlers) callMapHistory() {
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/export", id: "exportCallMap", action: action{name: "callmap.export", audited: true}, tag: "callmap",
 		summary: "Export the call map", description: "The services and rules of one owner as a file. Applied again it changes nothing. Reading it is recorded in the audit log.",
-		answer: CallMapDocument{Revision: 43, Files: exampleFiles.Files},
+		answer: api.CallMapDocument{Revision: 43, Files: exampleFiles.Files},
 	}, a.exportCallMap)
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/history", id: "listCallMapHistory", action: action{name: "callmap.history"}, tag: "callmap",
 		summary: "List what was applied", description: "The call map files that were applied, the newest first.",
-		answer: AppliedList{Applied: []AppliedCallMap{exampleApplied}},
+		answer: api.AppliedList{Applied: []api.AppliedCallMap{exampleApplied}},
 	}, a.listApplied)
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/history/{revision}", id: "readCallMapHistory", action: action{name: "callmap.show"}, tag: "callmap",
 		summary: "Read what was applied", description: "The files as they were applied in a revision.",
-		missing: errNoApplied, answer: CallMapDocument{Revision: 43, Files: exampleFiles.Files},
+		missing: errNoApplied, answer: api.CallMapDocument{Revision: 43, Files: exampleFiles.Files},
 	}, a.readApplied)
 	register(a, operation{
 		method: http.MethodPost, path: "/callmap/history/{revision}/rollback", id: "rollbackCallMap", action: action{name: "callmap.rollback"}, tag: "callmap",
 		summary: "Go back to what was applied", description: "Applies the files of a revision again, as a change of its own: the history only grows. Their tests are run first.",
 		missing: errNoApplied, errors: []int{http.StatusConflict, http.StatusUnprocessableEntity},
-		request: RollbackCallMap{Reason: "orders broke"}, answer: exampleApplied,
+		request: api.RollbackCallMap{Reason: "orders broke"}, answer: exampleApplied,
 	}, a.rollbackCallMap)
 }
 
 func (a *handlers) exportCallMap(ctx context.Context, in *struct {
 	Owner string `query:"managedBy" maxLength:"63" example:"callmap" doc:"Whose part. Empty: what is made by hand."`
 },
-) (*answered[CallMapDocument], error) {
+) (*answered[api.CallMapDocument], error) {
 	state, err := a.Lists.Load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	text := callmap.Export(state, in.Owner)
-	return &answered[CallMapDocument]{CallMapDocument{state.Revision, []CallMapFile{{"callmap.yaml", string(text)}}}}, nil
+	return &answered[api.CallMapDocument]{api.CallMapDocument{Revision: state.Revision, Files: []api.CallMapFile{{Name: "callmap.yaml", Text: string(text)}}}}, nil
 }
 
 func (a *handlers) listApplied(ctx context.Context, in *struct {
 	Before int64 `query:"before" minimum:"0" default:"0" example:"43" doc:"Only revisions before this one. 0: all."`
 	Limit  int   `query:"limit" default:"100" minimum:"1" maximum:"1000" example:"100" doc:"How many to return at most."`
 },
-) (*answered[AppliedList], error) {
+) (*answered[api.AppliedList], error) {
 	rows, err := a.Lists.ListApplied(ctx, in.Before, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	out := &answered[AppliedList]{AppliedList{make([]AppliedCallMap, 0, len(rows))}}
+	out := &answered[api.AppliedList]{api.AppliedList{Applied: make([]api.AppliedCallMap, 0, len(rows))}}
 	for _, r := range rows {
 		out.Body.Applied = append(out.Body.Applied, viewApplied(r))
 	}
 	return out, nil
 }
 
-func (a *handlers) readApplied(ctx context.Context, in *byRevision) (*answered[CallMapDocument], error) {
+func (a *handlers) readApplied(ctx context.Context, in *byRevision) (*answered[api.CallMapDocument], error) {
 	applied, err := a.Lists.ReadApplied(ctx, in.Revision)
 	if err != nil {
 		return nil, err
 	}
-	return &answered[CallMapDocument]{CallMapDocument{applied.Revision, filesOf(applied.Document)}}, nil
+	return &answered[api.CallMapDocument]{api.CallMapDocument{Revision: applied.Revision, Files: filesOf(applied.Document)}}, nil
 }
 
-func filesOf(document []byte) []CallMapFile {
-	files := []CallMapFile{}
+func filesOf(document []byte) []api.CallMapFile {
+	files := []api.CallMapFile{}
 	for _, f := range callmap.Split(document) {
-		files = append(files, CallMapFile{f.Name, f.Text})
+		files = append(files, api.CallMapFile{Name: f.Name, Text: f.Text})
 	}
 	return files
 }
 
 func (a *handlers) rollbackCallMap(ctx context.Context, in *struct {
 	Revision int64 `path:"revision" minimum:"1" example:"43" doc:"The revision of an apply."` // huma does not see it when it is embedded
-	Body     *RollbackCallMap
+	Body     *api.RollbackCallMap
 },
-) (*answered[AppliedCallMap], error) {
+) (*answered[api.AppliedCallMap], error) {
 	old, err := a.Lists.ReadApplied(ctx, in.Revision)
 	if err != nil {
 		return nil, err
 	}
-	said := RollbackCallMap{}
+	said := api.RollbackCallMap{}
 	if in.Body != nil {
 		said = *in.Body
 	}

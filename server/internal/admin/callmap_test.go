@@ -9,12 +9,13 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/callmap"
 )
 
 func callMapBody(t testing.TB, base int64, text string) string {
 	t.Helper()
-	b, err := json.Marshal(ApplyCallMap{CallMapFiles: CallMapFiles{Files: []CallMapFile{{"callmap.yaml", text}}}, Base: base, Reason: "a reason", Author: "anna"})
+	b, err := json.Marshal(api.ApplyCallMap{CallMapFiles: api.CallMapFiles{Files: []api.CallMapFile{{Name: "callmap.yaml", Text: text}}}, Base: base, Reason: "a reason", Author: "anna"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +24,7 @@ func callMapBody(t testing.TB, base int64, text string) string {
 
 func planBody(t testing.TB, text string) string {
 	t.Helper()
-	b, err := json.Marshal(CallMapFiles{Files: []CallMapFile{{"callmap.yaml", text}}})
+	b, err := json.Marshal(api.CallMapFiles{Files: []api.CallMapFile{{Name: "callmap.yaml", Text: text}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +33,7 @@ func planBody(t testing.TB, text string) string {
 
 const pair = "services: {m1: , m2: }\n"
 
-func (s *server) plan(text string) (p CallMapPlan) {
+func (s *server) plan(text string) (p api.CallMapPlan) {
 	s.Helper()
 	s.must("POST", "/callmap/plan", planBody(s, text)).into(&p)
 	return p
@@ -49,7 +50,7 @@ func TestStalePlanIsNotApplied(t *testing.T) {
 	if _, ok := s.directory.Snapshot().Service("m1"); ok {
 		t.Error("a stale plan was applied")
 	}
-	var applied AppliedCallMap
+	var applied api.AppliedCallMap
 	s.must("POST", "/callmap/apply", callMapBody(t, s.plan(text).Base, text)).into(&applied)
 	if !s.decide("m1", "m2") || applied.Author != "anna" || applied.Reason != "a reason" {
 		t.Errorf("got %+v", applied)
@@ -76,7 +77,7 @@ func TestOfManyApplyersOneWins(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	var all struct{ Services []Service }
+	var all struct{ Services []api.Service }
 	s.must("GET", "/services?limit=100", "").into(&all)
 	if won.Load() != 1 || len(all.Services) != 4 {
 		t.Errorf("%d won, and there are %d services; want 1 and 4", won.Load(), len(all.Services))
@@ -152,14 +153,14 @@ func TestFailingTestsKeepAFileFromBeingApplied(t *testing.T) {
 // Rolled back, the map is what it was, and the history has grown.
 func TestRollbackIsAChangeOfItsOwn(t *testing.T) {
 	s := start(t)
-	var first, back AppliedCallMap
+	var first, back api.AppliedCallMap
 	s.must("POST", "/callmap/apply", callMapBody(t, 0, pair+"rules: [{from: m1, to: m2}]\n")).into(&first)
 	s.must("POST", "/callmap/apply", callMapBody(t, 0, "services: {m1: }\n"))
 	s.must("POST", fmt.Sprintf("/callmap/history/%d/rollback", first.Revision), `{"author":"ben"}`).into(&back)
 	if !s.decide("m1", "m2") || back.Revision <= first.Revision || back.Author != "ben" || back.Reason != fmt.Sprintf("back to revision %d", first.Revision) {
 		t.Errorf("got %+v", back)
 	}
-	var history AppliedList
+	var history api.AppliedList
 	if s.must("GET", "/callmap/history", "").into(&history); len(history.Applied) != 3 || history.Applied[0].Revision != back.Revision {
 		t.Errorf("got %+v", history)
 	}
@@ -175,7 +176,7 @@ func TestExportIsWhole(t *testing.T) {
 	s := start(t)
 	s.services("m1", "m2")
 	s.must("PUT", "/rules/m1/m2", `{"scopes":["read"],"until":"2027-01-01T00:00:00Z"}`)
-	var d CallMapDocument
+	var d api.CallMapDocument
 	s.must("GET", "/callmap/export", "").into(&d)
 	p := s.plan(d.Files[0].Text)
 	for _, c := range p.Changes {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/issuer"
 )
@@ -23,7 +24,7 @@ func TestCredentialWorksUntilItIsRevoked(t *testing.T) {
 	s := start(t)
 	s.services("m1", "m2")
 	s.must("PUT", "/rules/m1/m2", `{}`)
-	var issued IssuedCredential
+	var issued api.IssuedCredential
 	a := s.must("POST", "/services/m1/credentials", `{"name":"production"}`)
 	a.into(&issued)
 	c := issued.Credential
@@ -42,7 +43,7 @@ func TestCredentialWorksUntilItIsRevoked(t *testing.T) {
 			t.Errorf("%s: got %s, want the credential without its secret", target, b)
 		}
 	}
-	var first, again Credential
+	var first, again api.Credential
 	s.must("POST", "/credentials/"+c.ID+"/revoke", "").into(&first)
 	if first.Status != "revoked" || first.RevokedAt == nil {
 		t.Errorf("got %+v, want it revoked", first)
@@ -95,7 +96,7 @@ func TestLifetimeOfACredential(t *testing.T) {
 			a.wantProblem(body, want.status)
 			continue
 		}
-		var issued IssuedCredential
+		var issued api.IssuedCredential
 		if a.into(&issued); a.Code != 201 || issued.Credential.ExpiresAt.Sub(issued.Credential.CreatedAt) != want.ttl || (issued.Warning != "") != want.warns {
 			t.Errorf("%s: got %d %s, want a lifetime of %s, warning: %v", body, a.Code, a.Body, want.ttl, want.warns)
 		}
@@ -106,10 +107,10 @@ func TestCredentialThatEndedIsShownAsExpired(t *testing.T) {
 	now := time.Now()
 	s := start(t, func(o *Options) { o.Now = func() time.Time { return now } })
 	s.services("m1")
-	var issued IssuedCredential
+	var issued api.IssuedCredential
 	s.must("POST", "/services/m1/credentials", `{"ttlSeconds":60}`).into(&issued)
 	now = issued.Credential.ExpiresAt
-	var c Credential
+	var c api.Credential
 	if s.must("GET", "/credentials/"+issued.Credential.ID, "").into(&c); c.Status != "expired" {
 		t.Errorf("got %q, want expired", c.Status)
 	}
@@ -118,7 +119,7 @@ func TestCredentialThatEndedIsShownAsExpired(t *testing.T) {
 func TestCredentialsOfADeletedServiceAreGone(t *testing.T) {
 	s := start(t)
 	s.services("m1", "m2")
-	var issued IssuedCredential
+	var issued api.IssuedCredential
 	s.must("POST", "/services/m1/credentials", `{}`).into(&issued)
 	s.must("DELETE", "/services/m1", "")
 	s.services("m1")

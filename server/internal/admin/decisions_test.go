@@ -13,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/issuer"
@@ -48,7 +49,7 @@ func TestWhatWouldComeOutIsWhatComesOut(t *testing.T) {
 		caller, target := rapid.SampledFrom(names).Draw(t, "asking"), rapid.SampledFrom([]string{"m1", "m2", "m3", "m9"}).Draw(t, "asked")
 		asked := scopes.Draw(t, "asked scopes")
 		slices.Sort(asked)
-		var e Explanation
+		var e api.Explanation
 		s.must("POST", "/decisions/explain", fmt.Sprintf(`{"caller":%q,"target":%q,"scopes":%s,"method":"bootstrap"}`, caller, target, list(asked))).into(&e)
 
 		token, id, err := s.issuer.AccessToken(t.Context(), &issuer.Proposal{
@@ -63,11 +64,11 @@ func TestWhatWouldComeOutIsWhatComesOut(t *testing.T) {
 			t.Fatalf("%s -> %s %v: got %v from the real path, and %+v from the rehearsal", caller, target, asked, err, e)
 		case err != nil && refusal.Reason != string(e.Reason):
 			t.Fatalf("%s -> %s %v: refused for %s, and in the rehearsal for %s", caller, target, asked, refusal.Reason, e.Reason)
-		case err == nil && e.Reason == policy.Allowed && !slices.Equal(token.Scopes, e.Scopes):
+		case err == nil && e.Reason == string(policy.Allowed) && !slices.Equal(token.Scopes, e.Scopes):
 			t.Fatalf("%s -> %s %v: got the scopes %v, and in the rehearsal %v", caller, target, asked, token.Scopes, e.Scopes)
 		}
 		// The record tells the same, and what it would be today.
-		var d Decision
+		var d api.Decision
 		s.must("GET", "/decisions/"+id, "").into(&d)
 		if (d.Outcome == "allowed") != e.Allowed || d.Today == nil && !slices.Contains([]string{"revoked", "unknown_service"}, d.Reason) && d.Caller != "" && err == nil {
 			t.Fatalf("got the decision %+v, want it to agree with %+v", d, e)

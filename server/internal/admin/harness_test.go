@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/server/internal/audit"
@@ -86,8 +87,8 @@ func start(t testing.TB, change ...func(*Options)) *server {
 			got := sha256.Sum256([]byte(token))
 			return subtle.ConstantTimeCompare(got[:], sum[:]) == 1
 		},
-		Info: func() Info {
-			return Info{Version: "devel", Issuer: "http://localhost:8000", PlainIssuer: "auth-server", Database: "sqlite", Revision: s.directory.Snapshot().Revision()}
+		Info: func() api.Info {
+			return api.Info{Version: "devel", Issuer: "http://localhost:8000", PlainIssuer: "auth-server", Database: "sqlite", Revision: s.directory.Snapshot().Revision()}
 		},
 		Hosts: netaddr.NewHosts("127.0.0.1:8010", "Admin.Example.com"),
 		Stack: web.NewStack(logger, prometheus.NewRegistry(), 0).Apart(WriteProblem),

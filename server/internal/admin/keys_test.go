@@ -4,11 +4,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
-func (s *server) keysOf(use, state string) (found []Key) {
+func (s *server) keysOf(use, state string) (found []api.Key) {
 	s.Helper()
-	var list KeyList
+	var list api.KeyList
 	s.must("GET", "/keys", "").into(&list)
 	for _, k := range list.Keys {
 		if k.Use == use && k.State == state {
@@ -37,18 +39,18 @@ func TestKeysAreShownWithoutPrivateHalves(t *testing.T) {
 func TestKeyIsRotatedAndRevoked(t *testing.T) {
 	s := start(t)
 	old := s.keysOf("access", "active")[0]
-	var now Key
+	var now api.Key
 	s.must("POST", "/keys/rotate", `{"now":true}`).into(&now)
 	if now.State != "active" || now.ID == old.ID || s.keysOf("access", "active")[0].ID != now.ID {
 		t.Errorf("got %+v, want another active key than %s", now, old.ID)
 	}
-	var later Key
+	var later api.Key
 	s.must("POST", "/keys/rotate", "").into(&later)
 	if later.State != "next" || !later.SignsFrom.After(later.CreatedAt) {
 		t.Errorf("got %+v, want the next key and when it signs", later)
 	}
 	for range 2 {
-		var revoked Key
+		var revoked api.Key
 		if s.must("POST", "/keys/"+now.ID+"/revoke", "").into(&revoked); revoked.State != "revoked" || revoked.RevokedAt == nil {
 			t.Errorf("got %+v, want it revoked", revoked)
 		}
@@ -64,7 +66,7 @@ func TestKeyIsRotatedAndRevoked(t *testing.T) {
 
 func TestKeysAreSealedAgain(t *testing.T) {
 	s := start(t)
-	var r Resealed
+	var r api.Resealed
 	if s.must("POST", "/keys/reseal", "").into(&r); r.Resealed != 0 {
 		t.Errorf("got %+v under the same sealing key, want none", r)
 	}
@@ -73,7 +75,7 @@ func TestKeysAreSealedAgain(t *testing.T) {
 func TestInfoSaysWhatTheServerIs(t *testing.T) {
 	s := start(t)
 	s.services("m1")
-	var i Info
+	var i api.Info
 	s.must("GET", "/info", "").into(&i)
 	if i.Issuer != "http://localhost:8000" || i.PlainIssuer != "auth-server" || i.Database != "sqlite" || i.Revision != s.directory.Snapshot().Revision() || len(i.Algorithms) != 4 {
 		t.Errorf("got %+v", i)

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 )
@@ -102,18 +103,18 @@ func TestEveryKindOfCredentialIsMadeAndToldApart(t *testing.T) {
 	cert, certPEM := selfSigned(t, time.Now().Add(30*24*time.Hour))
 	for _, c := range []struct {
 		body string
-		want Credential
+		want api.Credential
 	}{
-		{`{"kind":"key","name":"a","jwk":` + string(jwk) + `}`, Credential{Kind: "key", Name: "a", KeyID: thumbprint, Algorithm: "ES256", Thumbprint: thumbprint}},
-		{`{"kind":"jwks","jwksUri":"https://m1.example.com/jwks.json"}`, Credential{Kind: "jwks", JWKSURI: "https://m1.example.com/jwks.json"}},
-		{`{"kind":"certificate","certificate":` + certPEM + `}`, Credential{Kind: "certificate", Thumbprint: clientauth.CertificateThumbprint(cert)}},
-		{`{"kind":"tls_subject","tlsSubject":{"dn":"CN=m1,O=Example"}}`, Credential{Kind: "tls_subject", TLSSubject: "dn:CN=m1,O=Example"}},
-		{`{"kind":"tls_subject","tlsSubject":{"dns":"M1.example.com"}}`, Credential{Kind: "tls_subject", TLSSubject: "dns:m1.example.com"}},
-		{`{"kind":"tls_subject","tlsSubject":{"ip":"::ffff:10.1.2.3"}}`, Credential{Kind: "tls_subject", TLSSubject: "ip:10.1.2.3"}},
-		{`{"kind":"tls_subject","tlsSubject":{"uri":"spiffe://example.com/m1"}}`, Credential{Kind: "tls_subject", TLSSubject: "uri:spiffe://example.com/m1"}},
-		{`{"kind":"tls_subject","tlsSubject":{"email":"m1@example.com"}}`, Credential{Kind: "tls_subject", TLSSubject: "email:m1@example.com"}},
+		{`{"kind":"key","name":"a","jwk":` + string(jwk) + `}`, api.Credential{Kind: "key", Name: "a", KeyID: thumbprint, Algorithm: "ES256", Thumbprint: thumbprint}},
+		{`{"kind":"jwks","jwksUri":"https://m1.example.com/jwks.json"}`, api.Credential{Kind: "jwks", JWKSURI: "https://m1.example.com/jwks.json"}},
+		{`{"kind":"certificate","certificate":` + certPEM + `}`, api.Credential{Kind: "certificate", Thumbprint: clientauth.CertificateThumbprint(cert)}},
+		{`{"kind":"tls_subject","tlsSubject":{"dn":"CN=m1,O=Example"}}`, api.Credential{Kind: "tls_subject", TLSSubject: "dn:CN=m1,O=Example"}},
+		{`{"kind":"tls_subject","tlsSubject":{"dns":"M1.example.com"}}`, api.Credential{Kind: "tls_subject", TLSSubject: "dns:m1.example.com"}},
+		{`{"kind":"tls_subject","tlsSubject":{"ip":"::ffff:10.1.2.3"}}`, api.Credential{Kind: "tls_subject", TLSSubject: "ip:10.1.2.3"}},
+		{`{"kind":"tls_subject","tlsSubject":{"uri":"spiffe://example.com/m1"}}`, api.Credential{Kind: "tls_subject", TLSSubject: "uri:spiffe://example.com/m1"}},
+		{`{"kind":"tls_subject","tlsSubject":{"email":"m1@example.com"}}`, api.Credential{Kind: "tls_subject", TLSSubject: "email:m1@example.com"}},
 	} {
-		var issued IssuedCredential
+		var issued api.IssuedCredential
 		s.must("POST", "/services/m1/credentials", c.body).into(&issued)
 		got := issued.Credential
 		c.want.ID, c.want.Service, c.want.Status, c.want.CreatedAt, c.want.ExpiresAt = got.ID, "m1", "active", got.CreatedAt, got.ExpiresAt
@@ -123,7 +124,7 @@ func TestEveryKindOfCredentialIsMadeAndToldApart(t *testing.T) {
 		if (c.want.Kind == "certificate") != (issued.Warning != "") {
 			t.Errorf("%s: got warning %q; only a certificate that ends first deserves one", c.body, issued.Warning)
 		}
-		var read Credential
+		var read api.Credential
 		if s.must("GET", "/credentials/"+got.ID, "").into(&read); read != got {
 			t.Errorf("read %+v, want %+v", read, got)
 		}
@@ -195,7 +196,7 @@ func TestMaterialThatDoesNotFitItsKindIsRefused(t *testing.T) {
 func TestSecretIsRotatedWithAnOverlap(t *testing.T) {
 	s := start(t)
 	s.services("m1")
-	var first IssuedCredential
+	var first api.IssuedCredential
 	a := s.must("POST", "/services/m1/credentials", `{"kind":"secret","name":"production","cidr":"10.0.0.0/8","ttlSeconds":864000}`)
 	a.into(&first)
 	if !strings.HasPrefix(first.Secret, "wws_") || len(first.Secret) != 47 || first.Token != "" || first.Credential.Kind != "secret" {
@@ -205,7 +206,7 @@ func TestSecretIsRotatedWithAnOverlap(t *testing.T) {
 	if err != nil || stored.Material != clientauth.HashSecret(testPepper, first.Secret) {
 		t.Errorf("stored %q, %v; want the keyed hash of the secret", stored.Material, err)
 	}
-	var rotated RotatedCredential
+	var rotated api.RotatedCredential
 	before := time.Now()
 	s.must("POST", "/credentials/"+first.Credential.ID+"/rotate", `{"overlapSeconds":3600}`).into(&rotated)
 	fresh, old := rotated.Credential, rotated.Replaced
@@ -246,7 +247,7 @@ func TestSecretIsRotatedWithAnOverlap(t *testing.T) {
 func TestOneOfManyRotationsAtOnceIsMade(t *testing.T) {
 	s := start(t)
 	s.services("m1")
-	var first IssuedCredential
+	var first api.IssuedCredential
 	s.must("POST", "/services/m1/credentials", `{"kind":"secret"}`).into(&first)
 	codes := make(chan int)
 	const many = 8
@@ -263,7 +264,7 @@ func TestOneOfManyRotationsAtOnceIsMade(t *testing.T) {
 			t.Errorf("got %d", code)
 		}
 	}
-	var all CredentialList
+	var all api.CredentialList
 	active := 0
 	s.must("GET", "/services/m1/credentials", "").into(&all)
 	for _, c := range all.Credentials {
@@ -280,9 +281,9 @@ func TestBootstrapCredentialIsRotatedAndAKeyIsNot(t *testing.T) {
 	s := start(t)
 	s.services("m1", "m2")
 	s.must("PUT", "/rules/m1/m2", `{}`)
-	var issued IssuedCredential
+	var issued api.IssuedCredential
 	s.must("POST", "/services/m1/credentials", `{}`).into(&issued)
-	var rotated RotatedCredential
+	var rotated api.RotatedCredential
 	s.must("POST", "/credentials/"+issued.Credential.ID+"/rotate", "").into(&rotated)
 	if !s.works(issued.Token) || !s.works(rotated.Token) {
 		t.Error("during the overlap both credentials have to work")
@@ -297,7 +298,7 @@ func TestCredentialBeginsWhenItIsSaidTo(t *testing.T) {
 	s.services("m1")
 	from := now.Add(24 * time.Hour).UTC().Truncate(time.Second)
 	body, _ := json.Marshal(map[string]any{"kind": "secret", "ttlSeconds": 60, "notBefore": from})
-	var issued IssuedCredential
+	var issued api.IssuedCredential
 	s.must("POST", "/services/m1/credentials", string(bytes.TrimSpace(body))).into(&issued)
 	c := issued.Credential
 	if c.Status != "not_yet_valid" || c.NotBefore == nil || !c.NotBefore.Equal(from) || !c.ExpiresAt.Equal(from.Add(time.Minute)) {
@@ -312,7 +313,7 @@ func TestCredentialBeginsWhenItIsSaidTo(t *testing.T) {
 // A service's terms are as they were set, and a change leaves the others.
 func TestTermsOfAServiceAreSetReadAndChanged(t *testing.T) {
 	s := start(t)
-	var made, changed Service
+	var made, changed api.Service
 	s.must("POST", "/services", `{"name":"m1","audiences":["urn:z","https://m1.example.com/"],"authMethods":["private_key_jwt","client_secret_basic"],`+
 		`"grantTypes":["client_credentials"],"binding":"dpop","tokenEndpointAudience":true,"multipleTargets":true}`).into(&made)
 	if strings.Join(made.Audiences, " ") != "https://m1.example.com/ urn:z" || strings.Join(made.AuthMethods, " ") != "client_secret_basic private_key_jwt" ||
@@ -338,23 +339,23 @@ func TestTermsOfAServiceAreSetReadAndChanged(t *testing.T) {
 func TestRuleSaysWhatItsCallerMayExchange(t *testing.T) {
 	s := start(t)
 	s.services("m1", "m2", "m9")
-	var r Rule
+	var r api.Rule
 	s.must("PUT", "/rules/m1/m2", `{"exchange":"delegate","mayAct":"m9"}`).into(&r)
 	if r.Exchange != "delegate" || r.MayAct != "m9" {
 		t.Errorf("got %+v", r)
 	}
-	var list RuleList
+	var list api.RuleList
 	if s.must("GET", "/rules", "").into(&list); len(list.Rules) != 1 || list.Rules[0].MayAct != "m9" || list.Rules[0].Exchange != "delegate" {
 		t.Errorf("got %+v", list)
 	}
-	var deleted Service
+	var deleted api.Service
 	s.must("GET", "/services/m9", "").into(&deleted)
 	s.must("DELETE", "/services/m9", "")
 	if s.must("GET", "/rules/m1/m2", "").into(&r); r.MayAct != deleted.UID {
 		t.Errorf("got %q, want the identity of the deleted service", r.MayAct)
 	}
 	// What is not said again is gone.
-	r = Rule{}
+	r = api.Rule{}
 	if s.must("PUT", "/rules/m1/m2", `{}`).into(&r); r.Exchange != "" || r.MayAct != "" {
 		t.Errorf("got %+v", r)
 	}

@@ -10,22 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
-
-// JWK is a public key as its service sends it.
-type JWK = map[string]any
-
-// TLSSubject is the one name in certificates of a trusted authority by which a service is known.
-type TLSSubject struct {
-	DN    string `json:"dn,omitempty" maxLength:"1024" example:"CN=m1,O=Example" doc:"The whole subject, as RFC 4514 writes it."`
-	DNS   string `json:"dns,omitempty" maxLength:"253" example:"m1.example.com" doc:"A dNSName among the alternative names."`
-	URI   string `json:"uri,omitempty" maxLength:"1024" example:"spiffe://example.com/m1" doc:"A uniformResourceIdentifier among them."`
-	IP    string `json:"ip,omitempty" maxLength:"45" example:"10.1.2.3" doc:"An iPAddress among them."`
-	Email string `json:"email,omitempty" maxLength:"254" example:"m1@example.com" doc:"An rfc822Name among them."`
-}
 
 var (
 	errKeyRefused = newProblem(http.StatusBadRequest, "bad_key", "The key is not one that may sign for a service, and nothing of it was kept. Send the public half only: P-256 for ES256, RSA of 2048 to 8192 bits for PS256, or Ed25519 for EdDSA.")
@@ -33,7 +22,7 @@ var (
 )
 
 // material is what is stored of what a body brings, by kind, and what is questionable about it.
-func (a *handlers) material(n *NewCredential, owner directory.UID) (material, warning string, err error) {
+func (a *handlers) material(n *api.NewCredential, owner directory.UID) (material, warning string, err error) {
 	kind := directory.Kind(n.Kind)
 	for member, m := range map[string]struct {
 		kind  directory.Kind
@@ -57,13 +46,13 @@ func (a *handlers) material(n *NewCredential, owner directory.UID) (material, wa
 	case directory.KindCertificate:
 		material, warning, err = a.certificate(n)
 	case directory.KindTLSSubject:
-		material, err = n.TLSSubject.material()
+		material, err = tlsSubject(n.TLSSubject)
 	}
 	return material, warning, err
 }
 
 // key is the JWK in the one form in which it is stored, which has public members only. PKJ-042.
-func (a *handlers) key(sent JWK, owner directory.UID) (string, error) {
+func (a *handlers) key(sent api.JWK, owner directory.UID) (string, error) {
 	b, err := json.Marshal(sent)
 	if err != nil {
 		return "", errKeyRefused
@@ -104,7 +93,7 @@ func jwksURI(s string) (string, error) {
 }
 
 // certificate is the thumbprint of the certificate sent, by which it is known (RFC 8705, section 2.2).
-func (a *handlers) certificate(n *NewCredential) (material, warning string, err error) {
+func (a *handlers) certificate(n *api.NewCredential) (material, warning string, err error) {
 	invalid := func(problem string) (string, string, error) {
 		return "", "", &directory.InvalidError{Field: "certificate", Problem: problem}
 	}
@@ -132,8 +121,8 @@ func (a *handlers) certificate(n *NewCredential) (material, warning string, err 
 	return clientauth.CertificateThumbprint(c), warning, nil
 }
 
-// material of a name in certificates: RFC 8705, section 2.1.2, has exactly one.
-func (t *TLSSubject) material() (string, error) {
+// tlsSubject is the material of a name in certificates: RFC 8705, section 2.1.2, has exactly one.
+func tlsSubject(t *api.TLSSubject) (string, error) {
 	var names []string
 	for _, n := range []struct{ kind, value string }{{"dn", t.DN}, {"dns", t.DNS}, {"uri", t.URI}, {"ip", t.IP}, {"email", t.Email}} {
 		if n.value == "" {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 func TestPagesTogetherAreTheList(t *testing.T) {
@@ -60,7 +62,7 @@ func TestPageHasALimit(t *testing.T) {
 	for i := range defaultLimit + 1 {
 		s.services(fmt.Sprintf("m%d", i))
 	}
-	var page ServiceList
+	var page api.ServiceList
 	if s.must("GET", "/services", "").into(&page); len(page.Services) != defaultLimit || page.NextPageToken == "" {
 		t.Errorf("got %d services without a limit, want %d and a token", len(page.Services), defaultLimit)
 	}

@@ -6,31 +6,20 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
-	"github.com/watchword-dev/watchword/server/internal/probe"
 )
 
 // Probes probes services.
 type Probes interface {
-	Probe(ctx context.Context, by directory.Author, service *directory.Service, other string) (probe.Result, error)
+	Probe(ctx context.Context, by directory.Author, service *directory.Service, other string) (api.ProbeResult, error)
 }
 
-// NewProbe is the body that probes a service.
-type NewProbe struct {
-	Other string `json:"other,omitempty" maxLength:"128" example:"m3" doc:"Name of the service that the token for another service is for. The service that is probed could then call that one for a minute, as watchword-probe and without a scope. Absent: one that there is not."`
-}
-
-// ProbeList is a page of results.
-type ProbeList struct {
-	Probes        []probe.Result `json:"probes" nullable:"false" doc:"The last of each service that was probed, by the service's identity."`
-	NextPageToken string         `json:"nextPageToken,omitempty" doc:"Asks for the next page. Absent on the last one."`
-}
-
-var exampleProbe = probe.Result{
-	Service: "m2", URL: "https://m2.example.com/hello", At: exampleTime, Issuer: "auth-server", Outcome: probe.Accepted,
-	Checks: []probe.CheckResult{
-		{Name: "good", Must: probe.Accepted, Outcome: probe.Accepted, Status: http.StatusOK, Text: "m2 accepted a good token"},
-		{Name: "another_audience", Must: probe.Refused, Outcome: probe.Accepted, Status: http.StatusOK, Text: "m2 ACCEPTED a token for another service"},
+var exampleProbe = api.ProbeResult{
+	Service: "m2", URL: "https://m2.example.com/hello", At: exampleTime, Issuer: "auth-server", Outcome: api.ProbeAccepted,
+	Checks: []api.ProbeCheck{
+		{Name: "good", Must: api.ProbeAccepted, Outcome: api.ProbeAccepted, Status: http.StatusOK, Text: "m2 accepted a good token"},
+		{Name: "another_audience", Must: api.ProbeRefused, Outcome: api.ProbeAccepted, Status: http.StatusOK, Text: "m2 ACCEPTED a token for another service"},
 	},
 }
 
@@ -40,20 +29,20 @@ func (a *handlers) probes() {
 	register(a, operation{
 		method: http.MethodPost, path: "/services/{name}/probe", id: "probeService", action: action{name: "service.probe", slow: true}, tag: "services",
 		summary: "Probe a service", description: "Sends tokens that the service must refuse, and some that it must accept, to its probe URL, and says what came of it. They are for a subject that no service can be, without scopes, good for a minute at most, and have the claim \"probe\". It takes some seconds, and up to two minutes where the service does not answer.",
-		missing: errNoService, errors: []int{http.StatusConflict}, request: NewProbe{}, answer: exampleProbe,
+		missing: errNoService, errors: []int{http.StatusConflict}, request: api.NewProbe{}, answer: exampleProbe,
 	}, a.probeService)
 	register(a, operation{
 		method: http.MethodGet, path: "/probes", id: "listProbes", action: action{name: "probe.list"}, tag: "services",
 		summary: "List the results of probes", description: "What came of the last probe of each service, whoever asked for it. A service that was never probed is not in it.",
-		answer: ProbeList{Probes: []probe.Result{exampleProbe}},
+		answer: api.ProbeList{Probes: []api.ProbeResult{exampleProbe}},
 	}, a.listProbes)
 }
 
 func (a *handlers) probeService(ctx context.Context, in *struct {
 	ByName
-	Body *NewProbe
+	Body *api.NewProbe
 },
-) (*answered[probe.Result], error) {
+) (*answered[api.ProbeResult], error) {
 	s, err := found(ctx, a, in.Name, func(s *directory.Service) (*directory.Service, error) { return s, nil })
 	if err != nil {
 		return nil, err
@@ -76,10 +65,10 @@ func (a *handlers) probeService(ctx context.Context, in *struct {
 		return nil, err
 	}
 	note(ctx, "outcome", string(r.Outcome))
-	return &answered[probe.Result]{r}, nil
+	return &answered[api.ProbeResult]{r}, nil
 }
 
-func (a *handlers) listProbes(ctx context.Context, in *struct{ Page }) (*answered[ProbeList], error) {
+func (a *handlers) listProbes(ctx context.Context, in *struct{ Page }) (*answered[api.ProbeList], error) {
 	const list = "probes"
 	position, err := a.pages.position(list, nil, in.PageToken)
 	if err != nil {
@@ -92,9 +81,9 @@ func (a *handlers) listProbes(ctx context.Context, in *struct{ Page }) (*answere
 		return nil, err
 	}
 	rows, next := cut(a, rows, in.Limit, list, nil, func(p directory.Probe) []byte { return p.Service[:] })
-	out := &answered[ProbeList]{ProbeList{make([]probe.Result, 0, len(rows)), next}}
+	out := &answered[api.ProbeList]{api.ProbeList{Probes: make([]api.ProbeResult, 0, len(rows)), NextPageToken: next}}
 	for _, row := range rows {
-		var r probe.Result
+		var r api.ProbeResult
 		if err := json.Unmarshal(row.Result, &r); err != nil {
 			return nil, errInternal.Because(fmt.Errorf("result of the probe of %s: %w", directory.FormatUID(row.Service), err))
 		}

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/callmap"
-	words "github.com/watchword-dev/watchword/server/internal/explain"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/usage"
 )
@@ -34,12 +34,12 @@ func TestQuestionsAreAnsweredFromWhatWasCounted(t *testing.T) {
 	s.use(usage.Use{Scopes: "a", Why: policy.NoRule}, 10, "m1", "m3")
 	s.use(usage.Use{Scopes: "a", Why: policy.NoRule}, 40, "m2", "m3")
 
-	var unused words.Unused
+	var unused api.Unused
 	s.must("GET", "/callmap/unused", "").into(&unused)
 	if !unused.Complete || unused.Young != 1 || len(unused.Items) != 0 { // m3, made just now, which nobody got a token for
 		t.Errorf("unused: got %+v", unused)
 	}
-	var impact words.Impact
+	var impact api.Impact
 	s.must("GET", "/callmap/impact?caller=m1&target=m2", "").into(&impact)
 	if impact.Count != 1 || impact.Affected[0].Tokens != 5 || impact.RecordsSince == nil {
 		t.Errorf("impact: got %+v", impact)
@@ -59,7 +59,7 @@ func TestQuestionsAreAnsweredFromWhatWasCounted(t *testing.T) {
 		}
 	}
 
-	var suggestion words.Suggestion
+	var suggestion api.Suggestion
 	s.must("GET", "/callmap/suggestion", "").into(&suggestion)
 	if len(suggestion.Rules) != 2 || suggestion.Rules[0].Command != "watchword allow m1 m2 --scope read --scope write" {
 		t.Errorf("suggestion: got %+v", suggestion)
@@ -80,12 +80,12 @@ func TestSuggestionForARuleOfAFileNamesTheFile(t *testing.T) {
 	s := start(t)
 	s.must("POST", "/callmap/apply", `{"files":[{"name":"web.yaml","text":"managed-by: web\nservices: {m1: {}, m2: {}}\nrules:\n  - {from: m1, to: m2, scopes: [read]}\n"}]}`)
 	s.use(usage.Use{Scopes: "write", Why: policy.ScopeNotGranted}, 1, "m1", "m2")
-	var suggestion words.Suggestion
+	var suggestion api.Suggestion
 	s.must("GET", "/callmap/suggestion", "").into(&suggestion)
 	if len(suggestion.Rules) != 1 || suggestion.Rules[0].ManagedBy != "web" || !strings.Contains(suggestion.File, "of web,") || !strings.Contains(suggestion.File, "scopes: [read, write]") {
 		t.Errorf("got %+v", suggestion)
 	}
-	var e Explanation
+	var e api.Explanation
 	s.must("POST", "/decisions/explain", `{"caller":"m1","target":"m2","scopes":["write"]}`).into(&e)
 	if !strings.Contains(e.Command, `"web"`) {
 		t.Errorf("got %+v", e)
@@ -98,7 +98,7 @@ func TestBlastKeepsToTheActorsOfTheServer(t *testing.T) {
 	s.must("PUT", "/rules/m1/m2", `{"scopes":["read"]}`)
 	s.must("PUT", "/rules/m2/m3", `{"scopes":["read"],"exchange":"delegate"}`)
 	s.must("PUT", "/rules/m3/m4", `{"scopes":["read"],"exchange":"delegate"}`)
-	var b words.Blast
+	var b api.Blast
 	a := s.must("GET", "/services/m1/blast", "")
 	a.into(&b)
 	var names []string

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/callmap"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
@@ -22,9 +23,9 @@ type Window struct {
 	Days int `query:"days" default:"30" minimum:"1" maximum:"400" example:"30" doc:"How many days to look back."`
 }
 
-var exampleSuggestion = words.Suggestion{
-	Since: exampleTime.AddDate(0, 0, -30), RuleCount: 1, File: "# to the rules of your call map file:\n  - {from: m1, to: m2, scopes: [read]}\n", Left: []words.LeftOut{},
-	Rules: []words.SuggestedRule{{From: "m1", To: "m2", Scopes: []string{"read"}, Refused: 12, Last: exampleTime, New: true, Command: "watchword allow m1 m2 --scope read"}},
+var exampleSuggestion = api.Suggestion{
+	Since: exampleTime.AddDate(0, 0, -30), RuleCount: 1, File: "# to the rules of your call map file:\n  - {from: m1, to: m2, scopes: [read]}\n", Left: []api.LeftOut{},
+	Rules: []api.SuggestedRule{{From: "m1", To: "m2", Scopes: []string{"read"}, Refused: 12, Last: exampleTime, New: true, Command: "watchword allow m1 m2 --scope read"}},
 }
 
 // usageQuestions are answered from what was counted.
@@ -32,13 +33,13 @@ func (a *handlers) usageQuestions() {
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/unused", id: "listUnused", action: action{name: "callmap.unused", large: true}, tag: "callmap",
 		summary: "What was never used", description: "Services, credentials, rules and scopes of rules that were not exercised in the last days, with the command that removes each. It says since when there are counts; where those are younger than the window, no command is told.",
-		answer: words.Unused{Since: exampleTime.AddDate(0, 0, -90), Complete: true, Count: 1, Items: []words.Idle{{Kind: "rule", What: "m1 -> m2", Command: "watchword disallow m1 m2"}}},
+		answer: api.Unused{Since: exampleTime.AddDate(0, 0, -90), Complete: true, Count: 1, Items: []api.Idle{{Kind: "rule", What: "m1 -> m2", Command: "watchword disallow m1 m2"}}},
 	}, a.listUnused)
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/impact", id: "readImpact", action: action{name: "callmap.impact", large: true}, tag: "callmap",
 		summary: "Who would break", description: "Who used a rule (caller and target), a signing key (key) or a credential (credential) in the last days, and would break without it. Name one of the three.",
 		missing: errNoRule,
-		answer: words.Impact{What: "the rule m1 -> m2", Text: "m1 could not call m2 any more", Since: exampleTime.AddDate(0, 0, -30), Count: 1, Affected: []words.Affected{
+		answer: api.Impact{What: "the rule m1 -> m2", Text: "m1 could not call m2 any more", Since: exampleTime.AddDate(0, 0, -30), Count: 1, Affected: []api.Affected{
 			{Caller: "m1", Target: "m2", Tokens: 14112, Last: exampleTime, Scopes: []string{"read"}, Methods: []string{"private_key_jwt"}},
 		}},
 	}, a.readImpact)
@@ -75,7 +76,7 @@ func (a *handlers) since(days int) time.Time { return a.Now().UTC().AddDate(0, 0
 func (a *handlers) listUnused(ctx context.Context, in *struct {
 	Days int `query:"days" default:"90" minimum:"1" maximum:"400" example:"90" doc:"How many days to look back."`
 },
-) (*answered[words.Unused], error) {
+) (*answered[api.Unused], error) {
 	state, err := a.Lists.Load(ctx)
 	if err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func (a *handlers) listUnused(ctx context.Context, in *struct {
 	if records != nil {
 		begin = *records
 	}
-	return &answered[words.Unused]{tally.Unused(a.Directory.Snapshot(), begin, a.Now())}, nil
+	return &answered[api.Unused]{tally.Unused(a.Directory.Snapshot(), begin, a.Now())}, nil
 }
 
 var errImpact = newProblem(http.StatusUnprocessableEntity, "invalid_value", "Name caller and target, or key, or credential, and nothing else. Correct it and send the request again.")
@@ -101,9 +102,9 @@ func (a *handlers) readImpact(ctx context.Context, in *struct {
 	Key        string `query:"key" maxLength:"128" example:"NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs" doc:"The kid of a signing key."`
 	Credential string `query:"credential" maxLength:"128" example:"00112233445566778899aabbccddeeff" doc:"The id of a credential."`
 },
-) (*answered[words.Impact], error) {
+) (*answered[api.Impact], error) {
 	since := a.since(in.Days)
-	var impact words.Impact
+	var impact api.Impact
 	var err error
 	switch {
 	case in.Caller != "" && in.Target != "" && in.Key == "" && in.Credential == "":
@@ -118,13 +119,13 @@ func (a *handlers) readImpact(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return &answered[words.Impact]{impact}, nil
+	return &answered[api.Impact]{impact}, nil
 }
 
-func (a *handlers) impactOfRule(ctx context.Context, e ByEdge, since time.Time) (words.Impact, error) {
-	r, err := a.ruleOf(ctx, e)
+func (a *handlers) impactOfRule(ctx context.Context, e ByEdge, since time.Time) (api.Impact, error) {
+	r, err := a.storedRule(ctx, e)
 	if err != nil {
-		return words.Impact{}, err
+		return api.Impact{}, err
 	}
 	text := fmt.Sprintf("%s could not call %s any more", e.Caller, e.Target)
 	if to, ok := a.Directory.Snapshot().ServiceByUID(r.Target); ok && to.Observe {
@@ -133,13 +134,13 @@ func (a *handlers) impactOfRule(ctx context.Context, e ByEdge, since time.Time) 
 	return a.impact(ctx, since, usage.Filter{Caller: r.Caller, Target: r.Target}, nil, "the rule "+e.Caller+" -> "+e.Target, text)
 }
 
-func (a *handlers) impactOfCredential(ctx context.Context, id string, since time.Time) (words.Impact, error) {
+func (a *handlers) impactOfCredential(ctx context.Context, id string, since time.Time) (api.Impact, error) {
 	c, err := a.Lists.ReadCredential(ctx, id)
 	if isNotFound(err) {
-		return words.Impact{}, errNoCredential
+		return api.Impact{}, errNoCredential
 	}
 	if err != nil {
-		return words.Impact{}, err
+		return api.Impact{}, err
 	}
 	s := a.Directory.Snapshot()
 	name := directory.FormatUID(c.Service)
@@ -164,11 +165,11 @@ func (a *handlers) impactOfCredential(ctx context.Context, id string, since time
 
 // impactOfKey: tokens that were signed with it are in use no longer than a token lives; credentials
 // that were, for as long as they do.
-func (a *handlers) impactOfKey(ctx context.Context, kid string, since time.Time) (words.Impact, error) {
+func (a *handlers) impactOfKey(ctx context.Context, kid string, since time.Time) (api.Impact, error) {
 	all := a.Keys.List()
 	i := slices.IndexFunc(all, func(k keys.Record) bool { return k.ID == kid })
 	if i < 0 {
-		return words.Impact{}, errNoKey
+		return api.Impact{}, errNoKey
 	}
 	k, s := all[i], a.Directory.Snapshot()
 	end := k.RetiredAt
@@ -198,7 +199,7 @@ func (a *handlers) impactOfKey(ctx context.Context, kid string, since time.Time)
 
 func nobody(*usage.Row) bool { return false }
 
-func (a *handlers) impact(ctx context.Context, since time.Time, f usage.Filter, keep func(*usage.Row) bool, what, text string) (words.Impact, error) {
+func (a *handlers) impact(ctx context.Context, since time.Time, f usage.Filter, keep func(*usage.Row) bool, what, text string) (api.Impact, error) {
 	users := words.NewUsers(since, keep)
 	records, err := a.eachUse(ctx, since, f, users.Add)
 	i := users.Impact(a.Directory.Snapshot(), what, text)
@@ -206,7 +207,7 @@ func (a *handlers) impact(ctx context.Context, since time.Time, f usage.Filter, 
 	return i, err
 }
 
-func (a *handlers) readSuggestion(ctx context.Context, in *Window) (*answered[words.Suggestion], error) {
+func (a *handlers) readSuggestion(ctx context.Context, in *Window) (*answered[api.Suggestion], error) {
 	wants := words.NewWants(a.since(in.Days))
 	records, err := a.eachUse(ctx, a.since(in.Days), usage.Filter{}, wants.Add)
 	if err != nil {
@@ -222,14 +223,14 @@ func (a *handlers) readSuggestion(ctx context.Context, in *Window) (*answered[wo
 			owners[r.Edge] = r.ManagedBy
 		}
 	}
-	out := wants.Suggest(a.Directory.Snapshot(), a.Now(), func(e policy.Edge) string { return owners[e] })
-	out.RecordsSince, out.File = records, suggestedFile(state, out.Rules)
-	return &answered[words.Suggestion]{out}, nil
+	out, rules := wants.Suggest(a.Directory.Snapshot(), a.Now(), func(e policy.Edge) string { return owners[e] })
+	out.RecordsSince, out.File = records, suggestedFile(state, rules)
+	return &answered[api.Suggestion]{out}, nil
 }
 
 // suggestedFile is rules in the form of a file, those of each owner apart. It has no managed-by and
 // cannot be applied as it is by mistake: an owner's file that has these rules alone would remove all its others.
-func suggestedFile(state *directory.State, rules []words.SuggestedRule) string {
+func suggestedFile(state *directory.State, rules []directory.Rule) string {
 	names := make([]directory.Service, len(state.Services))
 	for i := range state.Services {
 		names[i] = directory.Service{UID: state.Services[i].UID, Name: state.Services[i].Name, ManagedBy: "-"} // nobody's: only named
@@ -242,7 +243,7 @@ func suggestedFile(state *directory.State, rules []words.SuggestedRule) string {
 			byOwner[owner] = &directory.State{Services: names}
 			owners = append(owners, owner)
 		}
-		byOwner[owner].Rules = append(byOwner[owner].Rules, rules[i].Rule)
+		byOwner[owner].Rules = append(byOwner[owner].Rules, rules[i])
 	}
 	slices.Sort(owners)
 	var b strings.Builder

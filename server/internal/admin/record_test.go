@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/audit"
 	"github.com/watchword-dev/watchword/server/internal/keys"
 )
@@ -21,7 +22,7 @@ func TestEveryRequestThatMattersHasOneRecord(t *testing.T) {
 	s.services("m1", "m2")
 	var id string
 	{
-		var issued IssuedCredential
+		var issued api.IssuedCredential
 		s.must("POST", "/services/m1/credentials", `{}`).into(&issued)
 		id = issued.Credential.ID
 	}

@@ -6,13 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/usage"
 )
 
 func asFiles(text string, more ...string) string {
-	b, _ := json.Marshal(CallMapFiles{Files: []CallMapFile{{Name: "callmap.yaml", Text: text}}})
+	b, _ := json.Marshal(api.CallMapFiles{Files: []api.CallMapFile{{Name: "callmap.yaml", Text: text}}})
 	return strings.TrimSuffix(string(b), "}") + strings.Join(append(more, "}"), "")
 }
 
@@ -37,10 +38,10 @@ const threeServices = "services: {m1: {}, m2: {}, m3: {}}\nrules:\n"
 func TestPlanSaysWhichTokensWouldHaveBeenRefused(t *testing.T) {
 	s := start(t)
 	s.must("POST", "/callmap/apply", asFiles(threeServices+"  - {from: m1, to: [m2, m3]}\n  - {from: m2, to: m3}\n"))
-	var plan CallMapPlan
-	ask := func(text string, more ...string) *CallMapReplay {
+	var plan api.CallMapPlan
+	ask := func(text string, more ...string) *api.CallMapReplay {
 		t.Helper()
-		plan = CallMapPlan{}
+		plan = api.CallMapPlan{}
 		s.must("POST", "/callmap/plan", asFiles(text, more...)).into(&plan)
 		return plan.Replay
 	}
@@ -76,9 +77,9 @@ func TestPlanSaysWhatEnforcingWouldRefuse(t *testing.T) {
 	s := start(t)
 	s.must("POST", "/callmap/apply", asFiles("services: {m1: {}, m2: {enforce: observe}}\n"))
 	s.used("m1", "m2", 3, func(u *usage.Use) { u.Would = policy.NoRule })
-	var plan CallMapPlan
+	var plan api.CallMapPlan
 	s.must("POST", "/callmap/plan", asFiles("services: {m1: {}, m2: {}}\n")).into(&plan)
-	if plan.Replay.Refused != 3 || plan.Replay.Edges[0].Reason != policy.NoRule {
+	if plan.Replay.Refused != 3 || plan.Replay.Edges[0].Reason != string(policy.NoRule) {
 		t.Errorf("got %+v", plan.Replay)
 	}
 }
@@ -87,7 +88,7 @@ func TestShadowIsSetReportedAndEnded(t *testing.T) {
 	s := start(t)
 	s.must("POST", "/callmap/apply", asFiles(threeServices+"  - {from: m1, to: [m2, m3]}\n"))
 	shadowed := threeServices + "  - {from: m1, to: m3}\n  - {from: m3, to: m1}\n"
-	var set CallMapShadow
+	var set api.CallMapShadow
 	s.must("PUT", "/callmap/shadow", asFiles(shadowed)).into(&set)
 	if set.Rules != 2 || set.Revision != s.directory.Snapshot().Revision() {
 		t.Errorf("got %+v", set)
@@ -105,7 +106,7 @@ func TestShadowIsSetReportedAndEnded(t *testing.T) {
 	}
 	s.used("m1", "m2", 5, func(u *usage.Use) { u.Shadow = policy.NoRule })
 	s.used("m1", "m3", 9)
-	var report ShadowReport
+	var report api.ShadowReport
 	s.must("GET", "/callmap/shadow/report", "").into(&report)
 	if report.Rules != 2 || len(report.Edges) != 1 || report.Edges[0].Tokens != 5 || report.Edges[0].Outcome != "refused" || report.Days != 30 {
 		t.Errorf("got %+v", report)
@@ -114,7 +115,7 @@ func TestShadowIsSetReportedAndEnded(t *testing.T) {
 	if otherwise("m1", "m2") != "" || set.Rules != 0 {
 		t.Errorf("got %+v, and still a shadow", set)
 	}
-	again := CallMapShadow{}
+	again := api.CallMapShadow{}
 	s.must("DELETE", "/callmap/shadow", "").into(&again)
 	if again.Revision != set.Revision {
 		t.Errorf("ending no shadow made revision %d", again.Revision)

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 // ADM-003.
@@ -147,7 +149,7 @@ func TestValuesAreAsTheDocumentHasThem(t *testing.T) {
 			t.Errorf("%s %s %s: got %s, want location %s", c.method, c.target, c.body, a.Body, c.location)
 		}
 	}
-	var issued IssuedCredential
+	var issued api.IssuedCredential
 	s.must("POST", "/services/m1/credentials", `{"name":"x"}`).into(&issued)
 	if issued.Credential.Kind != "bootstrap" || issued.Credential.ExpiresAt.Sub(issued.Credential.CreatedAt).Hours() != 90*24 {
 		t.Errorf("what is absent is not the default: got %+v", issued.Credential)

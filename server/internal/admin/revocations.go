@@ -6,31 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
-// Revocation is an id that no token may hang on any more, as the API shows it.
-type Revocation struct {
-	ID        string    `json:"id" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of a token, or the uid of a service."`
-	Kind      string    `json:"kind" enum:"token,service" example:"token" doc:"service: one that was deleted."`
-	RevokedAt time.Time `json:"revokedAt" example:"2026-11-24T12:00:00Z" doc:"Since when."`
-	Until     time.Time `json:"until" example:"2026-11-24T12:15:00Z" doc:"When no token that hangs on it can be in time any more, and it is forgotten."`
-}
-
-// NewRevocation is the body that revokes a token.
-type NewRevocation struct {
-	JTI       string     `json:"jti,omitempty" maxLength:"128" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of the token. By it alone status lists cannot tell the token; the deny-list can. Either this or token."`
-	Token     string     `json:"token,omitempty" maxLength:"16384" doc:"The token itself. It must be one of this server that has not expired; it is verified and read, and written nowhere."`
-	ExpiresAt *time.Time `json:"expiresAt,omitempty" example:"2026-11-24T12:15:00Z" doc:"With jti: the end of the token, so that its revocation can be forgotten then. Absent: as late as any token can end."`
-}
-
-// RevocationList is a page of revocations.
-type RevocationList struct {
-	Revocations   []Revocation `json:"revocations" nullable:"false" doc:"By id."`
-	NextPageToken string       `json:"nextPageToken,omitempty" doc:"Asks for the next page. Absent on the last one."`
-}
-
-var exampleRevocation = Revocation{
+var exampleRevocation = api.Revocation{
 	ID: "5f1e2d3c4b5a69788796a5b4c3d2e1f0", Kind: "token", RevokedAt: exampleTime, Until: exampleTime.Add(15 * time.Minute),
 }
 
@@ -38,12 +18,12 @@ func (a *handlers) revocations() {
 	register(a, operation{
 		method: http.MethodGet, path: "/revocations", id: "listRevocations", action: action{name: "revocation.list", audited: true}, tag: "revocations",
 		summary: "List revocations", description: "The tokens that were revoked one by one, and the services that were deleted, as long as a token could hang on them. Revoked credentials and keys, and disabled services, are told by their own lists. Reading it is recorded in the audit log.",
-		answer: RevocationList{Revocations: []Revocation{exampleRevocation}},
+		answer: api.RevocationList{Revocations: []api.Revocation{exampleRevocation}},
 	}, a.listRevocations)
 	register(a, operation{
 		method: http.MethodPost, path: "/revocations", id: "createRevocation", action: action{name: "token.revoke"}, tag: "revocations",
 		summary: "Revoke a token", description: "Revokes one access token, and those it was exchanged for: introspection refuses it at once, and followers of the deny-list within a second. Revoking it again changes nothing. To refuse all a credential got, revoke the credential.",
-		request: NewRevocation{JTI: "5f1e2d3c4b5a69788796a5b4c3d2e1f0"}, answer: exampleRevocation,
+		request: api.NewRevocation{JTI: "5f1e2d3c4b5a69788796a5b4c3d2e1f0"}, answer: exampleRevocation,
 	}, a.createRevocation)
 	register(a, operation{
 		method: http.MethodGet, path: "/revocations/{id}", id: "readRevocation", action: action{name: "revocation.read", audited: true}, tag: "revocations",
@@ -52,7 +32,7 @@ func (a *handlers) revocations() {
 	}, a.readRevocation)
 }
 
-func (a *handlers) listRevocations(ctx context.Context, in *struct{ Page }) (*answered[RevocationList], error) {
+func (a *handlers) listRevocations(ctx context.Context, in *struct{ Page }) (*answered[api.RevocationList], error) {
 	const list = "revocations"
 	after, err := a.pages.position(list, nil, in.PageToken)
 	if err != nil {
@@ -63,7 +43,7 @@ func (a *handlers) listRevocations(ctx context.Context, in *struct{ Page }) (*an
 		return nil, err
 	}
 	rows, next := cut(a, rows, in.Limit, list, nil, func(r directory.Revocation) []byte { return []byte(r.ID) })
-	out := &answered[RevocationList]{RevocationList{make([]Revocation, 0, len(rows)), next}}
+	out := &answered[api.RevocationList]{api.RevocationList{Revocations: make([]api.Revocation, 0, len(rows)), NextPageToken: next}}
 	for _, r := range rows {
 		out.Body.Revocations = append(out.Body.Revocations, viewRevocation(r))
 	}
@@ -73,7 +53,7 @@ func (a *handlers) listRevocations(ctx context.Context, in *struct{ Page }) (*an
 func (a *handlers) readRevocation(ctx context.Context, in *struct {
 	ID string `path:"id" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of a token, or the uid of a service."`
 },
-) (*answered[Revocation], error) {
+) (*answered[api.Revocation], error) {
 	if _, err := directory.ParseUID(in.ID); err != nil && !isCredentialID(in.ID) {
 		return nil, errNoRevocation // not worth asking the store
 	}
@@ -81,10 +61,10 @@ func (a *handlers) readRevocation(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return &answered[Revocation]{viewRevocation(r)}, nil
+	return &answered[api.Revocation]{viewRevocation(r)}, nil
 }
 
-func (a *handlers) createRevocation(ctx context.Context, in *struct{ Body NewRevocation }) (*answered[Revocation], error) {
+func (a *handlers) createRevocation(ctx context.Context, in *struct{ Body api.NewRevocation }) (*answered[api.Revocation], error) {
 	jti, expiry, status, err := a.identify(in.Body)
 	if err != nil {
 		return nil, err
@@ -101,12 +81,12 @@ func (a *handlers) createRevocation(ctx context.Context, in *struct{ Body NewRev
 	if err != nil {
 		return nil, err
 	}
-	return &answered[Revocation]{viewRevocation(r)}, nil
+	return &answered[api.Revocation]{viewRevocation(r)}, nil
 }
 
 // identify says which token is meant, when it ends at the latest and, if it was shown, its place in
 // a status list.
-func (a *handlers) identify(n NewRevocation) (jti string, expiry time.Time, status string, err error) {
+func (a *handlers) identify(n api.NewRevocation) (jti string, expiry time.Time, status string, err error) {
 	if (n.JTI == "") == (n.Token == "") {
 		return "", expiry, "", invalidToken("jti", "or token is required, and not both")
 	}
@@ -137,8 +117,8 @@ func invalidToken(field, problem string) error {
 	return &directory.InvalidError{Field: field, Problem: problem}
 }
 
-func viewRevocation(r directory.Revocation) Revocation {
-	v := Revocation{ID: r.ID, Kind: "token", RevokedAt: r.RevokedAt.UTC(), Until: r.Until.UTC()}
+func viewRevocation(r directory.Revocation) api.Revocation {
+	v := api.Revocation{ID: r.ID, Kind: "token", RevokedAt: r.RevokedAt.UTC(), Until: r.Until.UTC()}
 	if strings.HasPrefix(r.ID, "svc_") {
 		v.Kind = "service"
 	}

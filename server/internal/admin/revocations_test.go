@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
@@ -28,7 +29,7 @@ func TestTokenIsRevokedByItsIDOrByShowingIt(t *testing.T) {
 	s := start(t)
 	s.services("m1", "m2")
 	s.must("PUT", "/rules/m1/m2", `{}`)
-	var issued IssuedCredential
+	var issued api.IssuedCredential
 	s.must("POST", "/services/m1/credentials", `{}`).into(&issued)
 	shown, named := s.accessToken(issued.Token), s.accessToken(issued.Token)
 	for _, c := range []struct{ body, jti string }{
@@ -38,7 +39,7 @@ func TestTokenIsRevokedByItsIDOrByShowingIt(t *testing.T) {
 		if s.directory.Snapshot().Denied(c.jti) {
 			t.Fatalf("%s is denied before it is revoked", c.jti)
 		}
-		var first, again, read Revocation
+		var first, again, read api.Revocation
 		s.must("POST", "/revocations", c.body).into(&first)
 		if !s.directory.Snapshot().Denied(c.jti) || first.ID != c.jti || first.Kind != "token" {
 			t.Errorf("got %+v, want %s denied", first, c.jti)
@@ -55,10 +56,10 @@ func TestTokenIsRevokedByItsIDOrByShowingIt(t *testing.T) {
 		t.Error("the credential was revoked with its tokens")
 	}
 	// The service is gone, and so is all it ever got.
-	var svc Service
+	var svc api.Service
 	s.must("GET", "/services/m1", "").into(&svc)
 	s.must("DELETE", "/services/m1", "")
-	var all, page RevocationList
+	var all, page api.RevocationList
 	if s.must("GET", "/revocations", "").into(&all); len(all.Revocations) != 3 || all.Revocations[2].ID != svc.UID || all.Revocations[2].Kind != "service" {
 		t.Errorf("got %+v, want two tokens and a service", all)
 	}
@@ -92,7 +93,7 @@ func TestWhatIsNoTokenCannotBeRevoked(t *testing.T) {
 	s := start(t)
 	s.services("m1", "m2")
 	s.must("PUT", "/rules/m1/m2", `{}`)
-	var issued IssuedCredential
+	var issued api.IssuedCredential
 	s.must("POST", "/services/m1/credentials", `{}`).into(&issued)
 	token := s.accessToken(issued.Token)
 	forged := token[:len(token)-6] + "AAAAAA"

@@ -7,39 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
-
-// Rule allows one caller one target, as the API shows it.
-type Rule struct {
-	Caller    string                `json:"caller" example:"m1" doc:"Name of the service that may call."`
-	Target    string                `json:"target" example:"m2" doc:"Name of the service that may be called."`
-	Scopes    []string              `json:"scopes" nullable:"false" example:"[\"read\"]" doc:"What the caller may have at the target, sorted. Empty: tokens without scope."`
-	Exchange  string                `json:"exchange,omitempty" enum:"delegate,impersonate" example:"delegate" doc:"What the caller may do with tokens of others that it received (RFC 8693). delegate: call the target on behalf of another, which the token says (act). impersonate: also as another, without a trace in the token. Absent: neither."`
-	MayAct    string                `json:"mayAct,omitempty" example:"m9" doc:"Name of the one service that may exchange the tokens of this rule, in place of their target; the uid of one that was deleted. Absent: the target may."`
-	When      *directory.Conditions `json:"when,omitempty" doc:"Conditions under which the rule counts; all must hold. Absent: none."`
-	ManagedBy string                `json:"managedBy,omitempty" example:"callmap" doc:"The call map file that owns it. Absent: it is changed by hand."`
-	Until     *time.Time            `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When the rule ends, that moment excluded. Absent: it does not."`
-	Version   int64                 `json:"version" example:"1" doc:"Counts changes; the ETag in quotes."`
-	CreatedAt time.Time             `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When it was made."`
-	UpdatedAt time.Time             `json:"updatedAt" example:"2026-11-24T12:00:00Z" doc:"When it was last changed."`
-}
-
-// NewRule is the body that makes a rule, or replaces what one says.
-type NewRule struct {
-	Scopes   []string              `json:"scopes,omitempty" nullable:"false" maxItems:"64" example:"[\"read\"]" doc:"RFC 6749 scope tokens. None: tokens without scope."`
-	Exchange string                `json:"exchange,omitempty" enum:",delegate,impersonate" example:"delegate" doc:"delegate: the caller may exchange tokens it received for one for the target that names it as the actor. impersonate: also for one that does not. Empty: neither."`
-	MayAct   string                `json:"mayAct,omitempty" maxLength:"128" example:"m9" doc:"Name of the one service that may exchange the tokens of this rule, in place of their target (RFC 8693, section 4.4)."`
-	When     *directory.Conditions `json:"when,omitempty" doc:"Conditions under which it is to count; all must hold."`
-	Until    *time.Time            `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When the rule is to end. Absent: never."`
-}
-
-// RuleList is a page of rules.
-type RuleList struct {
-	Rules         []Rule `json:"rules" nullable:"false" doc:"In the order of the services' identities."`
-	NextPageToken string `json:"nextPageToken,omitempty" doc:"Asks for the next page. Absent on the last one."`
-}
 
 type (
 	ByEdge struct {
@@ -55,28 +26,28 @@ type (
 		ByEdge
 		Conditions
 		IfNoneMatch string `header:"If-None-Match" maxLength:"64" example:"*" doc:"*: only when there is no such rule yet."`
-		Body        *NewRule
+		Body        *api.RuleTerms
 	}
 	putRuleOutput struct {
 		Status int
 		ETag   string `header:"ETag" doc:"The version in quotes, for If-Match."`
-		Body   Rule
+		Body   api.Rule
 	}
 )
 
-var exampleRule = Rule{Caller: "m1", Target: "m2", Scopes: []string{"read"}, Version: 1, CreatedAt: exampleTime, UpdatedAt: exampleTime}
+var exampleRule = api.Rule{Caller: "m1", Target: "m2", RuleTerms: api.RuleTerms{Scopes: []string{"read"}}, Version: 1, CreatedAt: exampleTime, UpdatedAt: exampleTime}
 
 func (a *handlers) rules() {
 	register(a, operation{
 		method: http.MethodGet, path: "/rules", id: "listRules", action: action{name: "rule.list"}, tag: "rules",
 		summary: "List rules", description: "The call map, or the part of it with one caller or target, a page at a time.",
-		missing: errNoService, answer: RuleList{Rules: []Rule{exampleRule}},
+		missing: errNoService, answer: api.RuleList{Rules: []api.Rule{exampleRule}},
 	}, a.listRules)
 	register(a, operation{
 		method: http.MethodPut, path: "/rules/{caller}/{target}", id: "putRule", action: action{name: "rule.allow"}, tag: "rules",
 		summary: "Allow a caller a target", description: "Makes the rule, answered with 201, or replaces what it says, answered with 200. Sending the same again changes nothing. Services may call themselves only by a rule, too.",
 		missing: errNoService, errors: []int{http.StatusConflict, http.StatusPreconditionFailed},
-		request: NewRule{Scopes: []string{"read"}}, answer: exampleRule,
+		request: api.RuleTerms{Scopes: []string{"read"}}, answer: exampleRule,
 	}, a.putRule)
 	register(a, operation{
 		method: http.MethodGet, path: "/rules/{caller}/{target}", id: "readRule", action: action{name: "rule.read"}, tag: "rules",
@@ -91,7 +62,7 @@ func (a *handlers) rules() {
 	documentCreated(a.huma.OpenAPI().Paths[prefix+"/rules/{caller}/{target}"].Put)
 }
 
-func (a *handlers) listRules(ctx context.Context, in *listRulesInput) (*answered[RuleList], error) {
+func (a *handlers) listRules(ctx context.Context, in *listRulesInput) (*answered[api.RuleList], error) {
 	const list = "rules"
 	var edge policy.Edge
 	filters := []string{"", ""}
@@ -121,7 +92,7 @@ func (a *handlers) listRules(ctx context.Context, in *listRulesInput) (*answered
 	if err != nil {
 		return nil, err
 	}
-	return &answered[RuleList]{RuleList{views, next}}, nil
+	return &answered[api.RuleList]{api.RuleList{Rules: views, NextPageToken: next}}, nil
 }
 
 func (a *handlers) putRule(ctx context.Context, in *putRuleInput) (*putRuleOutput, error) {
@@ -138,7 +109,7 @@ func (a *handlers) putRule(ctx context.Context, in *putRuleInput) (*putRuleOutpu
 			return nil, err
 		}
 	}
-	n, err := in.Body.rule()
+	n, err := ruleOf(in.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -162,12 +133,12 @@ func (a *handlers) putRule(ctx context.Context, in *putRuleInput) (*putRuleOutpu
 	return out, nil
 }
 
-func (a *handlers) readRule(ctx context.Context, in *ByEdge) (*versioned[Rule], error) {
-	r, err := a.ruleOf(ctx, *in)
+func (a *handlers) readRule(ctx context.Context, in *ByEdge) (*versioned[api.Rule], error) {
+	r, err := a.storedRule(ctx, *in)
 	if err != nil {
 		return nil, err
 	}
-	return &versioned[Rule]{etag(r.Version), ruleView(a.Directory.Snapshot(), r, in.Caller, in.Target)}, nil
+	return &versioned[api.Rule]{etag(r.Version), ruleView(a.Directory.Snapshot(), r, in.Caller, in.Target)}, nil
 }
 
 func (a *handlers) deleteRule(ctx context.Context, in *struct {
@@ -196,8 +167,8 @@ func (a *handlers) deleteRule(ctx context.Context, in *struct {
 	}
 }
 
-// rule is what the body says. A scope with a space in it would be two.
-func (n *NewRule) rule() (directory.NewRule, error) {
+// ruleOf is what the body says. A scope with a space in it would be two.
+func ruleOf(n *api.RuleTerms) (directory.NewRule, error) {
 	if n == nil {
 		return directory.NewRule{}, nil
 	}
@@ -214,19 +185,19 @@ func (n *NewRule) rule() (directory.NewRule, error) {
 		return r, nil
 	}
 	var err error
-	r.When, err = n.When.Compile()
+	r.When, err = directory.CompileWhen(*n.When)
 	return r, err
 }
 
 func (a *handlers) currentVersion(ctx context.Context, e ByEdge) (int64, error) {
-	r, err := a.ruleOf(ctx, e)
+	r, err := a.storedRule(ctx, e)
 	if errors.Is(err, directory.ErrNotFound) {
 		err = errPrecondition
 	}
 	return r.Version, err
 }
 
-func (a *handlers) ruleOf(ctx context.Context, e ByEdge) (r directory.Rule, err error) {
+func (a *handlers) storedRule(ctx context.Context, e ByEdge) (r directory.Rule, err error) {
 	caller, err := a.resolve(ctx, e.Caller)
 	if err != nil {
 		return r, err
@@ -238,24 +209,24 @@ func (a *handlers) ruleOf(ctx context.Context, e ByEdge) (r directory.Rule, err 
 	return a.Lists.ReadRule(ctx, policy.Edge{Caller: caller, Target: target})
 }
 
-func viewRule(s *directory.Snapshot, r directory.Rule) (Rule, bool) {
+func viewRule(s *directory.Snapshot, r directory.Rule) (api.Rule, bool) {
 	caller, ok := s.ServiceByUID(r.Caller)
 	if !ok {
-		return Rule{}, false
+		return api.Rule{}, false
 	}
 	target, ok := s.ServiceByUID(r.Target)
 	if !ok {
-		return Rule{}, false
+		return api.Rule{}, false
 	}
 	return ruleView(s, r, caller.Name, target.Name), true
 }
 
-func ruleView(s *directory.Snapshot, r directory.Rule, caller, target string) Rule {
-	v := Rule{
-		Caller: caller, Target: target, Scopes: append([]string{}, r.Scopes...), Exchange: string(r.Exchange), Until: optional(r.Until),
-		Version: r.Version, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+func ruleView(s *directory.Snapshot, r directory.Rule, caller, target string) api.Rule {
+	v := api.Rule{
+		Caller: caller, Target: target, RuleTerms: api.RuleTerms{Scopes: append([]string{}, r.Scopes...), Exchange: string(r.Exchange), Until: optional(r.Until)},
+		ManagedBy: r.ManagedBy, Version: r.Version, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
-	if v.ManagedBy = r.ManagedBy; r.When != nil {
+	if r.When != nil {
 		when := directory.ConditionsOf(r.When)
 		v.When = &when
 	}

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 // POL-001.
@@ -33,7 +35,7 @@ func TestPutRuleSaysTheSameHoweverOften(t *testing.T) {
 	if first.Code != http.StatusCreated || first.Header().Get("ETag") != `"1"` {
 		t.Errorf("got %d %v, want 201", first.Code, first.Header())
 	}
-	var r Rule
+	var r api.Rule
 	first.into(&r)
 	if strings.Join(r.Scopes, " ") != "read write" || r.Until == nil || !r.Until.Equal(time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("got %+v", r)

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 func TestServiceIsMadeReadChangedAndDeleted(t *testing.T) {
@@ -24,7 +26,7 @@ func TestServiceIsMadeReadChangedAndDeleted(t *testing.T) {
 	if a := s.must("GET", "/services/m1", ""); a.Body.String() != made.Body.String() || a.Header().Get("ETag") != `"1"` {
 		t.Errorf("got %s, want what was made: %s", a.Body, made.Body)
 	}
-	var changed Service
+	var changed api.Service
 	a := s.must("PATCH", "/services/m1", `{"disabled":true,"tokenTtlSeconds":0}`)
 	if a.into(&changed); !changed.Disabled || changed.TokenTTLSeconds != 0 || changed.Description != "Takes orders." || changed.Version != 2 || a.Header().Get("ETag") != `"2"` {
 		t.Errorf("got %+v", changed)
@@ -108,11 +110,11 @@ func TestStaleVersionChangesNothing(t *testing.T) {
 	}
 	s.ask("PUT", "/rules/m1/m2", `{}`, "If-None-Match", `"2"`).wantProblem("If-None-Match with a version", http.StatusBadRequest)
 	s.ask("PUT", "/rules/m1/m2", `{}`, "If-None-Match", "*", "If-Match", "*").wantProblem("both", http.StatusBadRequest)
-	var service Service
+	var service api.Service
 	if s.must("GET", "/services/m1", "").into(&service); service.Version != 2 || service.Description != "second" {
 		t.Errorf("got %+v, want the second version untouched", service)
 	}
-	var rule Rule
+	var rule api.Rule
 	if s.must("GET", "/rules/m1/m2", "").into(&rule); rule.Version != 2 || strings.Join(rule.Scopes, " ") != "write" {
 		t.Errorf("got %+v, want the second version untouched", rule)
 	}

@@ -6,28 +6,15 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	words "github.com/watchword-dev/watchword/server/internal/explain"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/usage"
 )
 
-// CallMapShadow is the overlay that was set.
-type CallMapShadow struct {
-	Revision int64    `json:"revision" example:"44" doc:"Of the change."`
-	Rules    int      `json:"rules" example:"2" doc:"How many edges are decided beside the call map now."`
-	LeftOut  []string `json:"leftOut,omitempty" example:"[\"m4 would be enabled\"]" doc:"What the files change and a shadow cannot show."`
-}
-
-// ShadowReport is what would have come out otherwise.
-type ShadowReport struct {
-	UsageWindow
-	Rules int               `json:"rules" example:"2" doc:"How many edges the shadow has now."`
-	Edges []words.Otherwise `json:"edges" nullable:"false" doc:"By caller and target, those with the most decisions first, at most 1,000."`
-}
-
 func (a *handlers) shadow() {
-	example := CallMapShadow{Revision: 44, Rules: 2}
+	example := api.CallMapShadow{Revision: 44, Rules: 2}
 	register(a, operation{
 		method: http.MethodPut, path: "/callmap/shadow", id: "putCallMapShadow", action: action{name: "callmap.shadow", large: true}, tag: "callmap",
 		summary: "Shadow call map files", description: "Plans the files, and has each decision from now on made a second time as if they were applied. What is in force stays as it is; where it would come out otherwise, that is recorded: in the audit log as shadow, and counted for the report. It takes the place of the shadow there is.",
@@ -36,20 +23,20 @@ func (a *handlers) shadow() {
 	register(a, operation{
 		method: http.MethodDelete, path: "/callmap/shadow", id: "deleteCallMapShadow", action: action{name: "callmap.shadow.end"}, tag: "callmap",
 		summary: "End the shadow", description: "Nothing is decided beside the call map any more. What was counted stays.",
-		errors: []int{http.StatusConflict}, answer: CallMapShadow{Revision: 45},
+		errors: []int{http.StatusConflict}, answer: api.CallMapShadow{Revision: 45},
 	}, a.deleteShadow)
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/shadow/report", id: "reportCallMapShadow", action: action{name: "callmap.shadow.report", slow: true}, tag: "callmap",
 		summary:     "Report what would have come out otherwise",
 		description: "What the shadow would have refused, or allowed, and what observing targets let through that no rule allows: by caller and target, from the decisions of a window. What an earlier shadow said in that window is among it.",
-		answer:      ShadowReport{UsageWindow: exampleWindow, Rules: 2, Edges: []words.Otherwise{{Caller: "m7", Target: "billing", By: "shadow", Outcome: "refused", Tokens: 14112, Reason: policy.NoRule, Last: exampleTime}}},
+		answer:      api.ShadowReport{UsageWindow: exampleWindow, Rules: 2, Edges: []api.Otherwise{{Caller: "m7", Target: "billing", By: "shadow", Outcome: "refused", Tokens: 14112, Reason: string(policy.NoRule), Last: exampleTime}}},
 	}, a.reportShadow)
 }
 
-var exampleWindow = UsageWindow{Days: 30, From: usage.DayOf(exampleTime.AddDate(0, 0, -29)).Start(), To: exampleTime}
+var exampleWindow = api.UsageWindow{Days: 30, From: usage.DayOf(exampleTime.AddDate(0, 0, -29)).Start(), To: exampleTime}
 
-func (a *handlers) putShadow(ctx context.Context, in *struct{ Body CallMapFiles }) (*answered[CallMapShadow], error) {
-	return onWhateverIsThere(true, func() (*answered[CallMapShadow], error) {
+func (a *handlers) putShadow(ctx context.Context, in *struct{ Body api.CallMapFiles }) (*answered[api.CallMapShadow], error) {
+	return onWhateverIsThere(true, func() (*answered[api.CallMapShadow], error) {
 		plan, _, err := a.planned(ctx, in.Body.Files)
 		if err != nil {
 			return nil, err
@@ -60,11 +47,11 @@ func (a *handlers) putShadow(ctx context.Context, in *struct{ Body CallMapFiles 
 	})
 }
 
-func (a *handlers) deleteShadow(ctx context.Context, _ *struct{}) (*answered[CallMapShadow], error) {
-	return onWhateverIsThere(true, func() (*answered[CallMapShadow], error) { return a.endShadow(ctx) })
+func (a *handlers) deleteShadow(ctx context.Context, _ *struct{}) (*answered[api.CallMapShadow], error) {
+	return onWhateverIsThere(true, func() (*answered[api.CallMapShadow], error) { return a.endShadow(ctx) })
 }
 
-func (a *handlers) endShadow(ctx context.Context) (*answered[CallMapShadow], error) {
+func (a *handlers) endShadow(ctx context.Context) (*answered[api.CallMapShadow], error) {
 	state, err := a.Lists.Shadow(ctx)
 	if err != nil {
 		return nil, err
@@ -74,12 +61,12 @@ func (a *handlers) endShadow(ctx context.Context) (*answered[CallMapShadow], err
 	}
 	base := a.Directory.Snapshot().Revision()
 	if len(state) == 0 {
-		return &answered[CallMapShadow]{CallMapShadow{Revision: base}}, nil
+		return &answered[api.CallMapShadow]{api.CallMapShadow{Revision: base}}, nil
 	}
 	return a.setShadow(ctx, base, nil, nil, "callmap.shadow.end")
 }
 
-func (a *handlers) setShadow(ctx context.Context, base int64, rules []directory.ShadowRule, leftOut []string, action string) (*answered[CallMapShadow], error) {
+func (a *handlers) setShadow(ctx context.Context, base int64, rules []directory.ShadowRule, leftOut []string, action string) (*answered[api.CallMapShadow], error) {
 	if rules == nil {
 		rules = []directory.ShadowRule{}
 	}
@@ -91,13 +78,13 @@ func (a *handlers) setShadow(ctx context.Context, base int64, rules []directory.
 	if err != nil {
 		return nil, err
 	}
-	return &answered[CallMapShadow]{CallMapShadow{revision, len(rules), leftOut}}, nil
+	return &answered[api.CallMapShadow]{api.CallMapShadow{Revision: revision, Rules: len(rules), LeftOut: leftOut}}, nil
 }
 
 func (a *handlers) reportShadow(ctx context.Context, in *struct {
 	Days int `query:"days" minimum:"1" maximum:"400" default:"30" example:"30" doc:"How many days, today included."`
 },
-) (*answered[ShadowReport], error) {
+) (*answered[api.ShadowReport], error) {
 	window, since, until, err := a.window(ctx, in.Days)
 	if err != nil {
 		return nil, err
@@ -109,9 +96,9 @@ func (a *handlers) reportShadow(ctx context.Context, in *struct {
 		return nil, err
 	}
 	edges := r.Edges()
-	view := ShadowReport{UsageWindow: window, Edges: edges[:min(len(edges), maxChangesShown)]}
+	view := api.ShadowReport{UsageWindow: window, Edges: edges[:min(len(edges), maxChangesShown)]}
 	for range s.ShadowRules() {
 		view.Rules++
 	}
-	return &answered[ShadowReport]{view}, nil
+	return &answered[api.ShadowReport]{view}, nil
 }

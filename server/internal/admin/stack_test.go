@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
@@ -60,7 +61,7 @@ func TestOverloadIsAProblem(t *testing.T) {
 	inside, leave := make(chan struct{}), make(chan struct{})
 	s := start(t, func(o *Options) {
 		o.Stack = web.NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), 1).Apart(WriteProblem)
-		o.Info = func() Info { inside <- struct{}{}; <-leave; return Info{} }
+		o.Info = func() api.Info { inside <- struct{}{}; <-leave; return api.Info{} }
 	})
 	done := make(chan struct{})
 	go func() { defer close(done); s.ask("GET", "/info", "") }()

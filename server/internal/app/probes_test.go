@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/client"
 	"github.com/watchword-dev/watchword/examples/microservice/service"
 	"github.com/watchword-dev/watchword/server/internal/directory"
@@ -30,12 +31,12 @@ func (s *server) prober() *probe.Prober {
 }
 
 // probed probes a service of that handler.
-func (s *server) probed(name string, h http.Handler) probe.Result {
+func (s *server) probed(name string, h http.Handler) api.ProbeResult {
 	s.t.Helper()
 	return s.probedBy(s.prober(), name, h)
 }
 
-func (s *server) probedBy(p *probe.Prober, name string, h http.Handler) probe.Result {
+func (s *server) probedBy(p *probe.Prober, name string, h http.Handler) api.ProbeResult {
 	s.t.Helper()
 	callee := httptest.NewServer(h)
 	s.t.Cleanup(callee.Close)
@@ -48,7 +49,7 @@ func (s *server) probedBy(p *probe.Prober, name string, h http.Handler) probe.Re
 	return r
 }
 
-func failures(r probe.Result) (names []string) {
+func failures(r api.ProbeResult) (names []string) {
 	for _, c := range r.Failures() {
 		names = append(names, c.Name)
 	}
@@ -67,10 +68,10 @@ func TestProbeCatchesEachMistake(t *testing.T) {
 	}
 	for _, mistake := range append(all, "nothing", "everything") {
 		r := s.probed("m2", callee{s, mistake})
-		want, outcome, iss := []string{mistake}, probe.Accepted, s.cfg.PlainIssuer
+		want, outcome, iss := []string{mistake}, api.ProbeAccepted, s.cfg.PlainIssuer
 		switch mistake {
 		case "nothing":
-			want, outcome = nil, probe.Refused
+			want, outcome = nil, api.ProbeRefused
 		case "wrong_issuer":
 			iss = s.cfg.Issuer // whose tokens are tried first
 		case "everything":
@@ -111,7 +112,7 @@ func TestProbeTellsRefusingFromBroken(t *testing.T) {
 		}, "before it was revoked", len(probe.Checks())},
 	} {
 		r := s.probed("m2", tt.h)
-		if r.Outcome != probe.Unclear || !strings.Contains(r.Why, tt.why) || len(r.Checks) != tt.made {
+		if r.Outcome != api.ProbeUnclear || !strings.Contains(r.Why, tt.why) || len(r.Checks) != tt.made {
 			t.Errorf("%s: got %s because %q after %d checks", name, r.Outcome, r.Why, len(r.Checks))
 		}
 	}
@@ -129,7 +130,7 @@ func TestProbeGivesNothingAway(t *testing.T) {
 			sent = append(sent, token)
 		}
 	}))
-	if len(sent) < 15 || r.Outcome != probe.Accepted {
+	if len(sent) < 15 || r.Outcome != api.ProbeAccepted {
 		t.Fatalf("got %d tokens, %+v", len(sent), r)
 	}
 	log, _ := json.Marshal(r)
@@ -174,7 +175,7 @@ func TestProbeGivesNothingAway(t *testing.T) {
 		s.operate("PATCH", "/services/m2", `{"probe":"`+url+`"}`)
 		svc, _ := s.s.directory.Snapshot().Service("m2")
 		r, err := s.prober().Probe(t.Context(), directory.Author{Actor: "test"}, svc, "")
-		if err != nil || r.Outcome != probe.Unclear || !strings.Contains(r.Why, "not an address services have") {
+		if err != nil || r.Outcome != api.ProbeUnclear || !strings.Contains(r.Why, "not an address services have") {
 			t.Errorf("%s: got %+v, %v", url, r, err)
 		}
 	}
@@ -195,7 +196,7 @@ func TestProbeOfServiceThatIntrospects(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	}))
-	if r.Issuer != s.cfg.Issuer || r.Outcome != probe.Refused {
+	if r.Issuer != s.cfg.Issuer || r.Outcome != api.ProbeRefused {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -212,7 +213,7 @@ func TestProbeOfServiceThatTakesOnlyBoundTokens(t *testing.T) {
 		t.Cleanup(func() { _ = v.Close() })
 		// Long enough for the deny-list to arrive.
 		r := s.probedBy(probe.New(s.s.issuer, s.s.db, probe.Options{}), "m2", v.Middleware(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
-		if !r.Bound || r.Outcome != probe.Refused || len(r.Checks) != len(probe.Checks()) {
+		if !r.Bound || r.Outcome != api.ProbeRefused || len(r.Checks) != len(probe.Checks()) {
 			t.Errorf("%s: got %+v", name, r)
 		}
 	}

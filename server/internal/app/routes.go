@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/server/internal/admin"
 	"github.com/watchword-dev/watchword/server/internal/buildinfo"
@@ -135,12 +136,12 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Server) info() admin.Info {
+func (s *Server) info() api.Info {
 	database := "sqlite"
 	if s.cfg.Database.Reveal() != "" {
 		database = "postgres"
 	}
-	return admin.Info{
+	return api.Info{
 		Version:     buildinfo.Read().Version,
 		Issuer:      s.cfg.Issuer,
 		PlainIssuer: s.cfg.PlainIssuer,

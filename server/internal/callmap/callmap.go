@@ -7,6 +7,7 @@ package callmap
 import (
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
@@ -61,7 +62,7 @@ type Rule struct {
 	Until    time.Time
 	Exchange string
 	MayAct   Name
-	When     directory.Conditions
+	When     api.Conditions
 	// Shadow rules are decided beside the call map, and are not in force.
 	Shadow bool
 	at     Position

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
@@ -146,7 +147,7 @@ func ruleTerms(r *directory.Rule, names map[directory.UID]string, shadow bool) s
 	return b.String()
 }
 
-func conditionMembers(c directory.Conditions) (m []string) {
+func conditionMembers(c api.Conditions) (m []string) {
 	if len(c.Auth) > 0 {
 		m = append(m, "auth: "+flow(c.Auth))
 	}

@@ -3,6 +3,7 @@ package callmap
 import (
 	"go.yaml.in/yaml/v3"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
@@ -75,12 +76,12 @@ var (
 		{"shadow", "Whether the rule is only evaluated and recorded, and not in force.", yesOrNo, func(r *reader, u *Rule, n *yaml.Node) { u.Shadow = r.boolean(n) }},
 	}}
 
-	whenObject = &object[directory.Conditions]{what: "when", members: []member[directory.Conditions]{
-		{"auth", "The caller authenticated with one of these methods.", authMethods, func(r *reader, c *directory.Conditions, n *yaml.Node) { c.Auth = r.texts(n) }},
-		{"bound", "The token is bound to a key of the caller.", yesOrNo, func(r *reader, c *directory.Conditions, n *yaml.Node) { c.Bound = r.boolean(n) }},
-		{"networks", "The address of the caller is in one of these networks.", oneOrMore(text("10.0.0.0/8")), func(r *reader, c *directory.Conditions, n *yaml.Node) { c.Networks = r.texts(n) }},
-		{"hours", "The request is made in this part of the week, in UTC.", text("Mon-Fri 08:00-18:00"), func(r *reader, c *directory.Conditions, n *yaml.Node) { c.Hours = r.text(n) }},
-		{"chain", "With direct, the caller does not act on behalf of another service. The default is any.", oneOf("any", "direct"), func(r *reader, c *directory.Conditions, n *yaml.Node) { c.Chain = r.text(n) }},
+	whenObject = &object[api.Conditions]{what: "when", members: []member[api.Conditions]{
+		{"auth", "The caller authenticated with one of these methods.", authMethods, func(r *reader, c *api.Conditions, n *yaml.Node) { c.Auth = r.texts(n) }},
+		{"bound", "The token is bound to a key of the caller.", yesOrNo, func(r *reader, c *api.Conditions, n *yaml.Node) { c.Bound = r.boolean(n) }},
+		{"networks", "The address of the caller is in one of these networks.", oneOrMore(text("10.0.0.0/8")), func(r *reader, c *api.Conditions, n *yaml.Node) { c.Networks = r.texts(n) }},
+		{"hours", "The request is made in this part of the week, in UTC.", text("Mon-Fri 08:00-18:00"), func(r *reader, c *api.Conditions, n *yaml.Node) { c.Hours = r.text(n) }},
+		{"chain", "With direct, the caller does not act on behalf of another service. The default is any.", oneOf("any", "direct"), func(r *reader, c *api.Conditions, n *yaml.Node) { c.Chain = r.text(n) }},
 	}}
 
 	testObject = &object[Test]{what: "a test", required: []string{"from", "to", "expect"}, members: []member[Test]{

@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
@@ -117,10 +118,10 @@ func (r *reader) scopes(n *yaml.Node) []string {
 	return scopes
 }
 
-func (r *reader) when(n *yaml.Node) (c directory.Conditions) {
+func (r *reader) when(n *yaml.Node) (c api.Conditions) {
 	before := len(r.problems)
 	whenObject.read(r, &c, n)
-	if _, err := c.Compile(); err != nil && len(r.problems) == before {
+	if _, err := directory.CompileWhen(c); err != nil && len(r.problems) == before {
 		r.problems.addError(r.at(n), err)
 	}
 	return c

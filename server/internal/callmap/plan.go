@@ -212,7 +212,7 @@ func (p *planner) readRules(files []*File) {
 }
 
 func (p *planner) readRule(f *File, r *Rule) {
-	when, err := r.When.Compile()
+	when, err := directory.CompileWhen(r.When)
 	if err != nil {
 		p.problems.addError(r.at, err)
 		return

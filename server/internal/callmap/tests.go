@@ -1,36 +1,13 @@
 package callmap
 
 import (
-	"fmt"
 	"net/netip"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
-
-// TestResult is what came out of one test, for one caller and one target.
-type TestResult struct {
-	File   string        `json:"file" example:"callmap.yaml" doc:"The file the test is in."`
-	Line   int           `json:"line" example:"7" doc:"And its line."`
-	From   string        `json:"from" example:"m3" doc:"The caller."`
-	To     string        `json:"to" example:"m2" doc:"The target."`
-	Scopes []string      `json:"scopes,omitempty" example:"[\"read\"]" doc:"What was asked for."`
-	Expect string        `json:"expect" enum:"allow,deny" example:"deny" doc:"What was to come out."`
-	Got    string        `json:"got" enum:"allow,deny" example:"deny" doc:"What came out."`
-	Reason policy.Reason `json:"reason" example:"no_rule" doc:"Why."`
-}
-
-// Passed says whether what came out is what was expected.
-func (r TestResult) Passed() bool { return r.Expect == r.Got }
-
-func (r TestResult) String() string {
-	verdict := "ok"
-	if !r.Passed() {
-		verdict = "FAILED"
-	}
-	return fmt.Sprintf("%s %s:%d %s -> %s: expected %s, got %s (%s)", verdict, r.File, r.Line, r.From, r.To, r.Expect, r.Got, r.Reason)
-}
 
 // checkTests says of names in tests that there is nobody of that name. A test of what is gone
 // would pass for ever.
@@ -45,7 +22,7 @@ func (p *planner) checkTests() {
 }
 
 // Test runs the tests of the files against the directory as it would be after the plan.
-func (p *Plan) Test(after *directory.Snapshot, now time.Time) (results []TestResult) {
+func (p *Plan) Test(after *directory.Snapshot, now time.Time) (results []api.CallMapTest) {
 	for _, t := range p.tests {
 		for _, from := range t.From {
 			for _, caller := range p.members(from) {
@@ -60,8 +37,8 @@ func (p *Plan) Test(after *directory.Snapshot, now time.Time) (results []TestRes
 	return results
 }
 
-func (t *Test) run(s *directory.Snapshot, caller, target string, now time.Time) TestResult {
-	r := TestResult{File: t.at.file.Name, Line: t.at.Line, From: caller, To: target, Scopes: t.Scopes, Expect: "deny", Got: "deny"}
+func (t *Test) run(s *directory.Snapshot, caller, target string, now time.Time) api.CallMapTest {
+	r := api.CallMapTest{File: t.at.file.Name, Line: t.at.Line, From: caller, To: target, Scopes: t.Scopes, Expect: "deny", Got: "deny"}
 	if t.Allow {
 		r.Expect = "allow"
 	}
@@ -80,8 +57,8 @@ func (t *Test) run(s *directory.Snapshot, caller, target string, now time.Time) 
 	}
 	v := s.Decide(q)
 	// What an observing target lets through is not allowed.
-	if r.Reason = v.Reason; v.Observed != "" {
-		r.Reason = v.Observed
+	if r.Reason = string(v.Reason); v.Observed != "" {
+		r.Reason = string(v.Observed)
 	} else if v.Allowed() {
 		r.Got = "allow"
 	}

@@ -7,30 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
-
-// PlannedChange is one line of a plan, in words.
-type PlannedChange struct {
-	Op   string `json:"op" enum:"add,change,remove" example:"add" doc:"What happens to it."`
-	Kind string `json:"kind" enum:"service,rule,shadow" example:"rule" doc:"What it is."`
-	// What it happens to: the name of a service, or caller -> target.
-	What string `json:"what" example:"m1 -> m2" doc:"The service, or the caller and the target of the rule."`
-	Text string `json:"text,omitempty" example:"scopes: read -> read write" doc:"What is different, or what is new about it."`
-}
-
-func (c PlannedChange) String() string {
-	sign := map[string]string{"add": "+", "change": "~", "remove": "-"}[c.Op]
-	text := sign + " " + c.What
-	if c.Kind != "rule" {
-		text = sign + " " + c.Kind + " " + c.What
-	}
-	if c.Text != "" {
-		text += "  " + c.Text
-	}
-	return text
-}
 
 // Summary is one line about the plan.
 func (p *Plan) Summary() string {
@@ -62,19 +42,19 @@ func opOf(before, after bool) int {
 var ops = []string{"add", "change", "remove"}
 
 // Changes are all lines of the plan, at most limit (0: all).
-func (p *Plan) Changes(limit int) (all []PlannedChange) {
+func (p *Plan) Changes(limit int) (all []api.PlannedChange) {
 	full := func() bool { return limit > 0 && len(all) >= limit }
 	for _, c := range p.Services {
 		if full() {
 			return all
 		}
-		all = append(all, PlannedChange{ops[opOf(c.Old != nil, c.New != nil)], "service", c.Name(), serviceDifference(c.Old, c.New)})
+		all = append(all, api.PlannedChange{Op: ops[opOf(c.Old != nil, c.New != nil)], Kind: "service", What: c.Name(), Text: serviceDifference(c.Old, c.New)})
 	}
 	for _, c := range p.Rules {
 		if full() {
 			return all
 		}
-		all = append(all, PlannedChange{ops[opOf(c.Old != nil, c.New != nil)], "rule", c.Caller + " -> " + c.Target, p.ruleDifference(c.Old, c.New)})
+		all = append(all, api.PlannedChange{Op: ops[opOf(c.Old != nil, c.New != nil)], Kind: "rule", What: c.Caller + " -> " + c.Target, Text: p.ruleDifference(c.Old, c.New)})
 	}
 	for _, c := range p.shadowChanges() {
 		if full() {
@@ -86,7 +66,7 @@ func (p *Plan) Changes(limit int) (all []PlannedChange) {
 }
 
 // shadowChanges are the rules of the overlay that come, change or go, by name.
-func (p *Plan) shadowChanges() (all []PlannedChange) {
+func (p *Plan) shadowChanges() (all []api.PlannedChange) {
 	index := func(rules []directory.ShadowRule) map[policy.Edge]directory.ShadowRule {
 		m := make(map[policy.Edge]directory.ShadowRule, len(rules))
 		for _, r := range rules {
@@ -100,7 +80,7 @@ func (p *Plan) shadowChanges() (all []PlannedChange) {
 		if r.Absent {
 			text = "no rule"
 		}
-		all = append(all, PlannedChange{op, "shadow", p.names[r.Caller] + " -> " + p.names[r.Target], text})
+		all = append(all, api.PlannedChange{Op: op, Kind: "shadow", What: p.names[r.Caller] + " -> " + p.names[r.Target], Text: text})
 	}
 	for e, r := range after {
 		if old, was := before[e]; !was || !sameShadow(old, r) {
@@ -112,7 +92,7 @@ func (p *Plan) shadowChanges() (all []PlannedChange) {
 			add("remove", r)
 		}
 	}
-	slices.SortFunc(all, func(a, b PlannedChange) int { return cmp.Compare(a.What, b.What) })
+	slices.SortFunc(all, func(a, b api.PlannedChange) int { return cmp.Compare(a.What, b.What) })
 	return all
 }
 

@@ -9,25 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
 
-// Conditions are those of a rule as operators write them, in the call map file and in the API.
-type Conditions struct {
-	// Auth names the methods by which the caller may have proved itself.
-	Auth []string `json:"auth,omitempty" maxItems:"16" example:"[\"private_key_jwt\"]" doc:"The caller proved itself in one of these ways."`
-	// Bound: only for tokens bound to a key.
-	Bound bool `json:"bound,omitempty" example:"true" doc:"The token is bound to a key of the caller."`
-	// Networks the caller may ask from, in CIDR notation.
-	Networks []string `json:"networks,omitempty" maxItems:"64" example:"[\"10.0.0.0/8\"]" doc:"The caller asks from one of these networks."`
-	// Hours as in "Mon-Fri 08:00-18:00", in UTC.
-	Hours string `json:"hours,omitempty" maxLength:"64" example:"Mon-Fri 08:00-18:00" doc:"It asks in this part of the week, in UTC."`
-	// Chain is "direct" for calls that are not on behalf of another.
-	Chain string `json:"chain,omitempty" enum:",any,direct" example:"direct" doc:"direct: it does not call on behalf of another."`
-}
-
-// Compile reads the conditions; none are nil.
-func (c Conditions) Compile() (*policy.When, error) {
+// CompileWhen reads conditions; none are nil.
+func CompileWhen(c api.Conditions) (*policy.When, error) {
 	w := &policy.When{Methods: slices.Clone(c.Auth), Bound: c.Bound}
 	slices.Sort(w.Methods)
 	w.Methods = slices.Compact(w.Methods)
@@ -57,8 +44,8 @@ func (c Conditions) Compile() (*policy.When, error) {
 	return w, nil
 }
 
-// ConditionsOf writes what Compile read.
-func ConditionsOf(w *policy.When) (c Conditions) {
+// ConditionsOf writes what CompileWhen read.
+func ConditionsOf(w *policy.When) (c api.Conditions) {
 	if w == nil {
 		return c
 	}
@@ -89,11 +76,11 @@ func ParseWhen(s string) (*policy.When, error) {
 	if s == "" {
 		return nil, nil
 	}
-	var c Conditions
+	var c api.Conditions
 	if err := json.Unmarshal([]byte(s), &c); err != nil {
 		return nil, fmt.Errorf("conditions of a rule: %w", err)
 	}
-	return c.Compile()
+	return CompileWhen(c)
 }
 
 var weekdays = []string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}

@@ -6,28 +6,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
-
-// Blast is what whoever stole a credential of a service reaches with it.
-type Blast struct {
-	Service string  `json:"service" example:"m1" doc:"Whose credential."`
-	Direct  int     `json:"direct" example:"1" doc:"Services it gets tokens for."`
-	Through int     `json:"through" example:"1" doc:"Services that are reached through those, which exchange the tokens they receive."`
-	Reaches []Reach `json:"reaches" nullable:"false" doc:"As a tree: each service is followed by those that are reached through it. The first 10,000 of them."`
-}
-
-// Reach is a service that is reached.
-type Reach struct {
-	Service  string                `json:"service" example:"m3" doc:"The service."`
-	Depth    int                   `json:"depth" example:"1" doc:"0: directly. Else one more than that of the service in the list through which it is reached."`
-	By       string                `json:"by,omitempty" example:"m9" doc:"Who exchanges the token, where the rule names another service than the one it is for (may_act)."`
-	Exchange policy.Exchange       `json:"exchange,omitempty" enum:"delegate,impersonate" example:"delegate" doc:"How the service before calls it: on behalf of the stolen one, or in its place."`
-	Scopes   []string              `json:"scopes" nullable:"false" example:"[\"read\"]" doc:"What is had there, on whatever way. Empty: tokens without scope."`
-	AnyScope bool                  `json:"anyScope,omitempty" example:"false" doc:"Any scope that is asked for: the service observes, and refuses nobody."`
-	When     *directory.Conditions `json:"when,omitempty" doc:"Conditions of the last rule on the way, which are taken to hold."`
-}
 
 const maxReaches = 10_000
 
@@ -41,7 +23,7 @@ const grantTokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
 // tokens they receive, with at most maxActors of those in a row. Each step is one that
 // s.Decide allows, under circumstances that suit the rule. It reads each rule once, and follows each
 // scope by itself: scopes only shrink, and no scope depends on another.
-func BlastOf(s *directory.Snapshot, from *directory.Service, now time.Time, maxActors int) Blast {
+func BlastOf(s *directory.Snapshot, from *directory.Service, now time.Time, maxActors int) api.Blast {
 	w := &wave{
 		s: s, now: now, maxActors: maxActors, by: map[directory.UID][]policy.Rule{},
 		levels: make([][]*actor, maxActors+1), actors: map[directory.UID]*actor{}, reached: map[directory.UID]*reached{},
@@ -240,8 +222,8 @@ func soonest(h policy.Hours, now time.Time) time.Time {
 }
 
 // tree lists what was reached, each service before those reached through it.
-func (w *wave) tree(from *directory.Service) Blast {
-	b := Blast{Service: from.Name, Reaches: []Reach{}}
+func (w *wave) tree(from *directory.Service) api.Blast {
+	b := api.Blast{Service: from.Name, Reaches: []api.Reach{}}
 	below := map[*reached][]*reached{}
 	for _, t := range w.order {
 		below[t.parent] = append(below[t.parent], t)
@@ -267,8 +249,8 @@ func (w *wave) tree(from *directory.Service) Blast {
 	return b
 }
 
-func (t *reached) view(s *directory.Snapshot, depth int) Reach {
-	r := Reach{Service: t.Name, Depth: depth, Exchange: t.exchange, AnyScope: t.scopes[anyScope], Scopes: []string{}}
+func (t *reached) view(s *directory.Snapshot, depth int) api.Reach {
+	r := api.Reach{Service: t.Name, Depth: depth, Exchange: string(t.exchange), AnyScope: t.scopes[anyScope], Scopes: []string{}}
 	delete(t.scopes, anyScope)
 	r.Scopes = append(r.Scopes, slices.Sorted(maps.Keys(t.scopes))...)
 	if by, ok := s.ServiceByUID(t.by); ok && t.by != t.parent.UID {

@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
 
 // Before puts into words why a request was refused before the call map was asked, or in spite of what
 // it said: reason is not one of package policy.
-func Before(s *directory.Snapshot, a Asked, reason string) Why {
-	w := Why{Reason: policy.Reason(reason), Text: Recorded(reason)}
+func Before(s *directory.Snapshot, a Asked, reason string) api.Explanation {
+	w := api.Explanation{Reason: reason, Text: Recorded(reason)}
 	svc, ok := s.Service(a.Caller)
 	if !ok {
 		return w

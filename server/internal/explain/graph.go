@@ -7,39 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
-
-// Graph is the call map, or a part of it.
-type Graph struct {
-	Services []Node `json:"services" nullable:"false" doc:"By name; the first 10,000."`
-	Rules    []Arc  `json:"rules" nullable:"false" doc:"By caller and target; the first 20,000."`
-	// Of how many, when not all fit.
-	ServiceCount int `json:"serviceCount" example:"2" doc:"How many services there are in this part of the call map."`
-	RuleCount    int `json:"ruleCount" example:"1" doc:"How many rules."`
-}
-
-// Node is a service.
-type Node struct {
-	Name     string   `json:"name" example:"m1" doc:"Its name."`
-	Owner    string   `json:"owner,omitempty" example:"orders@example.com" doc:"Who answers for it."`
-	Labels   []string `json:"labels,omitempty" example:"[\"team=web\"]" doc:"What it is."`
-	Disabled bool     `json:"disabled,omitempty" example:"false" doc:"It gets no tokens, and nobody gets one for it."`
-	Observe  bool     `json:"observe,omitempty" example:"false" doc:"Calls to it that no rule allows are allowed all the same."`
-}
-
-// Arc is a rule.
-type Arc struct {
-	From     string                `json:"from" example:"m1" doc:"The caller."`
-	To       string                `json:"to" example:"m2" doc:"The target."`
-	Scopes   []string              `json:"scopes,omitempty" example:"[\"read\"]" doc:"What the caller may have there."`
-	Exchange policy.Exchange       `json:"exchange,omitempty" enum:"delegate,impersonate" example:"delegate" doc:"What it may do with tokens of others."`
-	MayAct   string                `json:"mayAct,omitempty" example:"m9" doc:"The one service that may exchange the tokens."`
-	Until    *time.Time            `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When it ends."`
-	Ended    bool                  `json:"ended,omitempty" example:"false" doc:"It has ended, and allows nothing."`
-	When     *directory.Conditions `json:"when,omitempty" doc:"Conditions under which it counts."`
-}
 
 const (
 	maxNodes = 10_000
@@ -48,14 +19,14 @@ const (
 
 // GraphOf is the part of the call map on the ways from one service to another. Nil is any service: with
 // both nil it is all of the call map.
-func GraphOf(s *directory.Snapshot, from, to *directory.Service, now time.Time) Graph {
+func GraphOf(s *directory.Snapshot, from, to *directory.Service, now time.Time) api.Graph {
 	m := newNetwork(s)
 	ahead, behind := m.follow(from, m.forward), m.follow(to, m.backward)
-	g := Graph{Services: []Node{}, Rules: []Arc{}}
+	g := api.Graph{Services: []api.GraphNode{}, Rules: []api.GraphArc{}}
 	for i, svc := range m.services {
 		if ahead[i] && behind[i] {
 			if g.ServiceCount++; len(g.Services) < maxNodes {
-				g.Services = append(g.Services, Node{svc.Name, svc.Owner, svc.Labels, svc.Disabled, svc.Observe})
+				g.Services = append(g.Services, api.GraphNode{Name: svc.Name, Owner: svc.Owner, Labels: svc.Labels, Disabled: svc.Disabled, Observe: svc.Observe})
 			}
 		}
 	}
@@ -75,9 +46,9 @@ func GraphOf(s *directory.Snapshot, from, to *directory.Service, now time.Time) 
 	return g
 }
 
-func arcOf(s *directory.Snapshot, from, to *directory.Service, now time.Time) Arc {
+func arcOf(s *directory.Snapshot, from, to *directory.Service, now time.Time) api.GraphArc {
 	r := s.Rule(policy.Edge{Caller: from.UID, Target: to.UID})
-	a := Arc{From: from.Name, To: to.Name, Scopes: r.Scopes(), Exchange: r.Exchange()}
+	a := api.GraphArc{From: from.Name, To: to.Name, Scopes: r.Scopes(), Exchange: string(r.Exchange())}
 	if by, ok := s.ServiceByUID(r.MayAct()); ok {
 		a.MayAct = by.Name
 	}
@@ -164,7 +135,7 @@ func (m *network) follow(from *directory.Service, along adjacency) []bool {
 }
 
 // DOT writes g for Graphviz.
-func (g Graph) DOT() string {
+func DOT(g api.Graph) string {
 	quote := func(s string) string { return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"` }
 	var b strings.Builder
 	b.WriteString("digraph callmap {\n  rankdir=LR;\n  node [shape=box];\n")
@@ -180,13 +151,13 @@ func (g Graph) DOT() string {
 	}
 	for _, a := range g.Rules {
 		var attributes []string
-		if label := a.label(); label != "" {
+		if label := label(a); label != "" {
 			attributes = append(attributes, "label="+quote(label))
 		}
 		switch {
 		case a.Ended:
 			attributes = append(attributes, "style=dotted")
-		case a.Exchange != policy.NoExchange:
+		case a.Exchange != "":
 			attributes = append(attributes, "arrowhead=diamond")
 		}
 		fmt.Fprintf(&b, "  %s -> %s", quote(a.From), quote(a.To))
@@ -201,7 +172,7 @@ func (g Graph) DOT() string {
 
 // Mermaid writes g for Mermaid, which pages of forges show. Names are labels there: some, such as
 // "end", would be words of the language.
-func (g Graph) Mermaid() string {
+func Mermaid(g api.Graph) string {
 	quote := func(s string) string {
 		return `"` + strings.NewReplacer("#", "#35;", `"`, "#quot;", "<", "#lt;", ">", "#gt;", "`", "#96;").Replace(s) + `"`
 	}
@@ -221,7 +192,7 @@ func (g Graph) Mermaid() string {
 		if a.Ended {
 			arrow = "-.->"
 		}
-		if label := a.label(); label != "" {
+		if label := label(a); label != "" {
 			arrow += "|" + quote(label) + "|"
 		}
 		fmt.Fprintf(&b, "  %s %s %s\n", from, arrow, to)
@@ -230,10 +201,10 @@ func (g Graph) Mermaid() string {
 }
 
 // label is what the arrow of a rule says.
-func (a Arc) label() string {
+func label(a api.GraphArc) string {
 	parts := slices.Clone(a.Scopes)
-	if a.Exchange != policy.NoExchange {
-		parts = append(parts, "("+string(a.Exchange)+")")
+	if a.Exchange != "" {
+		parts = append(parts, "("+a.Exchange+")")
 	}
 	if a.When != nil {
 		parts = append(parts, "(conditions)")

@@ -61,14 +61,14 @@ func TestGraphsAreWrittenSoThatNothingInThemIsRead(t *testing.T) {
 	g := GraphOf(directory.NewSnapshot(st, 0), nil, nil, now)
 	dot := "digraph callmap {\n  rankdir=LR;\n  node [shape=box];\n  \"end\";\n  \"m.2\" [style=dashed];\n" +
 		"  \"end\" -> \"m.2\" [label=\"a#b c|d <x> (delegate) until 2026-11-24T12:00:00Z\", style=dotted];\n}\n"
-	if got := g.DOT(); got != dot {
+	if got := DOT(g); got != dot {
 		t.Errorf("got %s\nwant %s", got, dot)
 	}
 	mermaid := "flowchart LR\n  s0[\"end\"]\n  s1[\"m.2\"]\n  s0 -.->|\"a#35;b c|d #lt;x#gt; (delegate) until 2026-11-24T12:00:00Z\"| s1\n"
-	if got := g.Mermaid(); got != mermaid {
+	if got := Mermaid(g); got != mermaid {
 		t.Errorf("got %s\nwant %s", got, mermaid)
 	}
-	if empty := GraphOf(directory.NewSnapshot(&directory.State{}, 0), nil, nil, now); strings.Count(empty.DOT(), "->") != 0 {
+	if empty := GraphOf(directory.NewSnapshot(&directory.State{}, 0), nil, nil, now); strings.Count(DOT(empty), "->") != 0 {
 		t.Errorf("got %+v", empty)
 	}
 }

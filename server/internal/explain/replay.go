@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/usage"
@@ -24,22 +25,9 @@ type Replay struct {
 	now           time.Time
 
 	looked  int64
-	refused map[policy.Edge]*Refused
+	refused map[policy.Edge]*refused
 	hours   bool // some rule asks for hours
 	narrow  bool // some rule asks for a network narrower than what was recorded
-}
-
-// Refused is what would have been refused of one edge.
-type Refused struct {
-	Caller string        `json:"caller" example:"m7" doc:"The caller."`
-	Target string        `json:"target" example:"billing" doc:"The target."`
-	Tokens int64         `json:"tokens" example:"14112" doc:"How many tokens."`
-	Reason policy.Reason `json:"reason" example:"no_rule" doc:"Why most of them would have been refused."`
-	Text   string        `json:"text" example:"no rule says m7 -> billing" doc:"The same in words."`
-	Scopes []string      `json:"scopes,omitempty" example:"[\"read\"]" doc:"Scopes those tokens had."`
-	Last   time.Time     `json:"last" example:"2026-11-24T11:59:00Z" doc:"The last of them."`
-
-	reasons map[policy.Reason]int64
 }
 
 // NewReplay replays what a plan does to the directory: edges whose rule it changes, services it changes.
@@ -47,7 +35,7 @@ func NewReplay(before, after *directory.Snapshot, edges []policy.Edge, services 
 	r := &Replay{
 		before: before, after: after, now: now,
 		edges: make(map[policy.Edge]bool, len(edges)), services: make(map[directory.UID]bool, len(services)),
-		callers: map[directory.UID]bool{}, refused: map[policy.Edge]*Refused{},
+		callers: map[directory.UID]bool{}, refused: map[policy.Edge]*refused{},
 	}
 	for _, e := range edges {
 		r.edges[e], r.callers[e.Caller] = true, true
@@ -99,16 +87,22 @@ func (r *Replay) Add(f usage.Filter, row usage.Row) {
 	}
 	u := r.refused[row.Edge]
 	if u == nil {
-		u = &Refused{Caller: caller.Name, Target: target.Name, reasons: map[policy.Reason]int64{}}
+		u = &refused{api.RefusedEdge{Caller: caller.Name, Target: target.Name}, map[string]int64{}}
 		r.refused[row.Edge] = u
 	}
-	u.add(row, v.Reason)
-	if u.Reason == v.Reason { // it is the commonest
+	u.add(row, string(v.Reason))
+	if u.Reason == string(v.Reason) { // it is the commonest
 		u.Text, _ = miss(r.after, Asked{Caller: caller.Name, Target: target.Name, Scopes: strings.Fields(row.Scopes), Method: row.Method, At: at}, v)
 	}
 }
 
-func (u *Refused) add(row usage.Row, why policy.Reason) {
+// refused is what of one edge, with how many tokens for each reason.
+type refused struct {
+	api.RefusedEdge
+	reasons map[string]int64
+}
+
+func (u *refused) add(row usage.Row, why string) {
 	u.Tokens += row.N
 	if u.reasons[why] += row.N; u.Reason == "" || u.reasons[why] > u.reasons[u.Reason] {
 		u.Reason = why
@@ -155,7 +149,7 @@ type Replayed struct {
 	// Looked at, and of these refused: tokens.
 	Looked, Refused int64
 	// Edges with the most tokens first.
-	Edges []Refused
+	Edges []api.RefusedEdge
 	// Notes say what could not be replayed.
 	Notes []string
 }
@@ -165,9 +159,9 @@ func (r *Replay) Result() (out Replayed) {
 	out.Looked = r.looked
 	for _, u := range r.refused {
 		out.Refused += u.Tokens
-		out.Edges = append(out.Edges, *u)
+		out.Edges = append(out.Edges, u.RefusedEdge)
 	}
-	slices.SortFunc(out.Edges, func(a, b Refused) int {
+	slices.SortFunc(out.Edges, func(a, b api.RefusedEdge) int {
 		return cmp.Or(cmp.Compare(b.Tokens, a.Tokens), cmp.Compare(a.Caller, b.Caller), cmp.Compare(a.Target, b.Target))
 	})
 	if r.hours {
@@ -180,7 +174,7 @@ func (r *Replay) Result() (out Replayed) {
 }
 
 // Sentence says in one line what would have been refused of an edge.
-func (u *Refused) Sentence(days int) string {
+func Sentence(u api.RefusedEdge, days int) string {
 	tokens := "tokens"
 	if u.Tokens == 1 {
 		tokens = "token"

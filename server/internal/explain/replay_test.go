@@ -54,10 +54,10 @@ func TestReplayFindsWhatWouldBeRefused(t *testing.T) {
 		t.Fatalf("got %+v", got)
 	}
 	const first = "in the last 30 days 14,112 tokens for m1 -> m3 would have been refused: no rule says m1 -> m3"
-	if s := got.Edges[0].Sentence(30); s != first {
+	if s := Sentence(got.Edges[0], 30); s != first {
 		t.Errorf("got %q, want %q", s, first)
 	}
-	if e := got.Edges[1]; e.Tokens != 2 || e.Reason != policy.ScopeNotGranted || !slices.Equal(e.Scopes, []string{"read", "write"}) {
+	if e := got.Edges[1]; e.Tokens != 2 || e.Reason != string(policy.ScopeNotGranted) || !slices.Equal(e.Scopes, []string{"read", "write"}) {
 		t.Errorf("got %+v", e)
 	}
 }
@@ -89,7 +89,7 @@ func TestReplayTellsServicesThatGo(t *testing.T) {
 	if rows != 5 || got.Looked != 6 || got.Refused != 5 { // m2 -> m2 had no rule
 		t.Errorf("got %+v of %d rows", got, rows)
 	}
-	if got.Edges[0].Reason != policy.CallerDisabled || got.Edges[1].Reason != policy.UnknownTarget {
+	if got.Edges[0].Reason != string(policy.CallerDisabled) || got.Edges[1].Reason != string(policy.UnknownTarget) {
 		t.Errorf("got %+v", got.Edges)
 	}
 }
@@ -115,7 +115,7 @@ func TestHoursAndNarrowNetworksAreNotReplayedAndThatIsSaid(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	near.When = &policy.When{Networks: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}}
-	if got := replayed(world(rule(0, 1)), world(near), counted(0, 1, 5, "")); got.Refused != 5 || got.Edges[0].Reason != policy.NetworkNotAllowed {
+	if got := replayed(world(rule(0, 1)), world(near), counted(0, 1, 5, "")); got.Refused != 5 || got.Edges[0].Reason != string(policy.NetworkNotAllowed) {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -4,29 +4,17 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/usage"
 )
 
-// Otherwise is what would have come out otherwise of one edge.
-type Otherwise struct {
-	Caller  string        `json:"caller" example:"m7" doc:"The caller."`
-	Target  string        `json:"target" example:"billing" doc:"The target."`
-	By      string        `json:"by" enum:"shadow,observe" example:"shadow" doc:"shadow: the rules of the shadow; observe: the rules in force, if the target enforced them."`
-	Outcome string        `json:"outcome" enum:"refused,allowed,fewer_scopes" example:"refused" doc:"What would have come out. fewer_scopes: allowed, but who names no scope gets fewer."`
-	Tokens  int64         `json:"tokens" example:"14112" doc:"How many decisions."`
-	Reason  policy.Reason `json:"reason" example:"no_rule" doc:"Why they would have been refused or, for allowed, why they were."`
-	Scopes  []string      `json:"scopes,omitempty" example:"[\"read\"]" doc:"Scopes of these."`
-	Last    time.Time     `json:"last" example:"2026-11-24T11:59:00Z" doc:"The last of them."`
-}
-
 // ShadowReport adds up what was recorded to have come out otherwise.
 type ShadowReport struct {
 	s     *directory.Snapshot
-	edges map[otherwiseKey]*Otherwise
+	edges map[otherwiseKey]*api.Otherwise
 }
 
 type otherwiseKey struct {
@@ -37,7 +25,7 @@ type otherwiseKey struct {
 
 // NewShadowReport makes an empty report, with the names of s.
 func NewShadowReport(s *directory.Snapshot) *ShadowReport {
-	return &ShadowReport{s: s, edges: map[otherwiseKey]*Otherwise{}}
+	return &ShadowReport{s: s, edges: map[otherwiseKey]*api.Otherwise{}}
 }
 
 // Add one row. Of services that are gone nothing is reported.
@@ -70,7 +58,7 @@ func (r *ShadowReport) add(row usage.Row, by, outcome string, reason policy.Reas
 	k := otherwiseKey{row.Edge, by, outcome, reason}
 	o := r.edges[k]
 	if o == nil {
-		o = &Otherwise{Caller: caller.Name, Target: target.Name, By: by, Outcome: outcome, Reason: reason}
+		o = &api.Otherwise{Caller: caller.Name, Target: target.Name, By: by, Outcome: outcome, Reason: string(reason)}
 		r.edges[k] = o
 	}
 	o.Tokens += row.N
@@ -91,12 +79,12 @@ func merged(all []string, scopes string) []string {
 }
 
 // Edges are what came together, that with the most tokens first.
-func (r *ShadowReport) Edges() []Otherwise {
-	all := make([]Otherwise, 0, len(r.edges))
+func (r *ShadowReport) Edges() []api.Otherwise {
+	all := make([]api.Otherwise, 0, len(r.edges))
 	for _, o := range r.edges {
 		all = append(all, *o)
 	}
-	slices.SortFunc(all, func(a, b Otherwise) int {
+	slices.SortFunc(all, func(a, b api.Otherwise) int {
 		return cmp.Or(cmp.Compare(b.Tokens, a.Tokens), cmp.Compare(a.Caller, b.Caller), cmp.Compare(a.Target, b.Target),
 			cmp.Compare(a.By, b.By), cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Reason, b.Reason))
 	})

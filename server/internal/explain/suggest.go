@@ -7,45 +7,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/usage"
 )
-
-// Suggestion is the least that would allow the calls which were, or would have been, refused. It is for
-// a person to look at: a call that was refused may be the attack.
-type Suggestion struct {
-	Since        time.Time       `json:"since" example:"2026-10-25T00:00:00Z" doc:"Where the window begins that was looked at."`
-	RecordsSince *time.Time      `json:"recordsSince,omitempty" example:"2026-05-01T00:00:00Z" doc:"The first day of which there are counts. Absent: there are none."`
-	Rules        []SuggestedRule `json:"rules" nullable:"false" doc:"The rules, the first 10,000."`
-	RuleCount    int             `json:"ruleCount" example:"1" doc:"How many."`
-	File         string          `json:"file" example:"# to the rules of your call map file:\n  - {from: m1, to: m2, scopes: [read]}\n" doc:"The same in the form of call map files: lines for the rules of the file that owns them, in the place of those there for the same caller and target."`
-	Left         []LeftOut       `json:"left" nullable:"false" doc:"Calls that were refused and that no suggested rule allows, the first 10,000: what they lack is a condition, or a service."`
-}
-
-// SuggestedRule is one rule, as it should be.
-type SuggestedRule struct {
-	From      string          `json:"from" example:"m1" doc:"The caller."`
-	To        string          `json:"to" example:"m2" doc:"The target."`
-	Scopes    []string        `json:"scopes" nullable:"false" example:"[\"read\"]" doc:"What it needs, with what it has."`
-	Exchange  policy.Exchange `json:"exchange,omitempty" enum:"delegate,impersonate" example:"delegate" doc:"What it does with tokens of others."`
-	Refused   int64           `json:"refused" example:"12" doc:"How many calls were refused, or would have been."`
-	Last      time.Time       `json:"lastAt" example:"2026-11-24T12:00:00Z" doc:"When the last one."`
-	New       bool            `json:"new" example:"true" doc:"There is no rule yet."`
-	ManagedBy string          `json:"managedBy,omitempty" example:"callmap" doc:"The call map file that owns the rule there is."`
-	Command   string          `json:"command" example:"watchword allow m1 m2 --scope read" doc:"What would make it so."`
-
-	Rule directory.Rule `json:"-"`
-}
-
-// LeftOut are calls that are not suggested to be allowed.
-type LeftOut struct {
-	From    string        `json:"from" example:"m1" doc:"The caller."`
-	To      string        `json:"to" example:"m2" doc:"The target."`
-	Reason  policy.Reason `json:"reason" example:"condition_bound" doc:"Why they are refused still."`
-	Text    string        `json:"text" example:"the rule wants a token that is bound to a key" doc:"In words."`
-	Refused int64         `json:"refused" example:"12" doc:"How many."`
-}
 
 // Wants collects calls that were refused, or would have been had their target not been observing.
 type Wants struct {
@@ -90,9 +56,9 @@ func (w *Wants) Add(r *usage.Row) {
 }
 
 // Suggest is the least that allows what was collected, on top of what s has by now: what is allowed
-// today needs no rule. Conditions and ends of rules in force are never loosened.
-func (w *Wants) Suggest(s *directory.Snapshot, now time.Time, managedBy func(policy.Edge) string) Suggestion {
-	out := suggesting{Suggestion: Suggestion{Since: w.since, Rules: []SuggestedRule{}, Left: []LeftOut{}}, w: w, s: s, now: now, left: map[leftKey]int64{}}
+// today needs no rule; and the suggested rules as the directory would have them. Conditions and ends of rules in force are never loosened.
+func (w *Wants) Suggest(s *directory.Snapshot, now time.Time, managedBy func(policy.Edge) string) (api.Suggestion, []directory.Rule) {
+	out := suggesting{w: w, s: s, now: now, left: map[leftKey]int64{}}
 	edges := map[policy.Edge][]want{}
 	for k := range w.ways {
 		edges[k.Edge] = append(edges[k.Edge], k)
@@ -104,24 +70,34 @@ func (w *Wants) Suggest(s *directory.Snapshot, now time.Time, managedBy func(pol
 			out.edge(from, to, ways, managedBy)
 		}
 	}
+	answer := api.Suggestion{Since: w.since, Rules: []api.SuggestedRule{}, RuleCount: len(out.rules), Left: []api.LeftOut{}}
 	for k, n := range out.left {
-		out.Left = append(out.Left, LeftOut{k.from, k.to, k.reason, Recorded(string(k.reason)), n})
+		answer.Left = append(answer.Left, api.LeftOut{From: k.from, To: k.to, Reason: string(k.reason), Text: Recorded(string(k.reason)), Refused: n})
 	}
-	slices.SortFunc(out.Rules, func(a, b SuggestedRule) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
-	slices.SortFunc(out.Left, func(a, b LeftOut) int {
+	slices.SortFunc(out.rules, func(a, b suggested) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
+	slices.SortFunc(answer.Left, func(a, b api.LeftOut) int {
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Reason, b.Reason))
 	})
-	out.RuleCount = len(out.Rules)
-	out.Rules, out.Left = out.Rules[:min(len(out.Rules), maxIdle)], out.Left[:min(len(out.Left), maxIdle)]
-	return out.Suggestion
+	answer.Left = answer.Left[:min(len(answer.Left), maxIdle)]
+	var rules []directory.Rule
+	for _, r := range out.rules[:min(len(out.rules), maxIdle)] {
+		answer.Rules, rules = append(answer.Rules, r.SuggestedRule), append(rules, r.rule)
+	}
+	return answer, rules
 }
 
 type suggesting struct {
-	Suggestion
-	w    *Wants
-	s    *directory.Snapshot
-	now  time.Time
-	left map[leftKey]int64
+	w     *Wants
+	s     *directory.Snapshot
+	now   time.Time
+	rules []suggested
+	left  map[leftKey]int64
+}
+
+// suggested is a rule in words, and as the directory would have it.
+type suggested struct {
+	api.SuggestedRule
+	rule directory.Rule
 }
 
 type leftKey struct {
@@ -151,7 +127,7 @@ func (out *suggesting) edge(from, to *directory.Service, ways []want, managedBy 
 	e := policy.Edge{Caller: from.UID, Target: to.UID}
 	old := out.s.Rule(e)
 	rule := directory.Rule{Edge: e}
-	suggested := SuggestedRule{From: from.Name, To: to.Name, New: old == nil}
+	next := api.SuggestedRule{From: from.Name, To: to.Name, New: old == nil}
 	if old != nil && old.Terms != nil {
 		rule.MayAct, rule.When = old.Terms.MayAct, old.Terms.When
 	}
@@ -177,27 +153,27 @@ func (out *suggesting) edge(from, to *directory.Service, ways []want, managedBy 
 		if more(k.exchange, rule.Exchange) {
 			rule.Exchange = k.exchange
 		}
-		suggested.Refused += way.n
-		if way.last.After(suggested.Last) {
-			suggested.Last = way.last.UTC()
+		next.Refused += way.n
+		if way.last.After(next.Last) {
+			next.Last = way.last.UTC()
 		}
 	}
-	if suggested.Refused == 0 {
+	if next.Refused == 0 {
 		return
 	}
 	slices.Sort(rule.Scopes)
 	rule.Scopes = slices.Compact(rule.Scopes)
-	if !suggested.New {
-		suggested.ManagedBy = managedBy(e)
+	if !next.New {
+		next.ManagedBy = managedBy(e)
 	}
-	rule.ManagedBy = suggested.ManagedBy
-	suggested.Rule, suggested.Exchange, suggested.Scopes = rule, rule.Exchange, append([]string{}, rule.Scopes...)
+	rule.ManagedBy = next.ManagedBy
+	next.Exchange, next.Scopes = string(rule.Exchange), append([]string{}, rule.Scopes...)
 	c := rule.Compiled()
-	suggested.Command = allow(out.s, Asked{Caller: from.Name, Target: to.Name, At: out.now}, &c, rule.Scopes, rule.Exchange)
-	if suggested.ManagedBy != "" {
-		suggested.Command = owned(Why{}, suggested.ManagedBy).Command
+	next.Command = allow(out.s, Asked{Caller: from.Name, Target: to.Name, At: out.now}, &c, rule.Scopes, rule.Exchange)
+	if next.ManagedBy != "" {
+		next.Command = owned(api.Explanation{}, next.ManagedBy).Command
 	}
-	out.Rules = append(out.Rules, suggested)
+	out.rules = append(out.rules, suggested{next, rule})
 }
 
 func more(a, b policy.Exchange) bool {

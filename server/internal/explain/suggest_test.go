@@ -70,13 +70,13 @@ func TestSuggestionAllowsWhatWasRefusedAndNothingElse(t *testing.T) {
 				asked[edge+scope] = true
 			}
 		}
-		out := wants.Suggest(s, now, func(policy.Edge) string { return "" })
+		out, rules := wants.Suggest(s, now, func(policy.Edge) string { return "" })
 		after := *st
 		after.Rules = nil
 		changed := map[policy.Edge]bool{}
-		for _, r := range out.Rules {
-			changed[r.Rule.Edge] = true
-			after.Rules = append(after.Rules, r.Rule)
+		for _, r := range rules {
+			changed[r.Edge] = true
+			after.Rules = append(after.Rules, r)
 		}
 		for _, r := range st.Rules {
 			if !changed[r.Edge] {
@@ -141,12 +141,12 @@ func TestSuggestionLoosensNoCondition(t *testing.T) {
 		wants.Add(&usage.Row{Use: u, N: 3, Last: now})
 	}
 	wants.Add(&usage.Row{Use: usage.Use{Edge: edge, Scopes: "d", Why: policy.ScopeNotGranted}, N: 3, Last: now.AddDate(0, 0, -2)}) // too long ago
-	out := wants.Suggest(s, now, func(policy.Edge) string { return "web" })
-	if len(out.Rules) != 1 || strings.Join(out.Rules[0].Scopes, " ") != "a b" || out.Rules[0].Rule.When != when || out.Rules[0].Refused != 3 ||
+	out, rules := wants.Suggest(s, now, func(policy.Edge) string { return "web" })
+	if len(out.Rules) != 1 || strings.Join(out.Rules[0].Scopes, " ") != "a b" || rules[0].When != when || out.Rules[0].Refused != 3 ||
 		out.Rules[0].Command != `change the rule in the call map file of "web", and apply it` {
 		t.Errorf("got %+v", out.Rules)
 	}
-	if len(out.Left) != 1 || out.Left[0].Reason != policy.NetworkNotAllowed || out.Left[0].Refused != 3 {
+	if len(out.Left) != 1 || out.Left[0].Reason != string(policy.NetworkNotAllowed) || out.Left[0].Refused != 3 {
 		t.Errorf("left out: got %+v", out.Left)
 	}
 }

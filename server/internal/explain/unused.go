@@ -7,29 +7,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/usage"
 )
-
-// Unused is what was never exercised in a window of time.
-type Unused struct {
-	Since time.Time `json:"since" example:"2026-08-26T00:00:00Z" doc:"Where the window begins."`
-	// RecordsSince is when the first decision was counted. Nil: none was.
-	RecordsSince *time.Time `json:"recordsSince,omitempty" example:"2026-05-01T00:00:00Z" doc:"The first day of which there are counts. Absent: there are none."`
-	Complete     bool       `json:"complete" example:"true" doc:"There are counts of the whole window. If not, that something was not used says little, and no command removes it."`
-	Young        int        `json:"young" example:"0" doc:"How many rules, credentials and services are not judged, since they were made within the window."`
-	Count        int        `json:"count" example:"1" doc:"How much is unused."`
-	Items        []Idle     `json:"items" nullable:"false" doc:"What, the first 10,000: services, credentials, rules and scopes of rules."`
-}
-
-// Idle is something that was not used.
-type Idle struct {
-	Kind    string     `json:"kind" enum:"service,credential,rule,scope" example:"rule" doc:"What it is."`
-	What    string     `json:"what" example:"m1 -> m2" doc:"Which."`
-	Last    *time.Time `json:"lastUsedAt,omitempty" example:"2026-05-02T12:00:00Z" doc:"Of a credential, when it was last used, if ever."`
-	Command string     `json:"command,omitempty" example:"watchword disallow m1 m2" doc:"What removes it. Absent: there are not counts enough to say so."`
-}
 
 const maxIdle = 10_000
 
@@ -78,8 +60,8 @@ func (t *Tally) Add(r *usage.Row) {
 
 // Unused is what was not. Records is the first day of which there are counts, zero when there are none.
 // s names services.
-func (t *Tally) Unused(s *directory.Snapshot, records, now time.Time) Unused {
-	u := Unused{Since: t.since, Complete: !records.IsZero() && !records.After(t.since), Items: []Idle{}}
+func (t *Tally) Unused(s *directory.Snapshot, records, now time.Time) api.Unused {
+	u := api.Unused{Since: t.since, Complete: !records.IsZero() && !records.After(t.since), Items: []api.Idle{}}
 	if !records.IsZero() {
 		u.RecordsSince = &records
 	}
@@ -106,12 +88,12 @@ func (t *Tally) Unused(s *directory.Snapshot, records, now time.Time) Unused {
 
 // idle is what was not used, and the command that removes it, which is made for those that are shown.
 type idle struct {
-	Idle
+	api.Idle
 	command func() string
 }
 
 // judged says whether something was there in all of the window, and counts it if not.
-func (t *Tally) judged(u *Unused, made time.Time) bool {
+func (t *Tally) judged(u *api.Unused, made time.Time) bool {
 	if made.After(t.since) {
 		u.Young++
 		return false
@@ -127,23 +109,23 @@ func byOwner(managedBy string, command func() string) func() string {
 	return func() string { return fmt.Sprintf("change the call map file of %q, and apply it", managedBy) }
 }
 
-func (t *Tally) idleServices(u *Unused) (all []idle) {
+func (t *Tally) idleServices(u *api.Unused) (all []idle) {
 	for i := range t.st.Services {
 		if svc := &t.st.Services[i]; !t.services[svc.UID] && t.judged(u, svc.CreatedAt) {
-			all = append(all, idle{Idle{Kind: "service", What: svc.Name}, byOwner(svc.ManagedBy, func() string { return "watchword service delete " + svc.Name })})
+			all = append(all, idle{api.Idle{Kind: "service", What: svc.Name}, byOwner(svc.ManagedBy, func() string { return "watchword service delete " + svc.Name })})
 		}
 	}
 	return sorted(all)
 }
 
-func (t *Tally) idleCredentials(u *Unused, names map[directory.UID]*directory.Service, now time.Time) (all []idle) {
+func (t *Tally) idleCredentials(u *api.Unused, names map[directory.UID]*directory.Service, now time.Time) (all []idle) {
 	for i := range t.st.Credentials {
 		c := &t.st.Credentials[i]
 		svc := names[c.Service]
 		if svc == nil || c.Good(now) != "" || !c.LastUsedAt.Before(t.since) || !t.judged(u, c.CreatedAt) {
 			continue
 		}
-		it := idle{Idle{Kind: "credential", What: c.ID + " of " + svc.Name}, func() string { return "watchword credential revoke " + c.ID }}
+		it := idle{api.Idle{Kind: "credential", What: c.ID + " of " + svc.Name}, func() string { return "watchword credential revoke " + c.ID }}
 		if !c.LastUsedAt.IsZero() {
 			last := c.LastUsedAt.UTC()
 			it.Last = &last
@@ -153,7 +135,7 @@ func (t *Tally) idleCredentials(u *Unused, names map[directory.UID]*directory.Se
 	return sorted(all)
 }
 
-func (t *Tally) idleRules(u *Unused, s *directory.Snapshot, names map[directory.UID]*directory.Service, now time.Time) (all []idle) {
+func (t *Tally) idleRules(u *api.Unused, s *directory.Snapshot, names map[directory.UID]*directory.Service, now time.Time) (all []idle) {
 	for i := range t.st.Rules {
 		r := &t.st.Rules[i]
 		from, to := names[r.Caller], names[r.Target]
@@ -163,7 +145,7 @@ func (t *Tally) idleRules(u *Unused, s *directory.Snapshot, names map[directory.
 		if !t.hit[i] {
 			if t.judged(u, r.CreatedAt) {
 				all = append(all, idle{
-					Idle{Kind: "rule", What: from.Name + " -> " + to.Name},
+					api.Idle{Kind: "rule", What: from.Name + " -> " + to.Name},
 					byOwner(r.ManagedBy, func() string { return "watchword disallow " + from.Name + " " + to.Name }),
 				})
 			}
@@ -171,7 +153,7 @@ func (t *Tally) idleRules(u *Unused, s *directory.Snapshot, names map[directory.
 		}
 		if gone := t.scopes(i, 0); len(gone) > 0 && t.judged(u, r.UpdatedAt) {
 			all = append(all, idle{
-				Idle{Kind: "scope", What: from.Name + " -> " + to.Name + ": " + strings.Join(gone, " ")},
+				api.Idle{Kind: "scope", What: from.Name + " -> " + to.Name + ": " + strings.Join(gone, " ")},
 				byOwner(r.ManagedBy, func() string {
 					c := r.Compiled()
 					return allow(s, Asked{Caller: from.Name, Target: to.Name, At: now}, &c, t.scopes(i, 1), r.Exchange)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/usage"
@@ -40,14 +41,14 @@ func TestUnusedIsWhatNobodyExercised(t *testing.T) {
 		{Use: usage.Use{Edge: edge(0, 2), Why: policy.NotBound}, N: 3, Last: now},
 	}
 	s := directory.NewSnapshot(st, 0)
-	tally := func(records time.Time) Unused {
+	tally := func(records time.Time) api.Unused {
 		c := NewTally(st, since)
 		for i := range rows {
 			c.Add(&rows[i])
 		}
 		return c.Unused(s, records, now)
 	}
-	lines := func(u Unused) (all []string) {
+	lines := func(u api.Unused) (all []string) {
 		for _, i := range u.Items {
 			all = append(all, fmt.Sprintf("%s %s: %s", i.Kind, i.What, i.Command))
 		}
@@ -131,7 +132,7 @@ func BenchmarkUnused(b *testing.B) {
 		if u := c.Unused(s, now.AddDate(0, 0, -100), now); u.Count != rules { // half of the rules, and a scope of the others
 			b.Fatal(u.Count)
 		}
-		if out := wants.Suggest(s, now, func(policy.Edge) string { return "" }); out.RuleCount != rules/2 {
+		if out, _ := wants.Suggest(s, now, func(policy.Edge) string { return "" }); out.RuleCount != rules/2 {
 			b.Fatal(out.RuleCount)
 		}
 	}

@@ -8,19 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
-
-// Why is a decision in words.
-type Why struct {
-	Allowed bool          `json:"allowed" doc:"Whether a token would be given."`
-	Reason  policy.Reason `json:"reason" example:"scope_not_granted" doc:"As the audit log has it."`
-	Text    string        `json:"text" example:"m1 -> m2 exists for read; write was asked" doc:"The rule that allowed, or the nearest miss, in words."`
-	// Command would change the outcome. Empty: there is none.
-	Command string   `json:"command,omitempty" example:"watchword allow m1 m2 --scope read --scope write" doc:"What would change it."`
-	Scopes  []string `json:"scopes,omitempty" example:"[\"read\"]" doc:"What the token would have."`
-}
 
 // Asked is a question in names.
 type Asked struct {
@@ -33,15 +24,15 @@ type Asked struct {
 
 // Explain puts a verdict into words. s is the directory it was made from, managedBy the owner of the
 // rule, if a call map file owns it.
-func Explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy string) Why {
-	w := Why{Allowed: v.Allowed(), Reason: v.Reason}
+func Explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy string) api.Explanation {
 	if v.Target != nil {
 		a.Target = v.Target.Name // it may have been asked for by an audience
 	}
+	w := api.Explanation{Allowed: v.Allowed(), Reason: string(v.Reason)}
 	if v.Observed != "" {
 		refused := v
 		refused.Reason = v.Observed
-		w.Reason = v.Observed
+		w.Reason = string(v.Observed)
 		w.Text, w.Command = miss(s, a, refused)
 		w.Text = fmt.Sprintf("%s; allowed all the same, since %s only observes", w.Text, a.Target)
 		if w.Command = "watchword service update " + a.Target + " --observe=false"; v.Target.ManagedBy != "" {
@@ -63,7 +54,7 @@ func Explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy stri
 }
 
 // owned points to the file that owns a rule: a command would be undone by the next apply.
-func owned(w Why, managedBy string) Why {
+func owned(w api.Explanation, managedBy string) api.Explanation {
 	if managedBy != "" {
 		w.Command = fmt.Sprintf("change the rule in the call map file of %q, and apply it", managedBy)
 	}

@@ -40,7 +40,7 @@ func TestWordsAndShadowAgreeWithTheDecision(t *testing.T) {
 		v := s.Decide(q)
 		w := Explain(s, Asked{Caller: name(caller), Target: q.Target, Scopes: q.Scopes, Method: q.With.Method, At: now}, v, "")
 		switch {
-		case w.Allowed != v.Allowed(), v.Observed == "" && w.Reason != v.Reason, v.Observed != "" && w.Reason != v.Observed:
+		case w.Allowed != v.Allowed(), v.Observed == "" && w.Reason != string(v.Reason), v.Observed != "" && w.Reason != string(v.Observed):
 			t.Fatalf("decided %+v and said %+v", v, w)
 		case w.Text == "" || strings.Contains(w.Text, "%!"):
 			t.Fatalf("said %q of %+v", w.Text, v)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/issuer"
 )
@@ -71,34 +72,34 @@ const again = 100 * time.Millisecond
 // Probe sends the tokens to the service's probe URL, which must not be empty, and keeps the result.
 // Other names the service that the token for another service is for; empty: one that there is not,
 // so that who is probed gains nothing from it.
-func (p *Prober) Probe(ctx context.Context, by directory.Author, service *directory.Service, other string) (Result, error) {
+func (p *Prober) Probe(ctx context.Context, by directory.Author, service *directory.Service, other string) (api.ProbeResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	minter, err := p.minter.Probe(ctx, by, service, service.Probe)
 	if err != nil {
-		return Result{}, err
+		return api.ProbeResult{}, err
 	}
 	forger, err := newForger(minter.Key())
 	if err != nil {
-		return Result{}, err
+		return api.ProbeResult{}, err
 	}
-	run := &run{Prober: p, minter: minter, forger: forger, service: service, other: other, Result: Result{
-		Service: service.Name, URL: service.Probe, At: p.o.Now().UTC().Truncate(time.Microsecond), Checks: []CheckResult{},
+	run := &run{Prober: p, minter: minter, forger: forger, service: service, other: other, ProbeResult: api.ProbeResult{
+		Service: service.Name, URL: service.Probe, At: p.o.Now().UTC().Truncate(time.Microsecond), Checks: []api.ProbeCheck{},
 	}}
 	if err := run.all(ctx); err != nil {
-		return Result{}, err
+		return api.ProbeResult{}, err
 	}
-	run.judge()
+	judge(&run.ProbeResult)
 	for _, c := range run.Failures() {
 		p.o.Failed(service.Name, c.Name)
 	}
-	return run.Result, p.save(ctx, service.UID, run.Result)
+	return run.ProbeResult, p.save(ctx, service.UID, run.ProbeResult)
 }
 
 // run is one probe.
 type run struct {
 	*Prober
-	Result
+	api.ProbeResult
 	minter  *issuer.Prober
 	forger  *forger
 	service *directory.Service
@@ -117,7 +118,7 @@ func (r *run) all(ctx context.Context) error {
 			return err
 		}
 		r.Checks = append(r.Checks, c.result(r.Service, a))
-		if len(r.Checks) == 1 && a.outcome != Accepted {
+		if len(r.Checks) == 1 && a.outcome != api.ProbeAccepted {
 			return nil // nothing else would mean anything
 		}
 	}
@@ -172,7 +173,7 @@ func (r *run) send(ctx context.Context, c Check, token string) (a answer, err er
 		if a.nonce == "" || a.nonce == r.nonce {
 			break
 		}
-		if r.nonce = a.nonce; a.outcome != Refused {
+		if r.nonce = a.nonce; a.outcome != api.ProbeRefused {
 			break
 		}
 	}
@@ -188,7 +189,7 @@ func (r *run) first(ctx context.Context, c Check) (a answer, err error) {
 			if a, err = r.mintAndSend(ctx, c); err != nil || a.status == 0 {
 				return a, err // of a service that is not there nothing can be found out
 			}
-			if a.outcome == Accepted {
+			if a.outcome == api.ProbeAccepted {
 				if r.Issuer = plain; r.oauth {
 					r.Issuer = oauth
 				}
@@ -211,20 +212,20 @@ func (r *run) revoked(ctx context.Context, c Check) (answer, error) {
 	if err != nil {
 		return a, err
 	}
-	if a.outcome != Accepted {
-		return answer{outcome: Unclear, status: a.status, why: "it did not accept it before it was revoked"}, nil
+	if a.outcome != api.ProbeAccepted {
+		return answer{outcome: api.ProbeUnclear, status: a.status, why: "it did not accept it before it was revoked"}, nil
 	}
 	if err := r.minter.Revoke(ctx, token); err != nil {
 		return answer{}, fmt.Errorf("probe %q: %w", r.Service, err)
 	}
 	for end := time.Now().Add(r.o.Patience); ; {
 		a, err := r.send(ctx, c, token)
-		if err != nil || a.outcome != Accepted || time.Now().After(end) {
+		if err != nil || a.outcome != api.ProbeAccepted || time.Now().After(end) {
 			return a, err
 		}
 		select {
 		case <-ctx.Done():
-			return answer{outcome: Unclear, status: a.status, why: "there was no time left"}, nil
+			return answer{outcome: api.ProbeUnclear, status: a.status, why: "there was no time left"}, nil
 		case <-time.After(again):
 		}
 	}

@@ -3,15 +3,17 @@ package probe
 import (
 	"net/http"
 	"testing"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 func TestStatusSaysAcceptedOrRefusedOrNothing(t *testing.T) {
-	for status, want := range map[int]Outcome{
-		http.StatusOK: Accepted, http.StatusNoContent: Accepted, http.StatusBadRequest: Refused, http.StatusUnauthorized: Refused,
-		http.StatusForbidden: Refused, http.StatusNotFound: Refused, http.StatusFound: Unclear, http.StatusTooManyRequests: Unclear,
-		http.StatusRequestTimeout: Unclear, http.StatusInternalServerError: Unclear, http.StatusServiceUnavailable: Unclear, 700: Unclear,
+	for status, want := range map[int]string{
+		http.StatusOK: api.ProbeAccepted, http.StatusNoContent: api.ProbeAccepted, http.StatusBadRequest: api.ProbeRefused, http.StatusUnauthorized: api.ProbeRefused,
+		http.StatusForbidden: api.ProbeRefused, http.StatusNotFound: api.ProbeRefused, http.StatusFound: api.ProbeUnclear, http.StatusTooManyRequests: api.ProbeUnclear,
+		http.StatusRequestTimeout: api.ProbeUnclear, http.StatusInternalServerError: api.ProbeUnclear, http.StatusServiceUnavailable: api.ProbeUnclear, 700: api.ProbeUnclear,
 	} {
-		if got := classify(status); got.outcome != want || (got.why == "") == (want == Unclear) {
+		if got := classify(status); got.outcome != want || (got.why == "") == (want == api.ProbeUnclear) {
 			t.Errorf("%d: got %+v, want %s", status, got, want)
 		}
 	}
@@ -21,21 +23,21 @@ func TestStatusSaysAcceptedOrRefusedOrNothing(t *testing.T) {
 func TestVerdict(t *testing.T) {
 	good, bad := Check{What: "a good token", Accept: true}, Check{What: "a bad token"}
 	for name, tt := range map[string]struct {
-		first, checked, last Outcome
-		want                 Outcome
+		first, checked, last string
+		want                 string
 	}{
-		"all as it must be":      {Accepted, Refused, Accepted, Refused},
-		"accepts the bad":        {Accepted, Accepted, Accepted, Accepted},
-		"refuses in the end":     {Accepted, Refused, Refused, Unclear},
-		"bad, and then away":     {Accepted, Accepted, Unclear, Accepted},
-		"no answer to the bad":   {Accepted, Unclear, Accepted, Unclear},
-		"refuses from the start": {Refused, Refused, Refused, Unclear},
+		"all as it must be":      {api.ProbeAccepted, api.ProbeRefused, api.ProbeAccepted, api.ProbeRefused},
+		"accepts the bad":        {api.ProbeAccepted, api.ProbeAccepted, api.ProbeAccepted, api.ProbeAccepted},
+		"refuses in the end":     {api.ProbeAccepted, api.ProbeRefused, api.ProbeRefused, api.ProbeUnclear},
+		"bad, and then away":     {api.ProbeAccepted, api.ProbeAccepted, api.ProbeUnclear, api.ProbeAccepted},
+		"no answer to the bad":   {api.ProbeAccepted, api.ProbeUnclear, api.ProbeAccepted, api.ProbeUnclear},
+		"refuses from the start": {api.ProbeRefused, api.ProbeRefused, api.ProbeRefused, api.ProbeUnclear},
 	} {
-		r := Result{Checks: []CheckResult{
+		r := api.ProbeResult{Checks: []api.ProbeCheck{
 			good.result("m2", answer{outcome: tt.first}), bad.result("m2", answer{outcome: tt.checked}), good.result("m2", answer{outcome: tt.last}),
 		}}
-		r.judge()
-		if r.Outcome != tt.want || r.Why == "" && tt.want == Unclear || r.Why != "" && tt.want == Refused {
+		judge(&r)
+		if r.Outcome != tt.want || r.Why == "" && tt.want == api.ProbeUnclear || r.Why != "" && tt.want == api.ProbeRefused {
 			t.Errorf("%s: got %s because %q, want %s", name, r.Outcome, r.Why, tt.want)
 		}
 	}

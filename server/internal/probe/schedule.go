@@ -8,10 +8,11 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
-func (p *Prober) save(ctx context.Context, service directory.UID, r Result) error {
+func (p *Prober) save(ctx context.Context, service directory.UID, r api.ProbeResult) error {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode probe result: %w", err)
@@ -75,7 +76,7 @@ func (s *Schedule) one(ctx context.Context, service *directory.Service, due time
 	for _, c := range r.Failures() {
 		s.Logger.Warn("a service accepted what it must refuse", "service", r.Service, "check", c.Name, "status", c.Status)
 	}
-	if r.Outcome == Unclear {
+	if r.Outcome == api.ProbeUnclear {
 		s.Logger.Info("a service could not be probed", "service", r.Service, "why", r.Why)
 	}
 	return nil

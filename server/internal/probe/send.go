@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/outbound"
 )
 
@@ -27,17 +28,17 @@ func newClient() *http.Client { return outbound.Policy{Private: true}.Client(sen
 func send(ctx context.Context, client *http.Client, to string, header http.Header) answer {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, to, http.NoBody)
 	if err != nil {
-		return answer{outcome: Unclear, why: "its probe URL cannot be used"}
+		return answer{outcome: api.ProbeUnclear, why: "its probe URL cannot be used"}
 	}
 	r.Header = header
 	r.Header.Set("User-Agent", "watchword-probe")
 	resp, err := client.Do(r)
 	if err != nil {
-		return answer{outcome: Unclear, why: "no answer: " + reason(err)}
+		return answer{outcome: api.ProbeUnclear, why: "no answer: " + reason(err)}
 	}
 	defer func() { _ = resp.Body.Close() }() // what it said is read below
 	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, bodyLimit)); err != nil {
-		return answer{outcome: Unclear, status: resp.StatusCode, why: "its answer broke off"}
+		return answer{outcome: api.ProbeUnclear, status: resp.StatusCode, why: "its answer broke off"}
 	}
 	a := classify(resp.StatusCode)
 	a.nonce = resp.Header.Get("DPoP-Nonce")
@@ -62,16 +63,16 @@ func isTimeout(err error) bool {
 
 // classify says what a status means, of a callee that answers 2xx where it lets in.
 func classify(status int) answer {
-	a := answer{outcome: Unclear, status: status}
+	a := answer{outcome: api.ProbeUnclear, status: status}
 	switch {
 	case status >= 200 && status < 300:
-		a.outcome = Accepted
+		a.outcome = api.ProbeAccepted
 	case status >= 300 && status < 400:
 		a.why = fmt.Sprintf("it answered %d, a redirect, which is not followed", status)
 	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout:
 		a.why = fmt.Sprintf("it answered %d: too many requests, or too slow ones", status)
 	case status >= 400 && status < 500:
-		a.outcome = Refused
+		a.outcome = api.ProbeRefused
 	default:
 		a.why = fmt.Sprintf("it answered %d, a failure of its own", status)
 	}

@@ -13,11 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/watchword-dev/watchword/server/internal/cli/base"
-	"github.com/watchword-dev/watchword/server/internal/cli/key"
-
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/audit"
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
+	"github.com/watchword-dev/watchword/server/internal/cli/key"
 )
 
 // Command makes the command "audit".
@@ -189,7 +188,7 @@ func serverKnowsOfLog(c *base.CLI, cmd *cobra.Command) (*key.Ring, audit.Positio
 		return nil, audit.Position{}, err
 	}
 	info, err := admin.Info(cmd.Context())
-	return keys, audit.Position{Seq: info.Value.AuditEnd.Record, Hash: info.Value.AuditEnd.Hash}, err
+	return keys, audit.Position{Seq: info.AuditEnd.Record, Hash: info.AuditEnd.Hash}, err
 }
 
 func checkpoint(set *jose.KeySet) func(string) ([]byte, error) {

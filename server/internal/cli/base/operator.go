@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/config"
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // AsOperator gives a command, and those below it, the flags that find the server and the

@@ -8,15 +8,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // Apply makes the command "apply".
 func Apply(c *base.CLI) *cobra.Command {
 	var names []string
-	var what operator.ApplyCallMap
+	var what api.ApplyCallMap
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE|FOLDER",
 		Short: "Make the directory what a call map file says",
@@ -46,12 +46,12 @@ was reviewed.`,
 	return base.AsOperator(c.WithJSON(base.WithConfirmation(withFiles(cmd, &names))))
 }
 
-func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what operator.ApplyCallMap) error {
+func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.ApplyCallMap) error {
 	answer, err := planOn(c, cmd, admin, what.Files, 0)
 	if err != nil {
 		return err
 	}
-	plan := answer.Value
+	plan := answer
 	if what.Base != 0 && what.Base != plan.Base {
 		return base.Next(fmt.Errorf("the directory is at revision %d, and not at %d any more: nothing was done", plan.Base, what.Base), "Plan again, and look at what is different.")
 	}
@@ -70,7 +70,7 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what operato
 	reviewed := what.Base != 0
 	for attempt := 0; ; attempt++ {
 		what.Base = plan.Base
-		var applied operator.Answer[operator.AppliedCallMap]
+		var applied api.AppliedCallMap
 		err = patiently(c, "applying "+sizeOf(what.Files), func() error {
 			applied, err = admin.ApplyCallMap(cmd.Context(), what)
 			return err
@@ -84,15 +84,15 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what operato
 		// A key or a credential that was made meanwhile is a change too. What was shown still counts
 		// when the plan says the same on the new revision.
 		again, planErr := planOn(c, cmd, admin, what.Files, 0)
-		if planErr != nil || !sameChanges(plan, again.Value) {
+		if planErr != nil || !sameChanges(plan, again) {
 			return notApplied(err)
 		}
-		plan = again.Value
+		plan = again
 	}
 }
 
 // sameChanges says whether two plans are one, as far as both say all that they change.
-func sameChanges(a, b operator.CallMapPlan) bool {
+func sameChanges(a, b api.CallMapPlan) bool {
 	const shown = 1000 // the server names no more
 	return len(a.Changes) < shown && a.Summary == b.Summary && a.Failed == b.Failed && slices.Equal(a.Changes, b.Changes)
 }
@@ -110,12 +110,12 @@ func notApplied(err error) error {
 	return serverMistakes(err)
 }
 
-func printApplied(c *base.CLI, empty bool, a operator.Answer[operator.AppliedCallMap]) error {
+func printApplied(c *base.CLI, empty bool, a api.AppliedCallMap) error {
 	if c.JSON {
 		return c.PrintJSON(a)
 	}
 	if empty {
-		return c.Printf("nothing to change on revision %d", a.Value.Revision)
+		return c.Printf("nothing to change on revision %d", a.Revision)
 	}
-	return c.Printf("applied in revision %d: %s", a.Value.Revision, a.Value.Summary)
+	return c.Printf("applied in revision %d: %s", a.Revision, a.Summary)
 }

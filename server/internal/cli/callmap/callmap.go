@@ -8,9 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
 	"github.com/watchword-dev/watchword/server/internal/callmap"
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
 // CallMap makes the command "callmap".

@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/callmap"
-	"github.com/watchword-dev/watchword/server/internal/operator"
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
 // withFiles gives a command the flag that names the files of the call map.
@@ -26,7 +26,7 @@ func withFiles(cmd *cobra.Command, files *[]string) *cobra.Command {
 
 // readFiles reads the files of the call map, and what they say. Mistakes are told before any server is
 // asked.
-func readFiles(c *base.CLI, cmd *cobra.Command, names []string) ([]operator.CallMapFile, []*callmap.File, error) {
+func readFiles(c *base.CLI, cmd *cobra.Command, names []string) ([]api.CallMapFile, []*callmap.File, error) {
 	files, err := readTexts(c, cmd, names)
 	if err != nil {
 		return nil, nil, err
@@ -37,7 +37,7 @@ func readFiles(c *base.CLI, cmd *cobra.Command, names []string) ([]operator.Call
 
 // readTexts reads the files of the call map; of a folder those that end with .yaml or .yml, in
 // the order of their names.
-func readTexts(c *base.CLI, cmd *cobra.Command, names []string) (files []operator.CallMapFile, err error) {
+func readTexts(c *base.CLI, cmd *cobra.Command, names []string) (files []api.CallMapFile, err error) {
 	if len(names) == 0 {
 		return nil, base.Usage(cmd, "-f is missing: name the file of the call map, or its folder")
 	}
@@ -47,7 +47,7 @@ func readTexts(c *base.CLI, cmd *cobra.Command, names []string) (files []operato
 			if err != nil {
 				return nil, fmt.Errorf("read stdin: %w", err)
 			}
-			files = append(files, operator.CallMapFile{Name: "stdin", Text: string(text)})
+			files = append(files, api.CallMapFile{Name: "stdin", Text: string(text)})
 			continue
 		}
 		paths, err := filesBelow(name)
@@ -59,7 +59,7 @@ func readTexts(c *base.CLI, cmd *cobra.Command, names []string) (files []operato
 			if err != nil {
 				return nil, base.PathError(err)
 			}
-			files = append(files, operator.CallMapFile{Name: filepath.ToSlash(path), Text: string(text)})
+			files = append(files, api.CallMapFile{Name: filepath.ToSlash(path), Text: string(text)})
 		}
 	}
 	return files, nil
@@ -89,7 +89,7 @@ func filesBelow(name string) (paths []string, err error) {
 }
 
 // parseFiles reads what the files say, without any server. Mistakes are told all at once.
-func parseFiles(files []operator.CallMapFile) ([]*callmap.File, error) {
+func parseFiles(files []api.CallMapFile) ([]*callmap.File, error) {
 	var parsed []*callmap.File
 	var problems callmap.Problems
 	for _, f := range files {
@@ -150,7 +150,7 @@ func patiently(c *base.CLI, what string, do func() error) error {
 }
 
 // sizeOf files, for people who wait.
-func sizeOf(files []operator.CallMapFile) string {
+func sizeOf(files []api.CallMapFile) string {
 	var n int
 	for _, f := range files {
 		n += len(f.Text)

@@ -8,10 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/callmap"
-	"github.com/watchword-dev/watchword/server/internal/operator"
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
 func callMapExport(c *base.CLI) *cobra.Command {
@@ -41,7 +41,7 @@ belong to it.`,
 			if _, err := os.Stat(out); out != "" && err == nil {
 				return base.Next(fmt.Errorf("%s is there already, and an export overwrites nothing", out), "Name another file with --out, or remove this one.")
 			}
-			return writeOut(c, out, []byte(joined(document.Value)))
+			return writeOut(c, out, []byte(joined(document)))
 		},
 	}
 	cmd.Flags().StringVar(&owner, "managed-by", "", `the owner ("callmap" if none is named, with what was made by hand)`)
@@ -50,7 +50,7 @@ belong to it.`,
 }
 
 // joined is the text of a document; where it has several files each begins with its name.
-func joined(d operator.CallMapDocument) (text string) {
+func joined(d api.CallMapDocument) (text string) {
 	for _, f := range d.Files {
 		if len(d.Files) > 1 {
 			text += callmap.Separator + f.Name + "\n"
@@ -86,7 +86,7 @@ func callMapHistory(c *base.CLI) *cobra.Command {
 			}
 			rows := [][]string{{"REVISION", "APPLIED", "AUTHOR", "MANAGED BY", "SUMMARY", "REASON"}}
 			for _, a := range all {
-				v := a.Value
+				v := a
 				rows = append(rows, []string{strconv.FormatInt(v.Revision, 10), base.Moment(v.At), v.Author, v.ManagedBy, v.Summary, v.Reason})
 			}
 			return c.PrintTable(rows)
@@ -137,7 +137,7 @@ func callMapShow(c *base.CLI) *cobra.Command {
 			case c.JSON:
 				return c.PrintJSON(document)
 			}
-			_, err = fmt.Fprint(c.Stdout, joined(document.Value))
+			_, err = fmt.Fprint(c.Stdout, joined(document))
 			return err
 		},
 	}
@@ -182,5 +182,5 @@ func rollback(c *base.CLI, cmd *cobra.Command, admin *operator.Client, rev int64
 	if reason == "" {
 		reason = fmt.Sprintf("back to revision %d", rev)
 	}
-	return apply(c, cmd, admin, operator.ApplyCallMap{Files: document.Value.Files, Reason: reason, Author: author})
+	return apply(c, cmd, admin, api.ApplyCallMap{CallMapFiles: api.CallMapFiles{Files: document.Files}, Reason: reason, Author: author})
 }

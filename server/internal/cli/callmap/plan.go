@@ -7,10 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
-	"github.com/watchword-dev/watchword/server/internal/callmap"
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // Plan makes the command "plan".
@@ -39,7 +38,7 @@ printed as a graph: what is added, changed (thick) and removed (dotted).`,
   watchword plan --from-shadow --days 7`,
 		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			draw, known := map[string]func(io.Writer, []operator.PlanChange) error{"text": nil, "mermaid": drawMermaid, "dot": drawDOT}[format]
+			draw, known := map[string]func(io.Writer, []api.PlannedChange) error{"text": nil, "mermaid": drawMermaid, "dot": drawDOT}[format]
 			if !known {
 				return base.Usage(cmd, "--format: %q is not text, mermaid or dot", format)
 			}
@@ -67,14 +66,14 @@ printed as a graph: what is added, changed (thick) and removed (dotted).`,
 			case c.JSON:
 				err = c.PrintJSON(plan)
 			case draw != nil:
-				err = draw(c.Stdout, plan.Value.Changes)
+				err = draw(c.Stdout, plan.Changes)
 			default:
-				err = printPlan(c, c.Stdout, plan.Value)
+				err = printPlan(c, c.Stdout, plan)
 			}
 			if err != nil {
 				return err
 			}
-			return planned(c, plan.Value)
+			return planned(c, plan)
 		},
 	}
 	cmd.Flags().IntVar(&days, "days", 30, "how many days of decisions are decided again; 0: none")
@@ -84,16 +83,16 @@ printed as a graph: what is added, changed (thick) and removed (dotted).`,
 }
 
 // planOn has the server plan files, and replay so many days.
-func planOn(c *base.CLI, cmd *cobra.Command, admin *operator.Client, files []operator.CallMapFile, days int) (plan operator.Answer[operator.CallMapPlan], err error) {
+func planOn(c *base.CLI, cmd *cobra.Command, admin *operator.Client, files []api.CallMapFile, days int) (plan api.CallMapPlan, err error) {
 	err = patiently(c, "planning "+sizeOf(files), func() error {
-		plan, err = admin.PlanCallMap(cmd.Context(), files, days)
+		plan, err = admin.PlanCallMap(cmd.Context(), api.PlanCallMap{CallMapFiles: api.CallMapFiles{Files: files}, ReplayDays: &days})
 		return err
 	})
 	return plan, serverMistakes(err)
 }
 
 // planned is the exit of a command that only plans.
-func planned(c *base.CLI, p operator.CallMapPlan) error {
+func planned(c *base.CLI, p api.CallMapPlan) error {
 	switch {
 	case p.Failed > 0:
 		c.Say("watchword: %d of %d tests fail: this would not be applied", p.Failed, len(p.Tests))
@@ -104,10 +103,10 @@ func planned(c *base.CLI, p operator.CallMapPlan) error {
 	return nil
 }
 
-func printPlan(c *base.CLI, w io.Writer, p operator.CallMapPlan) error {
+func printPlan(c *base.CLI, w io.Writer, p api.CallMapPlan) error {
 	var b strings.Builder
 	for _, change := range p.Changes {
-		fmt.Fprintln(&b, callmap.PlannedChange(change))
+		fmt.Fprintln(&b, change)
 	}
 	if more := strings.Count(b.String(), "\n"); more >= 1000 {
 		b.WriteString("  and more: the first 1,000 are shown\n")
@@ -125,8 +124,8 @@ func printPlan(c *base.CLI, w io.Writer, p operator.CallMapPlan) error {
 		b.WriteString(replayed(*p.Replay))
 	}
 	for _, t := range p.Tests {
-		if r := testOf(t); !r.Passed() {
-			fmt.Fprintln(&b, r)
+		if !t.Passed() {
+			fmt.Fprintln(&b, t)
 		}
 	}
 	if len(p.Tests) > 0 {

@@ -5,15 +5,15 @@ import (
 	"io"
 	"strings"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // edge is a rule of a plan, for drawing.
 type edge struct{ from, to, op, text string }
 
 // drawn are the edges that change, and the services at their ends, in the order they are met.
-func drawn(changes []operator.PlanChange) (edges []edge, nodes []string) {
+func drawn(changes []api.PlannedChange) (edges []edge, nodes []string) {
 	seen := map[string]bool{}
 	node := func(name string) {
 		if !seen[name] {
@@ -37,7 +37,7 @@ func drawn(changes []operator.PlanChange) (edges []edge, nodes []string) {
 
 var signs = map[string]string{"add": "+", "change": "~", "remove": "-"}
 
-func drawMermaid(w io.Writer, changes []operator.PlanChange) error {
+func drawMermaid(w io.Writer, changes []api.PlannedChange) error {
 	edges, nodes := drawn(changes)
 	ids := map[string]string{}
 	var b strings.Builder
@@ -60,7 +60,7 @@ func mermaidText(s string) string {
 	return strings.NewReplacer(`#`, "#35;", `"`, "#quot;").Replace(s)
 }
 
-func drawDOT(w io.Writer, changes []operator.PlanChange) error {
+func drawDOT(w io.Writer, changes []api.PlannedChange) error {
 	edges, nodes := drawn(changes)
 	var b strings.Builder
 	b.WriteString("digraph plan {\n  rankdir=LR;\n")

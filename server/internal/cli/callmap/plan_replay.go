@@ -7,16 +7,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // mostUnused is how many rules that nobody used are named to people; --json has more.
 const mostUnused = 20
 
 // replayed is what recorded decisions say of a plan, always with the window that was looked at.
-func replayed(r operator.CallMapReplay) string {
+func replayed(r api.CallMapReplay) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "replayed %s: %d tokens of what changes, %d would have been refused\n", windowOf(r.UsageWindow), r.Looked, r.Refused)
 	for _, s := range r.Sentences {
@@ -37,7 +37,7 @@ func replayed(r operator.CallMapReplay) string {
 	return b.String()
 }
 
-func windowOf(w operator.UsageWindow) string {
+func windowOf(w api.UsageWindow) string {
 	text := fmt.Sprintf("%d days, %s to %s", w.Days, w.From.UTC().Format(base.Day), base.Moment(w.To))
 	switch {
 	case w.Since == nil:
@@ -58,7 +58,7 @@ func planFromShadow(c *base.CLI, cmd *cobra.Command, days int) error {
 	if err != nil {
 		return err
 	}
-	r := report.Value
+	r := report
 	if c.JSON {
 		if err := c.PrintJSON(report); err != nil {
 			return err
@@ -96,7 +96,7 @@ apply, and --end take its place. Rules with shadow: true in an applied file are 
 			if end == (len(names) > 0) {
 				return base.Usage(cmd, "say one of -f and --end")
 			}
-			var files []operator.CallMapFile
+			var files []api.CallMapFile
 			if !end {
 				var err error
 				if files, _, err = readFiles(c, cmd, names); err != nil {
@@ -115,13 +115,13 @@ apply, and --end take its place. Rules with shadow: true in an applied file are 
 }
 
 // shadow puts files beside the call map, or with none ends that.
-func shadow(c *base.CLI, cmd *cobra.Command, admin *operator.Client, files []operator.CallMapFile) (err error) {
-	var set operator.Answer[operator.CallMapShadow]
+func shadow(c *base.CLI, cmd *cobra.Command, admin *operator.Client, files []api.CallMapFile) (err error) {
+	var set api.CallMapShadow
 	err = patiently(c, "planning "+sizeOf(files), func() error {
 		if files == nil {
 			set, err = admin.DeleteShadow(cmd.Context())
 		} else {
-			set, err = admin.PutShadow(cmd.Context(), files)
+			set, err = admin.PutShadow(cmd.Context(), api.CallMapFiles{Files: files})
 		}
 		return err
 	})
@@ -131,10 +131,10 @@ func shadow(c *base.CLI, cmd *cobra.Command, admin *operator.Client, files []ope
 	case c.JSON:
 		return c.PrintJSON(set)
 	case files == nil:
-		return c.Printf("the shadow has ended, in revision %d", set.Value.Revision)
+		return c.Printf("the shadow has ended, in revision %d", set.Revision)
 	}
-	for _, l := range set.Value.LeftOut {
+	for _, l := range set.LeftOut {
 		c.Say("not in the shadow: %s", base.Clean(l))
 	}
-	return c.Printf("%d edges are decided beside the call map, from revision %d on", set.Value.Rules, set.Value.Revision)
+	return c.Printf("%d edges are decided beside the call map, from revision %d on", set.Rules, set.Revision)
 }

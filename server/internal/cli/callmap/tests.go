@@ -9,12 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/callmap"
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
 	"github.com/watchword-dev/watchword/server/internal/directory"
-	"github.com/watchword-dev/watchword/server/internal/operator"
-	"github.com/watchword-dev/watchword/server/internal/policy"
 )
 
 // Test makes the command "test".
@@ -39,7 +37,7 @@ fails.`,
 			if err != nil {
 				return err
 			}
-			var results []operator.CallMapTest
+			var results []api.CallMapTest
 			if offline {
 				results, err = testOffline(parsed, time.Now())
 			} else {
@@ -61,26 +59,22 @@ fails.`,
 	return base.AsOperator(c.WithJSON(withFiles(cmd, &names)))
 }
 
-func testOnServer(c *base.CLI, cmd *cobra.Command, files []operator.CallMapFile) ([]operator.CallMapTest, error) {
+func testOnServer(c *base.CLI, cmd *cobra.Command, files []api.CallMapFile) ([]api.CallMapTest, error) {
 	admin, err := c.Admin(cmd)
 	if err != nil {
 		return nil, err
 	}
 	plan, err := planOn(c, cmd, admin, files, 0)
-	return plan.Value.Tests, err
+	return plan.Tests, err
 }
 
 // testOffline tests the files on a directory that has nothing but what they say.
-func testOffline(parsed []*callmap.File, now time.Time) ([]operator.CallMapTest, error) {
+func testOffline(parsed []*callmap.File, now time.Time) ([]api.CallMapTest, error) {
 	plan, err := planOffline(parsed, nil, now)
 	if err != nil {
 		return nil, mistakes(err)
 	}
-	var results []operator.CallMapTest
-	for _, r := range plan.Test(plan.After(time.Hour), now) {
-		results = append(results, operator.CallMapTest{File: r.File, Line: r.Line, From: r.From, To: r.To, Scopes: r.Scopes, Expect: r.Expect, Got: r.Got, Reason: string(r.Reason)})
-	}
-	return results, nil
+	return plan.Test(plan.After(time.Hour), now), nil
 }
 
 // planOffline plans on a directory that has nothing but services of these names.
@@ -96,28 +90,24 @@ func planOffline(parsed []*callmap.File, there []string, now time.Time) (*callma
 	return plan, plan.Check(directory.Options{}.CheckService)
 }
 
-func testOf(t operator.CallMapTest) callmap.TestResult {
-	return callmap.TestResult{File: t.File, Line: t.Line, From: t.From, To: t.To, Scopes: t.Scopes, Expect: t.Expect, Got: t.Got, Reason: policy.Reason(t.Reason)}
-}
-
-func printTests(c *base.CLI, results []operator.CallMapTest) error {
+func printTests(c *base.CLI, results []api.CallMapTest) error {
 	failed := 0
 	for _, r := range results {
-		if r.Expect != r.Got {
+		if !r.Passed() {
 			failed++
 		}
 	}
 	if c.JSON {
 		out := struct {
-			Tests  []operator.CallMapTest `json:"tests"`
-			Failed int                    `json:"failed"`
-		}{append([]operator.CallMapTest{}, results...), failed}
+			Tests  []api.CallMapTest `json:"tests"`
+			Failed int               `json:"failed"`
+		}{append([]api.CallMapTest{}, results...), failed}
 		if err := c.PrintJSON(out); err != nil {
 			return err
 		}
 	} else {
 		for _, r := range results {
-			if err := c.Printf("%s", testOf(r)); err != nil {
+			if err := c.Printf("%s", r); err != nil {
 				return err
 			}
 		}
@@ -134,7 +124,7 @@ func printTests(c *base.CLI, results []operator.CallMapTest) error {
 }
 
 // writeJUnit writes results as build servers read them.
-func writeJUnit(file string, results []operator.CallMapTest) error {
+func writeJUnit(file string, results []api.CallMapTest) error {
 	type failure struct {
 		Message string `xml:"message,attr"`
 	}
@@ -159,7 +149,7 @@ func writeJUnit(file string, results []operator.CallMapTest) error {
 			name += " " + strings.Join(r.Scopes, " ")
 		}
 		t := testcase{Class: r.File, Name: name + ": " + r.Expect, File: r.File, Line: r.Line}
-		if r.Expect != r.Got {
+		if !r.Passed() {
 			suite.Failures++
 			t.Failure = &failure{fmt.Sprintf("expected %s, got %s (%s)", r.Expect, r.Got, r.Reason)}
 		}

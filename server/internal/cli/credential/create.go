@@ -2,24 +2,22 @@ package credential
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // newCredential is what the flags of credential create say.
 type newCredential struct {
-	operator.NewCredential
+	api.NewCredential
 	ttl, notBefore string
 
 	out, outCert, public, certificate, algorithm string
-	subject                                      map[string]*string // by the API's names
+	subject                                      api.TLSSubject
 }
 
 // kindFlags are the flags that are only for some kinds.
@@ -30,7 +28,7 @@ var kindFlags = map[string][]string{
 }
 
 func credentialCreate(c *base.CLI) *cobra.Command {
-	n := newCredential{subject: map[string]*string{}}
+	var n newCredential
 	cmd := &cobra.Command{
 		Use:   "create SERVICE",
 		Short: "Make a credential, and show its secret once",
@@ -65,9 +63,9 @@ above one for those that are secrets.`,
 			if err != nil {
 				return err
 			}
-			issue := func(ctx context.Context) (operator.Answer[operator.IssuedCredential], error) {
-				issued, err := admin.IssueCredential(ctx, args[0], n.NewCredential)
-				return issued, base.UnknownService(err, args[0])
+			issue := func(ctx context.Context) (api.RotatedCredential, error) {
+				issued, err := admin.CreateCredential(ctx, args[0], n.NewCredential)
+				return api.RotatedCredential{IssuedCredential: issued}, base.UnknownService(err, args[0])
 			}
 			switch n.Kind {
 			case "bootstrap", "secret":
@@ -97,15 +95,11 @@ func (n *newCredential) define(cmd *cobra.Command) {
 	flags.StringVar(&n.JWKSURI, "jwks-uri", "", "https URL at which the service publishes its keys")
 	flags.StringVar(&n.certificate, "certificate", "", "file of a certificate there is, PEM")
 	flags.StringVar(&n.outCert, "out-cert", "", "write the certificate that is made to this new file")
-	for _, s := range [][2]string{
-		{"dn", "subject of the certificates, as in CN=m1,O=Example"},
-		{"dns", "host name in the certificates"},
-		{"uri", "URI in the certificates"},
-		{"ip", "address in the certificates"},
-		{"email", "e-mail address in the certificates"},
-	} {
-		n.subject[s[0]] = flags.String(s[0], "", "of a tls-subject: "+s[1])
-	}
+	flags.StringVar(&n.subject.DN, "dn", "", "of a tls-subject: subject of the certificates, as in CN=m1,O=Example")
+	flags.StringVar(&n.subject.DNS, "dns", "", "of a tls-subject: host name in the certificates")
+	flags.StringVar(&n.subject.URI, "uri", "", "of a tls-subject: URI in the certificates")
+	flags.StringVar(&n.subject.IP, "ip", "", "of a tls-subject: address in the certificates")
+	flags.StringVar(&n.subject.Email, "email", "", "of a tls-subject: e-mail address in the certificates")
 }
 
 // check holds the flags against each other, and reads those that are texts of something else.
@@ -158,19 +152,21 @@ func (n *newCredential) check(cmd *cobra.Command) (err error) {
 
 // checkSubject: RFC 8705, section 2.1.2: exactly one.
 func (n *newCredential) checkSubject(cmd *cobra.Command) error {
-	n.Kind, n.TLSSubject = "tls_subject", map[string]string{}
-	for name, value := range n.subject {
-		if *value != "" {
-			n.TLSSubject[name] = *value
+	n.Kind, n.TLSSubject = "tls_subject", &n.subject
+	given := 0
+	for _, name := range []string{n.subject.DN, n.subject.DNS, n.subject.URI, n.subject.IP, n.subject.Email} {
+		if name != "" {
+			given++
 		}
 	}
-	if len(n.TLSSubject) != 1 {
+	if given != 1 {
 		return base.Usage(cmd, "give exactly one of --dn, --dns, --uri, --ip and --email")
 	}
 	return nil
 }
 
-type issueCall func(context.Context) (operator.Answer[operator.IssuedCredential], error)
+// issueCall makes a credential, in the place of another when that is in the answer.
+type issueCall func(context.Context) (api.RotatedCredential, error)
 
 // register makes a credential of which the service has the secret half already.
 func register(c *base.CLI, ctx context.Context, issue issueCall) error {
@@ -178,22 +174,22 @@ func register(c *base.CLI, ctx context.Context, issue issueCall) error {
 	if err != nil {
 		return err
 	}
-	sayIssued(c, issued.Value)
+	sayIssued(c, issued)
 	if c.JSON {
-		return c.PrintJSON(map[string]json.Marshaler{"credential": issued.Value.Credential})
+		return c.PrintJSON(map[string]any{"credential": issued.Credential})
 	}
-	return printCredential(c, issued.Value.Credential.Value)
+	return printCredential(c, issued.Credential)
 }
 
-func sayIssued(c *base.CLI, i operator.IssuedCredential) {
-	cr := i.Credential.Value
+func sayIssued(c *base.CLI, i api.RotatedCredential) {
+	cr := i.Credential
 	from := ""
 	if cr.NotBefore != nil {
 		from = "from " + base.Moment(*cr.NotBefore) + " "
 	}
 	c.Say("credential %s of %s, good %suntil %s", cr.ID, base.Clean(cr.Service), from, base.Moment(cr.ExpiresAt))
-	if i.Replaced != nil {
-		c.Say("credential %s, which it replaces, is good until %s", i.Replaced.Value.ID, base.Moment(i.Replaced.Value.ExpiresAt))
+	if i.Replaced.ID != "" {
+		c.Say("credential %s, which it replaces, is good until %s", i.Replaced.ID, base.Moment(i.Replaced.ExpiresAt))
 	}
 	if i.Warning != "" {
 		c.Say("warning: %s", base.Clean(i.Warning))

@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // Command makes the command "credential".
@@ -48,7 +48,7 @@ of a certificate, where keys are published, a name in certificates. It tells no 
 			if len(args) == 1 {
 				service = args[0]
 			}
-			all, err := admin.Credentials(cmd.Context(), service)
+			all, err := operator.Collect(admin.Credentials(cmd.Context(), service))
 			if err != nil {
 				return base.UnknownService(err, service)
 			}
@@ -57,7 +57,7 @@ of a certificate, where keys are published, a name in certificates. It tells no 
 			}
 			rows := [][]string{{"ID", "SERVICE", "KIND", "STATUS", "EXPIRES", "LAST USED", "FROM", "NAME", "WHICH"}}
 			for _, a := range all {
-				cr := a.Value
+				cr := a
 				rows = append(rows, []string{cr.ID, cr.Service, cr.Kind, cr.Status, base.Moment(cr.ExpiresAt), base.MomentOf(cr.LastUsedAt), cr.LastUsedFrom, cr.Name, which(cr)})
 			}
 			return c.PrintTable(rows)
@@ -94,7 +94,7 @@ revoke again changes nothing.`,
 	})
 }
 
-type credentialCall func(*operator.Client, context.Context, string) (operator.Answer[operator.Credential], error)
+type credentialCall func(*operator.Client, context.Context, string) (api.Credential, error)
 
 // withCredential makes one call about a credential and prints what came of it.
 func withCredential(c *base.CLI, cmd *cobra.Command, id string, call credentialCall) error {
@@ -109,11 +109,11 @@ func withCredential(c *base.CLI, cmd *cobra.Command, id string, call credentialC
 	if c.JSON {
 		return c.PrintJSON(a)
 	}
-	return printCredential(c, a.Value)
+	return printCredential(c, a)
 }
 
 // which tells a credential from others of its kind.
-func which(cr operator.Credential) string {
+func which(cr api.Credential) string {
 	switch cr.Kind {
 	case "key":
 		return cr.KeyID
@@ -123,7 +123,7 @@ func which(cr operator.Credential) string {
 	return cr.JWKSURI + cr.TLSSubject
 }
 
-func printCredential(c *base.CLI, cr operator.Credential) error {
+func printCredential(c *base.CLI, cr api.Credential) error {
 	return c.PrintFields("id", cr.ID, "service", cr.Service, "kind", cr.Kind, "name", cr.Name, "status", cr.Status, "network", cr.CIDR,
 		"key id", cr.KeyID, "algorithm", cr.Algorithm, "thumbprint", cr.Thumbprint, "keys at", cr.JWKSURI, "tls subject", cr.TLSSubject,
 		"created", base.Moment(cr.CreatedAt), "not before", base.MomentOf(cr.NotBefore), "expires", base.Moment(cr.ExpiresAt), "revoked", base.MomentOf(cr.RevokedAt),

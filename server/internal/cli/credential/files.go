@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -16,10 +17,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 	"github.com/watchword-dev/watchword/server/internal/directory"
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // newFile makes a file that is not there yet.
@@ -52,11 +54,14 @@ func issueSecret(c *base.CLI, ctx context.Context, admin *operator.Client, name 
 		if err != nil {
 			return err
 		}
-		sayIssued(c, issued.Value)
+		sayIssued(c, issued)
 		if c.JSON {
+			if issued.Replaced.ID == "" {
+				return c.PrintJSON(issued.IssuedCredential)
+			}
 			return c.PrintJSON(issued)
 		}
-		_, err = fmt.Fprintln(c.Stdout, issued.Value.Revealed())
+		_, err = fmt.Fprintln(c.Stdout, issued.Token+issued.Secret)
 		return err
 	}
 	f, err := newFile(name, 0o600)
@@ -67,23 +72,23 @@ func issueSecret(c *base.CLI, ctx context.Context, admin *operator.Client, name 
 	if err != nil {
 		return errors.Join(err, f.Close(), os.Remove(name))
 	}
-	if err := keep(f, []byte(issued.Value.Revealed()+"\n")); err != nil {
+	if err := keep(f, []byte(issued.Token+issued.Secret+"\n")); err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		_, undone := admin.RevokeCredential(ctx, issued.Value.Credential.Value.ID)
+		_, undone := admin.RevokeCredential(ctx, issued.Credential.ID)
 		return errors.Join(err, undone)
 	}
-	return sayWritten(c, issued.Value, name)
+	return sayWritten(c, issued, name)
 }
 
-func sayWritten(c *base.CLI, issued operator.IssuedCredential, names ...string) error {
+func sayWritten(c *base.CLI, issued api.RotatedCredential, names ...string) error {
 	sayIssued(c, issued)
 	if c.JSON {
 		answer := map[string]any{"credential": issued.Credential, "file": names[0]}
 		if len(names) > 1 {
 			answer["certificateFile"] = names[1]
 		}
-		if issued.Replaced != nil {
+		if issued.Replaced.ID != "" {
 			answer["replaced"] = issued.Replaced
 		}
 		return c.PrintJSON(answer)
@@ -99,7 +104,11 @@ func issueKey(c *base.CLI, ctx context.Context, n *newCredential, issue issueCal
 		if err != nil {
 			return err
 		}
-		if n.JWK, err = publicJWK(raw); err != nil {
+		jwk, err := publicJWK(raw)
+		if err == nil {
+			err = json.Unmarshal(jwk, &n.JWK)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", n.public, err)
 		}
 		return register(c, ctx, issue)
@@ -116,7 +125,11 @@ func issueKey(c *base.CLI, ctx context.Context, n *newCredential, issue issueCal
 	if err != nil {
 		return err
 	}
-	if n.JWK, err = (jose.PublicKey{ID: id, Algorithm: jose.Algorithm(n.algorithm), Key: key.Public()}).JWK(); err != nil {
+	jwk, err := jose.PublicKey{ID: id, Algorithm: jose.Algorithm(n.algorithm), Key: key.Public()}.JWK()
+	if err == nil {
+		err = json.Unmarshal(jwk, &n.JWK)
+	}
+	if err != nil {
 		return err
 	}
 	f, err := newFile(n.out, 0o600)
@@ -130,7 +143,7 @@ func issueKey(c *base.CLI, ctx context.Context, n *newCredential, issue issueCal
 	if err != nil {
 		return errors.Join(err, os.Remove(n.out))
 	}
-	return sayWritten(c, issued.Value, n.out)
+	return sayWritten(c, issued, n.out)
 }
 
 // issueCertificate makes a certificate that is signed by itself, or reads one, and sends it.
@@ -181,7 +194,7 @@ func issueCertificate(c *base.CLI, ctx context.Context, n *newCredential, servic
 	if err != nil {
 		return undo(err)
 	}
-	return sayWritten(c, issued.Value, written...)
+	return sayWritten(c, issued, written...)
 }
 
 // selfSigned makes a certificate for the service, for as long as the credential is good.

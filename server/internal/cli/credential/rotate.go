@@ -5,9 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 func credentialRotate(c *base.CLI) *cobra.Command {
@@ -32,8 +31,8 @@ and certificates are replaced by making another, and revoking the first.`,
 			if err != nil {
 				return err
 			}
-			return issueSecret(c, cmd.Context(), admin, out, func(ctx context.Context) (operator.Answer[operator.IssuedCredential], error) {
-				issued, err := admin.RotateCredential(ctx, args[0], n)
+			return issueSecret(c, cmd.Context(), admin, out, func(ctx context.Context) (api.RotatedCredential, error) {
+				issued, err := admin.RotateCredential(ctx, args[0], api.CredentialRotation{OverlapSeconds: &n})
 				return issued, base.UnknownCredential(err, args[0])
 			})
 		},

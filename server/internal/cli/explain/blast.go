@@ -6,10 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
-	"github.com/watchword-dev/watchword/server/internal/directory"
-	"github.com/watchword-dev/watchword/server/internal/explain"
 )
 
 // Blast makes the command "blast".
@@ -36,13 +34,13 @@ shown, for you to judge.`,
 			case c.JSON:
 				return c.PrintJSON(b)
 			}
-			return printBlast(c, b.Value)
+			return printBlast(c, b)
 		},
 	}
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
-func printBlast(c *base.CLI, b explain.Blast) error {
+func printBlast(c *base.CLI, b api.Blast) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s reaches %d directly, and %d through others\n", b.Service, b.Direct, b.Through)
 	for i, r := range b.Reaches {
@@ -55,7 +53,7 @@ func printBlast(c *base.CLI, b explain.Blast) error {
 }
 
 // branch draws what stands before an entry of a tree: where one on the same level follows, a line goes on.
-func branch(all []explain.Reach, i int) string {
+func branch(all []api.Reach, i int) string {
 	follows := func(depth int) bool {
 		for _, r := range all[i+1:] {
 			if r.Depth <= depth {
@@ -78,7 +76,7 @@ func branch(all []explain.Reach, i int) string {
 	return b.String() + "`-- "
 }
 
-func reachTerms(r explain.Reach) string {
+func reachTerms(r api.Reach) string {
 	var parts []string
 	switch {
 	case r.AnyScope:
@@ -104,7 +102,7 @@ func reachTerms(r explain.Reach) string {
 }
 
 // conditionText is the conditions of a rule in a line.
-func conditionText(w directory.Conditions) string {
+func conditionText(w api.Conditions) string {
 	var parts []string
 	if len(w.Auth) > 0 {
 		parts = append(parts, "by "+strings.Join(w.Auth, " or "))

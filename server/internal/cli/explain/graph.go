@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
+	"github.com/watchword-dev/watchword/server/internal/explain"
 )
 
 // Graph makes the command "graph".
@@ -28,21 +29,20 @@ show, or as JSON. --from and --to leave what lies on the ways from or to a servi
 			if err != nil {
 				return err
 			}
-			a, err := admin.Graph(cmd.Context(), from, to)
+			g, err := admin.Graph(cmd.Context(), from, to)
 			if err != nil {
 				return c.UnknownOf(cmd, admin, err, from, to)
 			}
-			g := a.Value
 			if more := g.RuleCount - len(g.Rules) + g.ServiceCount - len(g.Services); more > 0 {
 				c.Say("warning: %d of %d services and %d of %d rules are shown; see a part with --from or --to", len(g.Services), g.ServiceCount, len(g.Rules), g.RuleCount)
 			}
 			switch format {
 			case "json":
-				return c.PrintJSON(a)
+				return c.PrintJSON(g)
 			case "mermaid":
-				_, err = fmt.Fprint(c.Stdout, base.Clean(g.Mermaid()))
+				_, err = fmt.Fprint(c.Stdout, base.Clean(explain.Mermaid(g)))
 			default:
-				_, err = fmt.Fprint(c.Stdout, base.Clean(g.DOT()))
+				_, err = fmt.Fprint(c.Stdout, base.Clean(explain.DOT(g)))
 			}
 			return err
 		},

@@ -9,16 +9,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
-	"github.com/watchword-dev/watchword/server/internal/explain"
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // Impact makes the command "impact".
 func Impact(c *base.CLI) *cobra.Command {
 	var days int
-	var key, credential string
+	var what operator.ImpactOf
 	cmd := &cobra.Command{
 		Use:   "impact [CALLER TARGET]",
 		Short: "Say who would break without a rule, a key or a credential",
@@ -28,10 +27,10 @@ it were taken away. It takes nothing away.`,
   watchword impact --credential 00112233445566778899aabbccddeeff
   watchword impact --key NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --days 7`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 && (key == "") != (credential == "") {
+			if len(args) == 0 && (what.Key == "") != (what.Credential == "") {
 				return nil
 			}
-			if key != "" || credential != "" {
+			if what.Key != "" || what.Credential != "" {
 				return base.Usage(cmd, "name one of: CALLER TARGET, --key, --credential")
 			}
 			return base.Exactly("CALLER", "TARGET")(cmd, args)
@@ -40,30 +39,24 @@ it were taken away. It takes nothing away.`,
 			if err := checkDays(cmd, days); err != nil {
 				return err
 			}
-			what := map[string]string{}
-			switch {
-			case key != "":
-				what["key"] = key
-			case credential != "":
-				what["credential"] = credential
-			default:
-				what["caller"], what["target"] = args[0], args[1]
+			if len(args) > 0 {
+				what.Caller, what.Target = args[0], args[1]
 			}
 			return impact(c, cmd, days, what)
 		},
 	}
 	cmd.Flags().IntVar(&days, "days", 30, "how many days to look back")
-	cmd.Flags().StringVar(&key, "key", "", "id of a signing key, as watchword keys list has it")
-	cmd.Flags().StringVar(&credential, "credential", "", "id of a credential, as watchword credential list has it")
+	cmd.Flags().StringVar(&what.Key, "key", "", "id of a signing key, as watchword keys list has it")
+	cmd.Flags().StringVar(&what.Credential, "credential", "", "id of a credential, as watchword credential list has it")
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
-func impact(c *base.CLI, cmd *cobra.Command, days int, what map[string]string) error {
+func impact(c *base.CLI, cmd *cobra.Command, days int, what operator.ImpactOf) error {
 	admin, err := c.Admin(cmd)
 	if err != nil {
 		return err
 	}
-	a, err := admin.Impact(cmd.Context(), days, what)
+	a, err := admin.Impact(cmd.Context(), what, days)
 	switch {
 	case base.StatusOf(err) == http.StatusNotFound:
 		return unknownUse(c, cmd, admin, err, what)
@@ -72,25 +65,25 @@ func impact(c *base.CLI, cmd *cobra.Command, days int, what map[string]string) e
 	case c.JSON:
 		return c.PrintJSON(a)
 	}
-	return printImpact(c, a.Value)
+	return printImpact(c, a)
 }
 
 // unknownUse adds to a "not found" how to list what there is.
-func unknownUse(c *base.CLI, cmd *cobra.Command, admin *operator.Client, err error, what map[string]string) error {
+func unknownUse(c *base.CLI, cmd *cobra.Command, admin *operator.Client, err error, what operator.ImpactOf) error {
 	switch {
-	case what["key"] != "":
-		return base.Next(fmt.Errorf("there is no key %q", what["key"]), "List keys with: watchword keys list")
-	case what["credential"] != "":
-		return base.UnknownCredential(err, what["credential"])
+	case what.Key != "":
+		return base.Next(fmt.Errorf("there is no key %q", what.Key), "List keys with: watchword keys list")
+	case what.Credential != "":
+		return base.UnknownCredential(err, what.Credential)
 	}
-	err = c.UnknownOf(cmd, admin, err, what["caller"], what["target"])
+	err = c.UnknownOf(cmd, admin, err, what.Caller, what.Target)
 	if _, told := errors.AsType[*base.NextError](err); told {
 		return err
 	}
-	return base.Next(fmt.Errorf("there is no rule %s -> %s", what["caller"], what["target"]), "List the rules with: watchword rules --caller %s", what["caller"])
+	return base.Next(fmt.Errorf("there is no rule %s -> %s", what.Caller, what.Target), "List the rules with: watchword rules --caller %s", what.Caller)
 }
 
-func printImpact(c *base.CLI, i explain.Impact) error {
+func printImpact(c *base.CLI, i api.Impact) error {
 	sayRecords(c, i.RecordsSince, i.Since)
 	if err := c.Printf("Without %s: %s.", i.What, i.Text); err != nil {
 		return err

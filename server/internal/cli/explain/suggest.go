@@ -6,9 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
-	"github.com/watchword-dev/watchword/server/internal/explain"
 )
 
 // Suggest makes the command "suggest".
@@ -39,14 +38,14 @@ Conditions of rules are never loosened; calls that do not meet them are listed a
 			case c.JSON:
 				return c.PrintJSON(s)
 			}
-			return printSuggestion(c, s.Value)
+			return printSuggestion(c, s)
 		},
 	}
 	cmd.Flags().IntVar(&days, "days", 30, "how many days to look back")
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
-func printSuggestion(c *base.CLI, s explain.Suggestion) error {
+func printSuggestion(c *base.CLI, s api.Suggestion) error {
 	sayRecords(c, s.RecordsSince, s.Since)
 	var text strings.Builder
 	if len(s.Rules) == 0 {

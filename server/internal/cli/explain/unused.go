@@ -6,9 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
-	"github.com/watchword-dev/watchword/server/internal/explain"
 )
 
 // Unused makes the command "unused".
@@ -39,7 +38,7 @@ counts are younger than the days asked for, what was not used is listed without 
 			case c.JSON:
 				return c.PrintJSON(u)
 			}
-			return printUnused(c, u.Value, days)
+			return printUnused(c, u, days)
 		},
 	}
 	cmd.Flags().IntVar(&days, "days", 90, "how many days to look back")
@@ -53,7 +52,7 @@ func checkDays(cmd *cobra.Command, days int) error {
 	return nil
 }
 
-func printUnused(c *base.CLI, u explain.Unused, days int) error {
+func printUnused(c *base.CLI, u api.Unused, days int) error {
 	sayRecords(c, u.RecordsSince, u.Since)
 	if !u.Complete {
 		c.Say("What is not used in so short a time may be used yet: there are no commands to remove it.")

@@ -10,15 +10,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 	"github.com/watchword-dev/watchword/server/internal/cli/service"
-
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // Why makes the command "why".
 func Why(c *base.CLI) *cobra.Command {
-	var q operator.Question
+	var q api.Question
 	var at string
 	cmd := &cobra.Command{
 		Use:   "why ID | CALLER TARGET",
@@ -49,11 +48,10 @@ refused is never told any of this.`,
 				return base.Usage(cmd, "--auth: %q is not one of %s", q.Method, strings.Join(service.AuthMethods, ", "))
 			}
 			if at != "" {
-				when, err := base.ParseMoment(at)
-				if err != nil {
+				var err error
+				if q.At, err = base.ParseMoment(at); err != nil {
 					return base.Usage(cmd, "--at: %v", err)
 				}
-				q.At = &when
 			}
 			q.Caller, q.Target = args[0], args[1]
 			return why(c, cmd, q)
@@ -70,7 +68,7 @@ refused is never told any of this.`,
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
-func why(c *base.CLI, cmd *cobra.Command, q operator.Question) error {
+func why(c *base.CLI, cmd *cobra.Command, q api.Question) error {
 	admin, err := c.Admin(cmd)
 	if err != nil {
 		return err
@@ -82,10 +80,10 @@ func why(c *base.CLI, cmd *cobra.Command, q operator.Question) error {
 	case c.JSON:
 		return c.PrintJSON(e)
 	}
-	return printExplanation(c, e.Value)
+	return printExplanation(c, e)
 }
 
-func printExplanation(c *base.CLI, e operator.Explanation) error {
+func printExplanation(c *base.CLI, e api.Explanation) error {
 	verdict, change := "refused", "To change it"
 	if e.Allowed {
 		verdict, change = "allowed", "To forbid it"
@@ -117,7 +115,7 @@ func whyRecorded(c *base.CLI, cmd *cobra.Command, id string) error {
 	case c.JSON:
 		return c.PrintJSON(a)
 	}
-	d := a.Value
+	d := a
 	err = c.PrintFields(
 		"decision", fmt.Sprintf("%s, record %d", d.At.UTC().Format("2006-01-02 15:04:05Z"), d.Record),
 		"asked", base.Or(d.Caller, "?")+" -> "+base.Or(d.Target, "?"), "scope", d.Scope, "on behalf of", d.OnBehalfOf,

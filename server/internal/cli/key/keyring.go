@@ -7,10 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
-	"github.com/watchword-dev/watchword/server/internal/operator"
+	"github.com/watchword-dev/watchword/operator"
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
 // Ring holds the public keys of one use, read from a server or from a file.
@@ -22,15 +22,18 @@ type Ring struct {
 
 // usable are the public halves of keys of one use. A revoked key verifies nothing, except the
 // audit log: what it signed before it was stolen cannot be signed again.
-func usable(all []operator.Answer[operator.Key], use string) (*Ring, error) {
+func usable(all []api.Key, use string) (*Ring, error) {
 	var p Ring
 	var keys []jose.PublicKey
-	for _, a := range all {
-		k := a.Value
+	for _, k := range all {
 		if k.Use != use || k.State == "revoked" && use != "audit" {
 			continue
 		}
-		public, err := jose.ParseJWK(k.Public)
+		raw, err := json.Marshal(k.Public)
+		if err != nil {
+			return nil, err
+		}
+		public, err := jose.ParseJWK(raw)
 		if err != nil {
 			return nil, fmt.Errorf("key %s: %w", k.ID, err)
 		}
@@ -66,7 +69,7 @@ func OfFile(name string) (*Ring, error) {
 		return nil, fmt.Errorf("read the keys: %w", base.PathError(err))
 	}
 	var list struct {
-		Keys []operator.Answer[operator.Key] `json:"keys"`
+		Keys []api.Key `json:"keys"`
 	}
 	if json.Unmarshal(text, &list) == nil {
 		keys, err := usable(list.Keys, "audit")

@@ -8,9 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // Command makes the command "keys".
@@ -49,9 +48,8 @@ access tokens are published; those for credentials and the audit log are this se
 				return c.PrintJSON(map[string]any{"keys": all})
 			}
 			rows := [][]string{{"ID", "USE", "ALGORITHM", "STATE", "CREATED", "SIGNS FROM", "RETIRED", "LEAVES"}}
-			for _, a := range all {
-				k := a.Value
-				rows = append(rows, []string{k.ID, k.Use, k.Algorithm, k.State, base.Moment(k.CreatedAt), base.MomentOf(k.SignsFrom), base.MomentOf(k.RetiredAt), base.MomentOf(k.DropAt)})
+			for _, k := range all {
+				rows = append(rows, []string{k.ID, k.Use, k.Algorithm, k.State, base.Moment(k.CreatedAt), base.Moment(k.SignsFrom), base.MomentOf(k.RetiredAt), base.MomentOf(k.DropAt)})
 			}
 			return c.PrintTable(rows)
 		},
@@ -59,7 +57,7 @@ access tokens are published; those for credentials and the audit log are this se
 }
 
 func keysRotate(c *base.CLI) *cobra.Command {
-	var r operator.Rotation
+	var r api.KeyRotation
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Replace a signing key",
@@ -86,10 +84,10 @@ have not fetched it yet refuse its tokens until they do.`,
 				return c.PrintJSON(k)
 			}
 			when := "now"
-			if k.Value.State == "next" {
-				when = base.MomentOf(k.Value.SignsFrom)
+			if k.State == "next" {
+				when = base.Moment(k.SignsFrom)
 			}
-			return c.Printf("key %s (%s) signs from %s", k.Value.ID, k.Value.Algorithm, when)
+			return c.Printf("key %s (%s) signs from %s", k.ID, k.Algorithm, when)
 		},
 	}
 	cmd.Flags().StringVar(&r.Use, "use", "", "what the key is for: access, credential or audit (default access)")
@@ -126,7 +124,7 @@ or takes --yes where there is nobody to ask. For a key that is merely old, rotat
 			if c.JSON {
 				return c.PrintJSON(k)
 			}
-			return c.Printf("revoked key %s", k.Value.ID)
+			return c.Printf("revoked key %s", k.ID)
 		},
 	}))
 }
@@ -152,7 +150,7 @@ every replica, reseal, and then take the old line away.`,
 			if c.JSON {
 				return c.PrintJSON(n)
 			}
-			return c.Printf("sealed %d keys anew", n.Value.Resealed)
+			return c.Printf("sealed %d keys anew", n.Resealed)
 		},
 	})
 }

@@ -10,15 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
-	"github.com/watchword-dev/watchword/server/internal/operator"
-)
-
-// Outcomes of a probe, as the API has them.
-const (
-	probeRefused  = "refused"
-	probeAccepted = "accepted"
 )
 
 // Command makes the command "probe".
@@ -78,7 +72,7 @@ func probeOne(c *base.CLI, cmd *cobra.Command, admin *operator.Client, name, oth
 		err = c.PrintJSON(p)
 	} else {
 		rows := [][]string{{"RESULT", "STATUS", "WHAT THE SERVICE DID"}}
-		for _, check := range p.Value.Checks {
+		for _, check := range p.Checks {
 			status := ""
 			if check.Status != 0 {
 				status = strconv.Itoa(check.Status)
@@ -86,35 +80,35 @@ func probeOne(c *base.CLI, cmd *cobra.Command, admin *operator.Client, name, oth
 			rows = append(rows, []string{mark(check), status, check.Text})
 		}
 		if err = c.PrintTable(rows); err == nil {
-			err = c.Printf("%s", verdictOf(p.Value))
+			err = c.Printf("%s", verdictOf(p))
 		}
-		if p.Value.Outcome != probeRefused && p.Value.Outcome != probeAccepted {
+		if p.Outcome != api.ProbeRefused && p.Outcome != api.ProbeAccepted {
 			c.Say("Is it running, and does it answer 2xx to a good token there? See where with: watchword service show %s\nName another URL with: watchword service update %s --probe URL", name, name)
 		}
 	}
-	return errors.Join(err, judged(p.Value))
+	return errors.Join(err, judged(p))
 }
 
 // mark is what to think of a check.
-func mark(check operator.ProbeCheck) string {
+func mark(check api.ProbeCheck) string {
 	switch check.Outcome {
 	case check.Must:
 		return "ok"
-	case probeRefused, probeAccepted:
+	case api.ProbeRefused, api.ProbeAccepted:
 		return "BAD"
 	}
 	return "?"
 }
 
 // verdictOf is a probe in one line.
-func verdictOf(p operator.Probe) string {
+func verdictOf(p api.ProbeResult) string {
 	switch p.Outcome {
-	case probeRefused:
+	case api.ProbeRefused:
 		return p.Service + " refused all it must refuse"
-	case probeAccepted:
+	case api.ProbeAccepted:
 		bad := 0
 		for _, check := range p.Checks {
-			if check.Must == probeRefused && check.Outcome == probeAccepted {
+			if check.Must == api.ProbeRefused && check.Outcome == api.ProbeAccepted {
 				bad++
 			}
 		}
@@ -124,17 +118,17 @@ func verdictOf(p operator.Probe) string {
 }
 
 // judged is base.ErrSaid unless all probes went as they must.
-func judged(probes ...operator.Probe) error {
+func judged(probes ...api.ProbeResult) error {
 	for _, p := range probes {
-		if p.Outcome != probeRefused {
+		if p.Outcome != api.ProbeRefused {
 			return base.ErrSaid
 		}
 	}
 	return nil
 }
 
-func probed(cmd *cobra.Command, admin *operator.Client, name, other string) (operator.Answer[operator.Probe], error) {
-	p, err := admin.Probe(cmd.Context(), name, other)
+func probed(cmd *cobra.Command, admin *operator.Client, name, other string) (api.ProbeResult, error) {
+	p, err := admin.Probe(cmd.Context(), name, api.NewProbe{Other: other})
 	if base.StatusOf(err) == http.StatusConflict {
 		return p, base.Next(fmt.Errorf("service %q has no probe URL", name), "Set one with: watchword service update %s --probe URL", name)
 	}
@@ -142,37 +136,37 @@ func probed(cmd *cobra.Command, admin *operator.Client, name, other string) (ope
 }
 
 func probeAll(c *base.CLI, cmd *cobra.Command, admin *operator.Client, other string) error {
-	services, err := admin.Services(cmd.Context())
+	services, err := operator.Collect(admin.Services(cmd.Context()))
 	if err != nil {
 		return err
 	}
 	var (
-		answers []operator.Answer[operator.Probe]
-		probes  []operator.Probe
+		answers []api.ProbeResult
+		probes  []api.ProbeResult
 		without []string
 	)
 	for _, s := range services {
 		switch {
-		case s.Value.Probe == "":
-			without = append(without, s.Value.Name)
+		case s.Probe == "":
+			without = append(without, s.Name)
 			continue
-		case s.Value.Name == other:
+		case s.Name == other:
 			c.Say("%s is the other service, and is not probed itself", other)
 			continue
 		}
-		p, err := probed(cmd, admin, s.Value.Name, other)
+		p, err := probed(cmd, admin, s.Name, other)
 		if err != nil {
 			return err
 		}
-		answers, probes = append(answers, p), append(probes, p.Value)
+		answers, probes = append(answers, p), append(probes, p)
 		if !c.JSON {
-			if err := printProbe(c, p.Value); err != nil {
+			if err := printProbe(c, p); err != nil {
 				return err
 			}
 		}
 	}
 	if c.JSON {
-		if err := c.PrintJSON(map[string]any{"probes": append([]operator.Answer[operator.Probe]{}, answers...)}); err != nil {
+		if err := c.PrintJSON(map[string]any{"probes": append([]api.ProbeResult{}, answers...)}); err != nil {
 			return err
 		}
 	}
@@ -183,9 +177,9 @@ func probeAll(c *base.CLI, cmd *cobra.Command, admin *operator.Client, other str
 }
 
 // printProbe writes the verdict and what led to it, if that is not good.
-func printProbe(c *base.CLI, p operator.Probe) error {
+func printProbe(c *base.CLI, p api.ProbeResult) error {
 	for _, check := range p.Checks {
-		if check.Must == probeRefused && check.Outcome == probeAccepted {
+		if check.Must == api.ProbeRefused && check.Outcome == api.ProbeAccepted {
 			if err := c.Printf("%s", check.Text); err != nil {
 				return err
 			}
@@ -195,15 +189,15 @@ func printProbe(c *base.CLI, p operator.Probe) error {
 }
 
 func probeLast(c *base.CLI, cmd *cobra.Command, admin *operator.Client) error {
-	all, err := admin.Probes(cmd.Context())
+	all, err := operator.Collect(admin.Probes(cmd.Context()))
 	if err != nil {
 		return err
 	}
-	var probes []operator.Probe
+	var probes []api.ProbeResult
 	rows := [][]string{{"SERVICE", "PROBED", "VERDICT"}}
 	for _, a := range all {
-		probes = append(probes, a.Value)
-		rows = append(rows, []string{a.Value.Service, base.Moment(a.Value.At), verdictOf(a.Value)})
+		probes = append(probes, a)
+		rows = append(rows, []string{a.Service, base.Moment(a.At), verdictOf(a)})
 	}
 	if c.JSON {
 		err = c.PrintJSON(map[string]any{"probes": all})

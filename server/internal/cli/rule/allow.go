@@ -6,14 +6,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // Allow makes the command "allow".
 func Allow(c *base.CLI) *cobra.Command {
-	var rule operator.NewRule
+	var rule api.RuleTerms
 	var until string
 	cmd := &cobra.Command{
 		Use:   "allow CALLER TARGET",
@@ -54,16 +54,16 @@ service that may exchange the tokens of this rule; without it TARGET may.`,
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
-func allow(c *base.CLI, cmd *cobra.Command, caller, target string, rule operator.NewRule) error {
+func allow(c *base.CLI, cmd *cobra.Command, caller, target string, rule api.RuleTerms) error {
 	admin, err := c.Admin(cmd)
 	if err != nil {
 		return err
 	}
-	before, err := admin.Rules(cmd.Context(), caller, target)
+	before, err := operator.Collect(admin.Rules(cmd.Context(), caller, target))
 	if err != nil {
 		return c.UnknownOf(cmd, admin, err, caller, target)
 	}
-	after, created, err := admin.Allow(cmd.Context(), caller, target, rule)
+	after, created, err := admin.PutRule(cmd.Context(), caller, target, operator.AnyVersion, rule)
 	if err != nil {
 		return c.UnknownOf(cmd, admin, err, caller, target, rule.MayAct)
 	}
@@ -74,17 +74,17 @@ func allow(c *base.CLI, cmd *cobra.Command, caller, target string, rule operator
 	switch {
 	case created:
 		what = "allowed"
-	case len(before) == 1 && before[0].Value.Version == after.Value.Version:
+	case len(before) == 1 && before[0].Version == after.Version:
 		what = "already allowed"
 	}
 	if what == "changed" && len(before) == 1 {
-		c.Say("before: %s may call %s%s", caller, target, terms(before[0].Value))
+		c.Say("before: %s may call %s%s", caller, target, terms(before[0]))
 	}
-	return c.Printf("%s: %s may call %s%s", what, caller, target, terms(after.Value))
+	return c.Printf("%s: %s may call %s%s", what, caller, target, terms(after))
 }
 
 // terms are what a rule says beside who may call whom.
-func terms(r operator.Rule) (text string) {
+func terms(r api.Rule) (text string) {
 	if len(r.Scopes) > 0 {
 		text = ", scope " + strings.Join(r.Scopes, " ")
 	}

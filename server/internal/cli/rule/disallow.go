@@ -3,6 +3,7 @@ package rule
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
@@ -22,9 +23,9 @@ is not there changes nothing.`,
 				return err
 			}
 			caller, target := args[0], args[1]
-			before, err := admin.Rules(cmd.Context(), caller, target)
+			before, err := operator.Collect(admin.Rules(cmd.Context(), caller, target))
 			if err == nil {
-				err = admin.Disallow(cmd.Context(), caller, target)
+				err = admin.DeleteRule(cmd.Context(), caller, target, operator.AnyVersion)
 			}
 			if err != nil {
 				return c.UnknownOf(cmd, admin, err, caller, target)

@@ -7,9 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // Rules makes the command "rules".
@@ -28,19 +28,18 @@ Nothing is allowed that no rule allows.`,
 			if err != nil {
 				return err
 			}
-			all, err := admin.Rules(cmd.Context(), caller, target)
+			all, err := operator.Collect(admin.Rules(cmd.Context(), caller, target))
 			if err != nil {
 				return c.UnknownOf(cmd, admin, err, caller, target)
 			}
 			if c.JSON {
 				return c.PrintJSON(map[string]any{"rules": all})
 			}
-			slices.SortFunc(all, func(a, b operator.Answer[operator.Rule]) int {
-				return cmp.Or(cmp.Compare(a.Value.Caller, b.Value.Caller), cmp.Compare(a.Value.Target, b.Value.Target))
+			slices.SortFunc(all, func(a, b api.Rule) int {
+				return cmp.Or(cmp.Compare(a.Caller, b.Caller), cmp.Compare(a.Target, b.Target))
 			})
 			rows := [][]string{{"CALLER", "TARGET", "SCOPES", "EXCHANGE", "MAY ACT", "WHEN", "UNTIL", "OWNER"}}
-			for _, a := range all {
-				r := a.Value
+			for _, r := range all {
 				rows = append(rows, []string{r.Caller, r.Target, strings.Join(r.Scopes, " "), r.Exchange, r.MayAct, whenOf(r), base.MomentOf(r.Until), r.ManagedBy})
 			}
 			return c.PrintTable(rows)
@@ -52,7 +51,7 @@ Nothing is allowed that no rule allows.`,
 }
 
 // whenOf is the conditions of a rule in short, for a table.
-func whenOf(r operator.Rule) string {
+func whenOf(r api.Rule) string {
 	if r.When == nil {
 		return ""
 	}

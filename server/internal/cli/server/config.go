@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
 	"github.com/watchword-dev/watchword/server/internal/config"
 )
 

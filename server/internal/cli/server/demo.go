@@ -14,16 +14,15 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
 	"golang.org/x/sync/errgroup"
 
-	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/client"
 	"github.com/watchword-dev/watchword/examples/microservice/service"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/app"
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
 	"github.com/watchword-dev/watchword/server/internal/config"
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // demoRules is the call map of the demo.
@@ -141,19 +140,19 @@ func demoSetUp(c *base.CLI, ctx context.Context, cfg config.Config, server *app.
 	for _, s := range services {
 		probe := peers[s.name] + "/hello"
 		if known, err := admin.Service(ctx, s.name); err == nil {
-			if known.Value.Probe != probe { // it listens elsewhere now
-				if _, err := admin.UpdateService(ctx, s.name, 0, operator.ServiceChange{Probe: &probe}); err != nil {
+			if known.Probe != probe { // it listens elsewhere now
+				if _, err := admin.UpdateService(ctx, s.name, 0, api.ServicePatch{Probe: &probe}); err != nil {
 					return fmt.Errorf("update service %s: %w", s.name, err)
 				}
 			}
 			continue
 		}
-		if _, err := admin.CreateService(ctx, operator.NewService{Name: s.name, Description: "a service of the demo", Probe: probe}); err != nil {
+		if _, err := admin.CreateService(ctx, api.NewService{Name: s.name, Description: "a service of the demo", Probe: probe}); err != nil {
 			return fmt.Errorf("create service %s: %w", s.name, err)
 		}
 	}
 	for _, r := range demoRules {
-		if _, _, err := admin.Allow(ctx, r[0], r[1], operator.NewRule{}); err != nil {
+		if _, _, err := admin.PutRule(ctx, r[0], r[1], operator.AnyVersion, api.RuleTerms{}); err != nil {
 			return fmt.Errorf("allow %s to call %s: %w", r[0], r[1], err)
 		}
 	}
@@ -171,13 +170,13 @@ func demoCredential(ctx context.Context, admin *operator.Client, name, path stri
 	if _, err := os.Stat(path + ".jwt"); err == nil {
 		return nil
 	}
-	issued, err := admin.IssueCredential(ctx, name, operator.NewCredential{Name: "demo"})
+	issued, err := admin.CreateCredential(ctx, name, api.NewCredential{Name: "demo"})
 	if err != nil {
 		return err
 	}
-	curl := fmt.Sprintf("silent\nshow-error\nheader = \"Content-Type: application/json\"\nheader = \"Authorization: Bearer %s\"\n", issued.Value.Token)
+	curl := fmt.Sprintf("silent\nshow-error\nheader = \"Content-Type: application/json\"\nheader = \"Authorization: Bearer %s\"\n", issued.Token)
 	return errors.Join(
-		os.WriteFile(path+".jwt", []byte(issued.Value.Token+"\n"), 0o600),
+		os.WriteFile(path+".jwt", []byte(issued.Token+"\n"), 0o600),
 		os.WriteFile(path+".curl", []byte(curl), 0o600),
 	)
 }

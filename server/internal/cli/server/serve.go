@@ -7,12 +7,10 @@ import (
 	"log/slog"
 
 	"github.com/spf13/cobra"
-
 	"github.com/spf13/pflag"
 
-	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
 	"github.com/watchword-dev/watchword/server/internal/app"
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
 	"github.com/watchword-dev/watchword/server/internal/config"
 )
 

@@ -6,11 +6,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/issuer"
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // grantNames are the short names of grant types, for people.
@@ -78,11 +77,11 @@ func (f *serviceFlags) check(cmd *cobra.Command) error {
 	return nil
 }
 
-func (f *serviceFlags) service(cmd *cobra.Command, name string) (s operator.NewService, err error) {
+func (f *serviceFlags) service(cmd *cobra.Command, name string) (s api.NewService, err error) {
 	if err := f.check(cmd); err != nil {
 		return s, err
 	}
-	s = operator.NewService{
+	s = api.NewService{
 		Name: name, Description: f.description, Algorithm: f.algorithm,
 		Audiences: f.audiences, AuthMethods: f.methods, GrantTypes: f.grants, Binding: f.binding,
 		TokenEndpointAudience: f.tokenEndpoint, MultipleTargets: f.multiple,
@@ -95,7 +94,7 @@ func (f *serviceFlags) service(cmd *cobra.Command, name string) (s operator.NewS
 }
 
 // change has what was given, and nothing else.
-func (f *serviceFlags) change(cmd *cobra.Command) (change operator.ServiceChange, err error) {
+func (f *serviceFlags) change(cmd *cobra.Command) (change api.ServicePatch, err error) {
 	if err := f.check(cmd); err != nil {
 		return change, err
 	}
@@ -120,7 +119,7 @@ func (f *serviceFlags) change(cmd *cobra.Command) (change operator.ServiceChange
 	setIf(given("observe"), &change.Observe, &f.observe)
 	setIf(given("probe"), &change.Probe, &f.probe)
 	setIf(given("default-target"), &change.DefaultTarget, &f.defaultTarget)
-	if change == (operator.ServiceChange{}) {
+	if change == (api.ServicePatch{}) {
 		return change, base.Usage(cmd, "nothing to change: give one of the flags that --help lists")
 	}
 	return change, nil
@@ -141,7 +140,7 @@ func orAny(names []string) string {
 	return strings.Join(names, " ")
 }
 
-func bindingOf(s operator.Service) string {
+func bindingOf(s api.Service) string {
 	switch s.Binding {
 	case "":
 		return "optional"
@@ -151,7 +150,7 @@ func bindingOf(s operator.Service) string {
 	return "required, by " + map[string]string{"dpop": "DPoP", "mtls": "mTLS"}[s.Binding]
 }
 
-func assertionsOf(s operator.Service) string {
+func assertionsOf(s api.Service) string {
 	if s.TokenEndpointAudience {
 		return "may name the token endpoint as their audience"
 	}

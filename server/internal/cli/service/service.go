@@ -9,10 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
 	"github.com/watchword-dev/watchword/server/internal/config"
-	"github.com/watchword-dev/watchword/server/internal/operator"
 )
 
 // Command makes the command "service".
@@ -66,7 +66,7 @@ digits, '.', '_' and '-', and begins with a letter or a digit.`,
 			if c.JSON {
 				return c.PrintJSON(made)
 			}
-			return c.Printf("created service %s (%s)", made.Value.Name, made.Value.UID)
+			return c.Printf("created service %s (%s)", made.Name, made.UID)
 		},
 	}
 	f.define(cmd)
@@ -85,7 +85,7 @@ func serviceList(c *base.CLI) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all, err := admin.Services(cmd.Context())
+			all, err := operator.Collect(admin.Services(cmd.Context()))
 			if err != nil {
 				return err
 			}
@@ -94,7 +94,7 @@ func serviceList(c *base.CLI) *cobra.Command {
 			}
 			rows := [][]string{{"NAME", "STATUS", "TOKEN TTL", "ALGORITHM", "CREATED", "DESCRIPTION"}}
 			for _, a := range all {
-				s := a.Value
+				s := a
 				rows = append(rows, []string{s.Name, status(s), ttlOf(s), orDefault(s.Algorithm), base.Moment(s.CreatedAt), s.Description})
 			}
 			return c.PrintTable(rows)
@@ -102,14 +102,14 @@ func serviceList(c *base.CLI) *cobra.Command {
 	})
 }
 
-func status(s operator.Service) string {
+func status(s api.Service) string {
 	if s.Disabled {
 		return "disabled"
 	}
 	return "enabled"
 }
 
-func ttlOf(s operator.Service) string {
+func ttlOf(s api.Service) string {
 	if s.TokenTTLSeconds == 0 {
 		return "default"
 	}
@@ -144,11 +144,11 @@ func serviceShow(c *base.CLI) *cobra.Command {
 	})
 }
 
-func printService(c *base.CLI, a operator.Answer[operator.Service]) error {
+func printService(c *base.CLI, a api.Service) error {
 	if c.JSON {
 		return c.PrintJSON(a)
 	}
-	s := a.Value
+	s := a
 	return c.PrintFields("name", s.Name, "uid", s.UID, "description", s.Description, "owner", s.Owner, "labels", strings.Join(s.Labels, " "),
 		"managed by", s.ManagedBy, "status", status(s), "enforces", map[bool]string{true: "nothing: it only observes"}[s.Observe],
 		"token ttl", ttlOf(s), "algorithm", orDefault(s.Algorithm),
@@ -185,7 +185,7 @@ service has that version, which "watchword service show" tells.`,
 	return c.WithJSON(cmd)
 }
 
-func changeService(c *base.CLI, cmd *cobra.Command, name string, version int64, change operator.ServiceChange) error {
+func changeService(c *base.CLI, cmd *cobra.Command, name string, version int64, change api.ServicePatch) error {
 	admin, err := c.Admin(cmd)
 	if err != nil {
 		return err
@@ -212,7 +212,7 @@ func serviceSwitch(c *base.CLI, verb string, disabled bool) *cobra.Command {
 		Example: "  watchword service " + verb + " m1",
 		Args:    base.Exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return changeService(c, cmd, args[0], 0, operator.ServiceChange{Disabled: &disabled})
+			return changeService(c, cmd, args[0], 0, api.ServicePatch{Disabled: &disabled})
 		},
 	})
 }

@@ -11,10 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
 	"github.com/watchword-dev/watchword/client"
 	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
 // tokenMethods are the ways to prove who asks, by the names people write, and what each needs.

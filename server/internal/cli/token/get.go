@@ -15,11 +15,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/client"
 	"github.com/watchword-dev/watchword/internal/jose"
-	"github.com/watchword-dev/watchword/server/internal/operator"
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
 // wanted is the token asked for.
@@ -145,18 +144,18 @@ func tokenByOperator(c *base.CLI, cmd *cobra.Command, p *proof, w wanted) error 
 	if err != nil {
 		return err
 	}
-	issued, err := admin.IssueCredential(cmd.Context(), p.as, operator.NewCredential{Name: "watchword token get", TTLSeconds: int64(onceLife / time.Second)})
+	issued, err := admin.CreateCredential(cmd.Context(), p.as, api.NewCredential{Name: "watchword token get", TTLSeconds: int64(onceLife / time.Second)})
 	if err != nil {
 		return base.UnknownService(err, p.as)
 	}
-	err = printToken(c, cmd, p, client.Static(issued.Value.Token), w)
+	err = printToken(c, cmd, p, client.Static(issued.Token), w)
 	if err == nil {
 		return nil
 	}
 	// Also when the command was interrupted.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), 5*time.Second)
 	defer cancel()
-	id := issued.Value.Credential.Value.ID
+	id := issued.Credential.ID
 	if _, err := admin.RevokeCredential(ctx, id); err != nil {
 		c.Say("warning: credential %s could not be revoked and lives for %s: %v", id, onceLife, err)
 	}

@@ -15,10 +15,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 	"github.com/watchword-dev/watchword/server/internal/cli/key"
-
-	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/config"
 	"github.com/watchword-dev/watchword/server/internal/issuer"
@@ -176,11 +175,11 @@ func inspectCredential(c *base.CLI, cmd *cobra.Command, i *inspection) *inspecti
 		return i.conclude(refused, "the server has no record of it: its service was deleted")
 	case err != nil:
 		return i.conclude(unchecked, "its record could not be read: %v", err)
-	case record.Value.Status != "active":
-		return i.conclude(refused, "it is %s", strings.ReplaceAll(record.Value.Status, "_", " "))
+	case record.Status != "active":
+		return i.conclude(refused, "it is %s", strings.ReplaceAll(record.Status, "_", " "))
 	}
-	service, err := admin.Service(cmd.Context(), record.Value.Service)
-	if err == nil && service.Value.Disabled {
+	service, err := admin.Service(cmd.Context(), record.Service)
+	if err == nil && service.Disabled {
 		return i.conclude(refused, "its service is disabled")
 	}
 	return i.conclude(good, "signed by this server, in time and not revoked")

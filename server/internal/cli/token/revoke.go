@@ -8,10 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
-	"github.com/watchword-dev/watchword/server/internal/operator"
+	"github.com/watchword-dev/watchword/operator"
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
 func tokenRevoke(c *base.CLI) *cobra.Command {
@@ -32,7 +32,7 @@ To withdraw all that a credential got, revoke the credential. To revoke again ch
 			return base.AtMostOne(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var n operator.NewRevocation
+			var n api.NewRevocation
 			if len(args) == 1 && args[0] != "-" {
 				n.JTI = args[0]
 			} else {
@@ -58,7 +58,7 @@ To withdraw all that a credential got, revoke the credential. To revoke again ch
 			if c.JSON {
 				return c.PrintJSON(r)
 			}
-			return c.Printf("revoked token %s", r.Value.ID)
+			return c.Printf("revoked token %s", r.ID)
 		},
 	})
 }
@@ -96,7 +96,7 @@ their identity, with when that was and until when it is remembered.`,
 			if err != nil {
 				return err
 			}
-			all, err := admin.Revocations(cmd.Context())
+			all, err := operator.Collect(admin.Revocations(cmd.Context()))
 			if err != nil {
 				return err
 			}
@@ -105,7 +105,7 @@ their identity, with when that was and until when it is remembered.`,
 			}
 			rows := [][]string{{"ID", "KIND", "REVOKED", "UNTIL"}}
 			for _, a := range all {
-				r := a.Value
+				r := a
 				rows = append(rows, []string{r.ID, r.Kind, base.Moment(r.RevokedAt), base.Moment(r.Until)})
 			}
 			return c.PrintTable(rows)

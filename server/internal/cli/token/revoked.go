@@ -12,11 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/watchword-dev/watchword/server/internal/cli/base"
-
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/strictjson"
-	"github.com/watchword-dev/watchword/server/internal/operator"
+	"github.com/watchword-dev/watchword/operator"
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
 // maxDenyList is room for 400,000 ids.
@@ -149,17 +148,17 @@ func (r role) tell(ctx context.Context, admin *operator.Client, id string) strin
 	switch r.kind {
 	case "credential":
 		cr, err := admin.Credential(ctx, id)
-		if err != nil || cr.Value.RevokedAt == nil {
+		if err != nil || cr.RevokedAt == nil {
 			return ""
 		}
 		named := ""
-		if cr.Value.Name != "" {
-			named = fmt.Sprintf(" (%q)", cr.Value.Name)
+		if cr.Name != "" {
+			named = fmt.Sprintf(" (%q)", cr.Name)
 		}
-		return fmt.Sprintf("the %s credential %s%s of %s, with which it was got, was revoked on %s", cr.Value.Kind, id, named, cr.Value.Service, base.MomentOf(cr.Value.RevokedAt))
+		return fmt.Sprintf("the %s credential %s%s of %s, with which it was got, was revoked on %s", cr.Kind, id, named, cr.Service, base.MomentOf(cr.RevokedAt))
 	case "service":
-		if s, err := admin.Service(ctx, r.name); r.name != "" && err == nil && s.Value.UID == id {
-			if s.Value.Disabled {
+		if s, err := admin.Service(ctx, r.name); r.name != "" && err == nil && s.UID == id {
+			if s.Disabled {
 				return fmt.Sprintf("the service %s is disabled", r.name)
 			}
 			return ""
@@ -169,5 +168,5 @@ func (r role) tell(ctx context.Context, admin *operator.Client, id string) strin
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("%s, %s, was %s on %s", r.what, id, map[string]string{"token": "revoked", "service": "deleted"}[r.kind], base.Moment(revoked.Value.RevokedAt))
+	return fmt.Sprintf("%s, %s, was %s on %s", r.what, id, map[string]string{"token": "revoked", "service": "deleted"}[r.kind], base.Moment(revoked.RevokedAt))
 }

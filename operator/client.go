@@ -1,6 +1,3 @@
-// Package operator asks the operator's API of a Watchword server, for the command line. It
-// holds no state and retries nothing: the person at the terminal decides. It knows neither
-// where the operator token comes from nor how answers are shown.
 package operator
 
 import (
@@ -14,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,15 +24,15 @@ const maxAnswer = 16 << 20
 // maxLargeAnswer: a call map of a million rules is a file of some 30 MiB.
 const maxLargeAnswer = 160 << 20
 
-// Client asks one server. Its methods are in api.go.
+// Client asks one server. It can be used by several goroutines at a time.
 type Client struct {
 	base  *url.URL
 	token string
 	http  *http.Client
 }
 
-// New makes a client of the server whose operator's listener is at base. The token goes with
-// every request, so base must be https unless it is on this machine.
+// New makes a client of the server whose operator's listener is at base, as in http://127.0.0.1:8010. The token
+// goes with every request, so base must be https unless it is on this machine. Nothing is sent yet.
 func New(base, token string) (*Client, error) {
 	u, err := url.Parse(strings.TrimRight(base, "/"))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -50,20 +48,34 @@ func New(base, token string) (*Client, error) {
 	}}, nil
 }
 
-// URL is the server's address.
+// URL is the address of the operator's listener.
 func (c *Client) URL() string { return c.base.String() }
 
-// Error is a refusal (RFC 9457).
+// Error is a refusal: problem details as RFC 9457 has them. Where something other than the API answered, such as
+// a proxy, it has only a status.
 type Error struct {
-	Status int    `json:"status"`
+	Status int    `json:"status"` // of HTTP
 	Title  string `json:"title"`
-	Detail string `json:"detail"`
-	Errors []struct {
-		Message  string `json:"message"`
-		Location string `json:"location"`
-	} `json:"errors"`
+	Detail string `json:"detail"` // what is wrong and what to do, in sentences
+	// Errors are the values that are not allowed, or the mistakes in files, each with its place.
+	Errors []ErrorDetail `json:"errors"`
 }
 
+// ErrorDetail is one thing that is wrong.
+type ErrorDetail struct {
+	Message  string `json:"message"`
+	Location string `json:"location"` // as in body.name, or the name of a file
+}
+
+// StatusOf returns the HTTP status of a refusal, and 0 for any other error.
+func StatusOf(err error) int {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Status
+	}
+	return 0
+}
+
+// Error returns what is wrong, in one line where the server put it in one.
 func (e *Error) Error() string {
 	var parts []string
 	for _, inner := range e.Errors {
@@ -87,7 +99,7 @@ func (e *Error) Error() string {
 	}
 }
 
-// UnreachableError says that no answer came.
+// UnreachableError means that no answer came. A change may have been made or not.
 type UnreachableError struct {
 	URL   string
 	Cause error
@@ -106,7 +118,7 @@ func (e *UnreachableError) Unwrap() error { return e.Cause }
 
 // request is one call of the API.
 type request struct {
-	method string
+	method string   // empty: GET
 	path   []string // below /admin/v1, not escaped
 	query  url.Values
 	body   any
@@ -117,6 +129,34 @@ type request struct {
 
 // slowTimeout is a little more than the server takes at most.
 const slowTimeout = 6 * time.Minute
+
+// at is the path of its segments.
+func at(segments ...string) []string { return segments }
+
+// named makes a query of names and values in turn, those without a value left out.
+func named(pairs ...string) url.Values {
+	query := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			query.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return query
+}
+
+// onlyVersion is the header that makes a change depend on the version (RFC 9110, section 13.1.1).
+func onlyVersion(version int64) http.Header {
+	if version == AnyVersion {
+		return nil
+	}
+	return http.Header{"If-Match": {strconv.Quote(strconv.FormatInt(version, 10))}}
+}
+
+// call sends r and decodes the answer.
+func call[Answer any](ctx context.Context, c *Client, r request) (answer Answer, err error) {
+	_, err = c.do(ctx, r, &answer)
+	return answer, err
+}
 
 // do sends r and decodes the answer into out, unless that is nil. It returns the status.
 func (c *Client) do(ctx context.Context, r request, out any) (int, error) {
@@ -176,9 +216,13 @@ func (c *Client) send(by *http.Client, req *http.Request, limit int, out any) (i
 	}
 	// Not strictjson: its limits are those of a request, and a list is longer.
 	if err := json.Unmarshal(text, out); err != nil || len(text) > limit {
-		return resp.StatusCode, fmt.Errorf("%s %s did not answer as the operator's API of Watchword does; is %s the operator's listener?", req.Method, req.URL.Path, c.URL())
+		return resp.StatusCode, c.notTheAPI(req.Method + " " + req.URL.Path)
 	}
 	return resp.StatusCode, nil
+}
+
+func (c *Client) notTheAPI(request string) error {
+	return fmt.Errorf("%s did not answer as the operator's API of Watchword does; is %s the operator's listener?", request, c.URL())
 }
 
 // refusal reads problem+json; of anything else only the status counts, since a proxy or
@@ -194,18 +238,25 @@ func refusal(resp *http.Response, text []byte) error {
 	return e
 }
 
-// Answer is an object of the API: decoded, and as the server wrote it, which is what --json
-// promises and what a newer server may have more of.
-type Answer[T any] struct {
-	Value T
-	raw   json.RawMessage
+// Ready asks the server what keeps it from doing its job, and returns that by part; nothing when it is ready.
+func (c *Client) Ready(ctx context.Context) (problems map[string]string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL()+"/readyz", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, &UnreachableError{c.URL(), err}
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusOK {
+		return nil, nil
+	}
+	var answer struct {
+		Problems map[string]string `json:"problems"`
+	}
+	if json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&answer) != nil || len(answer.Problems) == 0 {
+		return map[string]string{"server": "answered " + resp.Status}, nil
+	}
+	return answer.Problems, nil
 }
-
-// UnmarshalJSON decodes and keeps b.
-func (a *Answer[T]) UnmarshalJSON(b []byte) error {
-	a.raw = bytes.Clone(b)
-	return json.Unmarshal(b, &a.Value)
-}
-
-// MarshalJSON returns what the server wrote.
-func (a Answer[T]) MarshalJSON() ([]byte, error) { return a.raw, nil }

@@ -8,10 +8,12 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
-// The API itself is tested with the command line, against the real server. Here the server
-// is one that misbehaves.
+// The API itself is tested against the real server, in server/internal/admin and with the command line. Here the
+// server is one that misbehaves.
 
 func serve(t *testing.T, h http.HandlerFunc) *Client {
 	t.Helper()
@@ -108,7 +110,7 @@ func TestWhatIsNoAnswerIsAnError(t *testing.T) {
 		if _, err := c.Info(t.Context()); err == nil || !strings.Contains(err.Error(), "is "+c.URL()+" the operator's listener?") {
 			t.Errorf("%q: got %v", body, err)
 		}
-		if _, err := c.Services(t.Context()); err == nil {
+		if _, err := Collect(c.Services(t.Context())); err == nil {
 			t.Errorf("%q: a list was read from it", body)
 		}
 	}
@@ -128,21 +130,59 @@ func TestAServerThatIsAwayIsTold(t *testing.T) {
 }
 
 func TestListsFollowTheirPages(t *testing.T) {
-	pages := map[string]string{
+	list := map[string]string{
 		"":  `{"services":[{"name":"a","added":"by a newer server"}],"nextPageToken":"x"}`,
 		"x": `{"services":[],"nextPageToken":"y"}`,
-		"y": `{"services":[{"name":"b"}]}`,
+		"y": `{"services":[{"name":"b"},{"name":"c"}]}`,
 	}
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(pages[r.URL.Query().Get("pageToken")])) })
-	all, err := c.Services(t.Context())
-	if err != nil || len(all) != 2 || all[0].Value.Name != "a" || all[1].Value.Name != "b" {
-		t.Fatalf("got %v, %v", all, err)
+	var asked []string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		token := r.URL.Query().Get("pageToken")
+		asked = append(asked, token)
+		w.Write([]byte(list[token]))
+	})
+	services := c.Services(t.Context())
+	for range 2 { // an iterator begins again
+		all, err := Collect(services)
+		if err != nil || len(all) != 3 || all[0].Name != "a" || all[1].Name != "b" || all[2].Name != "c" {
+			t.Fatalf("got %v, %v", all, err)
+		}
 	}
-	if text, err := json.Marshal(all[0]); err != nil || string(text) != `{"name":"a","added":"by a newer server"}` {
-		t.Errorf("got %s, %v: not what the server wrote", text, err)
+	asked = nil
+	for range services {
+		break
+	}
+	if len(asked) != 1 {
+		t.Errorf("whoever wants one service asked for pages %q", asked)
 	}
 	endless := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"services":[],"nextPageToken":"x"}`) })
-	if all, err := endless.Services(t.Context()); err == nil {
+	if all, err := Collect(endless.Services(t.Context())); err == nil {
 		t.Errorf("a list that never ends: got %v", all)
+	}
+}
+
+// The rules of a server on which somebody else changes the rule whenever it was read, twice.
+func TestChangingARuleKeepsWhatOthersChanged(t *testing.T) {
+	version, puts := int64(1), 0
+	rule := api.Rule{Caller: "m1", Target: "m2", RuleTerms: api.RuleTerms{Scopes: []string{"read"}}}
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			if puts++; r.Header.Get("If-Match") != fmt.Sprintf("%q", fmt.Sprint(version)) {
+				w.WriteHeader(http.StatusPreconditionFailed)
+				return
+			}
+			json.NewDecoder(r.Body).Decode(&rule.RuleTerms)
+			version++
+		}
+		rule.Version = version
+		json.NewEncoder(w).Encode(rule)
+		if r.Method == http.MethodGet && puts < 2 {
+			rule.Scopes, version = append(rule.Scopes, fmt.Sprint("s", version)), version+1
+		}
+	})
+	before, after, err := c.ChangeRule(t.Context(), "m1", "m2", func(terms *api.RuleTerms) { terms.Exchange = "delegate" })
+	if err != nil || puts != 3 || before == nil || before.Exchange != "" || strings.Join(before.Scopes, " ") != "read s1 s2" ||
+		after.Exchange != "delegate" || strings.Join(after.Scopes, " ") != "read s1 s2" {
+		t.Errorf("got %+v, %+v, %v after %d puts", before, after, err, puts)
 	}
 }

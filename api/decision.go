@@ -1,0 +1,53 @@
+package api
+
+import "time"
+
+// Question is a question as a token request puts it.
+type Question struct {
+	Caller      string    `json:"caller" minLength:"1" maxLength:"128" example:"m1" doc:"Name of the service that would ask."`
+	Target      string    `json:"target,omitempty" maxLength:"512" example:"m2" doc:"Name or audience of the service the token would be for. Absent: the caller's default target."`
+	Scopes      []string  `json:"scopes,omitempty" nullable:"false" maxItems:"64" example:"[\"write\"]" doc:"What would be asked for. None: all there is."`
+	Grant       string    `json:"grant,omitempty" enum:",client_credentials,urn:ietf:params:oauth:grant-type:token-exchange,urn:ietf:params:oauth:grant-type:jwt-bearer" example:"client_credentials" doc:"The OAuth grant. Empty: POST /accesstoken or, with onBehalfOf, token exchange."`
+	Method      string    `json:"method,omitempty" enum:",client_secret_basic,client_secret_post,private_key_jwt,tls_client_auth,self_signed_tls_client_auth,bootstrap" example:"private_key_jwt" doc:"How the caller would prove itself. Empty: nobody says; a rule that wants a way is not met."`
+	Bound       bool      `json:"bound,omitempty" example:"false" doc:"It would bring the proof of a key."`
+	Network     string    `json:"network,omitempty" maxLength:"64" example:"10.1.2.3" doc:"The address it would ask from."`
+	OnBehalfOf  string    `json:"onBehalfOf,omitempty" maxLength:"128" example:"m0" doc:"It would exchange a token of this service for itself."`
+	Impersonate bool      `json:"impersonate,omitempty" example:"false" doc:"With onBehalfOf: for a token that does not say who acts."`
+	At          time.Time `json:"at,omitzero" example:"2026-11-24T12:00:00Z" doc:"When. Absent: now."`
+}
+
+// Explanation is what would come out, and why.
+type Explanation struct {
+	Caller  string `json:"caller" example:"m1" doc:"The caller."`
+	Target  string `json:"target" example:"m2" doc:"The target."`
+	Allowed bool   `json:"allowed" doc:"Whether a token would be given."`
+	Reason  string `json:"reason" example:"scope_not_granted" doc:"As the audit log has it."`
+	Text    string `json:"text" example:"m1 -> m2 exists for read; write was asked" doc:"The rule that allowed, or the nearest miss, in words."`
+	// Command would change the outcome. Empty: there is none.
+	Command  string   `json:"command,omitempty" example:"watchword allow m1 m2 --scope read --scope write" doc:"What would change it."`
+	Scopes   []string `json:"scopes,omitempty" example:"[\"read\"]" doc:"What the token would have."`
+	Shadow   string   `json:"shadow,omitempty" example:"no_rule" doc:"What the rules of the shadow would say, where they say something else."`
+	Revision int64    `json:"revision" example:"42" doc:"The revision of the directory that was asked."`
+}
+
+// Decision is one that was recorded.
+type Decision struct {
+	ID         string       `json:"id" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"As the caller saw it, in the header Watchword-Decision."`
+	At         time.Time    `json:"at" example:"2026-11-24T12:00:00Z" doc:"When."`
+	Outcome    string       `json:"outcome" enum:"allowed,refused,failed" example:"refused" doc:"What came out."`
+	Reason     string       `json:"reason" example:"no_rule" doc:"Why, in a word."`
+	Text       string       `json:"text" example:"no rule allowed it" doc:"Why, in words."`
+	Endpoint   string       `json:"door,omitempty" example:"oauth" doc:"Where it was asked."`
+	Address    string       `json:"address,omitempty" example:"10.1.2.3" doc:"From where."`
+	Caller     string       `json:"caller,omitempty" example:"m1" doc:"Who asked; as claimed, where that was not proved."`
+	Target     string       `json:"target,omitempty" example:"m2" doc:"For whom, as asked."`
+	Scope      string       `json:"scope,omitempty" example:"read" doc:"What was granted or, when refused, asked for."`
+	Credential string       `json:"credential,omitempty" example:"00112233445566778899aabbccddeeff" doc:"The credential by which the caller proved itself."`
+	Method     string       `json:"method,omitempty" example:"private_key_jwt" doc:"How."`
+	OnBehalfOf string       `json:"onBehalfOf,omitempty" example:"m0" doc:"Whose token it would have exchanged."`
+	Observed   string       `json:"observed,omitempty" example:"no_rule" doc:"Why it was allowed only since the target observes."`
+	Shadow     string       `json:"shadow,omitempty" example:"no_rule" doc:"What the rules of the shadow would have said."`
+	Token      string       `json:"token,omitempty" example:"0f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of the token."`
+	Record     uint64       `json:"record" example:"1234" doc:"Its number in the audit log."`
+	Today      *Explanation `json:"today,omitempty" doc:"What the same request would get now, as far as the record tells how it was made. Absent: the caller was not known."`
+}
