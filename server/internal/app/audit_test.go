@@ -2,12 +2,18 @@ package app
 
 import (
 	"bytes"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/audit"
+	"github.com/watchword-dev/watchword/server/internal/clientauth"
+	"github.com/watchword-dev/watchword/server/internal/redact"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
@@ -121,5 +127,48 @@ func TestEachRequestHasExactlyOneRecord(t *testing.T) {
 	report, err := audit.VerifyDir(s.cfg.Audit.Dir, audit.Known{})
 	if err != nil || report.Bad != nil {
 		t.Errorf("audit log: %v %v", report.Bad, err)
+	}
+}
+
+// F82: a secret that is sent in the wrong place is written nowhere.
+func TestASecretInTheWrongPlaceIsNotRecorded(t *testing.T) {
+	s := start(t, testConfig(t))
+	bootstrap, _, _ := s.demo()
+	secret := clientauth.NewSecret()
+	root := strings.TrimSuffix(s.admin, "/admin/v1")
+	for _, sent := range []string{secret, bootstrap, s.token, "m1:" + secret} {
+		for name, r := range map[string]*http.Request{
+			"as client_id, in the header": s.request("POST", s.url+"/oauth2/token", "grant_type=client_credentials", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(sent)+":m1"))),
+			"as client_id, in the body":   s.request("POST", s.url+"/oauth2/token", "grant_type=client_credentials&client_secret=m1&client_id="+url.QueryEscape(sent)),
+			"as grant and scope":          s.request("POST", s.url+"/oauth2/token", "client_id=m1&client_secret=x&grant_type="+url.QueryEscape(sent)+"&scope="+url.QueryEscape(sent)),
+			"as target":                   s.request("POST", s.url+"/accesstoken", fmt.Sprintf(`{"target":%q,"scope":%q}`, sent, sent), "Authorization", "Bearer "+bootstrap),
+			"as request id":               s.request("POST", s.url+"/accesstoken", `{}`, "X-Request-Id", strings.TrimPrefix(sent, "m1:")),
+			"as the id of a credential":   s.request("DELETE", root+"/admin/v1/credentials/"+url.PathEscape(sent), "", "Authorization", "Bearer "+s.token),
+			"as the name of a service":    s.request("GET", root+"/admin/v1/services/"+url.PathEscape(sent), "", "Authorization", "Bearer "+sent),
+		} {
+			if strings.HasSuffix(r.URL.Path, "/oauth2/token") {
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			}
+			if a := s.do(r); a.status >= 500 {
+				t.Errorf("%s: got %d %s", name, a.status, a.body)
+			}
+		}
+	}
+	s.s.usage.Flush(t.Context())
+	text := auditText(t, s.cfg.Audit.Dir)
+	if strings.Count(text, redact.Mark) < 15 {
+		t.Errorf("only %d places were taken out: the test proves little", strings.Count(text, redact.Mark))
+	}
+	for _, f := range glob(t, s.cfg.Data+"/watchword.db*") {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(raw)
+	}
+	for _, sent := range []string{secret, bootstrap[strings.LastIndexByte(bootstrap, '.')+1:], s.token} {
+		if at := strings.Index(text, sent); at >= 0 {
+			t.Errorf("a secret is on disk: %q", text[max(0, at-300):at+len(sent)])
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/watchword-dev/watchword/server/internal/disk"
+	"github.com/watchword-dev/watchword/server/internal/redact"
 )
 
 // operatorToken is the hash of the secret that opens the admin API.
@@ -52,7 +53,7 @@ func (s *Server) openOperatorToken(context.Context) error {
 func makeOperatorToken(path string) ([]byte, error) {
 	secret := make([]byte, 32)
 	rand.Read(secret)
-	token := []byte(base64.RawURLEncoding.EncodeToString(secret) + "\n")
+	token := []byte(redact.OperatorToken + base64.RawURLEncoding.EncodeToString(secret) + "\n")
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}

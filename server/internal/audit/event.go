@@ -36,8 +36,9 @@ const (
 	Failed  Outcome = "failed" // the server could not do its part
 )
 
-// Event is one record. Empty fields are left out of the line. No field ever holds a secret
-// or a token: tokens are named by their jti, credentials by their id.
+// Event is one record. Empty fields are left out of the line. No field is to hold a secret or a
+// token: tokens are named by their jti, credentials by their id. Where a caller sent one in place
+// of a name, the line has package redact's mark instead.
 type Event struct {
 	// At is when it happened; zero: now. Only Seq of a Record orders records: clocks jump.
 	At time.Time `json:"time"`

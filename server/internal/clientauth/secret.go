@@ -15,10 +15,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/redact"
 )
-
-// secretPrefix lets people, and programs that look for leaked secrets, know one.
-const secretPrefix = "wws_"
 
 // NewSecret makes a client secret of 256 random bits, which nobody finds by trying. It has only
 // characters that are the same whether a client form-encodes them, as RFC 6749, section 2.3.1 asks,
@@ -26,7 +24,7 @@ const secretPrefix = "wws_"
 func NewSecret() string {
 	var b [32]byte
 	rand.Read(b[:])
-	return secretPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+	return redact.ClientSecret + base64.RawURLEncoding.EncodeToString(b[:])
 }
 
 // HashSecret is what is stored of a secret: HMAC-SHA256 under pepper, hexadecimal. Who reads the
