@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"server/internal/buildinfo":  {},
 	"internal/strictjson":        {},
 	"server/internal/audit":      {"server/internal/disk", "server/internal/redact", "internal/strictjson"},
+	"server/internal/logs":       {"server/internal/redact"},
 	"server/internal/redact":     {},
 	"internal/jose":              {"internal/strictjson"},
 	"internal/dpop":              {"internal/jose", "internal/strictjson"},

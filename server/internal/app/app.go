@@ -25,6 +25,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/issuer"
 	"github.com/watchword-dev/watchword/server/internal/keys"
+	"github.com/watchword-dev/watchword/server/internal/logs"
 	"github.com/watchword-dev/watchword/server/internal/once"
 	"github.com/watchword-dev/watchword/server/internal/probe"
 	"github.com/watchword-dev/watchword/server/internal/revocation"
@@ -63,14 +64,17 @@ type Server struct {
 }
 
 // Run serves until ctx ends, and returns nil when it ended in good order.
-func Run(ctx context.Context, cfg config.Config, logger *slog.Logger) error {
+func Run(ctx context.Context, cfg config.Config, logger *logs.Logger) error {
 	spareProcessor()
 	ballast := newBallast()
 	defer runtime.KeepAlive(ballast)
-	s, err := New(ctx, cfg, logger)
+	s, err := New(ctx, cfg, logger.Logger)
 	if err != nil {
 		return err
 	}
+	s.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "watchword_log_lines_dropped_total", Help: "Lines of the server's log that were dropped because too many waited to be written.",
+	}, func() float64 { return float64(logger.Dropped()) }))
 	return s.Run(ctx)
 }
 

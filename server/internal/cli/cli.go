@@ -79,6 +79,11 @@ func Run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	defer func() {
+		if c.AtEnd != nil {
+			c.AtEnd()
+		}
+	}()
 	if err := root.ExecuteContext(ctx); err != nil {
 		return c.Fail(err)
 	}

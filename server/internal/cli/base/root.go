@@ -18,6 +18,8 @@ type CLI struct {
 	Environ        []string
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	// AtEnd is called when the command has ended and all is said. Nil: nothing is.
+	AtEnd func()
 
 	JSON      bool   // --json was given
 	tokenFile string // of the operator token that was sent, for the message when it is refused

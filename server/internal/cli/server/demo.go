@@ -73,7 +73,7 @@ it is in a folder of yours and stays.`,
 
 // demo runs all of it until ctx ends.
 func demo(c *base.CLI, ctx context.Context, cfg config.Config, services []*demoService) error {
-	logger := newLogger(c.Stderr, cfg.Log)
+	logger := newLogger(c, cfg.Log).Logger
 	server, err := app.New(ctx, cfg, logger)
 	if err != nil {
 		return err

@@ -3,15 +3,13 @@
 package server
 
 import (
-	"io"
-	"log/slog"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/watchword-dev/watchword/server/internal/app"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 	"github.com/watchword-dev/watchword/server/internal/config"
+	"github.com/watchword-dev/watchword/server/internal/logs"
 )
 
 // Serve makes the command "serve".
@@ -36,7 +34,7 @@ arguments of a process; name their files instead.`,
 			if err != nil {
 				return base.Next(err, "See what is in force with: watchword config print")
 			}
-			return app.Run(cmd.Context(), loaded.Config, newLogger(c.Stderr, loaded.Config.Log))
+			return app.Run(cmd.Context(), loaded.Config, newLogger(c, loaded.Config.Log))
 		},
 	}
 	settingFlags(cmd.Flags())
@@ -77,10 +75,10 @@ func loadConfig(c *base.CLI, cmd *cobra.Command) (*config.Loaded, error) {
 	return config.Load(from)
 }
 
-func newLogger(w io.Writer, l config.Log) *slog.Logger {
-	options := &slog.HandlerOptions{Level: l.Level}
-	if l.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
+// newLogger makes the log of a server, which from now on all that goes to stderr passes through: a
+// stderr that blocks must hold up neither requests nor the end of the process.
+func newLogger(c *base.CLI, l config.Log) *logs.Logger {
+	logger := logs.New(c.Stderr, l.Level, l.Format == "json")
+	c.Stderr, c.AtEnd = logger, logger.Close
+	return logger
 }
