@@ -8,14 +8,13 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write docs/configuration.md anew")
+var update = flag.Bool("update", false, "write docs/configuration.md")
 
 const docsIntro = `# Configuration
 
-Every setting has a name in the configuration file, in the environment and, unless it is a
-secret, among the flags of ` + "`watchword serve`" + `. Flags win over the environment, which wins over the
-file, which wins over the defaults. The file is named by ` + "`--config`" + ` or ` + "`" + ConfigEnv + "`" + `; no file is
-read otherwise. In it, dots are levels:
+Every setting has a name in the configuration file, in the environment and, unless it is a secret, among the flags
+of ` + "`watchword serve`" + `. A flag overrides the environment, which overrides the file, which overrides the default. The file is
+named by ` + "`--config`" + ` or ` + "`" + ConfigEnv + "`" + `; without them no file is read. A dot in a name is a level in the file:
 
 ` + "```yaml" + `
 listen: 0.0.0.0:8443
@@ -27,20 +26,20 @@ token:
   ttl: 5m
 ` + "```" + `
 
-` + "`watchword config print`" + ` shows what is in force and where it comes from; ` + "`watchword config validate`" + `
-lists all that is wrong, as the server does when it refuses to start. An unknown name, in the file
-or among variables that begin with ` + "`WATCHWORD_`" + `, is an error; what Kubernetes puts into the environment for a
-Service named watchword is left alone. An empty variable is one that is not set.
+` + "`watchword config print`" + ` shows the settings in force and where each comes from. ` + "`watchword config validate`" + ` reports all
+problems at once, and the server does the same when it refuses to start. An unknown name in the file, or an unknown variable
+whose name begins with ` + "`WATCHWORD_`" + `, is an error, except for the variables that Kubernetes sets for a Service named watchword. An
+empty variable is not set.
 
-Durations are written as in ` + "`30s`, `15m`, `24h`, `90d` or `1y`" + ` (365 days), sizes as in ` + "`64MiB`" + `, lists with commas
-or, in the file, as YAML lists. Relative paths are relative to where the server was started.
+Durations look like ` + "`30s`, `15m`, `24h`, `90d` or `1y`" + ` (365 days), and sizes like ` + "`64MiB`" + `. Lists are separated by commas or, in the
+file, written as YAML lists. Relative paths are relative to the folder in which the server was started.
 
-A secret is set by its variable, in the file, or by naming a file that holds it: the names that
-end in ` + "`_file`, `_FILE` and `-file`" + `. To set it both ways in one place is an error. ` + "`--database`" + ` refuses a URL
-with a password, since everybody can read the arguments of a process.
+A secret is set by its variable, in the file, or by the name of a file that contains it, for which there are the names that end in
+` + "`_file`, `_FILE` and `-file`" + `. Setting it in two of these ways in the same place is an error. ` + "`--database`" + ` refuses a URL
+with a password, because everybody can read the arguments of a process.
 
-The command line reads ` + "`WATCHWORD_ADMIN_URL`" + ` (the operator's listener), ` + "`WATCHWORD_URL`" + ` (the public listener),
-` + "`WATCHWORD_DATA` and `WATCHWORD_ADMIN_TOKEN_FILE`" + ` (the operator token) as well.
+The other commands also read ` + "`WATCHWORD_ADMIN_URL`" + ` (the operator's listener), ` + "`WATCHWORD_URL`" + ` (the public listener),
+` + "`WATCHWORD_DATA` and `WATCHWORD_ADMIN_TOKEN_FILE`" + ` (the operator token).
 
 <!-- Written from the table in server/internal/config/settings.go by: go test ./server/internal/config -update -->
 
@@ -82,7 +81,7 @@ func TestDocumentationIsThatOfTheTable(t *testing.T) {
 	}
 	got, err := os.ReadFile(file)
 	if err != nil || string(got) != want {
-		t.Errorf("docs/configuration.md is not what the table says (%v); write it with: go test ./internal/config -update", err)
+		t.Errorf("docs/configuration.md is not what the table says (%v); write it with: go test ./server/internal/config -update", err)
 	}
 	_, example, _ := strings.Cut(want, "```yaml\n")
 	example, _, _ = strings.Cut(example, "```")

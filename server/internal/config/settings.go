@@ -55,83 +55,83 @@ const century = 100 * year
 var table = []Setting{
 	{
 		Key: "listen", Default: "127.0.0.1:8000",
-		Doc:   "Address of the public listener: tokens and keys.",
+		Doc:   "Address of the public listener, where services get tokens and keys.",
 		field: func(c *Config) value { return str{&c.Listen, address} },
 	}, {
 		Key: "insecure_http", Default: "false",
-		Doc:   "Says that something in front of the server terminates TLS, so that it may listen without TLS on addresses other than loopback.",
+		Doc:   "Allow listening without TLS on addresses other than loopback, because a proxy in front of the server terminates TLS.",
 		field: func(c *Config) value { return boolean{&c.InsecureHTTP} },
 	}, {
 		Key:   "tls.cert_file",
-		Doc:   "Certificate chain of the public listener, PEM. Read again when it changes.",
+		Doc:   "File with the certificate chain of the public listener, PEM. It is read again when it changes.",
 		field: func(c *Config) value { return str{&c.TLS.CertFile, nil} },
 	}, {
 		Key:   "tls.key_file",
-		Doc:   "Private key of tls.cert_file, PEM.",
+		Doc:   "File with the private key for tls.cert_file, PEM.",
 		field: func(c *Config) value { return str{&c.TLS.KeyFile, nil} },
 	}, {
 		Key:   "tls.client_ca_file",
-		Doc:   "Authorities, PEM, whose client certificates prove services (tls_client_auth). Read again when it changes. Empty: that method is off.",
+		Doc:   "File with the authorities, PEM, whose client certificates authenticate services (tls_client_auth). It is read again when it changes. If empty, that method is off.",
 		field: func(c *Config) value { return str{&c.ClientCAFile, nil} },
 	}, {
 		Key:   "proxy.networks",
-		Doc:   "Networks of the proxies that terminate TLS in front of the public listener. Only from there is proxy.certificate_header believed.",
+		Doc:   "Networks of the proxies that terminate TLS in front of the public listener. proxy.certificate_header is accepted only from there.",
 		field: func(c *Config) value { return networks{&c.Proxy.Networks} },
 	}, {
 		Key: "proxy.certificate_header", Default: "Client-Cert",
-		Doc:   "Header in which those proxies pass on the certificate of the client: as RFC 9440 writes it, or PEM, percent-encoded or not.",
+		Doc:   "Header in which those proxies pass the certificate of the client, as in RFC 9440 or as PEM, percent-encoded or not.",
 		field: func(c *Config) value { return str{&c.Proxy.CertificateHeader, notEmpty} },
 	}, {
 		Key: "issuer", Default: "http://localhost:8000",
-		Doc:   "URL by which clients know this server. Never taken from a request.",
+		Doc:   "URL by which clients know this server, and the iss of tokens from the OAuth endpoints. It is never taken from a request.",
 		field: func(c *Config) value { return str{&c.Issuer, issuerURL} },
 	}, {
 		Key: "plain_issuer", Default: "auth-server",
-		Doc:   "The iss of tokens from POST /accesstoken, and the iss and aud of bootstrap credentials. No service can have this name.",
+		Doc:   "The iss of tokens from POST /accesstoken, and the iss and aud of bootstrap credentials. No service can have this name. It may be the same as issuer; bootstrap credentials that were created with another value are then refused.",
 		field: func(c *Config) value { return str{&c.PlainIssuer, notEmpty} },
 	}, {
 		Key: "data", Default: "./watchword-data",
-		Doc:   "Data folder: database, sealing key, operator token and audit log.",
+		Doc:   "Data folder, with the database, the sealing key, the operator token and the audit log.",
 		field: func(c *Config) value { return str{&c.Data, notEmpty} },
 	}, {
 		Key: "database", Secret: true,
-		Doc:   "PostgreSQL URL, as in postgres://user@host:5432/name. Empty: SQLite in the data folder.",
+		Doc:   "PostgreSQL URL, as in postgres://user@host:5432/name. If empty, the database is SQLite in the data folder.",
 		field: func(c *Config) value { return database{&c.Database} },
 	}, {
 		Key: "token.ttl", Default: "15m",
-		Doc:   "Lifetime of access tokens, where the target service sets none.",
+		Doc:   "Lifetime of access tokens for services that do not set one.",
 		field: func(c *Config) value { return duration{to: &c.Token.TTL, least: time.Second, most: 30 * day} },
 	}, {
 		Key: "token.max_ttl", Default: "24h",
-		Doc:   "Longest lifetime a target service may set. Also how long a retired key stays published.",
+		Doc:   "Longest lifetime that a service may set for tokens to it. A retired key stays published for this time.",
 		field: func(c *Config) value { return duration{to: &c.Token.MaxTTL, least: time.Second, most: 30 * day} },
 	}, {
 		Key: "token.reuse_window", Default: "0s",
-		Doc:   "Time for which one token may answer the same question of the same credential again, for bursts. 0: never.",
+		Doc:   "Time during which the same request with the same credential may be answered with the same token. 0 means never.",
 		field: func(c *Config) value { return duration{&c.Token.ReuseWindow, time.Millisecond, time.Minute, true} },
 	}, {
 		Key: "oauth.status_list", Default: "true",
-		Doc:   "Put a place in a Token Status List into the tokens of the OAuth doors, some 150 bytes each.",
+		Doc:   "Include a Token Status List reference, of about 150 bytes, in tokens from the OAuth endpoints.",
 		field: func(c *Config) value { return boolean{&c.OAuth.StatusList} },
 	}, {
 		Key: "oauth.max_actors", Default: "5",
-		Doc:   "Services that may have acted on behalf of another in one token, one after the other (RFC 8693).",
+		Doc:   "Number of services that may act in one token, one on behalf of the other (RFC 8693).",
 		field: func(c *Config) value { return count{&c.OAuth.MaxActors, 1, 16} },
 	}, {
 		Key: "oauth.dpop_require_nonce", Default: "false",
-		Doc:   "Refuse DPoP proofs that have no nonce of this server (RFC 9449, section 8). Clients then ask twice the first time.",
+		Doc:   "Refuse DPoP proofs without a nonce of this server (RFC 9449, section 8). A client's first request is then answered with a nonce.",
 		field: func(c *Config) value { return boolean{&c.OAuth.DPoPRequireNonce} },
 	}, {
 		Key:   "oauth.jwks_networks",
-		Doc:   "Networks, besides public addresses, in which the jwks_uri of a service may be.",
+		Doc:   "Networks, in addition to public addresses, in which the jwks_uri of a service may be.",
 		field: func(c *Config) value { return networks{&c.OAuth.JWKSNetworks} },
 	}, {
 		Key: "oauth.authorization_endpoint", Default: "false",
-		Doc:   "Name an authorization_endpoint in the metadata, for clients that insist on one. There is none.",
+		Doc:   "Include an authorization_endpoint in the metadata, for clients that require one. No such endpoint exists.",
 		field: func(c *Config) value { return boolean{&c.OAuth.AuthorizationEndpoint} },
 	}, {
 		Key: "signing.algorithm", Default: "ES256",
-		Doc:   "Algorithm that signs access tokens, where the target service sets none: ES256, RS256, PS256 or EdDSA.",
+		Doc:   "Algorithm that signs access tokens for services that do not set one: ES256, RS256, PS256 or EdDSA.",
 		field: func(c *Config) value { return str{&c.Signing.Algorithm, oneOf(Algorithms...)} },
 	}, {
 		Key: "keys.rotate_every", Default: "720h",
@@ -139,61 +139,61 @@ var table = []Setting{
 		field: func(c *Config) value { return duration{to: &c.Keys.RotateEvery, least: time.Hour, most: 10 * year} },
 	}, {
 		Key: "keys.publish_lead", Default: "1h",
-		Doc: "Time for which a new key is published before it signs.",
+		Doc: "Time during which a new key is published before it signs.",
 		field: func(c *Config) value {
 			return duration{to: &c.Keys.PublishLead, least: 5 * time.Minute, most: 30 * day}
 		},
 	}, {
 		Key: "keys.sealing_key_file", Env: "WATCHWORD_SEALING_KEY_FILE", Default: "<data>/sealing.key",
-		Doc:   "File of the key that seals the signing keys at rest. Back it up apart from the database.",
+		Doc:   "File with the key that encrypts the signing keys at rest. Back it up separately from the database.",
 		field: func(c *Config) value { return str{&c.Keys.SealingKeyFile, notEmpty} },
 	}, {
 		Key: "admin.listen", Default: "127.0.0.1:8010",
-		Doc:   "Address of the operator's listener: admin API, health and metrics.",
+		Doc:   "Address of the operator's listener, with the operator API, health checks and metrics.",
 		field: func(c *Config) value { return str{&c.Admin.Listen, address} },
 	}, {
 		Key:   "admin.tls.cert_file",
-		Doc:   "Certificate chain of the operator's listener, PEM. Read again when it changes.",
+		Doc:   "File with the certificate chain of the operator's listener, PEM. It is read again when it changes.",
 		field: func(c *Config) value { return str{&c.Admin.TLS.CertFile, nil} },
 	}, {
 		Key:   "admin.tls.key_file",
-		Doc:   "Private key of admin.tls.cert_file, PEM.",
+		Doc:   "File with the private key for admin.tls.cert_file, PEM.",
 		field: func(c *Config) value { return str{&c.Admin.TLS.KeyFile, nil} },
 	}, {
 		Key: "admin.token_file", Default: "<data>/operator.token",
-		Doc:   "File of the operator token. Made on first start.",
+		Doc:   "File with the operator token. It is created on the first start.",
 		field: func(c *Config) value { return str{&c.Admin.TokenFile, notEmpty} },
 	}, {
 		Key:   "admin.hosts",
-		Doc:   "Host names the operator's listener answers to, besides localhost and its own address.",
+		Doc:   "Host names that the operator's listener answers to, in addition to localhost and its own address.",
 		field: func(c *Config) value { return list{&c.Admin.Hosts, hostName} },
 	}, {
 		Key: "supertokens.listen", Default: "127.0.0.1:3567",
-		Doc:   "Address of the SuperTokens door. It opens only when supertokens.api_keys has a key.",
+		Doc:   "Address of the SuperTokens listener, which is on only if supertokens.api_keys has a key.",
 		field: func(c *Config) value { return str{&c.SuperTokens.Listen, address} },
 	}, {
 		Key:   "supertokens.tls.cert_file",
-		Doc:   "Certificate chain of the SuperTokens door, PEM. Read again when it changes.",
+		Doc:   "File with the certificate chain of the SuperTokens listener, PEM. It is read again when it changes.",
 		field: func(c *Config) value { return str{&c.SuperTokens.TLS.CertFile, nil} },
 	}, {
 		Key:   "supertokens.tls.key_file",
-		Doc:   "Private key of supertokens.tls.cert_file, PEM.",
+		Doc:   "File with the private key for supertokens.tls.cert_file, PEM.",
 		field: func(c *Config) value { return str{&c.SuperTokens.TLS.KeyFile, nil} },
 	}, {
 		Key: "supertokens.api_keys", Secret: true,
-		Doc:   "API keys of the SuperTokens door, each of 20 or more of A-Z, a-z, 0-9, '=' and '-'. None: the door stays shut.",
+		Doc:   "API keys of the SuperTokens listener. Each has at least 20 of the characters A-Z, a-z, 0-9, '=' and '-'. Without a key the listener is off.",
 		field: func(c *Config) value { return apiKeys{&c.SuperTokens.APIKeys} },
 	}, {
 		Key: "supertokens.apps", Default: "public,m2m-auth",
-		Doc:   "App ids the SuperTokens door answers for.",
+		Doc:   "App ids that the SuperTokens listener serves.",
 		field: func(c *Config) value { return list{&c.SuperTokens.Apps, appID} },
 	}, {
 		Key:   "supertokens.base_path",
-		Doc:   "Path under which the SuperTokens door is found, as in /auth. Empty: at the root.",
+		Doc:   "Path prefix of the SuperTokens listener, as in /auth. If empty, there is none.",
 		field: func(c *Config) value { return str{&c.SuperTokens.BasePath, basePath} },
 	}, {
 		Key: "supertokens.trust_bootstrap", Default: "false",
-		Doc:   "Honour bootstrap credentials minted at the SuperTokens door. Whoever has an API key can then speak for every service.",
+		Doc:   "Accept bootstrap credentials that were created at the SuperTokens listener. Everybody who has an API key can then act as any service.",
 		field: func(c *Config) value { return boolean{&c.SuperTokens.TrustBootstrap} },
 	}, {
 		Key: "audit.dir", Default: "<data>/audit",
@@ -201,30 +201,30 @@ var table = []Setting{
 		field: func(c *Config) value { return str{&c.Audit.Dir, notEmpty} },
 	}, {
 		Key: "audit.max_size", Default: "64MiB",
-		Doc:   "Size at which an audit file is closed and the next begun.",
+		Doc:   "Size at which a file of the audit log is closed and the next one is started.",
 		field: func(c *Config) value { return size{&c.Audit.MaxSize, 1 << 20, 16 << 30} },
 	}, {
 		Key: "audit.retention", Default: "365d",
-		Doc:   "Age at which a closed audit file is deleted. 0: never.",
+		Doc:   "Age at which a closed file of the audit log is deleted. 0 means never.",
 		field: func(c *Config) value { return duration{&c.Audit.Retention, day, century, true} },
 	}, {
 		Key: "probe.every", Default: "0s",
-		Doc:   "How often each service that has a probe URL is sent tokens it must refuse. 0: only when asked to.",
+		Doc:   "How often each service that has a probe URL is probed. 0 means only on request.",
 		field: func(c *Config) value { return duration{&c.Probe.Every, time.Minute, 30 * day, true} },
 	}, {
 		Key: "max_staleness", Default: "30s",
-		Doc: "Time for which decisions go on while the database is away. Then tokens are refused.",
+		Doc: "Time for which the server continues to issue tokens while it cannot reach the database. After that it refuses.",
 		field: func(c *Config) value {
 			return duration{to: &c.MaxStaleness, least: time.Second, most: 15 * time.Minute}
 		},
 	}, {
 		Key: "shutdown.drain", Default: "0s on loopback, else 5s",
-		Doc:    "Time for which a server that was told to stop goes on serving while /readyz already says no, so that balancers notice.",
+		Doc:    "Time for which a server that is stopping continues to serve while /readyz already answers 503, so that load balancers notice.",
 		field:  func(c *Config) value { return duration{&c.Shutdown.Drain, time.Millisecond, maxDrain, true} },
 		derive: drain,
 	}, {
 		Key: "log.level", Default: "info",
-		Doc:   "Least severity that is logged: debug, info, warn or error.",
+		Doc:   "Lowest severity that is logged: debug, info, warn or error.",
 		field: func(c *Config) value { return level{&c.Log.Level} },
 	}, {
 		Key: "log.format", Default: "text",
