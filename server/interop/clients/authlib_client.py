@@ -1,5 +1,5 @@
-"""A client and a resource server on Authlib. What it needs comes from the environment; what it
-got is printed as one line of JSON."""
+"""A client and a resource server that use Authlib. They are configured by the environment, and print
+what they received as one line of JSON."""
 
 import json
 import os
@@ -17,8 +17,8 @@ metadata = requests.get(ISSUER + "/.well-known/oauth-authorization-server", time
 
 
 class Assertion(PrivateKeyJWT):
-    """The assertions of Authlib 1.2 name the token endpoint and live for an hour; these name the
-    issuer and live for a minute."""
+    """Authlib 1.2 makes assertions for the token endpoint that live for an hour. These are for the issuer
+    and live for a minute."""
 
     def sign(self, auth, token_endpoint):
         soon = {"exp": int(time.time()) + 60}
@@ -46,7 +46,7 @@ with open(env["KEY_FILE"], encoding="ascii") as f:
 key.register_client_auth_method(Assertion())
 tokens = {"basic": token(basic), "post": token(post), "privateKeyJwt": token(key)}
 
-# The callee checks the token offline.
+# The resource server verifies the token offline.
 keys = JsonWebKey.import_key_set(requests.get(metadata["jwks_uri"], timeout=10).json())
 must = {
     "iss": {"essential": True, "value": ISSUER},
@@ -58,7 +58,7 @@ seen.validate()
 if seen.header["typ"] != "at+jwt":
     raise ValueError("not an access token")
 
-# Or it asks the server, before and after the client gives its token back.
+# Or it introspects the token, before and after the client revokes it.
 callee = session(env["CALLEE_SECRET"], "client_secret_basic", env["CALLEE_ID"])
 
 

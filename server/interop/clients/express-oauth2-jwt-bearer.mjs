@@ -1,5 +1,5 @@
-// A service behind express-oauth2-jwt-bearer: it answers who called. It takes bearer tokens, and
-// bound ones only together with a proof of the key (DPoP) or the certificate (mTLS).
+// A service behind express-oauth2-jwt-bearer that answers with the name of its caller. It accepts bearer
+// tokens, and bound tokens together with a proof of the key (DPoP) or with the certificate (mTLS).
 import { readFileSync } from "node:fs";
 import https from "node:https";
 import express from "express";

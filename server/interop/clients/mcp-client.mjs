@@ -1,5 +1,5 @@
-// An MCP client that is a service: it authenticates with a secret or with a key, no browser
-// anywhere. The tool of the server says who called it.
+// An MCP client without a user: it authenticates with a secret or with a key, and needs no browser. The
+// server's tool returns the name of the caller.
 import { readFileSync } from "node:fs";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { ClientCredentialsProvider, PrivateKeyJwtProvider } from "@modelcontextprotocol/sdk/client/auth-extensions.js";

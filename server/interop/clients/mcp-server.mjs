@@ -1,5 +1,4 @@
-// An MCP server with one tool. It checks tokens offline and tells clients where to get one
-// (RFC 9728).
+// An MCP server with one tool. It verifies tokens offline, and tells clients where to get one (RFC 9728).
 import { readFileSync } from "node:fs";
 import https from "node:https";
 import express from "express";
@@ -49,7 +48,7 @@ function serve(resource) {
 		await mcp.connect(transport);
 		await transport.handleRequest(req, res, req.body);
 	});
-	app.all("/mcp", (req, res) => res.sendStatus(405)); // no session: nothing to stream or to end
+	app.all("/mcp", (req, res) => res.sendStatus(405)); // there are no sessions to stream or to end
 }
 
 const app = express();

@@ -1,5 +1,5 @@
-// A client and a resource server on oauth4webapi. What it needs comes from the environment; what
-// it got is printed as one line of JSON.
+// A client and a resource server that use oauth4webapi. They are configured by the environment, and print
+// what they received as one line of JSON.
 import { readFileSync } from "node:fs";
 import * as oauth from "oauth4webapi";
 import * as undici from "undici";
@@ -7,14 +7,14 @@ import * as undici from "undici";
 const { ISSUER, CLIENT_ID, CLIENT_SECRET, KEY_FILE, CERT_FILE, CERT_KEY_FILE } = process.env;
 const { CALLEE_ID, CALLEE_SECRET, RESOURCE, NEXT_RESOURCE } = process.env;
 
-// Discovery. Both well-known addresses say the same.
+// Discovery. Both well-known URLs return the same document.
 const issuer = new URL(ISSUER);
 const discover = async (algorithm) =>
 	oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, { algorithm }));
 const as = await discover("oauth2"); // /.well-known/oauth-authorization-server
 const sameAs = await discover("oidc"); // /.well-known/openid-configuration
 
-// One token for one target. How the client proves itself is the third argument.
+// A token is for one target. The third argument is how the client authenticates.
 const client = { client_id: CLIENT_ID };
 async function getToken(auth, options, asking = client) {
 	const parameters = { resource: RESOURCE, scope: "read" };
@@ -24,13 +24,13 @@ async function getToken(auth, options, asking = client) {
 const basic = await getToken(oauth.ClientSecretBasic(CLIENT_SECRET));
 const post = await getToken(oauth.ClientSecretPost(CLIENT_SECRET));
 
-// private_key_jwt: the key never leaves the client; the server has its public half.
+// private_key_jwt: the private key stays in the client, and the server has the public key.
 const jwk = JSON.parse(readFileSync(KEY_FILE));
 const key = await crypto.subtle.importKey("jwk", jwk, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]);
 const privateKeyJwt = await getToken(oauth.PrivateKeyJwt(key));
 
-// DPoP: the token is good only together with a proof of this key. A server that wants a nonce says
-// so once.
+// DPoP: the token is accepted only together with a proof of this key. A server that requires a nonce
+// says so in its first answer.
 const DPoP = oauth.DPoP(client, await oauth.generateKeyPair("ES256"));
 let dpopTries = 0;
 async function getBoundToken() {
@@ -42,7 +42,7 @@ const dpop = await getBoundToken().catch((err) => {
 	throw err;
 });
 
-// mTLS: fetch of Node.js has no client certificates, that of undici has.
+// mTLS: the fetch of Node.js does not support client certificates, that of undici does.
 const dispatcher = new undici.Agent({ connect: { cert: readFileSync(CERT_FILE), key: readFileSync(CERT_KEY_FILE) } });
 const withCertificate = (url, options) => undici.fetch(url, { ...options, dispatcher });
 const mtls = await getToken(
@@ -51,7 +51,7 @@ const mtls = await getToken(
 	{ ...client, use_mtls_endpoint_aliases: true },
 );
 
-// The callee checks what came with a request, offline.
+// The resource server verifies the token of a request offline.
 const check = (scheme, token, headers = {}) =>
 	oauth.validateJwtAccessToken(
 		as,
@@ -61,7 +61,7 @@ const check = (scheme, token, headers = {}) =>
 const seen = await check("Bearer", basic.access_token);
 const asBearer = await check("Bearer", dpop.access_token).then(() => "accepted", () => "refused");
 
-// It goes on to the next service on behalf of the caller: token exchange.
+// It calls the next service on behalf of the caller: token exchange.
 const callee = { client_id: CALLEE_ID };
 const calleeAuth = oauth.ClientSecretBasic(CALLEE_SECRET);
 const exchanged = await oauth.processGenericTokenEndpointResponse(
@@ -82,7 +82,7 @@ const exchanged = await oauth.processGenericTokenEndpointResponse(
 	{ recognizedTokenTypes: {} },
 );
 
-// It may also ask the server, and have the answer signed (RFC 9701).
+// It can also introspect the token, and get a signed answer (RFC 9701).
 async function introspect(token, options) {
 	const response = await oauth.introspectionRequest(as, callee, calleeAuth, token, options);
 	const answer = await oauth.processIntrospectionResponse(as, callee, response);
@@ -93,7 +93,7 @@ callee.introspection_signed_response_alg = as.introspection_signing_alg_values_s
 const introspection = await introspect(basic.access_token);
 const signedIntrospection = await introspect(basic.access_token, { requestJwtResponse: true });
 
-// The client gives its token back.
+// The client revokes its token.
 await oauth.processRevocationResponse(
 	await oauth.revocationRequest(as, client, oauth.ClientSecretBasic(CLIENT_SECRET), basic.access_token),
 );

@@ -1,4 +1,4 @@
-// A client on openid-client. What it needs comes from the environment; what it got is printed as
+// A client that uses openid-client. It is configured by the environment, and prints what it received as
 // one line of JSON.
 import { readFileSync } from "node:fs";
 import * as client from "openid-client";
@@ -17,18 +17,18 @@ const basic = await client.clientCredentialsGrant(config, target);
 const posting = await configure(CLIENT_ID, client.ClientSecretPost(CLIENT_SECRET), {}, { algorithm: "oidc" });
 const post = await client.clientCredentialsGrant(posting, target);
 
-// private_key_jwt: the key never leaves the client; the server has its public half.
+// private_key_jwt: the private key stays in the client, and the server has the public key.
 const jwk = JSON.parse(readFileSync(KEY_FILE));
 const key = await crypto.subtle.importKey("jwk", jwk, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]);
 const signing = await configure(CLIENT_ID, client.PrivateKeyJwt(key));
 const privateKeyJwt = await client.clientCredentialsGrant(signing, target);
 
-// DPoP: the token is good only together with a proof of this key. openid-client answers the demand
-// for a nonce by itself.
+// DPoP: the token is accepted only together with a proof of this key. openid-client handles nonces by
+// itself.
 const DPoP = client.getDPoPHandle(signing, await client.randomDPoPKeyPair("ES256"));
 const dpop = await client.clientCredentialsGrant(signing, target, { DPoP });
 
-// mTLS: fetch of Node.js has no client certificates, that of undici has.
+// mTLS: the fetch of Node.js does not support client certificates, that of undici does.
 const dispatcher = new undici.Agent({ connect: { cert: readFileSync(CERT_FILE), key: readFileSync(CERT_KEY_FILE) } });
 const certified = await configure(
 	CLIENT_ID,
@@ -38,7 +38,7 @@ const certified = await configure(
 );
 const mtls = await client.clientCredentialsGrant(certified, target);
 
-// The calls themselves, to a service that checks tokens and proofs. It answers who called.
+// The calls, to a service that checks tokens and proofs and answers with the name of its caller.
 const call = async (tokens, options) => {
 	const response = await client.fetchProtectedResource(
 		signing, tokens.access_token, new URL(API_URL), "GET", undefined, undefined, options,
@@ -47,7 +47,7 @@ const call = async (tokens, options) => {
 };
 const calls = { bearer: await call(basic), dpop: await call(dpop, { DPoP }) };
 
-// The callee goes on to the next service on behalf of the caller: token exchange.
+// The service calls the next one on behalf of its caller: token exchange.
 const callee = await configure(CALLEE_ID, client.ClientSecretBasic(CALLEE_SECRET));
 const exchanged = await client.genericGrantRequest(callee, "urn:ietf:params:oauth:grant-type:token-exchange", {
 	subject_token: basic.access_token,
@@ -56,7 +56,7 @@ const exchanged = await client.genericGrantRequest(callee, "urn:ietf:params:oaut
 	scope: "read",
 });
 
-// What the server says of a token, before and after its client gave it back.
+// Introspection of a token before and after its client revoked it.
 const introspection = await client.tokenIntrospection(callee, basic.access_token);
 await client.tokenRevocation(config, basic.access_token);
 const revoked = await client.tokenIntrospection(callee, basic.access_token);

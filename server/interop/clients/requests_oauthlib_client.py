@@ -1,4 +1,4 @@
-"""A client on requests-oauthlib. What it needs comes from the environment; what it got is printed
+"""A client that uses requests-oauthlib. It is configured by the environment, and prints what it received
 as one line of JSON."""
 
 import json
@@ -21,5 +21,5 @@ basic = session.fetch_token(token_url, auth=HTTPBasicAuth(client_id, secret), **
 session = OAuth2Session(client=BackendApplicationClient(client_id=client_id))
 post = session.fetch_token(token_url, include_client_id=True, client_secret=secret, **target)
 
-# From here on session.get(...) sends the token along.
+# From here on, session.get(...) sends the token.
 print(json.dumps({"tokens": {"basic": basic, "post": post}}))

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Three services: m1 calls m2 and m3, and m2 goes on to m3 on behalf of who called it. m1 can prove
-# itself in every way; one is enough.
+# There are three services. m1 calls m2 and m3, and m2 calls m3 on behalf of its callers. m1 has a
+# credential of every kind here, but one is sufficient.
 set -eu
 
 watchword service create m1
@@ -11,7 +11,7 @@ watchword allow m1 m3 --scope read --scope write
 watchword allow m2 m3 --scope read --scope write --exchange delegate
 
 watchword credential create m1 --kind secret --out m1.secret
-watchword credential create m1 --kind key --out m1.jwk # its public half is all that the server has
+watchword credential create m1 --kind key --out m1.jwk # the server has only the public key
 watchword credential create m1 --kind certificate --out self-key.pem --out-cert self.pem
-watchword credential create m1 --kind tls-subject --dns m1.test # in a certificate of tls.client_ca_file
+watchword credential create m1 --kind tls-subject --dns m1.test # in a certificate of an authority in tls.client_ca_file
 watchword credential create m2 --kind secret --out m2.secret

@@ -1,4 +1,4 @@
-// A client on simple-oauth2. What it needs comes from the environment; what it got is printed as
+// A client that uses simple-oauth2. It is configured by the environment, and prints what it received as
 // one line of JSON.
 import { ClientCredentials } from "simple-oauth2";
 
@@ -12,7 +12,7 @@ const clientWith = (options) =>
 	});
 const target = { resource: RESOURCE, scope: ["read", "write"] };
 
-// The secret in the Authorization header, form-encoded first as RFC 6749 asks, or not.
+// The secret in the Authorization header, form-encoded as RFC 6749 requires, or not.
 const basic = await clientWith({}).getToken(target);
 const looseBasic = await clientWith({ credentialsEncodingMode: "loose" }).getToken(target);
 

@@ -1,5 +1,5 @@
-// Command clientcredentials gets tokens with golang.org/x/oauth2/clientcredentials. What it needs
-// comes from the environment; what it got is printed as one line of JSON.
+// Command clientcredentials gets tokens with golang.org/x/oauth2/clientcredentials. It is configured by the
+// environment, and prints what it received as one line of JSON.
 package main
 
 import (
@@ -28,7 +28,7 @@ func main() {
 			EndpointParams: url.Values{"resource": {os.Getenv("RESOURCE")}},
 			AuthStyle:      style,
 		}
-		// config.Client(ctx) is an http.Client that sends the token along, and gets a new one in time.
+		// config.Client(ctx) is an http.Client that sends the token, and renews it.
 		token, err := config.Token(context.Background())
 		if err != nil {
 			log.Fatal(err)

@@ -1,5 +1,5 @@
-// Command keyfunc is a service that checks tokens with github.com/golang-jwt/jwt and
-// github.com/MicahParks/keyfunc and answers who called.
+// Command keyfunc is a service that verifies tokens with github.com/golang-jwt/jwt and
+// github.com/MicahParks/keyfunc, and answers with the name of its caller.
 package main
 
 import (
@@ -22,13 +22,13 @@ type claims struct {
 }
 
 func main() {
-	// It keeps the keys, and fetches them again by the hour and, at most every five minutes, when one
-	// is unknown.
+	// It caches the keys, and fetches them again every hour and, at most every five minutes, for an
+	// unknown key.
 	keys, err := keyfunc.NewDefaultCtx(context.Background(), []string{os.Getenv("ISSUER") + "/.well-known/jwks.json"})
 	if err != nil {
 		log.Fatal(err)
 	}
-	// None of these is checked unless it is asked for.
+	// Each of these is checked only if its option is given.
 	parser := jwt.NewParser(
 		jwt.WithValidMethods([]string{"ES256"}),
 		jwt.WithIssuer(os.Getenv("ISSUER")),
@@ -66,7 +66,7 @@ func check(r *http.Request, parser *jwt.Parser, keys keyfunc.Keyfunc) (caller st
 	if token.Header["typ"] != "at+jwt" { // RFC 9068, section 4
 		return "", errors.New("not an access token")
 	}
-	if c.Confirmation != nil { // worth nothing without its proof
+	if c.Confirmation != nil { // a bound token needs a proof
 		return "", errors.New("a bound token was sent as a bearer token")
 	}
 	return c.Subject, nil

@@ -1,5 +1,5 @@
-// Command oidc is a service that checks tokens with github.com/coreos/go-oidc and answers who
-// called.
+// Command oidc is a service that verifies tokens with github.com/coreos/go-oidc, and answers with the name
+// of its caller.
 package main
 
 import (
@@ -21,8 +21,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// What is made for ID tokens calls the audience a client id. Without the algorithms named it
-	// would take what the metadata lists.
+	// For ID tokens the audience is called a client id. Without SupportedSigningAlgs, all algorithms
+	// in the metadata are accepted.
 	verifier := provider.Verifier(&oidc.Config{ClientID: os.Getenv("RESOURCE"), SupportedSigningAlgs: []string{oidc.ES256}})
 
 	http.HandleFunc("GET /hello", func(w http.ResponseWriter, r *http.Request) {
@@ -58,8 +58,8 @@ func check(r *http.Request, verifier *oidc.IDTokenVerifier) (caller string, err 
 	if err := token.Claims(&claims); err != nil {
 		return "", err
 	}
-	// go-oidc does not show the header's typ; only access tokens have a client_id. And a bound
-	// token is worth nothing without its proof.
+	// go-oidc does not provide the header's typ, but only access tokens have a client_id. A bound token
+	// needs a proof.
 	if claims.ClientID == "" || claims.Confirmation != nil {
 		return "", errors.New("not a bearer access token")
 	}

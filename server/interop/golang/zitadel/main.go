@@ -1,5 +1,5 @@
-// Command zitadel is a service that asks Watchword about each token, with
-// github.com/zitadel/oidc/v3/pkg/client/rs, and answers who called.
+// Command zitadel is a service that introspects each token with github.com/zitadel/oidc/v3/pkg/client/rs, and
+// answers with the name of its caller.
 package main
 
 import (
@@ -50,11 +50,11 @@ func check(r *http.Request, server rs.ResourceServer) (caller string, err error)
 	if err != nil {
 		return "", err
 	}
-	// Watchword says active of the tokens of POST /accesstoken too, which have another issuer.
+	// Tokens of POST /accesstoken are active too, and have another issuer.
 	if !answer.Active || answer.Issuer != os.Getenv("ISSUER") || !slices.Contains(answer.Audience, os.Getenv("RESOURCE")) {
 		return "", errors.New("not a token for this service")
 	}
-	if answer.Claims["cnf"] != nil { // worth nothing without its proof
+	if answer.Claims["cnf"] != nil { // a bound token needs a proof
 		return "", errors.New("a bound token was sent as a bearer token")
 	}
 	return answer.Subject, nil
