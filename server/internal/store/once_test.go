@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -108,6 +109,44 @@ func TestEndedNamesAreForgotten(t *testing.T) {
 		}
 		if got := use(t, db, "kept"); got != "-" {
 			t.Errorf("a name that did not end: got %s", got)
+		}
+	})
+}
+
+// DOS-008: who uses names as fast as may be for ten minutes makes the store keep those of the last minutes
+// only, on disk and in memory.
+func TestOnlyTheNamesOfTheLastMinutesAreKept(t *testing.T) {
+	const perSecond, life, slack = 50, 5 * 60, 60 // seconds: an assertion lives five minutes, clocks differ by one
+	onBoth(t, func(t *testing.T, o Options) {
+		db := open(t, o)
+		most := 0
+		for second := range 10 * 60 {
+			now := noon.Add(time.Duration(second) * time.Second)
+			entries := make([]once.Entry, perSecond)
+			for i := range entries {
+				entries[i] = once.Entry{Key: once.Key("test", fmt.Sprint(second, i)), Until: now.Add(life * time.Second)}
+			}
+			if fresh, err := db.UseOnce(t.Context(), entries); err != nil || slices.Contains(fresh, false) {
+				t.Fatal(fresh, err)
+			}
+			if second%10 != 0 {
+				continue
+			}
+			if err := db.PurgeOnce(t.Context(), now.Add(-slack*time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			rows, kept := 0, 0
+			if err := db.readers.QueryRow(`SELECT (SELECT COUNT(*) FROM once) + (SELECT COUNT(*) FROM once_batches)`).Scan(&rows); err != nil {
+				t.Fatal(err)
+			}
+			for _, slot := range db.used.slots {
+				kept += len(slot)
+			}
+			most = max(most, rows, kept)
+		}
+		// Memory is forgotten by the minute, the table by the call of PurgeOnce.
+		if bound := perSecond * (life + slack + 60); most > bound || most < perSecond*life {
+			t.Errorf("%d were kept at once, want at most %d", most, bound)
 		}
 	})
 }

@@ -1,0 +1,89 @@
+package app
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// FLT-028: ten thousand connections, each of which is used again and again, and the server stays below 512 MiB
+// and answers all.
+func TestTenThousandConnectionsFitInMemory(t *testing.T) {
+	const connections, rounds, ceiling = 10_000, 3, 512 << 10 // KiB
+	cfg := testConfig(t)
+	s := start(t, cfg)
+	m1, _, _ := s.demo()
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOMEMLIMIT", "450MiB") // as for a container of 512 MiB: what is not Go's heap needs some too
+	s, cmd := child(t, cfg)
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	address := strings.TrimPrefix(s.url, "http://")
+	const body = `{"target":"m2"}`
+	request := fmt.Sprintf("POST /accesstoken HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", m1, len(body), body)
+	conns := make([]net.Conn, connections)
+	defer func() {
+		for _, c := range conns {
+			if c != nil {
+				c.Close()
+			}
+		}
+	}()
+	for i := range conns {
+		var err error
+		if conns[i], err = net.Dial("tcp", address); err != nil {
+			t.Fatalf("connection %d: %v (the limit on open files must be above %d: ulimit -n)", i, err, connections)
+		}
+	}
+	var next, failed atomic.Int64
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			for n := next.Add(1) - 1; n < rounds*connections; n = next.Add(1) - 1 {
+				c := conns[n%connections]
+				if _, err := io.WriteString(c, request); err != nil {
+					failed.Add(1)
+					continue
+				}
+				a, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil || a.StatusCode != http.StatusOK {
+					failed.Add(1)
+					continue
+				}
+				if _, err := io.Copy(io.Discard, a.Body); err != nil {
+					failed.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := failed.Load(); n > 0 {
+		t.Errorf("%d of %d requests were not answered with a token", n, rounds*connections)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
+	if m == nil {
+		t.Fatalf("no VmHWM in %s", status)
+	}
+	if peak, err := strconv.Atoi(string(m[1])); err != nil || peak > ceiling {
+		t.Errorf("the server took %s KiB, want at most %d: %v", m[1], ceiling, err)
+	} else {
+		t.Logf("%d MiB at most", peak>>10)
+	}
+}
