@@ -1,5 +1,5 @@
-// Package watchword_test holds the shape of the house: who may import whom, and that every
-// package says what it is for.
+// Package watchword_test checks the structure of the repository: which package may import which, and that every
+// package has a comment.
 package watchword_test
 
 import (
