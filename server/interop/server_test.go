@@ -56,6 +56,7 @@ type server struct {
 
 	public, operators string // URLs
 	core              string // URL of the SuperTokens door, with the base path of an app
+	pid               int
 }
 
 // startServer starts it with settings beside those all tests need, as NAME=value.
@@ -77,6 +78,7 @@ func startServer(t *testing.T, settings ...string) *server {
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start watchword serve: %v", err)
 	}
+	s.pid = cmd.Process.Pid
 	lines := bufio.NewScanner(stderr)
 	s.awaitReady(t, lines)
 	var rest bytes.Buffer
