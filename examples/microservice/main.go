@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	}
 	defer func() { _ = s.Close() }() // nothing is left to lose
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if netaddr.IsTaken(err) {
 		return fmt.Errorf("address %s is taken; choose another with --listen 127.0.0.1:PORT", o.listen)
 	} else if err != nil {
 		return err

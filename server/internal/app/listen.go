@@ -3,14 +3,13 @@ package app
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"syscall"
 	"time"
 
+	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/server/internal/config"
 )
 
@@ -61,7 +60,7 @@ func (s *Server) listen(ctx context.Context) error {
 	}
 	for _, b := range bind {
 		l, err := s.newListener(ctx, b.name, b.address, b.tls)
-		if errors.Is(err, syscall.EADDRINUSE) {
+		if netaddr.IsTaken(err) {
 			return fmt.Errorf("listen for %s: %w: stop what uses it, or choose another address with %s", b.name, err, b.flag)
 		} else if err != nil {
 			return fmt.Errorf("listen for %s: %w", b.name, err)

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/watchword-dev/watchword/server/internal/disk"
@@ -39,7 +40,7 @@ func (s *Server) openOperatorToken(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("operator token: %w", err)
 	}
-	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" { // which has no such modes
 		return fmt.Errorf("operator token: %s can be read by others: chmod 600 %s", path, path)
 	}
 	token := strings.TrimSpace(string(raw))

@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"net/http"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/operator"
 )
 
@@ -85,7 +85,7 @@ func (c *CLI) advice(err error) string {
 	}
 	if e, ok := errors.AsType[*operator.UnreachableError](err); ok {
 		switch {
-		case errors.Is(e, syscall.ECONNREFUSED):
+		case netaddr.IsRefused(e):
 			return "Is the server running? Start it with: watchword serve\nOr name another one with --admin-url or WATCHWORD_ADMIN_URL."
 		case errors.Is(e, context.Canceled):
 			return ""

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +18,7 @@ import (
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/client"
 	"github.com/watchword-dev/watchword/examples/microservice/service"
+	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/app"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
@@ -95,7 +95,7 @@ func demoServices(c *base.CLI, ctx context.Context, group *errgroup.Group, cfg c
 	listeners := make([]net.Listener, len(services))
 	for i, s := range services {
 		l, err := net.Listen("tcp", s.listen)
-		if errors.Is(err, syscall.EADDRINUSE) {
+		if netaddr.IsTaken(err) {
 			return base.Next(fmt.Errorf("listen for service %s: address %s is taken", s.name, s.listen), "Choose another with --%s-listen 127.0.0.1:PORT.", s.name)
 		} else if err != nil {
 			return fmt.Errorf("listen for service %s: %w", s.name, err)

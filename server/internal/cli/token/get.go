@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +17,7 @@ import (
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/client"
 	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
@@ -237,7 +237,7 @@ func explainToken(err error) error {
 		err = fmt.Errorf("no token from %s: %w", away.Server, away.Err) // there is no next try
 	}
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case netaddr.IsRefused(err):
 		return base.Next(err, "Is the server running? Start it with: watchword serve\nOr name its public listener with --url or WATCHWORD_URL.")
 	case errors.Is(err, fs.ErrNotExist):
 		return base.Next(err, "Make a credential with: watchword credential create SERVICE --out FILE")
