@@ -77,6 +77,7 @@ var fences = map[string]string{
 	"modernc.org/sqlite":             "server/internal/store server/internal/store/storetest",
 	"github.com/jackc/pgx/":          "server/internal/store server/internal/store/storetest server/internal/store/pgtest",
 	"github.com/pressly/goose/":      "server/internal/store",
+	"github.com/pires/go-proxyproto": "server/internal/app",
 	"github.com/spf13/cobra":         "server/internal/cli server/internal/cli/*",
 	"go.yaml.in/yaml/":               "server/internal/config server/internal/callmap",
 	"github.com/go-json-experiment/": "internal/strictjson internal/jose server/internal/supertokens",

@@ -7,10 +7,15 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"time"
+
+	"github.com/pires/go-proxyproto"
 
 	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/server/internal/config"
+	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
 // listener is one bound address and the server behind it.
@@ -69,7 +74,8 @@ func (s *Server) listen(ctx context.Context) error {
 		if b.handler == nil { // the operators' handler wants to know its own address
 			b.handler = s.operators(l.net.Addr().String())
 		}
-		l.server.Handler = shortURLs(s.closeWhileDraining(b.handler))
+		proxies := web.Proxies{Networks: s.cfg.Proxy.Networks, Header: s.cfg.Proxy.AddressHeader}
+		l.server.Handler = shortURLs(proxies.Resolve(s.closeWhileDraining(b.handler)))
 	}
 	return nil
 }
@@ -80,6 +86,9 @@ func (s *Server) newListener(ctx context.Context, name, address string, t config
 	if err != nil {
 		return nil, err
 	}
+	if s.cfg.Proxy.Protocol {
+		n = proxied(n, s.cfg.Proxy.Networks)
+	}
 	l := &listener{name: name, net: n, server: &http.Server{
 		// net/http has no time limits until they are set.
 		ReadHeaderTimeout: 5 * time.Second,
@@ -87,6 +96,8 @@ func (s *Server) newListener(ctx context.Context, name, address string, t config
 		WriteTimeout:      15 * time.Second,
 		IdleTimeout:       90 * time.Second,
 		MaxHeaderBytes:    16 << 10,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ConnContext:       withProxy,
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 	}}
 	if !t.Enabled() {
@@ -105,6 +116,36 @@ func (s *Server) newListener(ctx context.Context, name, address string, t config
 		l.server.TLSConfig.ClientAuth = tls.RequestClientCert
 	}
 	return l, nil
+}
+
+// maxStreams is how many requests one HTTP/2 connection can have under way. Clients open another connection, or wait.
+const maxStreams = 100
+
+// proxied has connections from these networks begin with a header of the PROXY protocol, and takes none from others.
+func proxied(n net.Listener, networks []netip.Prefix) net.Listener {
+	return &proxyproto.Listener{
+		Listener: n, ReadHeaderTimeout: 5 * time.Second,
+		ConnPolicy: func(o proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) {
+			from, err := netip.ParseAddrPort(o.Upstream.String())
+			if err == nil && slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(from.Addr().Unmap()) }) {
+				return proxyproto.REQUIRE, nil
+			}
+			return proxyproto.SKIP, nil
+		},
+	}
+}
+
+// withProxy keeps the address of the proxy that a connection comes from by the PROXY protocol.
+func withProxy(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if p, ok := c.(*proxyproto.Conn); ok {
+		if from, err := netip.ParseAddrPort(p.Raw().RemoteAddr().String()); err == nil {
+			return web.WithPeer(ctx, from.Addr().Unmap())
+		}
+	}
+	return ctx
 }
 
 // suites are those for TLS 1.2 that BCP 195 recommends (RFC 9325, section 4.2). FAPI 2.0 permits no

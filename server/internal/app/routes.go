@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -38,7 +39,11 @@ func (s *Server) public() http.Handler {
 	mux := routes{}
 	base := endpoint.BasePath(s.cfg.Issuer)
 	for _, e := range s.endpoints() {
-		handler := s.stack.Handle(e.Path, e.Serve)
+		handle := s.stack.Handle
+		if !slices.Contains(e.Methods, http.MethodPost) {
+			handle = s.stack.HandleDocument
+		}
+		handler := handle(e.Path, e.Serve)
 		for _, path := range e.Paths(base) {
 			mux.Handle(path, handler)
 		}

@@ -56,6 +56,10 @@ type Token struct {
 // Proxy is what stands in front of the public listener and is believed.
 type Proxy struct {
 	Networks []netip.Prefix
+	// AddressHeader carries the address of the client, in requests from Networks only. Empty: none does.
+	AddressHeader string
+	// Protocol requires the PROXY protocol of connections from Networks.
+	Protocol bool
 	// CertificateHeader carries the certificate of the client, in requests from Networks only.
 	CertificateHeader string
 }

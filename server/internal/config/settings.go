@@ -75,8 +75,16 @@ var table = []Setting{
 		field: func(c *Config) value { return str{&c.ClientCAFile, nil} },
 	}, {
 		Key:   "proxy.networks",
-		Doc:   "Networks of the proxies that terminate TLS in front of the public listener. proxy.certificate_header is accepted only from there.",
+		Doc:   "Networks of the proxies in front of the server. Only what comes from there is believed about the client's address and certificate.",
 		field: func(c *Config) value { return networks{&c.Proxy.Networks} },
+	}, {
+		Key: "proxy.address_header", Default: "X-Forwarded-For",
+		Doc:   "Header in which those proxies pass on the address of the client: X-Forwarded-For, Forwarded (RFC 7239), or another of the form of X-Forwarded-For. Each proxy must add to it or replace it. The rightmost address that is not a proxy's counts, in records, limits and the networks of credentials and rules. Empty: the address of the connection counts.",
+		field: func(c *Config) value { return str{&c.Proxy.AddressHeader, nil} },
+	}, {
+		Key: "proxy.protocol", Default: "false",
+		Doc:   "Connections from proxy.networks begin with a header of the PROXY protocol, version 1 or 2, which names the client. One without it is closed.",
+		field: func(c *Config) value { return boolean{&c.Proxy.Protocol} },
 	}, {
 		Key: "proxy.certificate_header", Default: "Client-Cert",
 		Doc:   "Header in which those proxies pass the certificate of the client, as in RFC 9440 or as PEM, percent-encoded or not.",

@@ -61,6 +61,9 @@ func parse(r *http.Request) (*issuer.Proposal, *problem) {
 		bad.status = http.StatusUnsupportedMediaType
 		return p, bad
 	}
+	if r.ContentLength > web.BodyLimit { // a client that expects 100 (Continue) need not send it
+		return p, tooLarge()
+	}
 	var body struct {
 		Target string         `json:"target"`
 		Scope  string         `json:"scope"`

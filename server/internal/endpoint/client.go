@@ -6,6 +6,7 @@ import (
 
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/issuer"
+	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
 // assertionType is the client_assertion_type there is (RFC 7523, section 2.2).
@@ -37,7 +38,7 @@ func (e *endpoints) presented(q *request) (clientauth.Presented, *problem) {
 // certificates are those that the client presented, to this server or to a proxy in front of it. At
 // POST /accesstoken they prove nothing, and a token may be bound to them.
 func (e *endpoints) certificates(q *request) ([]*x509.Certificate, *problem) {
-	all, err := e.o.Front.Certificates(q.r.TLS, q.r.Header, q.from.Address)
+	all, err := e.o.Front.Certificates(q.r.TLS, q.r.Header, web.Peer(q.r))
 	if err != nil {
 		return nil, malformed("malformed_certificate_header", err.Error())
 	}

@@ -19,12 +19,12 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
-	"github.com/watchword-dev/watchword/server/internal/issuer"
 )
 
 // from is r as it came from an address.
 func from(r *http.Request, address string) *request {
-	return &request{r: r, from: issuer.Request{Address: netip.MustParseAddr(address)}}
+	r.RemoteAddr = netip.AddrPortFrom(netip.MustParseAddr(address), 1).String()
+	return &request{r: r}
 }
 
 func selfSigned(t testing.TB) []byte {

@@ -1,56 +1,135 @@
 package web
 
 import (
+	"container/list"
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
+	"sync"
+	"time"
 )
 
-// Requests whose body is still on its way are not worked on, and do not count as such: who sends
-// slowly, or not at all, would keep all others out (CWE-400). They are bounded apart. Bodies of tokens
-// are short. Few of those that are not may arrive at once, so that the memory they take is bounded,
-// and short ones need not wait for them.
+// Requests whose body is still on its way are not worked on, and do not count as such: a client that sends slowly, or
+// not at all, would keep all others out (CWE-400). They are bounded apart, for each address and in all. Where there are
+// as many as may be, the one that arrives for longest gives way to the newest: it is the slowest. Bodies of token
+// requests are short. Few of those that are not may arrive at once, so that the memory they take is bounded, and short
+// ones need not wait for them.
 const (
-	maxArriving = MaxWaiting
-	shortBody   = 16 << 10
-	maxLong     = 256
+	maxArriving     = MaxWaiting
+	maxArrivingFrom = 1024 // one address
+	shortBody       = 16 << 10
+	maxLong         = 256
 )
 
 var errShed = errors.New("turned away while the body arrived")
+
+// arrivals are the bodies that are on their way.
+type arrivals struct {
+	most, mostFrom int
+
+	mu   sync.Mutex
+	all  list.List // of *arriving, the oldest first
+	from map[netip.Addr]*list.List
+}
 
 // arriving is a body that is read from the client.
 type arriving struct {
 	io.ReadCloser
 	stack *Stack
+	rc    *http.ResponseController
+	from  netip.Addr
 	read  int
 	long  bool
-	shed  bool // the request is to be turned away
+	out   bool // the request is not counted among those that are worked on
+
+	// Guarded by arrivals.mu.
+	inAll, inFrom *list.Element
+	shed          bool // the request is to be turned away
 }
 
-// expect has the body of r counted while it arrives. It is not there when there are too many.
-func (s *Stack) expect(r *http.Request) (body *arriving, there bool) {
+// expect returns r with a body that is counted while it arrives. Nil: there is none. The request is another one, since
+// net/http looks at the body of its own: whether the client waits to be told to send it (RFC 9110, section 10.1.1).
+func (s *Stack) expect(w http.ResponseWriter, r *http.Request) (*http.Request, *arriving) {
 	if r.Body == nil || r.Body == http.NoBody {
-		return nil, true
+		return r, nil
 	}
-	body = &arriving{ReadCloser: r.Body, stack: s}
-	r.Body = body
-	return body, s.arriving.Add(1) <= maxArriving
+	b := &arriving{ReadCloser: r.Body, stack: s, rc: http.NewResponseController(w), from: Address(r), out: true}
+	counted := *r
+	counted.Body = b
+	if oldest := s.arrivals.add(b, !viaProxy(r)); oldest != nil {
+		// Its reader is told, and answers. A writer that knows no deadlines has none that reads slowly.
+		_ = oldest.rc.SetReadDeadline(time.Unix(1, 0))
+	}
+	return &counted, b
 }
 
-// Read counts out the request for as long as it waits for the client.
+// add counts b, and returns the body that gives way to it, if one has to.
+func (a *arrivals) add(b *arriving, shared bool) (oldest *arriving) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.from == nil {
+		a.from = map[netip.Addr]*list.List{}
+	}
+	own := a.from[b.from]
+	if own == nil {
+		own = list.New()
+		a.from[b.from] = own
+	}
+	switch {
+	case shared && own.Len() >= a.mostFrom:
+		oldest = own.Front().Value.(*arriving)
+	case a.all.Len() >= a.most:
+		oldest = a.all.Front().Value.(*arriving)
+	}
+	if oldest != nil {
+		a.remove(oldest)
+		oldest.shed = true
+	}
+	if a.from[b.from] == nil { // oldest was its last
+		a.from[b.from] = own
+	}
+	b.inAll, b.inFrom = a.all.PushBack(b), own.PushBack(b)
+	return oldest
+}
+
+func (a *arrivals) remove(b *arriving) {
+	if b.inAll == nil {
+		return
+	}
+	a.all.Remove(b.inAll)
+	own := a.from[b.from]
+	if own.Remove(b.inFrom); own.Len() == 0 {
+		delete(a.from, b.from)
+	}
+	b.inAll, b.inFrom = nil, nil
+}
+
+// isShed reports whether the request is to be turned away, and notes that it is when turn is set.
+func (b *arriving) isShed(turn bool) bool {
+	b.stack.arrivals.mu.Lock()
+	defer b.stack.arrivals.mu.Unlock()
+	b.shed = b.shed || turn
+	return b.shed
+}
+
+// Read counts the request among those that are worked on, but not while it waits for the client.
 func (b *arriving) Read(p []byte) (int, error) {
 	s := b.stack
-	if b.shed || b.read >= shortBody && !b.isLong() {
-		b.shed = true
+	if b.isShed(b.read >= shortBody && !b.isLong()) {
 		return 0, errShed
 	}
 	if !b.long { // in bounds, whatever size the reader has in mind
 		p = p[:min(len(p), shortBody-b.read)]
 	}
-	s.inFlight.Add(-1)
+	s.inFlight.Add(-b.inFlight())
+	b.out = true
 	n, err := b.ReadCloser.Read(p)
-	if s.inFlight.Add(1) > s.most {
-		b.shed = true
+	if b.isShed(false) {
+		return 0, errShed // and not counted: thousands may give way at once
+	}
+	b.out = false
+	if b.isShed(s.inFlight.Add(1) > s.most) {
 		return 0, errShed
 	}
 	b.read += n
@@ -68,15 +147,48 @@ func (b *arriving) isLong() bool {
 	return b.long
 }
 
-// end says that the request was answered, or is about to be, and whether it was turned away
+// end is called when the request was answered, or is about to be. It reports whether the request was turned away
 // meanwhile.
 func (b *arriving) end() (shed bool) {
 	if b == nil {
 		return false
 	}
-	b.stack.arriving.Add(-1)
+	a := &b.stack.arrivals
+	a.mu.Lock()
+	a.remove(b)
+	shed = b.shed
+	a.mu.Unlock()
 	if b.long {
 		b.stack.long.Add(-1)
 	}
-	return b.shed
+	return shed
+}
+
+// An answer to a request whose body is too long is read by few clients before they have sent all of it, and is lost if
+// the connection is closed under them. So up to drainLimit of the body is read after the answer, for drainTime.
+const (
+	drainLimit = 16 << 20
+	drainTime  = 5 * time.Second
+)
+
+// TurnedAway reports whether the body of r gave way to others while it arrived.
+func TurnedAway(r *http.Request) bool {
+	b, ok := r.Body.(*arriving)
+	return ok && b.isShed(false)
+}
+
+// inFlight is what the request counts for among those that are worked on.
+func (b *arriving) inFlight() int64 {
+	if b != nil && b.out {
+		return 0
+	}
+	return 1
+}
+
+// drain reads what is left of the body after a refusal.
+func (b *arriving) drain() {
+	if b == nil || b.isShed(false) || b.rc.Flush() != nil || b.rc.SetReadDeadline(time.Now().Add(drainTime)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, b.ReadCloser, drainLimit)
 }

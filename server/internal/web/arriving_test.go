@@ -5,8 +5,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -80,7 +83,7 @@ func TestSlowBodiesKeepNobodyOut(t *testing.T) {
 			t.Errorf("a slow one: got %d %s", w.Code, w.Body)
 		}
 	}
-	if a, b, c := s.inFlight.Load(), s.arriving.Load(), s.long.Load(); a != 0 || b != 0 || c != 0 {
+	if a, b, c := s.inFlight.Load(), s.arrivals.all.Len()+len(s.arrivals.from), s.long.Load(); a != 0 || b != 0 || c != 0 {
 		t.Errorf("left over: %d worked on, %d arriving, %d long", a, b, c)
 	}
 }
@@ -115,8 +118,103 @@ func TestLongBodiesAreBoundedApart(t *testing.T) {
 	if w := post(h, long); w.Code != 200 || w.Body.Len() != len(long) || s.long.Load() != 0 {
 		t.Errorf("a long one: got %d, %d bytes; left over: %d", w.Code, w.Body.Len(), s.long.Load())
 	}
-	s.arriving.Store(maxArriving)
-	if w := post(h, "short"); w.Code != 503 || s.arriving.Load() != maxArriving {
-		t.Errorf("one too many: got %d, %d arriving", w.Code, s.arriving.Load())
+}
+
+// F03. Of the bodies that arrive from one address the oldest gives way when there are too many, and the bodies of others
+// do not.
+func TestOldestBodyGivesWay(t *testing.T) {
+	s, h := bodies(1000)
+	s.arrivals.most, s.arrivals.mostFrom = 12, 4
+	from := func(address, first string) (gate, chan *httptest.ResponseRecorder) {
+		return slow(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.RemoteAddr = address + ":1"
+			h.ServeHTTP(w, r)
+		}), first)
 	}
+	honest, honestAnswer := from("192.0.2.1", "h")
+	var all []gate
+	var answers []chan *httptest.ResponseRecorder
+	for range 7 {
+		body, answer := from("192.0.2.66", "a")
+		all, answers = append(all, body), append(answers, answer)
+	}
+	finish := func(body gate, answer chan *httptest.ResponseRecorder) int {
+		select {
+		case body.parts <- "b":
+		case w := <-answer:
+			return w.Code
+		}
+		select {
+		case <-body.asked:
+			close(body.parts)
+			return (<-answer).Code
+		case w := <-answer:
+			return w.Code
+		}
+	}
+	for i := range all {
+		want := 200
+		if i < 3 {
+			want = 503
+		}
+		if got := finish(all[i], answers[i]); got != want {
+			t.Errorf("body %d: got %d, want %d", i, got, want)
+		}
+	}
+	if got := finish(honest, honestAnswer); got != 200 {
+		t.Errorf("from another address: got %d", got)
+	}
+	if n := s.arrivals.all.Len() + len(s.arrivals.from); n != 0 {
+		t.Errorf("%d left over", n)
+	}
+	// And in all: the oldest, whoever sent it.
+	first, firstAnswer := from("192.0.2.1", "h")
+	for i := range 12 {
+		body, answer := from("192.0.2."+strconv.Itoa(100+i), "a")
+		all, answers = append(all, body), append(answers, answer)
+	}
+	if got := finish(first, firstAnswer); got != 503 {
+		t.Errorf("the oldest of all: got %d", got)
+	}
+	for i := 7; i < len(all); i++ {
+		if got := finish(all[i], answers[i]); got != 200 {
+			t.Errorf("body %d: got %d", i, got)
+		}
+	}
+}
+
+// F71. The requests of one address for documents take turns; those of others do not wait for them.
+func TestDocumentsOfOneAddressTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), 0)
+		release, running := make(chan struct{}), atomic.Int64{}
+		h := s.HandleDocument("/keys", func(w http.ResponseWriter, _ *http.Request) error {
+			running.Add(1)
+			<-release
+			w.WriteHeader(200)
+			return nil
+		})
+		get := func(address string) {
+			r := httptest.NewRequest("GET", "/keys", nil)
+			r.RemoteAddr = address + ":1"
+			go h.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		for range 1000 {
+			get("192.0.2.66")
+		}
+		synctest.Wait()
+		if n := int(running.Load()); n != s.documents.atOnce {
+			t.Errorf("%d are worked on, want %d", n, s.documents.atOnce)
+		}
+		get("192.0.2.1")
+		synctest.Wait()
+		if n := int(running.Load()); n != s.documents.atOnce+1 {
+			t.Errorf("one from elsewhere waits: %d are worked on", n)
+		}
+		close(release)
+		synctest.Wait()
+		if n := len(s.documents.from); n != 0 || running.Load() != 1001 {
+			t.Errorf("%d were answered, %d addresses left over", running.Load(), n)
+		}
+	})
 }

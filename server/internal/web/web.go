@@ -8,7 +8,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -40,7 +39,8 @@ type Stack struct {
 	writeError func(http.ResponseWriter, error)
 	inFlight   atomic.Int64
 	waiting    atomic.Int64
-	arriving   atomic.Int64
+	arrivals   arrivals
+	documents  *turns
 	long       atomic.Int64
 	told       atomic.Int64 // when a failure that may go on was last logged, ns since 1970
 	most       int64
@@ -61,6 +61,8 @@ func NewStack(logger *slog.Logger, registry prometheus.Registerer, inFlight int)
 		logger:     logger,
 		writeError: writeError,
 		most:       int64(inFlight),
+		arrivals:   arrivals{most: maxArriving, mostFrom: maxArrivingFrom},
+		documents:  newTurns(),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "watchword_http_request_duration_seconds",
 			Help:    "Time to answer a request, by route and status code.",
@@ -81,7 +83,7 @@ func NewStack(logger *slog.Logger, registry prometheus.Registerer, inFlight int)
 // Apart returns a stack that logs and measures where s does, answers errors with writeError, and has
 // bounds of its own: its requests are not turned away because of those of s.
 func (s *Stack) Apart(writeError func(http.ResponseWriter, error)) *Stack {
-	return &Stack{logger: s.logger, seconds: s.seconds, shed: s.shed, writeError: writeError, most: s.most}
+	return &Stack{logger: s.logger, seconds: s.seconds, shed: s.shed, writeError: writeError, most: s.most, arrivals: arrivals{most: maxArriving, mostFrom: maxArrivingFrom}, documents: s.documents}
 }
 
 // Handle makes a handler of h. route names it in logs and measurements.
@@ -94,10 +96,10 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 		header := w.Header()
 		header[RequestIDHeader] = []string{requestID(r)}
 		header["X-Content-Type-Options"] = nosniff
-		body, there := s.expect(r)
+		r, body := s.expect(w, r)
 		defer func() {
 			if p := recover(); p != nil {
-				s.inFlight.Add(-1)
+				s.inFlight.Add(-body.inFlight())
 				body.end()
 				s.panicked(w, r, route, p)
 			}
@@ -109,12 +111,12 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 			}
 			s.log(w, r, route, took)
 		}()
-		if s.inFlight.Add(1) > s.most || !there {
+		if n := s.inFlight.Add(body.inFlight()); n > s.most || n == s.most && body != nil {
 			w.err = Overloaded
 		} else {
 			w.err = h(w, r)
 		}
-		s.inFlight.Add(-1)
+		s.inFlight.Add(-body.inFlight())
 		if body.end() && w.status == 0 {
 			w.err = Overloaded // whatever the handler made of a body that broke off
 		}
@@ -123,6 +125,9 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 		}
 		if w.err != nil {
 			s.writeError(w, w.err)
+		}
+		if w.status == http.StatusRequestEntityTooLarge {
+			body.drain()
 		}
 	})
 }
@@ -207,14 +212,4 @@ func validRequestID(id string) bool {
 	return len(id) > 0 && len(id) <= 64 && !strings.ContainsFunc(id, func(c rune) bool {
 		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-')
 	})
-}
-
-// Address is the client's address without the port. It is that of the connection: forwarded
-// headers can be made up.
-func Address(r *http.Request) netip.Addr {
-	a, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return a.Addr().Unmap()
 }

@@ -98,7 +98,6 @@ func TestStackApartHasBoundsOfItsOwn(t *testing.T) {
 	apart := s.Apart(func(w http.ResponseWriter, err error) { http.Error(w, "in its own words", 503) })
 	h := apart.Handle("/apart", func(w http.ResponseWriter, _ *http.Request) error { WriteJSON(w, 200, nil); return nil })
 	s.inFlight.Store(1)
-	s.arriving.Store(maxArriving)
 	ask := func() *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("POST", "/apart", strings.NewReader("x")))
