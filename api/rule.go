@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Rule allows one caller one target.
 type Rule struct {
@@ -40,4 +43,28 @@ type Conditions struct {
 	Hours string `json:"hours,omitempty" maxLength:"64" example:"Mon-Fri 08:00-18:00" doc:"It asks in this part of the week, in UTC."`
 	// Chain is "direct" for calls that are not on behalf of another.
 	Chain string `json:"chain,omitempty" enum:",any,direct" example:"direct" doc:"direct: it does not call on behalf of another."`
+}
+
+// String returns the conditions in a line, for people to read. It is empty when there are none.
+func (c *Conditions) String() string {
+	if c == nil {
+		return ""
+	}
+	var parts []string
+	if len(c.Auth) > 0 {
+		parts = append(parts, "by "+strings.Join(c.Auth, " or "))
+	}
+	if c.Bound {
+		parts = append(parts, "bound")
+	}
+	if len(c.Networks) > 0 {
+		parts = append(parts, "from "+strings.Join(c.Networks, " or "))
+	}
+	if c.Hours != "" {
+		parts = append(parts, c.Hours)
+	}
+	if c.Chain != "" {
+		parts = append(parts, c.Chain)
+	}
+	return strings.Join(parts, ", ")
 }

@@ -50,18 +50,8 @@ func (a *handlers) callMap() {
 
 // planned reads the files, and the directory as it is stored, and plans.
 func (a *handlers) planned(ctx context.Context, files []api.CallMapFile) (*callmap.Plan, []*callmap.File, error) {
-	parsed := make([]*callmap.File, 0, len(files))
-	var problems callmap.Problems
-	for _, f := range files {
-		p, err := callmap.Parse(f.Name, []byte(f.Text))
-		if err != nil {
-			more, _ := callmap.AsProblems(err)
-			problems = append(problems, more...)
-			continue
-		}
-		parsed = append(parsed, p)
-	}
-	if len(problems) > 0 {
+	parsed, err := callmap.ParseAll(files)
+	if problems, ok := callmap.AsProblems(err); ok {
 		return nil, nil, mistaken(problems)
 	}
 	state, err := a.Lists.Load(ctx)

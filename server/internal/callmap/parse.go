@@ -32,6 +32,21 @@ func Parse(name string, text []byte) (*File, error) {
 	return f, nil
 }
 
+// ParseAll reads all files. The error is Problems, with every mistake of all files.
+func ParseAll(files []api.CallMapFile) ([]*File, error) {
+	parsed := make([]*File, 0, len(files))
+	var problems Problems
+	for _, f := range files {
+		p, err := Parse(f.Name, []byte(f.Text))
+		if more, ok := AsProblems(err); ok {
+			problems = append(problems, more...)
+			continue
+		}
+		parsed = append(parsed, p)
+	}
+	return parsed, problems.err()
+}
+
 // document reads the one YAML document of text; nil when there is none.
 func document(text []byte) (*yaml.Node, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))

@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-
-	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
 type storedSecret struct {
@@ -54,40 +52,4 @@ func (db *DB) PutSecret(ctx context.Context, name string, sealed []byte) (stored
 		return nil, fmt.Errorf("put secret %q: %w", name, err)
 	}
 	return stored, nil
-}
-
-// ResealSecrets puts what rewrap answers in the place of all secrets, and says how many changed.
-// With none changed there is no change to record.
-func (db *DB) ResealSecrets(ctx context.Context, rewrap func(name string, sealed []byte) (again []byte, changed bool, err error), c directory.Change) (n int, err error) {
-	_, err = db.change(ctx, c, func(ctx context.Context, t tx) error {
-		all, err := list(ctx, t, scanSecret, `SELECT name, sealed FROM secrets`)
-		if err != nil {
-			return err
-		}
-		n = 0
-		for _, s := range all {
-			again, changed, err := rewrap(s.name, s.sealed)
-			if err != nil {
-				return err
-			}
-			if !changed {
-				continue
-			}
-			if _, err := t.exec(ctx, `UPDATE secrets SET sealed = $1 WHERE name = $2`, again, s.name); err != nil {
-				return err
-			}
-			n++
-		}
-		if n == 0 {
-			return errNothingToDo
-		}
-		return nil
-	})
-	if errors.Is(err, errNothingToDo) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("reseal secrets: %w", err)
-	}
-	return n, nil
 }

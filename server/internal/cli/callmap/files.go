@@ -90,19 +90,9 @@ func filesBelow(name string) (paths []string, err error) {
 
 // parseFiles reads what the files say, without any server. Mistakes are told all at once.
 func parseFiles(files []api.CallMapFile) ([]*callmap.File, error) {
-	var parsed []*callmap.File
-	var problems callmap.Problems
-	for _, f := range files {
-		p, err := callmap.Parse(f.Name, []byte(f.Text))
-		if err != nil {
-			more, _ := callmap.AsProblems(err)
-			problems = append(problems, more...)
-			continue
-		}
-		parsed = append(parsed, p)
-	}
-	if len(problems) > 0 {
-		return nil, mistakes(problems)
+	parsed, err := callmap.ParseAll(files)
+	if err != nil {
+		return nil, mistakes(err)
 	}
 	return parsed, nil
 }

@@ -96,28 +96,7 @@ func reachTerms(r api.Reach) string {
 		parts = append(parts, "exchanged by "+r.By)
 	}
 	if r.When != nil {
-		parts = append(parts, "when "+conditionText(*r.When))
+		parts = append(parts, "when "+r.When.String())
 	}
 	return "  (" + strings.Join(parts, "; ") + ")"
-}
-
-// conditionText is the conditions of a rule in a line.
-func conditionText(w api.Conditions) string {
-	var parts []string
-	if len(w.Auth) > 0 {
-		parts = append(parts, "by "+strings.Join(w.Auth, " or "))
-	}
-	if w.Bound {
-		parts = append(parts, "bound")
-	}
-	if len(w.Networks) > 0 {
-		parts = append(parts, "from "+strings.Join(w.Networks, ", "))
-	}
-	if w.Hours != "" {
-		parts = append(parts, w.Hours)
-	}
-	if w.Chain != "" {
-		parts = append(parts, w.Chain)
-	}
-	return strings.Join(parts, ", ")
 }

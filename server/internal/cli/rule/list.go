@@ -40,7 +40,7 @@ Nothing is allowed that no rule allows.`,
 			})
 			rows := [][]string{{"CALLER", "TARGET", "SCOPES", "EXCHANGE", "MAY ACT", "WHEN", "UNTIL", "OWNER"}}
 			for _, r := range all {
-				rows = append(rows, []string{r.Caller, r.Target, strings.Join(r.Scopes, " "), r.Exchange, r.MayAct, whenOf(r), base.MomentOf(r.Until), r.ManagedBy})
+				rows = append(rows, []string{r.Caller, r.Target, strings.Join(r.Scopes, " "), r.Exchange, r.MayAct, r.When.String(), base.MomentOf(r.Until), r.ManagedBy})
 			}
 			return c.PrintTable(rows)
 		},
@@ -48,28 +48,4 @@ Nothing is allowed that no rule allows.`,
 	cmd.Flags().StringVar(&caller, "caller", "", "only rules that allow this service")
 	cmd.Flags().StringVar(&target, "target", "", "only rules that allow to call this service")
 	return base.AsOperator(c.WithJSON(cmd))
-}
-
-// whenOf is the conditions of a rule in short, for a table.
-func whenOf(r api.Rule) string {
-	if r.When == nil {
-		return ""
-	}
-	var parts []string
-	if len(r.When.Auth) > 0 {
-		parts = append(parts, "by "+strings.Join(r.When.Auth, " or "))
-	}
-	if r.When.Bound {
-		parts = append(parts, "bound")
-	}
-	if len(r.When.Networks) > 0 {
-		parts = append(parts, "from "+strings.Join(r.When.Networks, " or "))
-	}
-	if r.When.Hours != "" {
-		parts = append(parts, r.When.Hours)
-	}
-	if r.When.Chain != "" {
-		parts = append(parts, r.When.Chain)
-	}
-	return strings.Join(parts, ", ")
 }
