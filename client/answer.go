@@ -19,16 +19,15 @@ const (
 	maxLifetime     = 366 * 24 * time.Hour
 )
 
-// grant is a token as the server gave it.
+// grant is a token as received from the server.
 type grant struct {
 	token    string
 	lifetime time.Duration
-	cert     *certificate // the connection's
+	cert     *certificate // that the connection presented
 }
 
-// parseAnswer reads a token answer: that of POST /accesstoken, or one in the words of
-// RFC 6749, section 5.1. Members it does not know are ignored. bound says that the token is to be
-// bound to the DPoP key.
+// parseAnswer reads the answer of POST /accesstoken, or a token response of RFC 6749, section 5.1. It
+// ignores unknown members. bound reports whether the token must be bound to the DPoP key.
 func parseAnswer(body []byte, q ask, bound bool, now time.Time) (grant, error) {
 	if len(body) > maxAnswer {
 		return grant{}, fmt.Errorf("its answer is longer than %d bytes", maxAnswer)
@@ -77,19 +76,19 @@ func parseAnswer(body []byte, q ask, bound bool, now time.Time) (grant, error) {
 	return grant{token: token, lifetime: lifetime}, nil
 }
 
-// checkType: the type's name is not case-sensitive (RFC 6749, section 5.1). Who asked for a bound
-// token takes no bearer token, which would work without the key (RFC 9449, section 5).
+// checkType checks the token type, which is not case-sensitive (RFC 6749, section 5.1). If a bound token was
+// requested, a bearer token is refused, because it would work without the key (RFC 9449, section 5).
 func checkType(kind string, bound bool) error {
 	switch {
 	case bound && !strings.EqualFold(kind, "dpop"):
-		return errors.New("its token is not bound to the DPoP key, which was asked for")
+		return errors.New("its token is not bound to the DPoP key")
 	case !bound && kind != "" && !strings.EqualFold(kind, "bearer"):
-		return errors.New("its token is not a bearer token; it may want Config.DPoP")
+		return errors.New("its token is not a bearer token; if it requires DPoP, set Config.DPoP")
 	}
 	return nil
 }
 
-// checkIssuedType: RFC 8693, section 2.2.1.
+// checkIssuedType checks the issued_token_type of an exchanged token (RFC 8693, section 2.2.1).
 func checkIssuedType(raw json.RawMessage) error {
 	if raw == nil {
 		return errors.New("its answer has no issued_token_type")
@@ -100,7 +99,7 @@ func checkIssuedType(raw json.RawMessage) error {
 	return nil
 }
 
-// either parses the one of two spellings that is there; both is an error.
+// either parses a member that has two spellings. Having both is an error.
 func either[T any](name string, a, b json.RawMessage, parse func(json.RawMessage) (T, error)) (T, error) {
 	var v T
 	if a != nil && b != nil {
@@ -146,8 +145,8 @@ func parseSeconds(raw json.RawMessage) (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
-// lifetimeOf is for an answer without expiresIn: what the token says of itself, if this
-// side can read it (RFC 6749, section 5.1, recommends the member but does not ask for it).
+// lifetimeOf returns the lifetime of a token whose answer has no expiresIn, from the claims of the token if
+// it has any (RFC 6749, section 5.1, recommends the member but does not require it).
 func lifetimeOf(token string, now time.Time) (time.Duration, error) {
 	claims := peek(token)
 	if claims.Exp == nil {
@@ -155,7 +154,7 @@ func lifetimeOf(token string, now time.Time) (time.Duration, error) {
 	}
 	from := float64(now.Unix())
 	if claims.Iat != nil {
-		from = *claims.Iat // so that this side's wall clock need not be right
+		from = *claims.Iat // so that the clock of this machine need not be right
 	}
 	seconds := *claims.Exp - from
 	if !(seconds >= 1 && seconds <= maxLifetime.Seconds()) {
@@ -170,7 +169,7 @@ type hints struct {
 	Iat *float64 `json:"iat"`
 }
 
-// peek reads claims without verifying anything, for hints only.
+// peek reads claims without verifying the token. They are hints only.
 func peek(jwt string) hints {
 	var h hints
 	parts := strings.Split(jwt, ".")
@@ -184,7 +183,7 @@ func peek(jwt string) hints {
 	return h
 }
 
-// subject is the name in a credential, for messages.
+// subject returns the name in a credential, for messages.
 func subject(credential string) string {
 	s := peek(credential).Sub
 	if len(s) > 128 || strings.ContainsFunc(s, func(r rune) bool { return r != '_' && !isB64Token(string(r)) }) {
@@ -193,7 +192,7 @@ func subject(credential string) string {
 	return s
 }
 
-// parseErrorCode reads the "error" of a refusal; what does not look like one is "".
+// parseErrorCode returns the "error" of a refusal, or "" if it does not look like an error code.
 func parseErrorCode(body []byte) string {
 	var a struct {
 		Error string `json:"error"`
@@ -207,8 +206,8 @@ func parseErrorCode(body []byte) string {
 	return a.Error
 }
 
-// parseErrorDescription reads the "error_description" of a refusal, unless it has characters that it
-// may not have (RFC 6749, section 5.2) or that have a meaning where logs are shown.
+// parseErrorDescription returns the "error_description" of a refusal, or "" if it has characters that it must
+// not have (RFC 6749, section 5.2) or that have a meaning where logs are displayed.
 func parseErrorDescription(body []byte) string {
 	var a struct {
 		Description string `json:"error_description"`

@@ -8,26 +8,26 @@ import (
 	"time"
 )
 
-// Auth is a way for a client to prove itself at the OAuth token endpoint (RFC 6749, section
-// 2.3). Methods lists the functions that make one.
+// Auth is how a client authenticates at the OAuth token endpoint (RFC 6749, section 2.3). Methods lists the
+// functions that return one.
 type Auth struct {
 	name        string
 	clientID    string
-	certificate bool // the proof is that of the connection: Config.Certificate is required
+	certificate bool // it uses the certificate of the connection, so Config.Certificate is required
 	err         error
 	prove       func(context.Context, *tokenRequest) error
 }
 
-// Method is the name of the method, as authorization servers publish it.
+// Method returns the name of the method, as authorization servers publish it.
 func (a *Auth) Method() string { return a.name }
 
-// Method is one way to authenticate, for programs that let their users choose.
+// Method is an authentication method, for programs that let their users choose one.
 type Method struct {
-	Name string // in token_endpoint_auth_methods_supported (RFC 8414, section 2), but for bootstrap
+	Name string // as in token_endpoint_auth_methods_supported (RFC 8414, section 2), except for bootstrap
 	New  func(Identity) *Auth
 }
 
-// Identity is what methods make their proofs of; each takes what it needs.
+// Identity contains what the methods need. Each method uses only some of the fields.
 type Identity struct {
 	ClientID   string           // the service's name
 	Secret     CredentialSource // a client secret
@@ -35,7 +35,7 @@ type Identity struct {
 	Credential CredentialSource // a bootstrap credential
 }
 
-// Methods are all ways to authenticate at the OAuth door.
+// Methods returns all methods of authentication at the OAuth token endpoint.
 func Methods() []Method {
 	return []Method{
 		{"client_secret_basic", func(i Identity) *Auth { return ClientSecretBasic(i.ClientID, i.Secret) }},
@@ -47,11 +47,11 @@ func Methods() []Method {
 	}
 }
 
-// tokenRequest is a request to the token endpoint in the making. A proof is added to it.
+// tokenRequest is a request to the token endpoint, to which an Auth adds its proof.
 type tokenRequest struct {
 	form   url.Values
 	header http.Header
-	issuer string // whom a signed proof is for
+	issuer string // the audience of signed proofs
 	now    time.Time
 	caller string // for messages
 }
@@ -59,12 +59,12 @@ type tokenRequest struct {
 func newAuth(name, clientID string, prove func(context.Context, *tokenRequest) error) *Auth {
 	a := &Auth{name: name, clientID: clientID, prove: prove}
 	if clientID == "" {
-		a.err = errors.New(name + " needs a client id: the name of this service")
+		a.err = errors.New(name + " needs a client id, which is the name of this service")
 	}
 	return a
 }
 
-// secretOf reads a secret for one request.
+// secretOf returns the secret to use in one request.
 func secretOf(ctx context.Context, source CredentialSource) (string, error) {
 	c, err := source.Credential(ctx)
 	if err == nil {

@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// BootstrapAssertion sends a bootstrap credential of Watchword as a client assertion: the OAuth door
-// for services that have no other credential.
+// BootstrapAssertion sends a bootstrap credential as a client assertion. It is for services that have no other
+// credential for the OAuth token endpoint.
 func BootstrapAssertion(credential CredentialSource) *Auth {
 	a := &Auth{name: "bootstrap", prove: func(ctx context.Context, r *tokenRequest) error {
 		s, err := secretOf(ctx, credential)

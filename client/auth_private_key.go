@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// assertionLife is how long an assertion may be used, once: long enough for clocks that differ.
+// assertionLife is the lifetime of an assertion. It is used once, at once, but clocks differ.
 const assertionLife = time.Minute
 
-// PrivateKeyJWT signs a short statement for each request with a key whose public half the server
-// has (RFC 7523, section 2.2). The server's issuer identifier is its only audience: one that names
-// the token endpoint could be used at another server that claims the same endpoint
+// PrivateKeyJWT signs an assertion for each request with a key whose public key is registered with the server
+// (RFC 7523, section 2.2). Its only audience is the server's issuer identifier, because an assertion for the
+// token endpoint could be used at another server that claims the same endpoint
 // (draft-ietf-oauth-rfc7523bis; FAPI 2.0 Security Profile, section 5.3.3.1).
 func PrivateKeyJWT(clientID string, key KeySource) *Auth {
 	a := newAuth("private_key_jwt", clientID, func(ctx context.Context, r *tokenRequest) error {

@@ -13,7 +13,7 @@ func ClientSecretBasic(clientID string, secret CredentialSource) *Auth {
 		if err != nil {
 			return err
 		}
-		// Both are form-encoded first, which changes nothing in Watchword's own names and secrets.
+		// RFC 6749 requires form-encoding, which does not change the names and secrets of Watchword.
 		pair := url.QueryEscape(clientID) + ":" + url.QueryEscape(s)
 		r.header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
 		return nil

@@ -248,12 +248,12 @@ func TestUnreadableSecretAsksNothingAndSaysWhy(t *testing.T) {
 		s := &fakeServer{ttl: time.Minute}
 		none := CertificateSource(func(context.Context) (*tls.Certificate, error) { return &tls.Certificate{}, nil })
 		for name, edit := range map[string]func(*Config){
-			"no proof of who this is (client_secret_post)": func(c *Config) { c.Auth = ClientSecretPost("m1", File("/no/such/file")) },
-			"no proof of who this is (private_key_jwt)":    func(c *Config) { c.Auth = PrivateKeyJWT("m1", KeyFile("/no/such/file")) },
+			"cannot authenticate with client_secret_post:": func(c *Config) { c.Auth = ClientSecretPost("m1", File("/no/such/file")) },
+			"cannot authenticate with private_key_jwt:":    func(c *Config) { c.Auth = PrivateKeyJWT("m1", KeyFile("/no/such/file")) },
 			"load the certificate":                         func(c *Config) { c.Certificate = CertificateFiles("/no/such/file", "/no/such/file") },
-			"the source has none":                          func(c *Config) { c.Certificate = none },
+			"the source returned none":                     func(c *Config) { c.Certificate = none },
 		} {
-			c := newClient(t, s, doors["oauth"], edit)
+			c := newClient(t, s, endpoints["oauth"], edit)
 			if _, err := c.TokenSource("m2").Token(t.Context()); err == nil || !strings.Contains(err.Error(), name) {
 				t.Errorf("got %v, want %q in it", err, name)
 			}

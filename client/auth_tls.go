@@ -2,12 +2,12 @@ package client
 
 import "context"
 
-// TLSClientAuth proves the client by Config.Certificate, which an authority the server trusts has
-// issued for a subject that the server knows (RFC 8705, section 2.1).
+// TLSClientAuth authenticates with Config.Certificate, which an authority that the server trusts has issued for
+// the subject that is registered for the client (RFC 8705, section 2.1).
 func TLSClientAuth(clientID string) *Auth { return byCertificate("tls_client_auth", clientID) }
 
-// SelfSignedTLSClientAuth proves the client by Config.Certificate, which is registered with the
-// server as it is (RFC 8705, section 2.2).
+// SelfSignedTLSClientAuth authenticates with Config.Certificate, which is itself registered with the server (RFC
+// 8705, section 2.2).
 func SelfSignedTLSClientAuth(clientID string) *Auth {
 	return byCertificate("self_signed_tls_client_auth", clientID)
 }

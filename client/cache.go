@@ -8,10 +8,9 @@ import (
 )
 
 const (
-	// A token is renewed at a random 20 to 50 % of its life. Not later, so that half of
-	// it is left when the server goes away (FLT-025); and spread as widely as the mean
-	// is long, because clients that start together then drift apart within one cycle:
-	// at 50 to 80 % the peak stays 2.6 times the mean (SCL-002).
+	// A token is renewed after a random 20 to 50 % of its lifetime. It is not renewed later, so that at least
+	// half of it is left if the server cannot be reached (FLT-025). The interval is wide, so that clients that
+	// start together soon renew at different times: with 50 to 80 % the peak stays 2.6 times the mean (SCL-002).
 	renewFrom   = 0.2
 	renewSpread = 0.3
 
@@ -21,31 +20,31 @@ const (
 	spare    = 250 * time.Millisecond
 	patience = 3 * time.Second
 
-	renewalGap = 10 * time.Second // between renewals that a callee's 401 asks for
+	renewalGap = 10 * time.Second // between renewals after a 401 of the called service
 	maxEntries = 1024
 )
 
-// question is what a token is asked and kept for.
+// question identifies a token that is requested and cached.
 type question struct {
 	target, scope string
-	incoming      string // digest of the token to exchange; empty for a token of this service's own
+	incoming      string // digest of the token to exchange; empty for a token for this service itself
 	impersonate   bool
 }
 
-// ask is a question with what it takes to ask it.
+// ask is a question with the token that a request for it needs.
 type ask struct {
 	question
 	subject secret // the token to exchange
 }
 
-// entry is what is known of one question. Client.mu guards it.
+// entry is the state of one question. Client.mu guards it.
 type entry struct {
 	q        ask
-	used     time.Time // last asked for
+	used     time.Time // when it was last requested
 	token    Token
 	lifetime time.Duration // of token
 	renewAt  time.Time
-	renewed  time.Time // last time a callee's 401 asked for renewal
+	renewed  time.Time // when it was last renewed after a 401 of the called service
 	timer    *time.Timer
 	flight   *flight
 
@@ -59,8 +58,8 @@ func (e *entry) stop() {
 	}
 }
 
-// usable says that the token has not expired; ample, that it also survives the way to
-// the callee.
+// usable reports whether the token has not expired. ample reports whether it also does not expire on its way to
+// the called service.
 func (e *entry) usable(now time.Time) bool {
 	return e.token.value != nil && now.Before(e.token.expires)
 }
@@ -69,7 +68,7 @@ func (e *entry) ample(now time.Time) bool {
 	return e.usable(now) && now.Before(e.token.expires.Add(-min(e.lifetime/20, 5*time.Second)))
 }
 
-// flight is one request to the server, which any number of callers wait for.
+// flight is one request to the server, for which any number of callers wait.
 type flight struct {
 	try  bool // see gate
 	done chan struct{}
@@ -96,15 +95,15 @@ func (c *Client) token(ctx context.Context, q ask) (Token, error) {
 	case err == nil || ctx.Err() != nil:
 		return token, err
 	case c.now().Before(have.expires):
-		return have, nil // about to expire, but all there is
+		return have, nil // it is about to expire, but there is no other
 	case wait.Err() != nil:
 		return Token{}, &UnavailableError{Server: c.server, Err: fmt.Errorf("no answer within %v", patience)}
 	}
 	return Token{}, err
 }
 
-// lookup returns a token that will do, or a flight to wait for and perhaps a token to
-// fall back on, or an error.
+// lookup returns a token to use. Otherwise it returns a flight to wait for, perhaps with a token to use if the
+// flight fails, or an error.
 func (c *Client) lookup(q ask) (*flight, Token, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,7 +115,7 @@ func (c *Client) lookup(q ask) (*flight, Token, error) {
 	e.used = now
 	if e.ample(now) {
 		if !now.Before(e.renewAt) && e.q.incoming == "" {
-			_, _ = c.launch(e, now) // the token at hand will do meanwhile
+			_, _ = c.launch(e, now) // the cached token is used meanwhile
 		}
 		return nil, e.token, nil
 	}
@@ -124,11 +123,11 @@ func (c *Client) lookup(q ask) (*flight, Token, error) {
 	if !e.usable(now) {
 		return f, Token{}, err
 	}
-	return f, e.token, nil // without a flight too
+	return f, e.token, nil // even without a flight
 }
 
-// renew replaces a token that a callee rejected. It reports false when there is no
-// better one. The old token stays until a new one is there: the callee may be wrong.
+// renew replaces a token that the called service rejected, and reports whether there is another one. The old token
+// is kept until there is a new one, because the service may be wrong.
 func (c *Client) renew(ctx context.Context, q ask, rejected Token) (Token, bool) {
 	f, token := c.lookupOther(q, rejected)
 	if f == nil {
@@ -146,7 +145,7 @@ func (c *Client) lookupOther(q ask, rejected Token) (*flight, Token) {
 	if e.usable(now) && e.token.Reveal() != rejected.Reveal() {
 		return nil, e.token
 	}
-	// A callee that rejects every token must not turn each call into a new one.
+	// A service that rejects every token must not make each call request a new one.
 	if !e.renewed.IsZero() && now.Sub(e.renewed) < renewalGap {
 		return nil, Token{}
 	}
@@ -167,9 +166,9 @@ func (f *flight) wait(ctx context.Context) (Token, error) {
 	}
 }
 
-// entry finds or makes the entry of q. When there are too many of its kind, it drops one without a
-// token, else the one not used for longest. Exchanged tokens, of which there may be one for each
-// caller, do not push out those of this service's own.
+// entry returns the entry of q, and creates it if necessary. If there are too many of its kind, it removes one
+// without a token, or else the one that was not used for the longest time. Exchanged tokens, of which there may be
+// one for each caller, do not displace the tokens for this service itself.
 func (c *Client) entry(q ask) *entry {
 	if e, ok := c.entries[q.question]; ok {
 		return e
@@ -212,8 +211,8 @@ func (e *entry) worseThan(o *entry) bool {
 	return e.used.Before(o.used)
 }
 
-// launch joins the flight under way or starts one, unless the server has just refused
-// or is not to be asked now.
+// launch returns the current flight or starts one, unless the server has just refused or must not be asked
+// now.
 func (c *Client) launch(e *entry, now time.Time) (*flight, error) {
 	if c.closed {
 		return nil, ErrClosed
@@ -231,22 +230,22 @@ func (c *Client) launch(e *entry, now time.Time) (*flight, error) {
 	f := &flight{try: try, done: make(chan struct{})}
 	e.flight = f
 	c.wg.Go(func() {
-		// The request belongs to all who wait, so no caller's context bounds it.
+		// All callers wait for the request, so it does not end with the context of one of them.
 		ctx, cancel := context.WithTimeout(c.ctx, c.timeout)
 		defer cancel()
-		sent := c.now() // the lifetime counts from before the server signed
+		sent := c.now() // the lifetime starts before the server signs
 		g, err := c.fetch(ctx, e.q)
 		c.land(e, f, sent, g, err)
 	})
 	return f, nil
 }
 
-// land records how a flight ended and tells those who wait.
+// land records the result of a flight and wakes those who wait for it.
 func (c *Client) land(e *entry, f *flight, sent time.Time, g grant, err error) {
 	c.mu.Lock()
 	e.flight = nil
 	var denied *DeniedError
-	var note func() // not called under the lock: the log may itself use this client
+	var note func() // called without the lock, because the logger may use this client
 	switch {
 	case c.closed:
 		f.err = ErrClosed
@@ -272,7 +271,7 @@ func (c *Client) landGranted(e *entry, f *flight, sent time.Time, g grant) (note
 	if e.q.incoming == "" {
 		c.schedule(e, e.renewAt.Sub(c.now()))
 	} else {
-		c.schedule(e, g.lifetime) // to let it go
+		c.schedule(e, g.lifetime) // to remove it
 	}
 	if !c.gate.success() {
 		return nil
@@ -285,11 +284,11 @@ func (c *Client) landDenied(e *entry, f *flight, denied *DeniedError) (note func
 	f.err = denied
 	e.denied, e.deniedUntil = denied, now.Add(denialKept)
 	if e.q.incoming != "" && !e.usable(now) {
-		c.schedule(e, denialKept) // to let it go
+		c.schedule(e, denialKept) // to remove it
 	}
 	c.gate.success() // a refusal is an answer
 	if !e.usable(now) {
-		return nil // the caller has the error
+		return nil // the caller gets the error
 	}
 	return func() {
 		c.log.Warn("a token cannot be renewed; it is used until it expires", "target", e.q.target, "error", denied)
@@ -306,13 +305,13 @@ func (c *Client) landFailed(e *entry, f *flight, fail failure) (note func()) {
 		return nil
 	}
 	return func() {
-		c.log.Warn("no token from the authorization server; tokens at hand are used until they expire", "server", c.server, "error", fail.err)
+		c.log.Warn("no token from the authorization server; cached tokens are used until they expire", "server", c.server, "error", fail.err)
 	}
 }
 
 func (c *Client) jitter() time.Duration { return time.Duration(c.random() * float64(time.Second)) }
 
-// schedule sets the one timer of e, unless e was dropped meanwhile.
+// schedule sets the timer of e, unless e was removed meanwhile.
 func (c *Client) schedule(e *entry, in time.Duration) {
 	if c.entries[e.q.question] != e {
 		return
@@ -321,9 +320,8 @@ func (c *Client) schedule(e *entry, in time.Duration) {
 	e.timer = time.AfterFunc(in, func() { c.wake(e) })
 }
 
-// wake renews the token of e in the background, or tries again to get a first one: at its
-// own random time, whatever the rhythm of the callers. A target that was not asked for
-// during one whole lifetime, or a minute, is let go.
+// wake renews the token of e in the background, or tries again to get a first one. It is called at a random time,
+// which does not depend on the callers. An entry that was not used for one lifetime, or a minute, is removed.
 func (c *Client) wake(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -331,7 +329,7 @@ func (c *Client) wake(e *entry) {
 	if c.entries[e.q.question] != e {
 		return
 	}
-	// An exchanged token lives no longer than the request it belongs to: there is nothing to renew.
+	// An exchanged token is for the request that is being served, so it is not renewed.
 	if e.q.incoming != "" {
 		if e.flight == nil {
 			c.drop(e)

@@ -10,18 +10,18 @@ import (
 	"sync"
 )
 
-// CertificateSource answers with the certificate to present now, and its key. It is asked before
-// each request to the authorization server.
+// CertificateSource returns the certificate to present, and its key. It is called before each request to the
+// authorization server.
 type CertificateSource func(ctx context.Context) (*tls.Certificate, error)
 
-// Certificate is a certificate that does not change.
+// Certificate returns a source of a certificate that does not change.
 func Certificate(cert tls.Certificate) CertificateSource {
 	return func(context.Context) (*tls.Certificate, error) { return &cert, nil }
 }
 
-// CertificateFiles is a certificate, with its intermediates, and its key in PEM files that may be
-// replaced at any time: a renewed one is taken up with the next token, and presented to the
-// services called together with that token.
+// CertificateFiles returns a source that reads a certificate, with its intermediates, and its key from PEM files. The
+// files may be replaced at any time. A renewed certificate is used from the next token on, and is presented to
+// services together with that token.
 func CertificateFiles(certFile, keyFile string) CertificateSource {
 	return func(context.Context) (*tls.Certificate, error) {
 		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
@@ -32,8 +32,8 @@ func CertificateFiles(certFile, keyFile string) CertificateSource {
 	}
 }
 
-// certificates has the certificate in use and the one before: a token is good over connections
-// with the certificate it was obtained with, and with no other (RFC 8705, section 3).
+// certificates has the current certificate and the previous one. A token is valid only over connections with the
+// certificate with which it was obtained (RFC 8705, section 3).
 type certificates struct {
 	source CertificateSource
 
@@ -41,20 +41,20 @@ type certificates struct {
 	current *certificate
 }
 
-// certificate is one certificate and the connections that present it.
+// certificate is a certificate and the connections that present it.
 type certificate struct {
 	tls    *tls.Certificate
 	digest [sha256.Size]byte
 
 	mu         sync.Mutex
-	transports map[*http.Transport]*http.Transport // by what they are copies of
+	transports map[*http.Transport]*http.Transport // by the transport that was copied
 }
 
 // load returns the certificate to use now.
 func (c *certificates) load(ctx context.Context) (*certificate, error) {
 	cert, err := c.source(ctx)
 	if err == nil && (cert == nil || len(cert.Certificate) == 0) {
-		err = errors.New("the source has none")
+		err = errors.New("the source returned none")
 	}
 	if err != nil {
 		return nil, failure{err: fmt.Errorf("no certificate: %w", err), local: true}
@@ -66,7 +66,7 @@ func (c *certificates) load(ctx context.Context) (*certificate, error) {
 		return c.current, nil
 	}
 	if c.current != nil {
-		// Who still holds a token for the old one makes new connections as needed.
+		// Tokens for the old certificate are still sent, over new connections.
 		c.current.closeIdle()
 	}
 	c.current = &certificate{tls: cert, digest: digest, transports: make(map[*http.Transport]*http.Transport)}
@@ -84,8 +84,8 @@ func (c *certificates) close() {
 	}
 }
 
-// over returns base, or http.DefaultTransport when it is nil, such that its connections present
-// the certificate. What is no *http.Transport is returned as it is: it has to do so itself.
+// over returns a copy of base, or of http.DefaultTransport if base is nil, whose connections present the
+// certificate. If base is not an *http.Transport, over returns base, which then has to do so itself.
 func (c *certificate) over(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -104,7 +104,7 @@ func (c *certificate) over(base http.RoundTripper) http.RoundTripper {
 		own.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 		own.ForceAttemptHTTP2 = true // which a TLSClientConfig would otherwise turn off
 	}
-	// Whatever authorities the server names: a self-signed certificate has none.
+	// The authorities that the server names do not matter, because a self-signed certificate has none.
 	own.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.tls, nil }
 	c.transports[t] = own
 	return own

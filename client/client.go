@@ -1,8 +1,8 @@
-// Package client is the calling side of Watchword: it obtains access tokens for the
-// services this one calls, keeps them, renews them in time and attaches them to HTTP
-// requests. It does not verify tokens; package verify does, on the called side.
+// Package client is for services that call other services. It obtains access tokens from Watchword, caches them,
+// renews them in time and adds them to HTTP requests. It does not verify tokens; package verify does that in the
+// service that is called.
 //
-// A [Client] is made once per process and shared. Ask it for an [http.Client] per target:
+// Create one [Client] in each process and share it. It returns an [http.Client] for each target:
 //
 //	c, err := client.New(client.Config{
 //		Server:     "http://localhost:8000",
@@ -12,15 +12,14 @@
 //	m2 := c.HTTPClient("m2")
 //	resp, err := m2.Get("http://localhost:8002/hello")
 //
-// That is the plain door, with a bootstrap credential. [Config].Auth chooses the OAuth door and one of
-// its [Methods] instead; [Config].DPoP and [Config].Certificate bind tokens to a key of this
-// process; [Client.Exchange] calls on in the name of the service that called.
+// This uses a bootstrap credential at POST /accesstoken. [Config].Auth selects the OAuth token endpoint and one of
+// its [Methods] instead. [Config].DPoP and [Config].Certificate bind tokens to a key of this process.
+// [Client.Exchange] obtains a token for a call on behalf of the service that called this one.
 //
-// A token is kept per target and scope, and renewed in the background while 50 to 80 % of
-// its lifetime remain. So when the server goes away, every pair that is in use goes on for
-// at least half of the token lifetime. After that calls fail at once with an
-// [UnavailableError], while one request at a time, at most one a second and ever fewer,
-// finds out whether the server is back.
+// A token is cached for each target and set of scopes, and renewed in the background when 50 to 80 % of its lifetime
+// remains. If the server cannot be reached, calls to targets that are in use therefore continue for at least half of
+// the lifetime of tokens. After that, calls fail at once with an [UnavailableError]. Meanwhile the client sends one
+// request at a time to the server, at most one a second and with growing pauses, until the server answers.
 package client
 
 import (
@@ -37,37 +36,37 @@ import (
 	"github.com/watchword-dev/watchword/internal/netaddr"
 )
 
-// Config says how to reach the server. Server and one of Credential and Auth are required.
+// Config configures a Client. Server is required, and either Credential or Auth.
 type Config struct {
-	// Server is the address of the authorization server, such as http://localhost:8000. For the
-	// OAuth door it is the server's issuer identifier, character by character.
+	// Server is the address of the authorization server, such as http://localhost:8000. For the OAuth endpoints it
+	// is the server's issuer identifier, character by character.
 	Server string
-	// Credential, a bootstrap credential, proves to the server which service this is at its plain
-	// door, POST /accesstoken.
+	// Credential is a bootstrap credential, with which this service authenticates at POST /accesstoken.
 	Credential CredentialSource
-	// Auth proves it at the OAuth door instead, whose endpoints are found by RFC 8414.
+	// Auth is how this service authenticates at the OAuth token endpoint, which is found with the metadata of RFC
+	// 8414.
 	Auth *Auth
 
-	// DPoP asks for tokens that are bound to a key (RFC 9449), and sends a fresh proof of the key
-	// with every request. Nil: bearer tokens. There is no falling back from one to the other.
+	// DPoP requests tokens that are bound to a key (RFC 9449), and sends a new proof of the key with every request.
+	// If nil, tokens are bearer tokens. The client never falls back from one to the other.
 	DPoP *DPoP
-	// Certificate is presented to the server and, with the tokens that were obtained with it, to the
-	// services called (RFC 8705). Nil: none.
+	// Certificate is presented to the server and, with tokens that were obtained with it, to the services that are
+	// called (RFC 8705). If nil, there is none.
 	Certificate CertificateSource
 
-	// HTTPClient sends the requests to the server; nil means one of the client's own.
-	// Its redirect policy and cookie jar are not used. With a Certificate its Transport must be an
-	// *http.Transport, nil, or present the certificate itself.
+	// HTTPClient sends the requests to the server. If nil, the Client creates one. Its redirect policy and cookie jar
+	// are not used. With a Certificate, its Transport must be nil or an *http.Transport, or present the certificate
+	// itself.
 	HTTPClient *http.Client
-	// Timeout bounds one request to the server; zero means 10 s.
+	// Timeout limits one request to the server. Zero means 10 s.
 	Timeout time.Duration
-	// AllowHTTP permits plain http to a server on another host. Whoever is on the
-	// way then reads the credential.
+	// AllowHTTP permits plain http to a server on another host. Everybody on the network path can then read the
+	// credential.
 	AllowHTTP bool
-	// Logger hears of failures and recoveries, never of a token; nil means slog.Default().
+	// Logger logs failures and recoveries, and never a token. Nil means slog.Default().
 	Logger *slog.Logger
-	// Now is the clock; nil means time.Now. A token's age is measured on its monotonic
-	// reading, so that a change of the wall clock does not matter.
+	// Now is the clock. Nil means time.Now. The age of a token is measured with the monotonic clock reading, so a
+	// change of the wall clock does not matter.
 	Now func() time.Time
 
 	random func() float64 // for tests; nil means math/rand/v2
@@ -76,18 +75,18 @@ type Config struct {
 // ErrClosed is returned by a Client after Close.
 var ErrClosed = errors.New("watchword client is closed")
 
-// Client obtains and keeps access tokens. It is safe for concurrent use.
+// Client obtains and caches access tokens. It is safe for concurrent use.
 type Client struct {
-	server  string // for messages
-	plain   *plainDoor
-	oauth   *oauthDoor
-	prover  *prover       // nil without DPoP
-	certs   *certificates // nil without a certificate
-	http    *http.Client
-	timeout time.Duration
-	log     *slog.Logger
-	now     func() time.Time
-	random  func() float64
+	server      string // for messages
+	accessToken *jsonEndpoint
+	oauth       *oauthEndpoint
+	prover      *prover       // nil without DPoP
+	certs       *certificates // nil without a certificate
+	http        *http.Client
+	timeout     time.Duration
+	log         *slog.Logger
+	now         func() time.Time
+	random      func() float64
 
 	ctx    context.Context // of all requests to the server; ends with Close
 	cancel context.CancelFunc
@@ -98,11 +97,11 @@ type Client struct {
 	entries map[question]*entry
 	gate    gate
 
-	own, exchanged int // entries of either kind
+	own, exchanged int // number of entries of each kind
 }
 
-// New checks the configuration. It sends nothing: a server that is away now may be
-// back when the first token is needed.
+// New checks the configuration and returns a Client. It sends no request, so it succeeds even if the server cannot
+// be reached.
 func New(cfg Config) (*Client, error) {
 	server, err := parseServer(cfg.Server, cfg.AllowHTTP)
 	if err != nil {
@@ -133,11 +132,11 @@ func New(cfg Config) (*Client, error) {
 		c.random = rand.Float64
 	}
 	if cfg.Auth == nil {
-		c.plain = &plainDoor{server.JoinPath("accesstoken").String(), cfg.Credential}
-		// So that who has nothing but a bootstrap credential can exchange tokens too.
+		c.accessToken = &jsonEndpoint{server.JoinPath("accesstoken").String(), cfg.Credential}
+		// A bootstrap credential can be used for token exchange too.
 		cfg.Auth = BootstrapAssertion(cfg.Credential)
 	}
-	c.oauth = newOAuthDoor(cfg)
+	c.oauth = newOAuthEndpoint(cfg)
 	if c.prover, err = newProver(cfg.DPoP); err != nil {
 		return nil, fmt.Errorf("watchword client: %w", err)
 	}
@@ -148,13 +147,13 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// check: what is asked for must be possible.
+// check returns an error if the configuration is contradictory or incomplete.
 func (cfg *Config) check() error {
 	switch {
 	case cfg.Credential == nil && cfg.Auth == nil:
 		return errors.New("no credential; set Config.Credential, for instance to client.File(path), or Config.Auth")
 	case cfg.Credential != nil && cfg.Auth != nil:
-		return errors.New("set one of Config.Credential and Config.Auth: two proofs of who this is may contradict each other")
+		return errors.New("Config.Credential and Config.Auth are both set; set one of them")
 	case cfg.Auth == nil:
 		return nil
 	case cfg.Auth.certificate && cfg.Certificate == nil:
@@ -163,8 +162,8 @@ func (cfg *Config) check() error {
 	return cfg.Auth.err
 }
 
-// Close ends background renewal and requests under way, and waits for them. Afterwards
-// every call returns ErrClosed.
+// Close stops background renewal, cancels the current requests and waits for them. After that, every call returns
+// ErrClosed.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -182,7 +181,7 @@ func (c *Client) Close() error {
 func parseServer(s string, insecure bool) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		// url.Parse repeats its input, which may hold a password.
+		// The error of url.Parse contains its input, which may have a password.
 		return nil, errors.New("address cannot be parsed; want something like http://localhost:8000")
 	}
 	switch {
@@ -196,8 +195,8 @@ func parseServer(s string, insecure bool) (*url.URL, error) {
 	return u, nil
 }
 
-// withoutRedirects copies h, or makes a client, such that no redirect is followed: the
-// credential goes to the configured address and nowhere else (RFC 9700, section 4.12).
+// withoutRedirects returns a copy of h, or a new client, that follows no redirects, so that the credential is sent
+// only to the configured address (RFC 9700, section 4.12).
 func withoutRedirects(h *http.Client) *http.Client {
 	own := http.Client{}
 	if h != nil {

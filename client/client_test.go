@@ -93,8 +93,8 @@ func newClient(t *testing.T, s http.RoundTripper, edit ...func(*Config)) *Client
 	return c
 }
 
-// doors are the ways to ask for tokens; what the client promises holds for each.
-var doors = map[string]func(*Config){
+// endpoints are the ways to ask for tokens; what the client promises holds for each.
+var endpoints = map[string]func(*Config){
 	"plain": func(*Config) {},
 	"oauth": func(cfg *Config) {
 		cfg.Auth, cfg.Credential = BootstrapAssertion(cfg.Credential), nil
@@ -341,8 +341,8 @@ func TestConfigurationIsChecked(t *testing.T) {
 
 func TestServerBelowAPathIsAskedThere(t *testing.T) {
 	c := newClient(t, &fakeServer{}, func(cfg *Config) { cfg.Server = "http://localhost:8000/auth/" })
-	if want := "http://localhost:8000/auth/accesstoken"; c.plain.endpoint != want {
-		t.Errorf("got %s, want %s", c.plain.endpoint, want)
+	if want := "http://localhost:8000/auth/accesstoken"; c.accessToken.endpoint != want {
+		t.Errorf("got %s, want %s", c.accessToken.endpoint, want)
 	}
 }
 

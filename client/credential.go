@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// redacted is what a secret prints as, everywhere.
+// redacted is printed instead of a secret.
 const redacted = "[redacted]"
 
-// secret holds a value that no way of printing shows. The value is behind a function
-// because fmt looks into unexported fields without asking their methods.
+// secret has a value that is not printed. The value is behind a function because fmt prints unexported fields
+// without calling their methods.
 type secret struct{ value func() string }
 
 func newSecret(s string) secret { return secret{func() string { return s }} }
 
-// Reveal returns the secret itself. Send it; do not log it.
+// Reveal returns the secret itself, to be sent. Do not log it.
 func (s secret) Reveal() string {
 	if s.value == nil {
 		return ""
@@ -33,32 +33,32 @@ func (secret) LogValue() slog.Value         { return slog.StringValue(redacted) 
 func (secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
 func (secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// Credential is what this service proves itself with to the server. It does not print.
+// Credential is a secret with which this service authenticates. Printing it shows "[redacted]".
 type Credential struct{ secret }
 
-// NewCredential makes a credential of its text.
+// NewCredential returns the credential whose text is s.
 func NewCredential(s string) Credential { return Credential{newSecret(s)} }
 
-// CredentialSource answers with the credential to use now. It is asked before each
-// request to the server, which is seldom, so that a rotated credential is taken up.
+// CredentialSource returns the credential to use. It is called before each request to the server, so that a rotated
+// credential is used. There are few such requests.
 type CredentialSource interface {
 	Credential(ctx context.Context) (Credential, error)
 }
 
-// CredentialFunc is a function as a CredentialSource.
+// CredentialFunc is a function that is a CredentialSource.
 type CredentialFunc func(ctx context.Context) (Credential, error)
 
 // Credential calls f.
 func (f CredentialFunc) Credential(ctx context.Context) (Credential, error) { return f(ctx) }
 
-// Static is a credential that does not change.
+// Static returns a source of a credential that does not change.
 func Static(s string) CredentialSource {
 	c := NewCredential(s)
 	return CredentialFunc(func(context.Context) (Credential, error) { return c, nil })
 }
 
-// File is a credential in a file, which may be replaced or rewritten at any time: it is
-// read anew for each request to the server. Errors name the path, never the content.
+// File returns a source that reads a credential from a file, for each request to the server. The file may be replaced
+// at any time. Errors contain the path, and never the content.
 func File(path string) CredentialSource {
 	return CredentialFunc(func(context.Context) (Credential, error) {
 		f, err := os.Open(path)
@@ -78,10 +78,10 @@ func File(path string) CredentialSource {
 	})
 }
 
-// maxCredential is more than any server takes in a header.
+// maxCredential is more than servers accept in a header.
 const maxCredential = 16 << 10
 
-// check finds what would break the Authorization header, without repeating it.
+// check returns an error if the credential cannot be in an Authorization header. The error does not contain it.
 func (c Credential) check() error {
 	s := c.Reveal()
 	switch {
@@ -90,12 +90,12 @@ func (c Credential) check() error {
 	case len(s) > maxCredential:
 		return fmt.Errorf("it is longer than %d bytes", maxCredential)
 	case !isB64Token(s):
-		return errors.New("it is not one credential: it holds a space, a line break or another character that no credential has")
+		return errors.New("it is not one credential: it contains a space, a line break or another character that credentials do not have")
 	}
 	return nil
 }
 
-// isB64Token holds to RFC 6750, section 2.1, a little wider: what may follow "Bearer ".
+// isB64Token reports whether s may follow "Bearer ", by a slightly wider grammar than that of RFC 6750, section 2.1.
 func isB64Token(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		alnum := r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z'

@@ -13,16 +13,16 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// discoveryKept is how long the server's metadata are used before they are asked for again.
+// discoveryKept is how long the server's metadata is used before it is fetched again.
 const discoveryKept = time.Hour
 
-// discovery finds the token endpoint by the server's metadata (RFC 8414).
+// discovery finds the token endpoint with the server's metadata (RFC 8414).
 type discovery struct {
 	issuer   string
 	insecure bool // plain http to another host is permitted
 	mtls     bool
 
-	turn     chan struct{} // held while the rest is used: one asks, the others wait
+	turn     chan struct{} // held while the other fields are used, so that one request is sent and the others wait
 	endpoint string
 	until    time.Time
 }
@@ -44,7 +44,7 @@ func (d *discovery) tokenEndpoint(ctx context.Context, h *http.Client, now time.
 	case d.endpoint == "":
 		return "", err
 	}
-	// Metadata that were good and cannot be had again are still better than none.
+	// If the metadata cannot be fetched again, the last endpoint is used.
 	d.until = now.Add(discoveryKept)
 	return d.endpoint, nil
 }
@@ -56,7 +56,7 @@ func (d *discovery) discover(ctx context.Context, h *http.Client) (string, error
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, http.NoBody)
 	if err != nil {
-		return "", fmt.Errorf("make the request for metadata: %w", err)
+		return "", fmt.Errorf("create the request for metadata: %w", err)
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", userAgent)
@@ -78,7 +78,7 @@ func (d *discovery) discover(ctx context.Context, h *http.Client) (string, error
 	return d.parse(body)
 }
 
-// metadataURL puts the well-known part between host and path (RFC 8414, section 3.1).
+// metadataURL inserts the well-known path between host and path (RFC 8414, section 3.1).
 func metadataURL(issuer string) (string, error) {
 	u, err := url.Parse(issuer)
 	if err != nil {
@@ -97,18 +97,18 @@ func (d *discovery) parse(body []byte) (string, error) {
 		} `json:"mtls_endpoint_aliases"`
 	}
 	if err := strictjson.Unmarshal(body, &m); err != nil || len(body) > maxAnswer {
-		return "", errors.New("its metadata are not one well-formed JSON object of reasonable size")
+		return "", errors.New("its metadata is not one well-formed JSON object of reasonable size")
 	}
-	// RFC 8414, section 3.3: identical, or the server is not the one it claims to be.
+	// RFC 8414, section 3.3: the issuer must be identical.
 	if m.Issuer != d.issuer {
-		return "", fmt.Errorf("its metadata are of issuer %q, not of %q: if that is the same server, configure it by that name", clip(m.Issuer), d.issuer)
+		return "", fmt.Errorf("its metadata is for issuer %q, not for %q; if that is the same server, configure that URL", clip(m.Issuer), d.issuer)
 	}
 	endpoint := m.TokenEndpoint
 	if d.mtls && m.Aliases.TokenEndpoint != "" {
 		endpoint = m.Aliases.TokenEndpoint // RFC 8705, section 5
 	}
 	if endpoint == "" {
-		return "", errors.New("its metadata have no token_endpoint")
+		return "", errors.New("its metadata has no token_endpoint")
 	}
 	u, err := parseEndpoint(endpoint, d.insecure)
 	if err != nil {
@@ -117,7 +117,7 @@ func (d *discovery) parse(body []byte) (string, error) {
 	return u.String(), nil
 }
 
-// parseEndpoint is parseServer, but a query is allowed (RFC 6749, section 3.2).
+// parseEndpoint is like parseServer, but allows a query (RFC 6749, section 3.2).
 func parseEndpoint(s string, insecure bool) (*url.URL, error) {
 	base, query, _ := strings.Cut(s, "?")
 	u, err := parseServer(base, insecure)
@@ -128,7 +128,7 @@ func parseEndpoint(s string, insecure bool) (*url.URL, error) {
 	return u, nil
 }
 
-// clip keeps what a stranger may write into our logs short.
+// clip limits the length of a text from the server that is logged.
 func clip(s string) string {
 	if len(s) > 200 {
 		return s[:200] + "..."

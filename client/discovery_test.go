@@ -68,9 +68,9 @@ func TestMetadataThatWillNotDo(t *testing.T) {
 		front
 		want string
 	}{
-		"another issuer":                  {front{status: 200, body: metadataOf("http://localhost:8000/x", endpoint)}, `of issuer "http://localhost:8000/x", not of "http://localhost:8000"`},
-		"issuer's slash":                  {front{status: 200, body: metadataOf(server+"/", endpoint)}, "configure it by that name"},
-		"no issuer":                       {front{status: 200, body: `{"token_endpoint":"` + endpoint + `"}`}, "of issuer"},
+		"another issuer":                  {front{status: 200, body: metadataOf("http://localhost:8000/x", endpoint)}, `for issuer "http://localhost:8000/x", not for "http://localhost:8000"`},
+		"issuer's slash":                  {front{status: 200, body: metadataOf(server+"/", endpoint)}, "configure that URL"},
+		"no issuer":                       {front{status: 200, body: `{"token_endpoint":"` + endpoint + `"}`}, "for issuer"},
 		"two issuers":                     {front{status: 200, body: `{"issuer":"x","issuer":"` + server + `","token_endpoint":"` + endpoint + `"}`}, "well-formed"},
 		"no endpoint":                     {front{status: 200, body: `{"issuer":"` + server + `"}`}, "no token_endpoint"},
 		"endpoint elsewhere in the clear": {front{status: 200, body: metadataOf(server, "http://as.example/t")}, "in the clear"},

@@ -13,17 +13,17 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-// DPoP says which key tokens are bound to.
+// DPoP configures the key to which tokens are bound.
 type DPoP struct {
-	// Key is a P-256, RSA or Ed25519 key, which may live in a device. Nil: a P-256 key made for this
-	// process, which is the safest: it cannot be copied from anywhere.
+	// Key is a P-256, RSA or Ed25519 key, which may be in a device. If nil, a P-256 key is generated for this process.
+	// That is the safest, because the key is not stored anywhere.
 	Key crypto.Signer
 }
 
-// maxNonces bounds the origins whose nonces are remembered.
+// maxNonces is the number of origins whose nonces are remembered.
 const maxNonces = 256
 
-// prover makes proofs and remembers the nonces that servers ask for.
+// prover creates proofs and remembers the nonces that servers require.
 type prover struct {
 	signer *jose.Signer
 
@@ -33,13 +33,13 @@ type prover struct {
 
 func newProver(d *DPoP) (*prover, error) {
 	if d == nil {
-		return nil, nil //nolint:nilnil // none was asked for
+		return nil, nil //nolint:nilnil // DPoP is not used
 	}
 	key := d.Key
 	if key == nil {
 		var err error
 		if key, err = jose.GenerateKey(jose.ES256); err != nil {
-			return nil, fmt.Errorf("make a DPoP key: %w", err)
+			return nil, fmt.Errorf("generate a DPoP key: %w", err)
 		}
 	}
 	signer, err := jose.SignerOf("", key)
@@ -49,7 +49,7 @@ func newProver(d *DPoP) (*prover, error) {
 	return &prover{signer: signer, nonces: make(map[string]string)}, nil
 }
 
-// attach adds a proof to req, for the token it carries if any, and returns the nonce in it.
+// attach adds a proof to req, for the token if there is one, and returns the nonce in the proof.
 func (p *prover) attach(req *http.Request, token string, now time.Time) (nonce string, err error) {
 	if p == nil {
 		return "", nil
@@ -66,8 +66,8 @@ func (p *prover) attach(req *http.Request, token string, now time.Time) (nonce s
 	return nonce, nil
 }
 
-// learn remembers the nonce of an answer, which any answer may have (RFC 9449, section 8.2), and
-// says whether it is another than the one that was used.
+// learn remembers the nonce of an answer, which any answer may have (RFC 9449, section 8.2), and reports whether it
+// differs from the one that was used.
 func (p *prover) learn(req *http.Request, h http.Header, used string) bool {
 	if p == nil {
 		return false
@@ -80,7 +80,7 @@ func (p *prover) learn(req *http.Request, h http.Header, used string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, known := p.nonces[o]; !known && len(p.nonces) >= maxNonces {
-		for other := range p.nonces { // any: its origin will give another
+		for other := range p.nonces { // any one, because its origin will send another nonce
 			delete(p.nonces, other)
 			break
 		}
@@ -104,5 +104,5 @@ func target(req *http.Request) *url.URL {
 
 func origin(u *url.URL) string { return u.Scheme + "://" + strings.ToLower(u.Host) }
 
-// isNonce holds to RFC 9449, section 8.1: nonce = 1*NQCHAR, and to a length that fits a header.
+// isNonce reports whether s is a nonce of RFC 9449, section 8.1 (nonce = 1*NQCHAR), and fits into a header.
 func isNonce(s string) bool { return len(s) <= 1024 && isScope(s) }

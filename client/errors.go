@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// DeniedError is the server's refusal. It is final until an operator changes something,
-// so it is kept for some seconds and not asked for again meanwhile.
+// DeniedError means that the server refused. The answer stays the same until an operator changes something, so the
+// error is returned for ten seconds without asking the server again.
 type DeniedError struct {
 	Target      string
-	Scope       string // as asked for, separated by spaces
-	Caller      string // from the configuration or the credential, when it says; unverified
-	Exchange    bool   // asked for in exchange for the token of a request
-	Status      int    // of the HTTP answer
+	Scope       string // the requested scopes, separated by spaces
+	Caller      string // from the configuration or the credential, if known; not verified
+	Exchange    bool   // whether it was a token exchange
+	Status      int    // the status of the HTTP answer
 	Code        string // the answer's "error": access_denied, invalid_client, invalid_target, ...
 	Description string // the answer's "error_description"
-	DecisionID  string // to find the decision in the server's audit log
+	DecisionID  string // the id of the decision in the server's audit log
 }
 
 func (e *DeniedError) Error() string {
@@ -35,19 +35,19 @@ func (e *DeniedError) Error() string {
 	return b.String()
 }
 
-// advice says what happened and what to do next.
+// advice returns what happened and what to do next.
 func (e *DeniedError) advice() string {
 	switch e.Code {
 	case "access_denied", "invalid_scope", "invalid_target":
-		// The server does not tell which, and a rule that lacks one scope is not to be replaced by
-		// one that has no other.
+		// The server does not reveal which of the reasons it is. "watchword allow" would replace a rule that lacks
+		// one scope by a rule without the other scopes.
 		switch {
 		case e.Exchange:
-			return "no rule allows the exchange, or there is no such service; ask an operator, who sees why with: " + e.why()
+			return "no rule allows the exchange, or there is no such service; ask an operator to run: " + e.why()
 		case e.Scope != "":
-			return "no rule allows it, or there is no such service, or the rule lacks scope " + e.Scope + "; ask an operator, who sees why with: " + e.why()
+			return "no rule allows it, or there is no such service, or the rule lacks scope " + e.Scope + "; ask an operator to run: " + e.why()
 		case e.Caller == "":
-			return "no rule allows it, or there is no such service; ask an operator, who sees why with: " + e.why()
+			return "no rule allows it, or there is no such service; ask an operator to run: " + e.why()
 		}
 		return fmt.Sprintf("no rule allows it, or there is no such service; ask an operator to run: watchword allow %s %s", e.Caller, e.Target)
 	case "invalid_token", "invalid_client":
@@ -61,7 +61,7 @@ func (e *DeniedError) advice() string {
 	return "the server refused"
 }
 
-// said is whether the advice says already what the server's description says of such a code.
+// said reports whether the advice already contains what the server's description says for the code.
 func (e *DeniedError) said() bool {
 	switch e.Code {
 	case "access_denied", "invalid_target", "invalid_token", "invalid_client":
@@ -70,7 +70,7 @@ func (e *DeniedError) said() bool {
 	return false
 }
 
-// why is the command with which an operator sees the reason.
+// why returns the command that shows the reason to an operator.
 func (e *DeniedError) why() string {
 	if e.DecisionID == "" {
 		return "watchword audit tail"
@@ -78,15 +78,15 @@ func (e *DeniedError) why() string {
 	return "watchword why " + e.DecisionID
 }
 
-// UnavailableError says that the server could not be asked, or gave no usable answer.
+// UnavailableError means that the server could not be reached, or gave no usable answer.
 type UnavailableError struct {
 	Server  string
-	RetryIn time.Duration // the server is not asked again before
-	Err     error         // of the last try
+	RetryIn time.Duration // the server is not asked again before this time has passed
+	Err     error         // of the last attempt
 }
 
 func (e *UnavailableError) Error() string {
-	return fmt.Sprintf("no token from %s: %v; next try in %v", e.Server, e.Err, max(0, e.RetryIn).Round(time.Millisecond))
+	return fmt.Sprintf("no token from %s: %v; next attempt in %v", e.Server, e.Err, max(0, e.RetryIn).Round(time.Millisecond))
 }
 
 func (e *UnavailableError) Unwrap() error { return e.Err }

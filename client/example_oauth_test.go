@@ -18,7 +18,7 @@ import (
 	"github.com/watchword-dev/watchword/verify"
 )
 
-// inFile writes what an operator would have put there.
+// inFile writes a file that an operator would have provided.
 func inFile(name, content string) string {
 	dir, err := os.MkdirTemp("", "watchword")
 	if err != nil {
@@ -31,7 +31,7 @@ func inFile(name, content string) string {
 	return path
 }
 
-// The OAuth door, with a client secret.
+// Authenticate at the OAuth token endpoint with a client secret.
 func ExampleClientSecretBasic() {
 	auth := clienttest.NewServer() // in production: a Watchword server
 	defer auth.Close()
@@ -54,7 +54,7 @@ func ExampleClientSecretBasic() {
 	// Bearer <nil>
 }
 
-// A key pair of which the server has the public half, and tokens that are of no use to a thief.
+// Authenticate with a private key, and bind tokens to a key so that a stolen token is useless.
 func ExamplePrivateKeyJWT() {
 	auth := clienttest.NewServer()
 	defer auth.Close()
@@ -95,7 +95,7 @@ func ExamplePrivateKeyJWT() {
 	// bound: true <nil>
 }
 
-// A certificate proves the service to the server, and goes with its tokens to the services called.
+// Authenticate with a certificate, which is also presented with the tokens to the services that are called.
 func ExampleTLSClientAuth() {
 	c, err := client.New(client.Config{
 		Server:      "https://auth.example.com",
@@ -112,7 +112,7 @@ func ExampleTLSClientAuth() {
 	// 0s
 }
 
-// m2 serves m1, and calls m3 in m1's name.
+// m2 serves m1, and calls m3 on behalf of m1.
 func ExampleClient_ExchangeClient() {
 	auth := clienttest.NewServer()
 	defer auth.Close()
@@ -173,7 +173,7 @@ func open(auth *clienttest.Server, service string) *client.Client {
 	return c
 }
 
-// A program that lets its users choose how to authenticate.
+// Let the users of a program choose how to authenticate.
 func ExampleMethods() {
 	identity := client.Identity{
 		ClientID: "m1",

@@ -14,7 +14,7 @@ import (
 	"github.com/watchword-dev/watchword/client/clienttest"
 )
 
-// One client per process; one http.Client per service it calls.
+// A process has one Client, and one http.Client for each service that it calls.
 func ExampleClient() {
 	auth := clienttest.NewServer() // in production: a Watchword server
 	defer auth.Close()
@@ -44,7 +44,7 @@ func ExampleClient() {
 	}
 	fmt.Println(string(body))
 
-	// Nothing is allowed that no rule allows.
+	// A call that no rule allows is refused.
 	_, err = c.HTTPClient("m3").Get(m2.URL)
 	var denied *client.DeniedError
 	fmt.Println("m3 denied:", errors.As(err, &denied), denied.Code)
@@ -53,7 +53,7 @@ func ExampleClient() {
 	// m3 denied: true access_denied
 }
 
-// For other protocols than HTTP, ask for the token itself.
+// For other protocols than HTTP, use the token itself.
 func ExampleTokenSource() {
 	auth := clienttest.NewServer()
 	defer auth.Close()
@@ -65,7 +65,7 @@ func ExampleTokenSource() {
 	defer c.Close()
 
 	source := c.TokenSource("m2", "read")
-	for range 3 { // before each call: the token is kept
+	for range 3 { // before each call; the token is cached
 		token, err := source.Token(context.Background())
 		if err != nil {
 			log.Fatal(err)

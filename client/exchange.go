@@ -11,12 +11,12 @@ import (
 	"github.com/watchword-dev/watchword/internal/incoming"
 )
 
-// FromContext, in place of an incoming token, takes the token from the context of each call: the
-// one that verify.Middleware, or WithIncoming, has put there.
+// FromContext is used instead of an incoming token to take the token from the context of each call, where
+// verify.Middleware or WithIncoming has put it.
 const FromContext = ""
 
-// Incoming returns the access token that r, a request being served, came with, or "": the one
-// that verify.Middleware has verified, else the one in the Authorization header.
+// Incoming returns the access token of r, a request that is being served, or "" if there is none. It is the token that
+// verify.Middleware has verified, or else the one in the Authorization header.
 func Incoming(r *http.Request) string {
 	if token := incoming.From(r.Context()); token != "" {
 		return token
@@ -33,26 +33,25 @@ func Incoming(r *http.Request) string {
 	return token
 }
 
-// WithIncoming returns a context that carries the token of the request being served, for servers
-// of other protocols than HTTP. verify.Middleware does the same.
+// WithIncoming returns a context with the token of the request that is being served. It is for servers of other
+// protocols than HTTP, for which verify.Middleware does this.
 func WithIncoming(ctx context.Context, token string) context.Context {
 	return incoming.With(ctx, token)
 }
 
-// IncomingFrom returns the token that ctx carries, or "".
+// IncomingFrom returns the token in ctx, or "".
 func IncomingFrom(ctx context.Context) string { return incoming.From(ctx) }
 
-// Exchange returns a token for target that names the service whose token is incoming as its
-// subject, and this one as the actor (RFC 8693): a service that serves a request calls on in its
-// caller's name. incoming is the token of that request, or FromContext. The token is kept for the
-// same question until it expires; see TokenSource.Token for errors.
+// Exchange returns a token for target whose subject is the service that sent incoming, and whose actor is this service
+// (RFC 8693). With it, a service that serves a request calls another service on behalf of its caller. incoming is the
+// token of that request, or FromContext. The token is cached until it expires. For errors see TokenSource.Token.
 //
-// It needs the OAuth door of the server, also if Config has a bootstrap credential only.
+// Exchange uses the OAuth token endpoint of the server, even if Config has only a bootstrap credential.
 func (c *Client) Exchange(ctx context.Context, incoming, target string, scopes ...string) (Token, error) {
 	return c.ExchangeSource(incoming, target, scopes...).Token(ctx)
 }
 
-// ExchangeSource returns a source of tokens as Exchange has them.
+// ExchangeSource returns a source of tokens like those of Exchange.
 func (c *Client) ExchangeSource(incoming, target string, scopes ...string) *TokenSource {
 	s := c.TokenSource(target, scopes...)
 	if incoming == FromContext {
@@ -65,9 +64,9 @@ func (c *Client) ExchangeSource(incoming, target string, scopes ...string) *Toke
 	return s
 }
 
-// ExchangeClient returns a client that sends an exchanged token for target with each request. With
-// FromContext it can be made once and shared: each request then needs the context of the one
-// being served, or one derived from it.
+// ExchangeClient returns a client that sends an exchanged token for target with each request. With FromContext it can be
+// created once and shared. Each request then needs the context of the request that is being served, or one derived
+// from it.
 //
 //	m3 := c.ExchangeClient(client.FromContext, "m3")
 //	...
@@ -77,9 +76,9 @@ func (c *Client) ExchangeClient(incoming, target string, scopes ...string) *http
 	return &http.Client{Transport: c.ExchangeSource(incoming, target, scopes...).Transport(nil)}
 }
 
-// Impersonate returns a source like s whose tokens do not name this service as the actor. The
-// server gives them only where a rule says so, since the service called then cannot tell who calls.
-// It is for exchange; another source returns an error.
+// Impersonate returns a source like s whose tokens do not name this service as the actor. A rule must allow this
+// explicitly, because the service that is called cannot know which service calls it. The source must be one of
+// ExchangeSource; otherwise its methods return an error.
 func (s *TokenSource) Impersonate() *TokenSource {
 	own := *s
 	if own.q.impersonate = true; !own.incoming && own.q.incoming == "" && own.err == nil {
@@ -88,7 +87,7 @@ func (s *TokenSource) Impersonate() *TokenSource {
 	return &own
 }
 
-// ask is the question of s, completed by ctx.
+// ask returns the question of s, with the token in ctx if it needs one.
 func (s *TokenSource) ask(ctx context.Context) (ask, error) {
 	q := s.q
 	if s.err != nil || !s.incoming {
@@ -97,13 +96,13 @@ func (s *TokenSource) ask(ctx context.Context) (ask, error) {
 	return q, q.exchange(incoming.From(ctx))
 }
 
-// exchange makes q one about token.
+// exchange makes q a question for the exchange of token.
 func (q *ask) exchange(token string) error {
 	switch {
 	case token == "":
-		return errors.New("watchword client: there is no token to exchange: neither was one given, nor has the context one of a request being served")
+		return errors.New("watchword client: there is no token to exchange: none was passed, and the context has none")
 	case len(token) > maxToken || !isB64Token(token):
-		return fmt.Errorf("watchword client: the token to exchange is not one token of at most %d bytes", maxToken)
+		return fmt.Errorf("watchword client: the token to exchange is not a token of at most %d bytes", maxToken)
 	}
 	sum := sha256.Sum256([]byte(token))
 	q.incoming, q.subject = string(sum[:]), newSecret(token)

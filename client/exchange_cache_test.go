@@ -20,7 +20,7 @@ func TestExchangedTokensAreBoundedAndLetGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeServer{ttl: time.Hour}
 		exchanging(s)
-		c := newClient(t, s, doors["oauth"])
+		c := newClient(t, s, endpoints["oauth"])
 		mustToken(t, c.TokenSource("m2"))
 		for i := range maxEntries + 100 {
 			<-time.After(time.Millisecond) // so that this service's own is the one not used for longest
@@ -51,7 +51,7 @@ func TestRefusedExchangeIsLetGoToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeServer{}
 		s.answer = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }
-		c := newClient(t, s, doors["oauth"])
+		c := newClient(t, s, endpoints["oauth"])
 		for range 3 {
 			for i := range 10 {
 				if _, err := c.ExchangeSource(fmt.Sprint("token-", i), "m3").Token(t.Context()); err == nil {

@@ -65,7 +65,7 @@ func TestImpersonationIsAskedForAndKeptApart(t *testing.T) {
 	s := newServer(t)
 	s.AllowExchange("m2", "m3")
 	s.AllowImpersonation("m2", "m4")
-	c := newClient(t, s.URL, func(cfg *client.Config) { cfg.Credential = client.Static(s.Credential("m2")) }) // at the OAuth door all the same
+	c := newClient(t, s.URL, func(cfg *client.Config) { cfg.Credential = client.Static(s.Credential("m2")) }) // at the OAuth token endpoint
 	incoming := s.Token("m1", "m2")
 	if _, err := c.ExchangeSource(incoming, "m3").Impersonate().Token(t.Context()); err == nil {
 		t.Error("no rule allows impersonation, and there is a token")

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// failure is an error that says nothing about what the server would answer.
+// failure is an error other than a refusal by the server.
 type failure struct {
 	err        error
-	retryAfter time.Duration // as the server asked; zero when it did not
+	retryAfter time.Duration // as the server requested; zero if it did not
 	local      bool          // the server was not asked at all
 }
 
@@ -32,7 +32,7 @@ func asFailure(err error) failure {
 
 const userAgent = "watchword-client"
 
-// fetch asks the server, once, and once more only if it wants a DPoP nonce (RFC 9449, section 8).
+// fetch sends a request to the server, and a second one only if the server requires a DPoP nonce (RFC 9449, section 8).
 // The error is a *DeniedError, or one for asFailure.
 func (c *Client) fetch(ctx context.Context, q ask) (grant, error) {
 	var cert *certificate
@@ -52,7 +52,8 @@ func (c *Client) fetch(ctx context.Context, q ask) (grant, error) {
 	return g, err
 }
 
-// fetchOnce says with an error whether to try again with the nonce that came with it.
+// fetchOnce sends one request. If it returns an error, again reports whether to try again with the nonce that the
+// server sent.
 func (c *Client) fetchOnce(ctx context.Context, h *http.Client, q ask) (g grant, again bool, err error) {
 	req, caller, err := c.request(ctx, h, q)
 	if err != nil {
@@ -66,7 +67,7 @@ func (c *Client) fetchOnce(ctx context.Context, h *http.Client, q ask) (g grant,
 	}
 	resp, err := h.Do(req)
 	if err != nil {
-		return grant{}, false, err // names method and address only
+		return grant{}, false, err // it contains the method and address only
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its limit below
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
@@ -81,8 +82,8 @@ func (c *Client) fetchOnce(ctx context.Context, h *http.Client, q ask) (g grant,
 }
 
 func (c *Client) request(ctx context.Context, h *http.Client, q ask) (req *http.Request, caller string, err error) {
-	if c.plain != nil && q.incoming == "" {
-		return c.plain.request(ctx, q)
+	if c.accessToken != nil && q.incoming == "" {
+		return c.accessToken.request(ctx, q)
 	}
 	return c.oauth.request(ctx, h, q, c.now())
 }
@@ -92,7 +93,7 @@ func (c *Client) answer(q ask, caller string, resp *http.Response, body []byte) 
 	case code == http.StatusOK:
 		return parseAnswer(body, q, c.prover != nil, c.now())
 	case code >= 300 && code < 400:
-		return grant{}, fmt.Errorf("it redirects%s, which is never followed with a credential; configure the address itself", redirectHost(resp))
+		return grant{}, fmt.Errorf("it redirects%s, which the client does not follow because it would send the credential there; configure the final address", redirectHost(resp))
 	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= 500:
 		return grant{}, failure{
 			err:        fmt.Errorf("it answered %d %s", code, parseErrorCode(body)),
@@ -110,7 +111,7 @@ func (c *Client) answer(q ask, caller string, resp *http.Response, body []byte) 
 			DecisionID:  decisionID(resp.Header.Get("Watchword-Decision")),
 		}
 	default:
-		return grant{}, fmt.Errorf("it answered %d, which is not an answer to this question", code)
+		return grant{}, fmt.Errorf("it answered %d, which is not an answer to a token request", code)
 	}
 }
 
@@ -129,7 +130,7 @@ func decisionID(s string) string {
 	return s
 }
 
-// parseRetryAfter reads both forms of RFC 9110, section 10.2.3. What it cannot read is 0.
+// parseRetryAfter reads both forms of RFC 9110, section 10.2.3. It returns 0 for other values.
 func parseRetryAfter(s string, now time.Time) time.Duration {
 	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
 		return time.Duration(n) * time.Second

@@ -2,18 +2,17 @@ package client
 
 import "time"
 
-// How often a server that does not answer is asked again. The longest pause, with the
-// longest Retry-After and its jitter (45 s), lets 500 clients that wait for a server all
-// have their tokens within a minute of its return (FLT-026).
+// How often a server that does not answer is tried again. With the longest pause, the longest Retry-After and its jitter
+// (45 s), 500 clients that wait for a server all have their tokens within a minute after it is back (FLT-026).
 const (
-	minPause      = time.Second // SCL-005: at most one try a second
+	minPause      = time.Second // SCL-005: at most one attempt a second
 	firstPause    = 2 * time.Second
 	maxPause      = 20 * time.Second
 	maxRetryAfter = 30 * time.Second
 )
 
-// gate lets requests through while the server answers. Once it fails, one try at a time
-// passes, after pauses that grow. It reads no clock and is not safe for concurrent use.
+// gate admits requests while the server answers. After a failure it admits one attempt at a time, after growing pauses.
+// It reads no clock and is not safe for concurrent use.
 type gate struct {
 	failures int // in a row
 	trying   bool
@@ -21,7 +20,7 @@ type gate struct {
 	last     error
 }
 
-// admit says whether a request may be sent now, and whether it is a try.
+// admit reports whether a request may be sent now, and whether it is an attempt after a failure.
 func (g *gate) admit(now time.Time) (try, ok bool) {
 	if g.failures == 0 {
 		return false, true
@@ -33,15 +32,15 @@ func (g *gate) admit(now time.Time) (try, ok bool) {
 	return true, true
 }
 
-// success opens the gate and says whether it was closed.
+// success opens the gate and reports whether it was closed.
 func (g *gate) success() (recovered bool) {
 	recovered = g.failures > 0
 	*g = gate{}
 	return recovered
 }
 
-// failure closes the gate for a while and says whether it was open. A request that was
-// under way when the gate closed does not lengthen the pause.
+// failure closes the gate for a pause and reports whether it was open. A request that was sent before the gate closed
+// does not lengthen the pause.
 func (g *gate) failure(now time.Time, f failure, try bool, random float64) (first bool) {
 	g.last = f.err
 	first = g.failures == 0
@@ -56,8 +55,8 @@ func (g *gate) failure(now time.Time, f failure, try bool, random float64) (firs
 	return first
 }
 
-// pause is the time until the next try: doubling, half of it random so that the clients
-// of one server do not march in step.
+// pause returns the time until the next attempt. It doubles, and half of it is random, so that the clients of one server
+// do not try at the same time.
 func pause(failures int, retryAfter time.Duration, random float64) time.Duration {
 	d := maxPause
 	if failures < 5 {

@@ -14,23 +14,22 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-// KeySource answers with the private key to use now. It does not print.
+// KeySource returns the private key to use. Printing it does not show the key.
 type KeySource struct {
 	load func(context.Context) (*jose.Signer, error)
 }
 
-// Key is a private key that does not change, and may live in a device. P-256, RSA of 2048 bits or
-// more, and Ed25519 keys sign with ES256, PS256 and EdDSA. kid is the name it was registered
-// with; empty means its RFC 7638 thumbprint.
+// Key returns a source of a private key that does not change, and that may be in a device. P-256 keys sign with ES256,
+// RSA keys of at least 2048 bits with PS256, and Ed25519 keys with EdDSA. kid is the id with which the key was
+// registered. If empty, it is the thumbprint of RFC 7638.
 func Key(key crypto.Signer, kid string) KeySource {
 	s, err := jose.SignerOf(kid, key)
 	return KeySource{func(context.Context) (*jose.Signer, error) { return s, err }}
 }
 
-// KeyFile is a private key in a file, which may be replaced at any time: it is read anew for each
-// request to the server. The file holds a JWK, whose kid and alg are used, or PEM (PKCS #8,
-// PKCS #1 or SEC 1, not encrypted), whose kid is the thumbprint. Errors name the path, never the
-// content.
+// KeyFile returns a source that reads a private key from a file, for each request to the server. The file may be replaced
+// at any time. It contains either a JWK, whose kid and alg are used, or PEM (PKCS #8, PKCS #1 or SEC 1, not encrypted),
+// whose kid is the thumbprint. Errors contain the path, and never the content.
 func KeyFile(path string) KeySource {
 	return KeySource{func(context.Context) (*jose.Signer, error) {
 		b, err := readSecretFile(path)
@@ -63,7 +62,7 @@ func parseKey(b []byte) (*jose.Signer, error) {
 		s, err := jose.ParsePrivateJWK(b)
 		if err == nil && s.Algorithm() == jose.RS256 {
 			// FAPI 2.0 Security Profile, section 5.4.1: PS256, ES256 or EdDSA.
-			err = errors.New("its alg is RS256, which the server does not take for client authentication; use PS256")
+			err = errors.New("its alg is RS256, which the server does not accept for client authentication; use PS256")
 		}
 		return s, err
 	}
@@ -74,7 +73,7 @@ func parseKey(b []byte) (*jose.Signer, error) {
 	return jose.SignerOf("", key)
 }
 
-// parsePEM takes the first private key and steps over what openssl writes before it.
+// parsePEM returns the first private key. It skips other blocks, such as those that openssl writes before the key.
 func parsePEM(b []byte) (crypto.Signer, error) {
 	for {
 		var block *pem.Block

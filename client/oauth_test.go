@@ -79,8 +79,8 @@ func TestEveryMethodGetsTokens(t *testing.T) {
 	}
 }
 
-// The plain door binds tokens too.
-func TestPlainDoorBindsTokensByDPoP(t *testing.T) {
+// POST /accesstoken binds tokens too.
+func TestAccessTokenEndpointBindsTokensByDPoP(t *testing.T) {
 	s := newServer(t)
 	s.Allow("m1", "m2")
 	c := newClient(t, s.URL, func(cfg *client.Config) { cfg.Credential, cfg.DPoP = client.Static(s.Credential("m1")), &client.DPoP{} })

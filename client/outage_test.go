@@ -15,17 +15,17 @@ import (
 // SCL-002. 500 processes start together, with tokens of 60 s, for ten minutes: after the
 // first cycle no second sees more than twice the mean.
 func TestClientsStartedTogetherDriftApart(t *testing.T) {
-	for name, door := range doors {
-		t.Run(name, func(t *testing.T) { clientsDriftApart(t, door) })
+	for name, endpoint := range endpoints {
+		t.Run(name, func(t *testing.T) { clientsDriftApart(t, endpoint) })
 	}
 }
 
-func clientsDriftApart(t *testing.T, door func(*Config)) {
+func clientsDriftApart(t *testing.T, endpoint func(*Config)) {
 	synctest.Test(t, func(t *testing.T) {
 		const clients, ttl, span = 500, time.Minute, 10 * time.Minute
 		s := &fakeServer{ttl: ttl}
 		start := time.Now()
-		herd(t, s, clients, door, func(src *TokenSource) {
+		herd(t, s, clients, endpoint, func(src *TokenSource) {
 			for time.Since(start) < span {
 				mustToken(t, src)
 				<-time.After(10 * time.Second)
@@ -52,10 +52,10 @@ func clientsDriftApart(t *testing.T, door func(*Config)) {
 }
 
 // herd runs body for n clients of s, each with its own randomness, and waits for all.
-func herd(t *testing.T, s *fakeServer, n int, door func(*Config), body func(*TokenSource)) {
+func herd(t *testing.T, s *fakeServer, n int, endpoint func(*Config), body func(*TokenSource)) {
 	var wg sync.WaitGroup
 	for i := range n {
-		c := newClient(t, s, door, func(cfg *Config) { cfg.random = seeded(uint64(i)) })
+		c := newClient(t, s, endpoint, func(cfg *Config) { cfg.random = seeded(uint64(i)) })
 		wg.Go(func() { body(c.TokenSource("m2")) })
 	}
 	wg.Wait()
@@ -71,7 +71,7 @@ func TestTokensOutliveTheServerByHalfTheirLife(t *testing.T) {
 			start := time.Now()
 			away := 3*ttl + 7*time.Second
 			time.AfterFunc(away, func() { s.set(true, nil) })
-			herd(t, s, 100, doors["plain"], func(src *TokenSource) {
+			herd(t, s, 100, endpoints["plain"], func(src *TokenSource) {
 				for {
 					_, err := src.Token(t.Context())
 					if err == nil {
@@ -126,7 +126,7 @@ func TestAllClientsHaveTokensWithinAMinuteOfTheServersReturn(t *testing.T) {
 					})
 				})
 				var last time.Duration
-				herd(t, s, 500, doors["plain"], func(src *TokenSource) {
+				herd(t, s, 500, endpoints["plain"], func(src *TokenSource) {
 					for {
 						if _, err := src.Token(t.Context()); err == nil {
 							mu.Lock()
@@ -149,15 +149,15 @@ func TestAllClientsHaveTokensWithinAMinuteOfTheServersReturn(t *testing.T) {
 // SCL-005. While the server is away past expiry, callers fail at once and clearly, and
 // the process asks at most once a second, whatever the number of targets and callers.
 func TestOutageCausesNoStorm(t *testing.T) {
-	for name, door := range doors {
-		t.Run(name, func(t *testing.T) { outageCausesNoStorm(t, door) })
+	for name, endpoint := range endpoints {
+		t.Run(name, func(t *testing.T) { outageCausesNoStorm(t, endpoint) })
 	}
 }
 
-func outageCausesNoStorm(t *testing.T, door func(*Config)) {
+func outageCausesNoStorm(t *testing.T, endpoint func(*Config)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeServer{ttl: time.Minute}
-		c := newClient(t, s, door)
+		c := newClient(t, s, endpoint)
 		sources := make([]*TokenSource, 10)
 		for i := range sources {
 			sources[i] = c.TokenSource(fmt.Sprint("m", i))
@@ -267,7 +267,7 @@ func TestRetryAfterIsHonouredUpToItsCap(t *testing.T) {
 				_, err := newClient(t, s).TokenSource("m2").Token(t.Context())
 				var u *UnavailableError
 				if !errors.As(err, &u) || u.RetryIn < want[0] || u.RetryIn > want[1] {
-					t.Errorf("%q: got %v, want a next try in %v to %v", header, err, want[0], want[1])
+					t.Errorf("%q: got %v, want a next attempt in %v to %v", header, err, want[0], want[1])
 				}
 			}
 		})

@@ -27,12 +27,12 @@ func refuse(status int, header, body string) http.RoundTripper {
 
 // SCL-007. A refusal is not tried again, and kept for at most ten seconds.
 func TestRefusalIsKeptForTenSeconds(t *testing.T) {
-	for name, door := range doors {
-		t.Run(name, func(t *testing.T) { refusalIsKept(t, door) })
+	for name, endpoint := range endpoints {
+		t.Run(name, func(t *testing.T) { refusalIsKept(t, endpoint) })
 	}
 }
 
-func refusalIsKept(t *testing.T, door func(*Config)) {
+func refusalIsKept(t *testing.T, endpoint func(*Config)) {
 	for _, status := range []int{400, 401, 403, 404, 405, 422} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &fakeServer{ttl: time.Minute}
@@ -40,7 +40,7 @@ func refusalIsKept(t *testing.T, door func(*Config)) {
 				w.WriteHeader(status)
 				_, _ = fmt.Fprint(w, `{"error":"access_denied"}`)
 			}
-			c := newClient(t, s, door)
+			c := newClient(t, s, endpoint)
 			for range 100 {
 				_, err := c.TokenSource("m2").Token(t.Context())
 				var d *DeniedError
@@ -94,15 +94,15 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 		{401, "", `{"error":"invalid_token","error_description":"expired"}`, "watchword credential create m1 (status 401, invalid_token)"},
 		{401, "", `{"error":"invalid_client","error_description":"not good here"}`, "watchword credential create m1 (status 401, invalid_client)"},
 		{400, "Watchword-Decision: " + decision, `{"error":"invalid_target","error_description":"no rule"}`, "watchword allow m1 m2 (status 400, invalid_target, decision " + decision + ")"},
-		{400, "Watchword-Decision: " + decision, `{"error":"invalid_scope","error_description":"not granted"}`, "who sees why with: watchword why " + decision + " (status 400, invalid_scope: not granted, decision "},
-		{400, "", `{"error":"invalid_scope"}`, "or the rule lacks scope read write; ask an operator, who sees why with: watchword audit tail (status 400"},
+		{400, "Watchword-Decision: " + decision, `{"error":"invalid_scope","error_description":"not granted"}`, "ask an operator to run: watchword why " + decision + " (status 400, invalid_scope: not granted, decision "},
+		{400, "", `{"error":"invalid_scope"}`, "or the rule lacks scope read write; ask an operator to run: watchword audit tail (status 400"},
 		{400, "", `{"error":"invalid_request"}`, "the server refused (status 400, invalid_request)"},
 		{404, "", `<html>`, "is its address right? (status 404)"},
 		// What a stranger may write into our logs is bounded.
 		{401, "Watchword-Decision: <b>", `{"error":"x\ny"}`, "the server refused; is its address right? (status 401)"},
 		{403, "", `{"error":"a","error":"b"}`, "(status 403)"},
 		{403, "", strings.Repeat("x", 2*maxAnswer), "(status 403)"},
-		{503, "", `{"error":"temporarily_unavailable"}`, "it answered 503 temporarily_unavailable; next try in"},
+		{503, "", `{"error":"temporarily_unavailable"}`, "it answered 503 temporarily_unavailable; next attempt in"},
 		{500, "", `panic: x`, "it answered 500"},
 		{204, "", ``, "it answered 204, which is not an answer"},
 		{200, "", `<html>login</html>`, "not one well-formed JSON object"},
@@ -125,7 +125,7 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 // No command is told that names a service nobody knows here.
 func TestErrorsOfANamelessCallerHaveNoCommandToFillIn(t *testing.T) {
 	for code, want := range map[string]string{
-		"access_denied": "; ask an operator, who sees why with: watchword why d1 (status 401, access_denied, decision d1)",
+		"access_denied": "; ask an operator to run: watchword why d1 (status 401, access_denied, decision d1)",
 		"invalid_token": "; ask an operator for a new credential (status 401, invalid_token, decision d1)",
 	} {
 		e := &DeniedError{Target: "m2", Status: 401, Code: code, Description: "said by us", DecisionID: "d1"}
@@ -137,12 +137,12 @@ func TestErrorsOfANamelessCallerHaveNoCommandToFillIn(t *testing.T) {
 
 // SCL-008. No redirect is followed with the credential, to whatever host.
 func TestRedirectIsNotFollowed(t *testing.T) {
-	for name, door := range doors {
-		t.Run(name, func(t *testing.T) { redirectIsNotFollowed(t, door) })
+	for name, endpoint := range endpoints {
+		t.Run(name, func(t *testing.T) { redirectIsNotFollowed(t, endpoint) })
 	}
 }
 
-func redirectIsNotFollowed(t *testing.T, door func(*Config)) {
+func redirectIsNotFollowed(t *testing.T, endpoint func(*Config)) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for _, to := range []string{"http://evil.example/accesstoken?leak=1", "/accesstoken/", "http://localhost:8000/accesstoken", ""} {
 			var sent []string
@@ -151,7 +151,7 @@ func redirectIsNotFollowed(t *testing.T, door func(*Config)) {
 				return &http.Response{StatusCode: status, Header: http.Header{"Location": {to}}, Body: newBody(""), Request: r}, nil
 			})
 			follow := func(*http.Request, []*http.Request) error { return nil }
-			c := newClient(t, s, door, func(cfg *Config) { cfg.HTTPClient.CheckRedirect = follow })
+			c := newClient(t, s, endpoint, func(cfg *Config) { cfg.HTTPClient.CheckRedirect = follow })
 			_, err := c.TokenSource("m2").Token(t.Context())
 			var u *UnavailableError
 			if !errors.As(err, &u) || !strings.Contains(err.Error(), "redirects") || strings.Contains(err.Error(), "leak") {

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// TokenSource returns a source of tokens for target, with the scopes. All sources of one
-// Client for the same target and scopes share one token. A target is the name of a service or, at
-// the OAuth door, an absolute URI that the service has for an audience.
+// TokenSource returns a source of tokens for target with the scopes. All sources of a Client for the same target and
+// scopes share one token. A target is the name of a service or, with Config.Auth, an absolute URI that is one of the
+// service's audiences.
 func (c *Client) TokenSource(target string, scopes ...string) *TokenSource {
 	s := &TokenSource{client: c, err: checkRequest(target, scopes)}
 	sorted := slices.Clone(scopes)
@@ -22,18 +22,17 @@ func (c *Client) TokenSource(target string, scopes ...string) *TokenSource {
 	return s
 }
 
-// TokenSource hands out tokens for one target.
+// TokenSource returns tokens for one target.
 type TokenSource struct {
 	client   *Client
 	q        ask
-	incoming bool // q is completed by the context
+	incoming bool // the context has the token to exchange
 	err      error
 }
 
-// Token returns a valid token: the one at hand, or a new one from the server. When many
-// ask at once, one request is sent; the end of one caller's ctx ends only its own wait.
-// The error is a *DeniedError when the server refused, an *UnavailableError when it could
-// not be asked.
+// Token returns a valid token: the cached one, or a new one from the server. If several goroutines need a token at the same
+// time, one request is sent. When the ctx of one of them ends, only that one stops waiting. The error is a *DeniedError if
+// the server refused, and an *UnavailableError if it could not be reached.
 func (s *TokenSource) Token(ctx context.Context) (Token, error) {
 	q, err := s.ask(ctx)
 	if err != nil {
@@ -42,10 +41,9 @@ func (s *TokenSource) Token(ctx context.Context) (Token, error) {
 	return s.client.token(ctx, q)
 }
 
-// Renewed returns another token than rejected, which the service called has not accepted; ok is
-// false when there is no better one. The server is asked at most once in ten seconds, so that a callee
-// that rejects every token does not turn each call into a new one. Transport does it by itself; this
-// is for other protocols than HTTP.
+// Renewed returns a token other than rejected, which the called service has not accepted. ok reports whether there is one.
+// The server is asked at most once in ten seconds, so that a service that rejects every token does not cause a token
+// request for each call. Transport does this by itself; Renewed is for other protocols than HTTP.
 func (s *TokenSource) Renewed(ctx context.Context, rejected Token) (token Token, ok bool) {
 	q, err := s.ask(ctx)
 	if err != nil {
@@ -54,7 +52,7 @@ func (s *TokenSource) Renewed(ctx context.Context, rejected Token) (token Token,
 	return s.client.renew(ctx, q, rejected)
 }
 
-// Token is an access token. It does not print; see Reveal.
+// Token is an access token. Printing it shows "[redacted]"; see Reveal.
 type Token struct {
 	secret
 	expires time.Time
@@ -62,10 +60,10 @@ type Token struct {
 	cert    *certificate
 }
 
-// Expires is when the token is no longer handed out, by this process's clock.
+// Expires returns the time from which the token is no longer returned, by the clock of this process.
 func (t Token) Expires() time.Time { return t.expires }
 
-// Type is "Bearer", or "DPoP" for a token that goes with a proof in each request (RFC 9449).
+// Type returns "Bearer", or "DPoP" for a token that needs a proof in each request (RFC 9449).
 func (t Token) Type() string {
 	if t.prover != nil {
 		return "DPoP"
@@ -73,8 +71,8 @@ func (t Token) Type() string {
 	return "Bearer"
 }
 
-// Certificate is the one the token was obtained with, and is to be presented with it; nil when
-// there was none. Do not change it.
+// Certificate returns the certificate with which the token was obtained, and with which it must be presented, or nil. Do not
+// modify it.
 func (t Token) Certificate() *tls.Certificate {
 	if t.cert == nil {
 		return nil
@@ -92,19 +90,19 @@ func checkRequest(target string, scopes []string) error {
 	}
 	for _, s := range scopes {
 		if !isScope(s) {
-			return fmt.Errorf("watchword client: %q is not a scope; give each scope as an argument of its own", s)
+			return fmt.Errorf("watchword client: %q is not a scope; pass each scope as a separate argument", s)
 		}
 	}
 	return nil
 }
 
-// isURI: names of services have no colon.
+// isURI reports whether target is a URI. Names of services contain no colon.
 func isURI(target string) bool {
 	u, err := url.Parse(target)
 	return err == nil && u.IsAbs()
 }
 
-// isScope holds to RFC 6749, section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
+// isScope reports whether s is a scope-token of RFC 6749, section 3.3: 1*( %x21 / %x23-5B / %x5D-7E ).
 func isScope(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r > '~' || r == '"' || r == '\\'

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// HTTPClient returns a client that sends a token for target with each request. It has no
-// timeout of its own: bound each request by its context.
+// HTTPClient returns a client that sends a token for target with each request. It has no timeout; limit each request
+// with its context.
 func (c *Client) HTTPClient(target string, scopes ...string) *http.Client {
 	return &http.Client{Transport: c.Transport(target, nil, scopes...)}
 }
@@ -19,16 +19,13 @@ func (c *Client) Transport(target string, base http.RoundTripper, scopes ...stri
 	return c.TokenSource(target, scopes...).Transport(base)
 }
 
-// Transport returns a RoundTripper that sends a token of s with each request, over base, or over
-// http.DefaultTransport when base is nil. A token that was obtained with a certificate goes over
-// connections of the transport's own that present it, made as base makes them, if base is an
-// *http.Transport; another base must present it itself.
+// Transport returns a RoundTripper that sends a token of s with each request, over base, or over http.DefaultTransport if
+// base is nil. If base is an *http.Transport, a token that was obtained with a certificate is sent over separate connections
+// that present the certificate. Any other base must present it itself.
 //
-// When the callee answers 401 with error="invalid_token", the token is renewed and the
-// request sent once more, if its body can be (it has none, or GetBody is set, as
-// http.NewRequest does). It is also sent once more with the nonce when the callee wants one in the
-// DPoP proof. A redirect to another origin is sent without the token: it is
-// meant for target alone.
+// If the service answers 401 with error="invalid_token", the token is renewed and the request sent once more, provided that
+// it has no body or that GetBody is set, as by http.NewRequest. It is also sent once more if the service requires a nonce
+// in the DPoP proof. After a redirect to another origin, the request is sent without the token, which is for target only.
 func (s *TokenSource) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -57,8 +54,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.again(req, resp, token)
 }
 
-// again sends req once more with another token than the rejected one. Where it
-// cannot, the callee's 401 stands.
+// again sends req once more with a token other than the rejected one. If that is not possible, it returns resp.
 func (t *transport) again(req *http.Request, resp *http.Response, rejected Token) (*http.Response, error) {
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		return resp, nil
@@ -79,7 +75,7 @@ func (t *transport) again(req *http.Request, resp *http.Response, rejected Token
 	return resp, nil
 }
 
-// replay is req with its body from the beginning, if there is a way to have it.
+// replay returns req with its body from the beginning, and reports whether that is possible.
 func replay(req *http.Request) (*http.Request, bool) {
 	if req.GetBody == nil {
 		return req, req.Body == nil || req.Body == http.NoBody
@@ -93,14 +89,14 @@ func replay(req *http.Request) (*http.Request, bool) {
 	return second, true
 }
 
-// discard ends with an answer. A little is read so that the connection can be used again.
+// discard closes the body of an answer. It reads a little of it, so that the connection can be reused.
 func discard(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 	_ = resp.Body.Close()
 }
 
-// send sends req with the token, and once more if the callee wants a nonce in the proof and gives
-// one (RFC 9449, section 9).
+// send sends req with the token, and once more if the service requires a nonce in the proof and sends one (RFC 9449,
+// section 9).
 func (t *transport) send(req *http.Request, token Token) (*http.Response, error) {
 	resp, nonce, err := t.sendOnce(req, token)
 	if err != nil || !nonce || !refusedWith(resp, token, "use_dpop_nonce") {
@@ -112,14 +108,13 @@ func (t *transport) send(req *http.Request, token Token) (*http.Response, error)
 	}
 	discard(resp)
 	if resp, _, err = t.sendOnce(second, token); err != nil {
-		return nil, fmt.Errorf("send the request again with the nonce asked for: %w", err)
+		return nil, fmt.Errorf("send the request again with the required nonce: %w", err)
 	}
 	return resp, nil
 }
 
-// sendOnce sends a copy of req with the token: a RoundTripper must not change its request.
-// The answer refers to req itself, so that whoever logs it does not log the token. It says whether
-// the answer has another nonce than was used.
+// sendOnce sends a copy of req with the token, because a RoundTripper must not modify its request. The answer refers to req
+// itself, so that logging it does not log the token. nonce reports whether the answer has another nonce than the one used.
 func (t *transport) sendOnce(req *http.Request, token Token) (resp *http.Response, nonce bool, err error) {
 	r := req.Clone(req.Context())
 	r.Header.Set("Authorization", token.Type()+" "+token.Reveal())
@@ -146,8 +141,7 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// leftOrigin says that req follows a redirect which led away from the scheme and host
-// that the caller named.
+// leftOrigin reports whether req follows a redirect to a scheme or host other than that of the first request.
 func leftOrigin(req *http.Request) bool {
 	first := req
 	for first.Response != nil && first.Response.Request != nil {
@@ -156,8 +150,8 @@ func leftOrigin(req *http.Request) bool {
 	return first.URL.Scheme != req.URL.Scheme || !strings.EqualFold(first.URL.Host, req.URL.Host)
 }
 
-// challenged looks for a challenge of the scheme with the error (RFC 6750, section 3.1; RFC 9449,
-// section 7.1).
+// challenged reports whether h has a challenge of the scheme with the error code (RFC 6750, section 3.1; RFC 9449, section
+// 7.1).
 func challenged(h http.Header, wanted, code string) bool {
 	for _, value := range h.Values("WWW-Authenticate") {
 		scheme := ""

@@ -1,8 +1,7 @@
-// Package clienttest has a small authorization server for the tests of programs that use
-// packages client and verify. It answers POST /accesstoken and POST /oauth2/token (client
-// credentials and token exchange, by all methods but certificates), binds tokens by DPoP, publishes its keys as
-// Watchword does, and signs real tokens; it keeps everything in memory, writes no audit
-// log and must never be used outside of tests.
+// Package clienttest provides a small authorization server for tests of programs that use packages client and verify. It
+// serves POST /accesstoken and POST /oauth2/token (client credentials and token exchange, with all authentication methods
+// except certificates), binds tokens with DPoP, publishes its keys as Watchword does, and signs real tokens. It keeps
+// everything in memory, writes no audit log, and must not be used outside of tests.
 package clienttest
 
 import (
@@ -21,17 +20,17 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// Issuer is the issuer of the plain door's tokens, the same as Watchword's default.
+// Issuer is the issuer of tokens from POST /accesstoken. It is the same as Watchword's default.
 const Issuer = "auth-server"
 
-// Server is a running server. At first it allows nothing.
+// Server is a running server. It allows nothing until Allow is called.
 type Server struct {
-	// URL is its address, for client.Config.Server.
+	// URL is the address of the server, for client.Config.Server.
 	URL string
 
 	http        *httptest.Server
 	access      *jose.Signer
-	credentials *jose.Signer // never published, so that no callee can take one
+	credentials *jose.Signer // never published, so that no service can accept one
 
 	mu         sync.Mutex
 	rules      map[edge]rule
@@ -50,8 +49,8 @@ type rule struct {
 
 type edge struct{ caller, target string }
 
-// NewServer starts a server on a loopback address. Close it when the test ends. Like
-// httptest.NewServer it panics when it cannot start.
+// NewServer starts a server on a loopback address. Close it when the test ends. Like httptest.NewServer, it panics if it
+// cannot start.
 func NewServer() *Server {
 	s := &Server{
 		access:      newSigner(),
@@ -76,10 +75,10 @@ func NewServer() *Server {
 // Close stops the server.
 func (s *Server) Close() { s.http.Close() }
 
-// JWKSURL is where the keys are, for verify.Config.
+// JWKSURL returns the URL of the key set, for verify.Config.
 func (s *Server) JWKSURL() string { return s.URL + "/.well-known/jwks.json" }
 
-// Allow lets caller have tokens for target, with any of the scopes.
+// Allow allows caller to get tokens for target with any of the scopes.
 func (s *Server) Allow(caller, target string, scopes ...string) {
 	s.allow(caller, target, rule{scopes: scopes})
 }
@@ -90,28 +89,28 @@ func (s *Server) allow(caller, target string, r rule) {
 	s.rules[edge{caller, target}] = r
 }
 
-// Disallow removes what Allow, AllowExchange or AllowImpersonation set.
+// Disallow removes the rule that Allow, AllowExchange or AllowImpersonation has set.
 func (s *Server) Disallow(caller, target string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.rules, edge{caller, target})
 }
 
-// SetLifetime sets how long tokens live from now on, in whole seconds.
+// SetLifetime sets the lifetime of tokens that are issued from now on, in whole seconds.
 func (s *Server) SetLifetime(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lifetime = d
 }
 
-// SetAway makes the server break every connection without an answer, or answer again.
+// SetAway makes the server close every connection without an answer, or answer again.
 func (s *Server) SetAway(away bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.away = away
 }
 
-// Requests is how many requests for a token have been answered so far.
+// Requests returns the number of token requests that have been answered.
 func (s *Server) Requests() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +122,7 @@ func (s *Server) Credential(service string) string {
 	return signClaims(s.credentials, "bootstrap+jwt", claims{Issuer: Issuer, Subject: service, Audience: Issuer}, time.Hour)
 }
 
-// Token returns an access token as the server would at its plain door, without asking whether it is allowed.
+// Token returns an access token like those of POST /accesstoken, without checking whether a rule allows it.
 func (s *Server) Token(caller, target string, scopes ...string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,7 +209,7 @@ func (s *Server) authenticate(r *http.Request) (caller string, err error) {
 	return s.credentialOf(text)
 }
 
-// credentialOf says whose bootstrap credential text is.
+// credentialOf returns the service whose bootstrap credential text is.
 func (s *Server) credentialOf(text string) (caller string, err error) {
 	token, err := jose.Parse(text)
 	if err != nil {
@@ -236,7 +235,7 @@ func refuse(w http.ResponseWriter, status int, code, description string) {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the caller may be gone
+	_ = json.NewEncoder(w).Encode(v) // the client may have gone
 }
 
 type claims struct {

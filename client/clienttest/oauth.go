@@ -17,8 +17,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// Secret makes a client secret for service, one more each time, for client.ClientSecretBasic and
-// client.ClientSecretPost.
+// Secret creates another client secret for service, for client.ClientSecretBasic and client.ClientSecretPost.
 func (s *Server) Secret(service string) string {
 	secret := "wws_" + rand.Text() + rand.Text()
 	s.mu.Lock()
@@ -27,8 +26,8 @@ func (s *Server) Secret(service string) string {
 	return secret
 }
 
-// Key makes a key pair for service and keeps the public half. The private one is for
-// client.PrivateKeyJWT, with client.Key(key, "").
+// Key creates a key pair for service, registers the public key, and returns the private key, which is for
+// client.PrivateKeyJWT with client.Key(key, "").
 func (s *Server) Key(service string) crypto.Signer {
 	key, err := jose.GenerateKey(jose.ES256)
 	if err != nil {
@@ -49,18 +48,18 @@ type clientKey struct {
 	public  jose.PublicKey
 }
 
-// AllowExchange lets actor have tokens for target in the name of services whose tokens it was called
-// with, with any of the scopes that those tokens have too.
+// AllowExchange allows actor to exchange the tokens that it receives for tokens for target, with any of the scopes that the
+// received tokens have too.
 func (s *Server) AllowExchange(actor, target string, scopes ...string) {
 	s.allow(actor, target, rule{scopes: scopes, exchange: true})
 }
 
-// AllowImpersonation is AllowExchange, and the tokens need not name the actor.
+// AllowImpersonation is like AllowExchange, but the tokens need not name the actor.
 func (s *Server) AllowImpersonation(actor, target string, scopes ...string) {
 	s.allow(actor, target, rule{scopes: scopes, exchange: true, impersonate: true})
 }
 
-// OAuthIssuer is the issuer of tokens of the OAuth door, for verify.Config. It equals URL.
+// OAuthIssuer returns the issuer of tokens from POST /oauth2/token, for verify.Config. It is equal to URL.
 func (s *Server) OAuthIssuer() string { return s.URL }
 
 func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) {
@@ -81,7 +80,7 @@ const (
 	typeAssertion = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 )
 
-// oauthError is an answer of RFC 6749, section 5.2.
+// oauthError is an error response of RFC 6749, section 5.2.
 type oauthError struct{ code, description string }
 
 func (e *oauthError) Error() string { return e.code + ": " + e.description }
@@ -176,7 +175,7 @@ func (s *Server) oauthDecide(form url.Values, caller string, c *claims, answer *
 	return lifetime, nil
 }
 
-// subject reads the token to exchange, one of this server's.
+// subject returns the claims of the token to exchange, which this server must have issued.
 func (s *Server) subject(form url.Values) (claims, error) {
 	bad := &oauthError{"invalid_request", "subject_token is not a valid access token of this server"}
 	token, err := jose.Parse(form.Get("subject_token"))
@@ -191,7 +190,7 @@ func (s *Server) subject(form url.Values) (claims, error) {
 	return c, nil
 }
 
-// oauthClient says which service authenticated, by whichever method.
+// oauthClient returns the service that authenticated, with any of the methods.
 func (s *Server) oauthClient(r *http.Request) (string, error) {
 	id, secret, basic := r.BasicAuth()
 	if !basic {
@@ -236,7 +235,7 @@ func (s *Server) assertedClient(assertion string) (string, error) {
 	return key.service, nil
 }
 
-// proof is the thumbprint of the key that a DPoP proof shows, or "" when there is no proof.
+// proof returns the thumbprint of the key of the DPoP proof, or "" if there is no proof.
 func (s *Server) proof(r *http.Request) (jkt string, err error) {
 	if len(r.Header.Values(dpop.Header)) == 0 {
 		return "", nil

@@ -267,7 +267,7 @@ func TestOutagesAreABadGatewayAndPass(t *testing.T) {
 	w.auth.SetAway(true)
 	check("server away, token at hand", "m2", http.StatusOK, "Hello to m1 from m2!")
 	check("server away, no token", "m1", http.StatusBadGateway, "no token from "+w.auth.URL)
-	check("server away, asked again", "m1", http.StatusBadGateway, "next try in")
+	check("server away, asked again", "m1", http.StatusBadGateway, "next attempt in")
 	w.auth.SetAway(false)
 	w.ahead.Store(int64(2 * time.Second)) // by then the client asks again
 	check("server back", "m1", http.StatusOK, "Hello to m1 from m1!")

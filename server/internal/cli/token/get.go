@@ -213,7 +213,7 @@ func lifetimeOf(token string) (time.Duration, error) {
 // whyOf is where an operator sees why: what is told here is all that a caller learns. It is empty
 // where the error says it itself.
 func whyOf(denied *client.DeniedError) string {
-	if strings.Contains(denied.Error(), "who sees why with: ") {
+	if text := denied.Error(); strings.Contains(text, "run: watchword why ") || strings.Contains(text, "run: watchword audit ") {
 		return ""
 	}
 	if denied.DecisionID == "" {
@@ -234,7 +234,7 @@ func explainToken(err error) error {
 		return base.Next(err, "%s", whyOf(denied))
 	}
 	if away, ok := errors.AsType[*client.UnavailableError](err); ok {
-		err = fmt.Errorf("no token from %s: %w", away.Server, away.Err) // there is no next try
+		err = fmt.Errorf("no token from %s: %w", away.Server, away.Err) // there is no next attempt
 	}
 	switch {
 	case netaddr.IsRefused(err):

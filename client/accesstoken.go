@@ -8,14 +8,14 @@ import (
 	"net/http"
 )
 
-// plainDoor is POST /accesstoken.
-type plainDoor struct {
+// jsonEndpoint is POST /accesstoken.
+type jsonEndpoint struct {
 	endpoint   string
 	credential CredentialSource
 }
 
-// request makes the request for q, and says who asks, for messages.
-func (d *plainDoor) request(ctx context.Context, q ask) (req *http.Request, caller string, err error) {
+// request returns the request for q, and the name of this service for messages.
+func (d *jsonEndpoint) request(ctx context.Context, q ask) (req *http.Request, caller string, err error) {
 	credential, err := secretOf(ctx, d.credential)
 	if err != nil {
 		return nil, "", failure{err: fmt.Errorf("no credential: %w", err), local: true}
@@ -29,7 +29,7 @@ func (d *plainDoor) request(ctx context.Context, q ask) (req *http.Request, call
 	}
 	req, err = http.NewRequestWithContext(ctx, http.MethodPost, d.endpoint, bytes.NewReader(body))
 	if err != nil {
-		return nil, "", fmt.Errorf("make the request: %w", err)
+		return nil, "", fmt.Errorf("create the request: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+credential)
 	req.Header.Set("Content-Type", "application/json")
