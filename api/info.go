@@ -21,6 +21,7 @@ type ChangeList struct {
 // Info is what this server is.
 type Info struct {
 	Version     string   `json:"version" example:"v0.1.0" doc:"Of the program."`
+	Commit      string   `json:"commit,omitempty" example:"9446837f0e1d2c3b4a5968778695a4b3c2d1e0f1" doc:"What the program was built from, with -dirty behind it when the files were changed. Missing when that is not known."`
 	Issuer      string   `json:"issuer" example:"http://localhost:8000" doc:"The issuer URL."`
 	PlainIssuer string   `json:"plainIssuer" example:"auth-server" doc:"The iss of tokens of POST /accesstoken."`
 	Revision    int64    `json:"revision" example:"42" doc:"Of the last change in force here."`

@@ -146,8 +146,10 @@ func (s *Server) info() api.Info {
 	if s.cfg.Database.Reveal() != "" {
 		database = "postgres"
 	}
+	build := buildinfo.Read()
 	return api.Info{
-		Version:     buildinfo.Read().Version,
+		Version:     build.Version,
+		Commit:      build.Commit,
 		Issuer:      s.cfg.Issuer,
 		PlainIssuer: s.cfg.PlainIssuer,
 		Revision:    s.directory.Snapshot().Revision(),

@@ -44,7 +44,7 @@ audit log can do their part. It exits with 1 when not.`,
 				err = c.PrintJSON(answer)
 			} else {
 				i := info
-				err = c.PrintFields("ready", map[bool]string{true: "yes", false: "no"}[ready], "server", admin.URL(), "version", i.Version,
+				err = c.PrintFields("ready", map[bool]string{true: "yes", false: "no"}[ready], "server", admin.URL(), "version", i.Version, "commit", i.Commit,
 					"issuer", i.Issuer, "plain issuer", i.PlainIssuer, "database", i.Database,
 					"algorithms", strings.Join(i.Algorithms, " "), "revision", fmt.Sprint(i.Revision))
 			}
