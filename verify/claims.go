@@ -73,7 +73,9 @@ func (c *Claims) Actor() string {
 }
 
 // Scopes are the scopes granted.
-func (c *Claims) Scopes() []string { return strings.Fields(c.Scope) }
+func (c *Claims) Scopes() []string {
+	return strings.FieldsFunc(c.Scope, func(r rune) bool { return r == ' ' }) // RFC 6749, section 3.3: nothing else separates
+}
 
 // HasScope says whether all of scopes were granted.
 func (c *Claims) HasScope(scopes ...string) bool {

@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -47,7 +49,11 @@ type Config struct {
 	RequireBound bool
 	// ExternalURL is how callers know this service: scheme, host, and what a proxy takes off the path.
 	// The htu of DPoP proofs is held against it and the path of the request. Empty: what the
-	// request itself says, which is right only if no proxy ends TLS or changes the Host header. What
+	// request itself says, which is right only if no proxy ends TLS or changes the Host header, and
+	// which lets a sender choose what its proof is compared with: a proof that was made for another
+	// service, and stolen there, passes if it is sent with that service's Host. So set it where callers
+	// send DPoP proofs; a verifier without it logs a warning, at the start with RequireBound and with
+	// the first proof otherwise. What
 	// a proxy says of it in X-Forwarded headers never counts: so could anyone.
 	ExternalURL string
 	// NonceKey, of 32 random bytes and the same in all replicas of this service, makes it ask for
@@ -103,6 +109,7 @@ func (c Config) verifier() (*Verifier, error) {
 		audiences: append([]string{c.Audience}, c.Audiences...), severalAudiences: c.AllowSeveralAudiences,
 		requireBound: c.RequireBound, externalURL: strings.TrimSuffix(c.ExternalURL, "/"),
 		realm: c.Realm, leeway: c.Leeway, now: c.Now, replays: c.Replays,
+		logger: cmp.Or(c.Logger, slog.Default()),
 	}
 	for _, iss := range []string{c.Server, c.Issuer} {
 		if iss != "" {
@@ -127,6 +134,9 @@ func (c Config) verifier() (*Verifier, error) {
 	}
 	if v.now == nil {
 		v.now = time.Now
+	}
+	if v.requireBound && v.externalURL == "" {
+		v.warnOfHost(context.Background())
 	}
 	if v.replays == nil {
 		v.replays = newReplays(maxReplays, v.now)

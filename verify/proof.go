@@ -49,6 +49,9 @@ func (v *Verifier) verifyRequest(r *http.Request) (claims *Claims, token string,
 	}
 	p := Proof{Scheme: scheme}
 	if p.isDPoP() {
+		if v.externalURL == "" {
+			v.warnOfHost(r.Context())
+		}
 		p.DPoP, p.Method, p.URL = r.Header.Values(dpop.Header), r.Method, v.urlOf(r)
 	}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
@@ -135,6 +138,13 @@ func (v *Verifier) checkDPoP(ctx context.Context, token, jkt string, p *Proof) e
 		return dpop.ErrReplayed
 	}
 	return nil
+}
+
+const hostBelieved = "Config.ExternalURL is empty, so DPoP proofs are compared with the Host header of the request, which its sender chooses: a proof that was made for another service passes here if it is sent with that service's Host; set ExternalURL"
+
+// warnOfHost warns once that the Host header is believed.
+func (v *Verifier) warnOfHost(ctx context.Context) {
+	v.hostWarning.Do(func() { v.logger.WarnContext(ctx, hostBelieved) })
 }
 
 // urlOf is the URL of a request as its caller knows it.

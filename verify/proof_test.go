@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -321,5 +322,34 @@ func TestReplaysThatCannotBeRememberedAre503(t *testing.T) {
 	w := send(h, "GET", "DPoP "+token, key.Proof("GET", external+"/hello", token, "", time.Now()))
 	if w.Code != 503 || w.Header().Get("Retry-After") == "" || w.Header().Get("WWW-Authenticate") != "" {
 		t.Errorf("got %d %v", w.Code, w.Header())
+	}
+}
+
+// F46. A verifier that compares proofs with the Host header says so, once; one with ExternalURL does not.
+func TestVerifierThatBelievesTheHostHeaderWarns(t *testing.T) {
+	i := verifytest.NewIssuer(t)
+	for name, c := range map[string]struct {
+		url          string
+		bound        bool
+		start, proof int // warnings, at the start and after a proof
+	}{
+		"without": {"", false, 0, 1}, "without, and bound": {"", true, 1, 1}, "with": {"https://m2.example", true, 0, 0},
+	} {
+		var log bytes.Buffer
+		v := offline(t, i, func(cfg *verify.Config) {
+			cfg.ExternalURL, cfg.RequireBound, cfg.Logger = c.url, c.bound, slog.New(slog.NewTextHandler(&log, nil))
+		})
+		count := func() int { return strings.Count(log.String(), "Config.ExternalURL is empty") }
+		if got := count(); got != c.start {
+			t.Errorf("%s: %d warnings at the start, want %d", name, got, c.start)
+		}
+		for range 2 {
+			r := httptest.NewRequest("GET", "https://m2.example/hello", nil)
+			r.Header.Set("Authorization", "DPoP "+i.Token("m1", "m2"))
+			_, _ = v.VerifyRequest(r)
+		}
+		if got := count(); got != c.proof {
+			t.Errorf("%s: %d warnings after proofs, want %d", name, got, c.proof)
+		}
 	}
 }

@@ -22,8 +22,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/dpop"
@@ -48,6 +50,9 @@ type Verifier struct {
 	nonces      *dpop.Nonces
 	replays     Replays
 	resource    resource
+
+	logger      *slog.Logger
+	hostWarning sync.Once
 }
 
 // New makes a Verifier. Its only errors are those of the Config.
