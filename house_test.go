@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 	"internal/netaddr":           {},
 	"api":                        {},
 	"operator":                   {"api", "internal/netaddr"},
+	"internal/reason":            {},
 	"server/internal/web":        {},
 	"server/internal/config":     {"internal/netaddr", "server/internal/spelling"},
 	"server/internal/directory":  {"api", "server/internal/policy", "server/internal/cowmap"},
@@ -47,12 +48,12 @@ var arrows = map[string][]string{
 	"server/internal/usage":      {"server/internal/policy"},
 	"server/internal/callmap":    {"api", "server/internal/directory", "server/internal/policy", "server/internal/spelling"},
 	"server/internal/probe":      {"api", "server/internal/outbound", "server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/jose"},
-	"server/internal/explain":    {"api", "server/internal/directory", "server/internal/policy", "server/internal/usage"},
+	"server/internal/explain":    {"api", "internal/reason", "server/internal/directory", "server/internal/policy", "server/internal/usage"},
 
 	// What is called, by services and by operators. These never import each other.
-	"server/internal/endpoint":    {"server/internal/clientauth", "server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/strictjson", "server/internal/web"},
+	"server/internal/endpoint":    {"server/internal/clientauth", "server/internal/directory", "internal/dpop", "internal/reason", "server/internal/issuer", "internal/strictjson", "server/internal/web"},
 	"server/internal/supertokens": {"server/internal/audit", "server/internal/directory", "internal/jose", "server/internal/keys", "internal/strictjson", "server/internal/web"},
-	"server/internal/admin":       {"api", "server/internal/audit", "server/internal/callmap", "server/internal/clientauth", "server/internal/directory", "server/internal/explain", "server/internal/issuer", "internal/jose", "internal/netaddr", "server/internal/keys", "server/internal/policy", "server/internal/probe", "internal/strictjson", "server/internal/throttle", "server/internal/usage", "server/internal/web"},
+	"server/internal/admin":       {"api", "internal/reason", "server/internal/audit", "server/internal/callmap", "server/internal/clientauth", "server/internal/directory", "server/internal/explain", "server/internal/issuer", "internal/jose", "internal/netaddr", "server/internal/keys", "server/internal/policy", "server/internal/probe", "internal/strictjson", "server/internal/throttle", "server/internal/usage", "server/internal/web"},
 
 	// The store imports the domain, never the other way.
 	"server/internal/store":        {"server/internal/directory", "server/internal/disk", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/supertokens", "server/internal/usage"},

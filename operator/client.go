@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/netaddr"
 )
 
@@ -51,21 +52,8 @@ func New(base, token string) (*Client, error) {
 // URL is the address of the operator's listener.
 func (c *Client) URL() string { return c.base.String() }
 
-// Error is a refusal: problem details as RFC 9457 has them. Where something other than the API answered, such as
-// a proxy, it has only a status.
-type Error struct {
-	Status int    `json:"status"` // of HTTP
-	Title  string `json:"title"`
-	Detail string `json:"detail"` // what is wrong and what to do, in sentences
-	// Errors are the values that are not allowed, or the mistakes in files, each with its place.
-	Errors []ErrorDetail `json:"errors"`
-}
-
-// ErrorDetail is one thing that is wrong.
-type ErrorDetail struct {
-	Message  string `json:"message"`
-	Location string `json:"location"` // as in body.name, or the name of a file
-}
+// Error is a refusal. Where something other than the API answered, such as a proxy, it has only a status.
+type Error struct{ api.Problem }
 
 // StatusOf returns the HTTP status of a refusal, and 0 for any other error.
 func StatusOf(err error) int {

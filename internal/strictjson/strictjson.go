@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -58,6 +59,34 @@ func UnmarshalKnown(data []byte, v any) (read map[string]bool, err error) {
 }
 
 var errNull = errors.New("null is no value here: leave the member out")
+
+// Fault returns where in a text an error of this package is, as a JSON pointer, and what is wrong there, in words
+// that name no Go type.
+func Fault(err error) (pointer, text string) {
+	var (
+		semantic  *json.SemanticError
+		syntactic *jsontext.SyntacticError
+		badTime   *time.ParseError
+	)
+	switch {
+	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &semantic):
+		return string(semantic.JSONPointer), "there is no such member"
+	case errors.As(err, &badTime) && errors.As(err, &semantic):
+		return string(semantic.JSONPointer), "must be a time such as 2026-11-24T12:00:00Z"
+	case errors.As(err, &semantic) && semantic.Err != nil:
+		return string(semantic.JSONPointer), semantic.Err.Error()
+	case errors.As(err, &semantic):
+		return string(semantic.JSONPointer), kinds[semantic.JSONKind] + " does not go here"
+	case errors.As(err, &syntactic):
+		return string(syntactic.JSONPointer), syntactic.Err.Error()
+	}
+	return "", err.Error()
+}
+
+var kinds = map[jsontext.Kind]string{
+	jsontext.KindTrue: "a boolean", jsontext.KindFalse: "a boolean", jsontext.KindString: "a string",
+	jsontext.KindNumber: "a number", jsontext.KindBeginObject: "an object", jsontext.KindBeginArray: "an array",
+}
 
 func unmarshal(data []byte, v any, members int, options ...json.Options) error {
 	if !simple(data) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 )
 
 type body struct {
@@ -86,6 +87,37 @@ func TestReadTellsTooLargeFromMalformed(t *testing.T) {
 	}
 	if err := Read(strings.NewReader(`{"target":"m2"}`), 15, &b); err != nil || b.Target != "m2" {
 		t.Errorf("text of exactly the limit: got %+v, %v", b, err)
+	}
+}
+
+// F16: what a caller is told has no word of the program in it.
+func TestFaultNamesThePlaceAndNoType(t *testing.T) {
+	type inner struct {
+		Names []string  `json:"names"`
+		At    time.Time `json:"at"`
+		Count int8      `json:"count"`
+	}
+	for text, want := range map[string][2]string{
+		`{"in":{"b":1}}`:          {"/in/b", "there is no such member"},
+		`{"in":{"names":1}}`:      {"/in/names", "a number does not go here"},
+		`{"in":{"names":[true]}}`: {"/in/names/0", "a boolean does not go here"},
+		`{"in":{"at":"x"}}`:       {"/in/at", "must be a time such as 2026-11-24T12:00:00Z"},
+		`{"in":{"count":1.5}}`:    {"/in/count", "invalid syntax"},
+		`{"in":{"count":1000}}`:   {"/in/count", "value out of range"},
+		`{"in":null}`:             {"/in", errNull.Error()},
+		`{"in":{},"in":{}}`:       {"/in", "duplicate object member name"},
+		`[]`:                      {"", "an array does not go here"},
+		`{"in":`:                  {"/in", "unexpected EOF"},
+		`{"in":{}} x`:             {"", "invalid character 'x' after top-level value"},
+		strings.Repeat(`{"in":`, 40) + `1` + strings.Repeat(`}`, 40): {"", ErrTooComplex.Error()},
+	} {
+		var v struct {
+			In inner `json:"in"`
+		}
+		_, err := UnmarshalKnown([]byte(text), &v)
+		if pointer, said := Fault(err); pointer != want[0] || said != want[1] {
+			t.Errorf("%s: got %q, %q", text, pointer, said)
+		}
 	}
 }
 

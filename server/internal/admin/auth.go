@@ -13,9 +13,9 @@ import (
 const challenge = `Bearer realm="watchword-admin"`
 
 var (
-	errNoToken    = newProblem(http.StatusUnauthorized, "no_token", "The operator token is missing. Send it as Authorization: Bearer <token>; the server keeps it in a file whose path it logs at the start.").With("WWW-Authenticate", challenge)
-	errWrongToken = newProblem(http.StatusUnauthorized, "wrong_token", "This is not the operator token. Send the one from the server's operator token file; tokens of services open nothing here.").With("WWW-Authenticate", challenge+`, error="invalid_token"`)
-	errGuessing   = newProblem(http.StatusTooManyRequests, "too_many_failures", "Too many requests without the operator token came from this address. Send the token from the server's operator token file, or wait.")
+	errNoToken    = problem("no_operator_token").With("WWW-Authenticate", challenge)
+	errWrongToken = problem("wrong_operator_token").With("WWW-Authenticate", challenge+`, error="invalid_token"`)
+	errGuessing   = problem("too_many_failures")
 )
 
 // authenticate returns nil for the operator, and the answer for everybody else.

@@ -8,9 +8,9 @@ import (
 )
 
 var (
-	errHost   = newProblem(http.StatusMisdirectedRequest, "host_not_allowed", "The operator listener does not go by this Host name. Call it by its address, or add the name to admin.hosts in the server's configuration.")
-	errOrigin = newProblem(http.StatusForbidden, "cross_site", "Web pages of other sites may not call the operator API. Call it from a program, or from the console this server serves.")
-	errMedia  = newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type", "The body must be JSON in UTF-8. Send it with Content-Type: application/json.")
+	errHost   = problem("host_not_allowed")
+	errOrigin = problem("cross_site")
+	errMedia  = problem("unsupported_media_type")
 )
 
 // isForeign reports whether a browser sent the request for a page of another origin. A page of

@@ -28,8 +28,8 @@ var (
 		Revision: 43, At: exampleTime, Author: "anna@example.com", Reason: "m1 reads orders now", ManagedBy: callmap.DefaultOwner,
 		Summary: "services: 0 added, 0 changed, 0 removed; rules: 1 added, 0 changed, 0 removed",
 	}
-	errTests   = newProblem(http.StatusConflict, "tests_failed", "Tests of the files fail on the call map as it would be, so nothing was changed. Plan the files to see which; mend the rules or the tests.")
-	errPlanned = newProblem(http.StatusConflict, "conflict", "The directory changed after the plan was made, so nothing was changed. Plan again, look, and apply that.")
+	errTests   = problem("tests_failed")
+	errPlanned = problem("plan_outdated")
 )
 
 func (a *handlers) callMap() {
@@ -68,7 +68,7 @@ func (a *handlers) planned(ctx context.Context, files []api.CallMapFile) (*callm
 	return plan, parsed, err
 }
 
-var errMistakes = newProblem(http.StatusUnprocessableEntity, "invalid_callmap", "The files have mistakes; errors says where. Mend them and send the files again.")
+var errMistakes = problem("invalid_callmap")
 
 func mistaken(problems callmap.Problems) *web.Error {
 	p := errMistakes

@@ -14,7 +14,7 @@ type byRevision struct {
 	Revision int64 `path:"revision" minimum:"1" example:"43" doc:"The revision of an apply."`
 }
 
-var errNoApplied = newProblem(http.StatusNotFound, "not_found", "No call map file was applied in that revision. List those that were with GET /admin/v1/callmap/history.")
+var errNoApplied = problem("revision_not_found")
 
 func (a *handlers) callMapHistory() {
 	register(a, operation{

@@ -23,10 +23,10 @@ var (
 		Caller: "m1", Target: "m2", Revision: 42,
 		Reason: string(policy.ScopeNotGranted), Text: "m1 -> m2 exists for read; write was asked", Command: "watchword allow m1 m2 --scope read --scope write",
 	}
-	errNoDecision = newProblem(http.StatusNotFound, "not_found", "There is no decision of that id in the audit log of this server, as far back as it was searched. Each replica has its own: ask the one that made it, or look with `watchword audit tail` for when it was.")
+	errNoDecision = problem("decision_not_found")
 )
 
-var errUnproved = newProblem(http.StatusConflict, "audit_unproved", "The audit log of this server was changed, or a part of it is missing, so that nothing proves what it says of that decision. `watchword audit verify` shows where.")
+var errUnproved = problem("audit_unproved")
 
 // searchLimit bounds what is read of the audit log for one id.
 const searchLimit = 4 << 30

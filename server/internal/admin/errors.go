@@ -9,15 +9,22 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/reason"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/keys"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
-// newProblem is an answer to a request that is not granted. Its code is the reason in the audit log; its
-// detail ends with what to do.
-func newProblem(status int, code, detail string) *web.Error {
-	return &web.Error{Status: status, Code: code, Description: detail}
+// problem is an answer to a request that is not granted, as package reason has it. Its name is the reason in the
+// audit log; its detail ends with what to do.
+func problem(name string) *web.Error {
+	e := reason.Of(name)
+	p := &web.Error{Status: e.Operator, Code: name, Description: e.Means + " " + e.Do}
+	if p.Status == http.StatusServiceUnavailable {
+		p = p.With("Retry-After", "1")
+	}
+	return p
 }
 
 // WriteProblem answers with err as problem details (RFC 9457). The cause is for the log alone.
@@ -28,48 +35,45 @@ func WriteProblem(w http.ResponseWriter, err error) {
 	} else {
 		errors.As(err, &p)
 	}
-	type detail struct {
-		Message  string `json:"message,omitempty"`
-		Location string `json:"location,omitempty"`
-	}
-	body := struct {
-		Title  string   `json:"title"`
-		Status int      `json:"status"`
-		Detail string   `json:"detail"`
-		Errors []detail `json:"errors,omitempty"`
-	}{Title: http.StatusText(p.Status), Status: p.Status, Detail: p.Description}
-	for _, d := range p.Details {
-		body.Errors = append(body.Errors, detail{d.Message, d.Location})
-	}
 	maps.Copy(w.Header(), p.Header)
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(p.Status)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(body) // strings and numbers only; a client that went away needs none
+	_ = enc.Encode(inJSON(p)) // strings and numbers only; a client that went away needs none
+}
+
+func inJSON(p *web.Error) api.Problem {
+	body := api.Problem{
+		Title: http.StatusText(p.Status), Status: p.Status, Detail: p.Description, Code: p.Code, See: reason.See(p.Code),
+	}
+	for _, d := range p.Details {
+		body.Errors = append(body.Errors, api.ProblemDetail{Message: d.Message, Location: d.Location})
+	}
+	return body
 }
 
 // The problems that say all in advance.
 var (
-	errNoService    = newProblem(http.StatusNotFound, "not_found", "There is no service of that name. List the services with GET /admin/v1/services, or create it first.")
-	errNoCredential = newProblem(http.StatusNotFound, "not_found", "There is no credential of that id. List them with GET /admin/v1/credentials.")
-	errNoRule       = newProblem(http.StatusNotFound, "not_found", "There is no rule from that caller to that target. List the rules with GET /admin/v1/rules.")
-	errNoRevocation = newProblem(http.StatusNotFound, "not_found", "Nothing of that id is revoked by itself, or what was has long expired. List what is with GET /admin/v1/revocations.")
-	errNoKey        = newProblem(http.StatusNotFound, "not_found", "There is no such key. List the keys with GET /admin/v1/keys.")
-	errNoRoute      = newProblem(http.StatusNotFound, "not_found", "There is nothing at this path. GET /openapi.json lists all there is.")
-	errExists       = newProblem(http.StatusConflict, "exists", "The name, or one of the audiences, is another service's. Choose another one, or change what is there with PATCH.")
-	errManyKeys     = newProblem(http.StatusConflict, "too_many_keys", "As many keys as verifiers read are still published. Wait until some of them are retired, or revoke those that were stolen.")
-	errConflict     = newProblem(http.StatusConflict, "conflict", "Others were changing the same thing all the while. Try again.")
-	errManaged      = newProblem(http.StatusConflict, "managed", "A call map file owns it, and the next apply would undo a change by hand. Change the file and apply it; a service can be disabled in any case.")
-	errPrecondition = newProblem(http.StatusPreconditionFailed, "stale_version", "It is not in the state that If-Match or If-None-Match names, so nothing was changed. Read it again, and repeat the change with the ETag of that answer if it is still wanted.")
-	errIfMatch      = newProblem(http.StatusBadRequest, "invalid_request", `If-Match and If-None-Match are not understood. Send If-Match: "<version>" as the ETag of an answer gave it, If-Match: *, or, with PUT, If-None-Match: *.`)
-	errPageToken    = newProblem(http.StatusBadRequest, "invalid_request", "The page token was not made by this server for this list and these filters. Start again without pageToken.")
-	errUnavailable  = newProblem(http.StatusServiceUnavailable, "unavailable", "The server cannot do this now; it may have been done in part. Try again, and look first at what is there; GET /readyz says what is wrong.").With("Retry-After", "1")
-	errAudit        = newProblem(http.StatusServiceUnavailable, "audit_unavailable", "The audit log cannot be written, so nothing was done. Look at the server's log and the disk, and try again; GET /readyz says when it is well.").With("Retry-After", "1")
-	errUnrecorded   = newProblem(http.StatusServiceUnavailable, "audit_unavailable", "The audit log could not be written, so the outcome is withheld; the change may be in force. Look at what is there before you try again; a credential made by this request is lost: revoke it.").With("Retry-After", "1")
-	errOverloaded   = newProblem(http.StatusServiceUnavailable, "overloaded", "Too many requests are being worked on, so this one was not looked at. Send it again.").With("Retry-After", "1")
-	errInternal     = newProblem(http.StatusInternalServerError, "internal", "The server failed. Its log has the cause under the request id in the X-Request-Id header; please report it.")
+	errNoService    = problem("service_not_found")
+	errNoCredential = problem("credential_not_found")
+	errNoRule       = problem("rule_not_found")
+	errNoRevocation = problem("revocation_not_found")
+	errNoKey        = problem("key_not_found")
+	errNoRoute      = problem("path_not_found")
+	errExists       = problem("exists")
+	errManyKeys     = problem("too_many_keys")
+	errConflict     = problem("conflict")
+	errManaged      = problem("managed")
+	errPrecondition = problem("stale_version")
+	errIfMatch      = problem("malformed_condition")
+	errPageToken    = problem("unknown_page_token")
+	errUnavailable  = problem("unavailable")
+	errAudit        = problem("audit_unavailable")
+	errUnrecorded   = problem("outcome_unrecorded")
+	errOverloaded   = problem("overloaded")
+	errInternal     = problem("internal")
 )
 
 func isNotFound(err error) bool {
@@ -94,8 +98,9 @@ func explain(err error, missing *web.Error) *web.Error {
 		if name, ok := fields[field]; ok {
 			field = name
 		}
-		text := field + " " + invalid.Problem
-		return newProblem(http.StatusUnprocessableEntity, "invalid_value", text+". Correct it and send the request again.").At("body."+field, invalid.Problem)
+		p := problem("invalid_value").At("body."+field, invalid.Problem)
+		p.Description = field + " " + invalid.Problem + ". " + reason.Of(p.Code).Do
+		return p
 	case isNotFound(err) && missing != nil:
 		return missing
 	case errors.Is(err, directory.ErrExists):
@@ -117,7 +122,8 @@ func explain(err error, missing *web.Error) *web.Error {
 // invalid is a request in which huma found values that are not allowed: which and why, and what to do. The
 // values themselves are not echoed.
 func invalid[E error](status int, found ...E) *web.Error {
-	p := newProblem(status, "invalid_request", "The request is not as GET /openapi.json describes it. Correct what errors names and send it again.")
+	p := problem("invalid_request")
+	p.Status, p.Description = status, "The request is not as GET /openapi.json describes it. Correct what errors names and send it again."
 	for _, err := range found {
 		if d, ok := any(err).(*huma.ErrorDetail); ok {
 			p = p.At(d.Location, d.Message)
@@ -129,9 +135,9 @@ func invalid[E error](status int, found ...E) *web.Error {
 }
 
 // safeText is what is wrong with a body, short.
-func safeText(err error) string {
+func safeText(text string) string {
 	const limit = 256
-	text := strings.ToValidUTF8(err.Error(), "\uFFFD")
+	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) > limit {
 		text = strings.ToValidUTF8(text[:limit], "") + "..."
 	}

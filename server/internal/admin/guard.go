@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/netaddr"
+	"github.com/watchword-dev/watchword/internal/reason"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
@@ -28,10 +28,10 @@ const (
 
 var (
 	errPanic         = errors.New("panic in a handler")
-	errTooLarge      = newProblem(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("The body is longer than %d bytes. Send less.", web.BodyLimit))
-	errFilesTooLarge = newProblem(http.StatusRequestEntityTooLarge, "too_large", "The files are longer than 64 MiB. Name services by groups, or give parts to owners of their own.")
-	errBody          = newProblem(http.StatusBadRequest, "invalid_request", "The body could not be read to its end. Send the request again.")
-	errQuery         = newProblem(http.StatusBadRequest, "invalid_request", "The query is malformed, or names a parameter twice. Correct it and send the request again.")
+	errTooLarge      = problem("body_too_large")
+	errFilesTooLarge = problem("files_too_large")
+	errBody          = problem("unreadable_body")
+	errQuery         = problem("malformed_query")
 )
 
 // Large requests: a call map of a million rules is some 30 MiB and takes seconds to plan.
@@ -86,7 +86,9 @@ func (a *handlers) other(w http.ResponseWriter, r *http.Request) error {
 }
 
 func notAllowed(allow string) *web.Error {
-	return newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "This path does not have the method. Use "+allow+".").With("Allow", allow)
+	p := problem("method_not_allowed").With("Allow", allow)
+	p.Description = reason.Of(p.Code).Means + " Use " + allow + "."
+	return p
 }
 
 // recorded lets do answer the operator's requests, and records them. do answers in memory: nothing leaves

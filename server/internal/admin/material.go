@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -17,8 +16,8 @@ import (
 )
 
 var (
-	errKeyRefused = newProblem(http.StatusBadRequest, "bad_key", "The key is not one that may sign for a service, and nothing of it was kept. Send the public half only: P-256 for ES256, RSA of 2048 to 8192 bits for PS256, or Ed25519 for EdDSA.")
-	errKeyTaken   = newProblem(http.StatusBadRequest, "key_exists", "The service has a key of that kid already. Revoke that one first, or give the new key another kid.")
+	errKeyRefused = problem("bad_key")
+	errKeyTaken   = problem("key_exists")
 )
 
 // material is what is stored of what a body brings, by kind, and what is questionable about it.

@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/strictjson"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
@@ -172,7 +173,8 @@ var errAnswered = huma.Error400BadRequest("answered already")
 func decode(text []byte, body reflect.Value, schemas huma.Registry, schema *huma.Schema) error {
 	read, err := strictjson.UnmarshalKnown(text, body.Addr().Interface())
 	if err != nil {
-		return errJSON.At("body", safeText(err))
+		pointer, what := strictjson.Fault(err)
+		return errJSON.At("body"+strings.ReplaceAll(pointer, "/", "."), safeText(what))
 	}
 	var found huma.ValidateResult
 	at := huma.NewPathBuffer([]byte{}, 0)
@@ -213,7 +215,7 @@ func plain(v reflect.Value, at string, read map[string]bool) any {
 	return v.Interface()
 }
 
-var errJSON = newProblem(http.StatusBadRequest, "invalid_request", "The body is not the JSON object this operation takes. Members must be those GET /openapi.json names, each once and in that spelling; correct what errors names and send it again.")
+var errJSON = problem("malformed_body")
 
 // document adds what huma does not: examples, and one shared description of each error.
 func document(doc *huma.OpenAPI, registered huma.Operation, op operation) {
@@ -229,7 +231,7 @@ func document(doc *huma.OpenAPI, registered huma.Operation, op operation) {
 			if media := response.Content["application/json"]; media != nil {
 				media.Example = op.answer
 			}
-			if status, _ := strconv.Atoi(code); meanings[status] != "" {
+			if status, _ := strconv.Atoi(code); meanings[status].text != "" {
 				o.Responses[code] = share(doc.Components, status, response)
 			}
 		}
@@ -237,20 +239,24 @@ func document(doc *huma.OpenAPI, registered huma.Operation, op operation) {
 }
 
 var (
-	meanings = map[int]string{
-		http.StatusBadRequest:            "The request is malformed: its JSON, a header, the query or a page token.",
-		http.StatusUnauthorized:          "The operator token is missing or wrong.",
-		http.StatusForbidden:             "A browser sent the request for a page of another site.",
-		http.StatusNotFound:              "What the path or a filter names is not there.",
-		http.StatusConflict:              "The name or an audience is taken, or others kept changing the same thing.",
-		http.StatusPreconditionFailed:    "The version is not the one that If-Match or If-None-Match names.",
-		http.StatusRequestEntityTooLarge: "The body is longer than 64 KiB.",
-		http.StatusUnsupportedMediaType:  "The body is not application/json.",
-		http.StatusMisdirectedRequest:    "The listener does not go by the Host name of the request.",
-		http.StatusUnprocessableEntity:   "A value is not allowed; errors names it.",
-		http.StatusTooManyRequests:       "Too many requests without the operator token came from this address.",
-		http.StatusInternalServerError:   "The server failed; its log has the cause.",
-		http.StatusServiceUnavailable:    "The store or the audit log cannot do its part now.",
+	// meanings say of each status what it means here, and show one of the answers.
+	meanings = map[int]struct {
+		text    string
+		example *web.Error
+	}{
+		http.StatusBadRequest:            {"The request is malformed: its JSON, a header, the query or a page token.", errJSON},
+		http.StatusUnauthorized:          {"The operator token is missing or wrong.", errNoToken},
+		http.StatusForbidden:             {"A browser sent the request for a page of another site.", errOrigin},
+		http.StatusNotFound:              {"What the path or a filter names is not there.", errNoService},
+		http.StatusConflict:              {"The name or an audience is taken, or others kept changing the same thing.", errExists},
+		http.StatusPreconditionFailed:    {"The version is not the one that If-Match or If-None-Match names.", errPrecondition},
+		http.StatusRequestEntityTooLarge: {"The body is longer than 64 KiB.", errTooLarge},
+		http.StatusUnsupportedMediaType:  {"The body is not application/json.", errMedia},
+		http.StatusMisdirectedRequest:    {"The listener does not go by the Host name of the request.", errHost},
+		http.StatusUnprocessableEntity:   {"A value is not allowed; errors names it.", problem("invalid_value")},
+		http.StatusTooManyRequests:       {"Too many requests without the operator token came from this address.", errGuessing},
+		http.StatusInternalServerError:   {"The server failed; its log has the cause.", errInternal},
+		http.StatusServiceUnavailable:    {"The store or the audit log cannot do its part now.", errUnavailable},
 	}
 	errorHeaders = map[int]string{
 		http.StatusUnauthorized:       "WWW-Authenticate",
@@ -262,17 +268,22 @@ var (
 // share puts the answer to an error among the components and returns the reference to it.
 func share(c *huma.Components, status int, response *huma.Response) *huma.Response {
 	name := strings.ReplaceAll(http.StatusText(status), " ", "")
-	response.Description = meanings[status]
+	response.Description = meanings[status].text
 	if header, ok := errorHeaders[status]; ok {
 		response.Headers = map[string]*huma.Param{header: {Description: "As RFC 9110 has it.", Schema: &huma.Schema{Type: huma.TypeString}}}
 	}
-	response.Content["application/problem+json"].Example = map[string]any{"title": http.StatusText(status), "status": status, "detail": meanings[status]}
+	media := response.Content["application/problem+json"]
+	media.Schema = c.Schemas.Schema(reflect.TypeFor[api.Problem](), true, "")
+	media.Example = inJSON(meanings[status].example)
 	c.Responses[name] = response
 	return &huma.Response{Ref: "#/components/responses/" + name}
 }
 
 // describe renders the document, which is the same at every start.
 func describe(doc *huma.OpenAPI) []byte {
+	// What huma would answer errors with.
+	delete(doc.Components.Schemas.Map(), "ErrorModel")
+	delete(doc.Components.Schemas.Map(), "ErrorDetail")
 	raw, err := json.Marshal(doc)
 	if err != nil {
 		panic("admin: render OpenAPI document: " + err.Error()) // it is made of this package's own types

@@ -23,7 +23,7 @@ var exampleProbe = api.ProbeResult{
 	},
 }
 
-var errNoProbe = newProblem(http.StatusConflict, "no_probe_url", "The service has no probe URL. Give it one with PATCH /admin/v1/services/{name}: where it answers a GET that carries a good token with 2xx, and needs no scope for that.")
+var errNoProbe = problem("no_probe_url")
 
 func (a *handlers) probes() {
 	register(a, operation{

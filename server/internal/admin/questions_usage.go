@@ -93,7 +93,7 @@ func (a *handlers) listUnused(ctx context.Context, in *struct {
 	return &answered[api.Unused]{tally.Unused(a.Directory.Snapshot(), begin, a.Now())}, nil
 }
 
-var errImpact = newProblem(http.StatusUnprocessableEntity, "invalid_value", "Name caller and target, or key, or credential, and nothing else. Correct it and send the request again.")
+var errImpact = problem("invalid_value").At("query", "name caller and target, or key, or credential, and nothing else")
 
 func (a *handlers) readImpact(ctx context.Context, in *struct {
 	Window

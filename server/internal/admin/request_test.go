@@ -119,6 +119,12 @@ func TestBodiesAreStrictJSON(t *testing.T) {
 		s.ask("POST", "/services", body).wantProblem(name, http.StatusBadRequest)
 	}
 	s.ask("POST", "/services", "", "Content-Type", "application/json").wantProblem("no body", http.StatusBadRequest)
+	// F16: what is told is where and what, and no Go type.
+	a := s.ask("PUT", "/rules/m1/m2", `{"when":{"chian":"direct"}}`)
+	a.wantProblem("a misspelt member", http.StatusBadRequest)
+	if !strings.Contains(a.Body.String(), `"errors":[{"message":"there is no such member","location":"body.when.chian"}]`) {
+		t.Errorf("got %s", a.Body)
+	}
 	if a := s.must("GET", "/services", ""); strings.TrimSpace(a.Body.String()) != `{"services":[]}` {
 		t.Errorf("a malformed body made %s", a.Body)
 	}

@@ -60,7 +60,7 @@ func TestServiceThatBreaksARuleIsRefusedAndTheFieldNamed(t *testing.T) {
 		`{"name":"m2","tokenTtlSeconds":-1}`:                      {http.StatusUnprocessableEntity, "body.tokenTtlSeconds"},
 		`{"name":"m2","tokenTtlSeconds":86401}`:                   {http.StatusUnprocessableEntity, "body.tokenTtlSeconds"},
 		`{"name":"m2","tokenTtlSeconds":9223372036854775807}`:     {http.StatusUnprocessableEntity, "body.tokenTtlSeconds"},
-		`{"name":"m2","tokenTtlSeconds":99999999999999999999999}`: {http.StatusBadRequest, "body"},
+		`{"name":"m2","tokenTtlSeconds":99999999999999999999999}`: {http.StatusBadRequest, "body.tokenTtlSeconds"},
 		`{"name":"m2","description":"a\u0000b"}`:                  {http.StatusUnprocessableEntity, "body.description"},
 	} {
 		a := s.ask("POST", "/services", body)

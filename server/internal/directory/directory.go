@@ -298,7 +298,7 @@ func ParseScopes(s string) ([]string, error) {
 		for _, c := range []byte(scope) {
 			// RFC 6749, appendix A.4: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
 			if c < 0x21 || c > 0x7e || c == '"' || c == '\\' {
-				return nil, &InvalidError{"scope", `must have only printable ASCII characters other than space, '"' and '\'`}
+				return nil, &InvalidError{"scope", "must have only printable ASCII characters, and no space, quotation mark or backslash"}
 			}
 		}
 	}

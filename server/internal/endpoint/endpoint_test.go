@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/issuer"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
@@ -17,6 +19,11 @@ import (
 func TestDescriptionsKeepToTheirCharacters(t *testing.T) {
 	if got := safe("a \"b\" \\ é\n\x7f!"); got != "a 'b' ? ???!" {
 		t.Errorf("got %q", got)
+	}
+	// F16: our own words are told as they are.
+	_, err := directory.ParseScopes(`a"`)
+	if err == nil || safe(err.Error()) != err.Error() {
+		t.Errorf("got %q of %v", safe(err.Error()), err)
 	}
 	for kind := issuer.Malformed; kind <= issuer.Throttled; kind++ {
 		q := &request{w: httptest.NewRecorder(), r: httptest.NewRequest("POST", "/", nil)}
@@ -29,6 +36,43 @@ func TestDescriptionsKeepToTheirCharacters(t *testing.T) {
 }
 
 // CAU-001, CAU-002, INT-004: when there is a challenge.
+// What a caller is told of each kind of refusal that has no text of its own. Clients depend on the codes, and
+// people know the texts.
+func TestAnswersToRefusals(t *testing.T) {
+	for _, c := range []struct {
+		kind         issuer.RefusalKind
+		oauth, plain string
+	}{
+		{issuer.Malformed, "400 invalid_request ", "400 invalid_request "},
+		{
+			issuer.Unauthenticated, "401 invalid_client say which client asks, by one of the token_endpoint_auth_methods_supported of the metadata",
+			"401 unauthorized send the service's bootstrap credential as Authorization: Bearer",
+		},
+		{
+			issuer.InvalidToken, "401 invalid_client the client is unknown, or its proof is not good here",
+			"401 invalid_token the credential is not valid here: it is malformed, expired, revoked or for somebody else; ask an operator for a new one",
+		},
+		{
+			issuer.Denied, "400 invalid_target no rule allows this client a token for that target; ask an operator, with the id in the Watchword-Decision header",
+			"401 access_denied no rule allows this call; ask an operator, with the id in the Watchword-Decision header",
+		},
+		{issuer.InvalidScope, "400 invalid_scope the target does not grant this scope to this client", "400 invalid_scope the target does not grant this scope to this client"},
+		{issuer.UnauthorizedClient, "400 unauthorized_client the client may not use this grant type", ""},
+		{issuer.InvalidGrant, "400 invalid_grant the assertion is not good here", ""},
+		{issuer.InvalidProof, "400 invalid_dpop_proof ", "400 invalid_dpop_proof "},
+		{issuer.NonceNeeded, "400 use_dpop_nonce ", "400 use_dpop_nonce "},
+		{issuer.Throttled, "429 temporarily_unavailable too many failures; try again later", "429 temporarily_unavailable too many failures; try again later"},
+	} {
+		for at, want := range map[issuer.Endpoint]string{issuer.TokenEndpoint: c.oauth, issuer.AccessTokenEndpoint: c.plain} {
+			q := &request{w: httptest.NewRecorder(), r: httptest.NewRequest("POST", "/", nil), from: issuer.Request{Endpoint: at}}
+			e := new(endpoints).answer(q, &issuer.Refusal{Kind: c.kind}, nil).(*web.Error)
+			if got := fmt.Sprintf("%d %s %s", e.Status, e.Code, e.Description); got != want && want != "" {
+				t.Errorf("kind %d at %s: got %q, want %q", c.kind, at, got, want)
+			}
+		}
+	}
+}
+
 func TestChallengeIsForWhoCanAnswerIt(t *testing.T) {
 	for _, c := range []struct {
 		name     string

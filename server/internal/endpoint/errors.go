@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/dpop"
+	"github.com/watchword-dev/watchword/internal/reason"
 	"github.com/watchword-dev/watchword/server/internal/issuer"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
@@ -29,35 +30,43 @@ func malformed(reason, text string) *problem {
 	return &problem{kind: issuer.Malformed, reason: reason, text: text}
 }
 
-// reply is the answer to a kind of refusal. Its text is for where the refusal has none of its own.
+// reply is the answer to a kind of refusal.
 type reply struct {
-	status     int
-	code, text string
+	code string
+	// text is the description, where the refusal has none of its own, of what package reason says of the code.
+	text func(reason.Entry) string
+	// status is that of package reason if it is zero.
+	status int
 }
+
+func means(e reason.Entry) string        { return reason.Clause(e.Means) }
+func whatToDo(e reason.Entry) string     { return reason.Clause(e.Do) }
+func meansAndToDo(e reason.Entry) string { return reason.Clause(e.Means, e.Do) }
+func itsOwn(reason.Entry) string         { return "" }
 
 // replies are those of the OAuth endpoints (RFC 6749, section 5.2; RFC 8707, section 2; RFC 9449, sections
 // 5 and 8).
 var replies = map[issuer.RefusalKind]reply{
-	issuer.Malformed:       {400, "invalid_request", ""},
-	issuer.Unauthenticated: {401, "invalid_client", "say which client asks, by one of the token_endpoint_auth_methods_supported of the metadata"},
+	issuer.Malformed:       {code: "invalid_request", text: itsOwn},
+	issuer.Unauthenticated: {code: "invalid_client", text: whatToDo},
 	// One answer whether the client exists or not.
-	issuer.InvalidToken: {401, "invalid_client", "the client is unknown, or its proof is not good here"},
+	issuer.InvalidToken: {code: "invalid_client", text: means},
 	// One answer, to the byte, whether the target exists or not: nobody learns names here.
-	issuer.Denied:             {400, "invalid_target", "no rule allows this client a token for that target; ask an operator, with the id in the " + web.DecisionHeader + " header"},
-	issuer.InvalidScope:       {400, "invalid_scope", "the target does not grant this scope to this client"},
-	issuer.UnauthorizedClient: {400, "unauthorized_client", "the client may not use this grant type"},
-	issuer.InvalidGrant:       {400, "invalid_grant", "the assertion is not good here"},
-	issuer.InvalidProof:       {400, "invalid_dpop_proof", ""},
-	issuer.NonceNeeded:        {400, "use_dpop_nonce", ""},
-	issuer.Throttled:          {429, "temporarily_unavailable", "too many failures; try again later"},
+	issuer.Denied:             {code: "invalid_target", text: meansAndToDo},
+	issuer.InvalidScope:       {code: "invalid_scope", text: means},
+	issuer.UnauthorizedClient: {code: "unauthorized_client", text: means},
+	issuer.InvalidGrant:       {code: "invalid_grant", text: means},
+	issuer.InvalidProof:       {code: "invalid_dpop_proof", text: itsOwn},
+	issuer.NonceNeeded:        {code: "use_dpop_nonce", text: itsOwn},
+	issuer.Throttled:          {code: "temporarily_unavailable", status: http.StatusTooManyRequests, text: func(reason.Entry) string { return "too many failures; try again later" }},
 }
 
 // plainReplies are those of POST /accesstoken that differ: it answers like a resource server (RFC 6750, section
 // 3.1).
 var plainReplies = map[issuer.RefusalKind]reply{
-	issuer.Unauthenticated: {401, "unauthorized", "send the service's bootstrap credential as Authorization: Bearer"},
-	issuer.InvalidToken:    {401, "invalid_token", "the credential is not valid here: it is malformed, expired, revoked or for somebody else; ask an operator for a new one"},
-	issuer.Denied:          {401, "access_denied", "no rule allows this call; ask an operator, with the id in the " + web.DecisionHeader + " header"},
+	issuer.Unauthenticated: {code: "unauthorized", text: whatToDo},
+	issuer.InvalidToken:    {code: "invalid_token", text: meansAndToDo},
+	issuer.Denied:          {code: "access_denied", text: meansAndToDo},
 }
 
 // answer turns what the issuer said of a request into what the caller may know. bad is what the endpoint
@@ -81,7 +90,14 @@ func (e *endpoints) answer(q *request, err error, bad *problem) error {
 	if !plain || !ok {
 		c = replies[refusal.Kind]
 	}
-	out := &web.Error{Status: c.status, Code: c.code, Description: c.text, Header: http.Header{}, Cause: refusal}
+	entry := reason.Of(c.code)
+	out := &web.Error{Status: entry.OAuth, Code: c.code, Description: c.text(entry), Header: http.Header{}, Cause: refusal}
+	if plain {
+		out.Status = entry.AccessToken
+	}
+	if c.status != 0 {
+		out.Status = c.status
+	}
 	if refusal.Text != "" {
 		out.Description = refusal.Text
 	}

@@ -1,0 +1,111 @@
+// Package reason is the one table of what can be wrong: the codes of error answers and the reasons of recorded
+// decisions, what each means, and what to do about it. Answers, explanations, the advice of package client and
+// docs/errors.md are made of it. It knows nothing of a particular request.
+package reason
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Page is the document that is made of the table.
+const Page = "docs/errors.md"
+
+// Entry is one code or reason.
+type Entry struct {
+	Name string
+	// OAuth, AccessToken, Operator and Resource are the HTTP status with which the name is the code of an answer:
+	// of /oauth2/*, of POST /accesstoken, of the operator API, of a service that verifies with package verify.
+	// 0: of none.
+	OAuth, AccessToken, Operator, Resource int
+	// Recorded is true for reasons in the audit log.
+	Recorded bool
+	// Means says in one or two sentences what is wrong, and Do what to do: to the one who gets the answer or, for
+	// what is only recorded, to the operator.
+	Means, Do string
+	// More is for the page alone.
+	More string
+}
+
+// Group is entries that belong together.
+type Group struct {
+	Title, About string
+	Entries      []Entry
+}
+
+// Find returns the entry of that name.
+func Find(name string) (Entry, bool) {
+	for _, g := range table {
+		for _, e := range g.Entries {
+			if e.Name == name {
+				return e, true
+			}
+		}
+	}
+	if rest, ok := strings.CutPrefix(name, subjectToken); ok {
+		if e, ok := Find(rest); ok {
+			return Entry{Name: name, Recorded: true, Means: "The token to exchange is not good. " + e.Means, Do: e.Do}, true
+		}
+	}
+	return Entry{}, false
+}
+
+// subjectToken begins the reasons why a token that is to be exchanged is not good. The rest is what is wrong with
+// it, as it would be with any token.
+const subjectToken = "subject_token_"
+
+// Of returns the entry of a name that is in the table.
+func Of(name string) Entry {
+	e, ok := Find(name)
+	if !ok {
+		panic("package reason has no entry " + name)
+	}
+	return e
+}
+
+// Text is what a name means, in lower case and without a full stop. A name that is not in the table, as one that
+// another version of the server recorded, is words enough.
+func Text(name string) string {
+	if e, ok := Find(name); ok {
+		return Clause(e.Means)
+	}
+	return strings.ReplaceAll(name, "_", " ")
+}
+
+// See is where the page explains a name, and empty when the table does not have it.
+func See(name string) string {
+	if _, ok := Find(name); !ok {
+		return ""
+	}
+	if strings.HasPrefix(name, subjectToken) && !isEntry(name) {
+		name = strings.TrimPrefix(name, subjectToken)
+	}
+	return Page + "#" + name
+}
+
+func isEntry(name string) bool {
+	for _, g := range table {
+		for _, e := range g.Entries {
+			if e.Name == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Clause makes sentences a part of another one: joined by semicolons, in lower case where they begin, and without
+// their full stops. That is also how OAuth servers put an error_description.
+func Clause(sentences ...string) string {
+	all := make([]string, 0, len(sentences))
+	for _, s := range sentences {
+		first, size := utf8.DecodeRuneInString(s)
+		second, _ := utf8.DecodeRuneInString(s[size:])
+		if !unicode.IsUpper(second) { // an abbreviation, such as DPoP, stays
+			s = string(unicode.ToLower(first)) + s[size:]
+		}
+		all = append(all, strings.TrimSuffix(s, "."))
+	}
+	return strings.Join(all, "; ")
+}
