@@ -24,7 +24,7 @@ var arrows = map[string][]string{
 	"server/internal/spelling":   {},
 	"server/internal/buildinfo":  {},
 	"internal/strictjson":        {},
-	"server/internal/audit":      {"server/internal/disk", "server/internal/redact", "internal/strictjson"},
+	"server/internal/audit":      {"server/internal/disk", "server/internal/redact", "server/internal/throttle", "internal/strictjson"},
 	"server/internal/logs":       {"server/internal/redact"},
 	"server/internal/redact":     {},
 	"internal/jose":              {"internal/strictjson"},

@@ -45,7 +45,7 @@ func (a *handlers) record(ctx context.Context, req *request, err error) error {
 		At: a.Now(), Kind: audit.KindChange, Endpoint: endpoint,
 		RequestID: req.id, Actor: req.actor,
 		Action: req.action.name, Subject: printable(req.subject), Detail: req.detail,
-		Outcome: audit.Allowed,
+		Outcome: audit.Allowed, Unproven: req.actor == "",
 	}
 	if req.address.IsValid() {
 		e.Address = req.address.String()

@@ -7,12 +7,16 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/audit"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
+	"github.com/watchword-dev/watchword/server/internal/config"
 	"github.com/watchword-dev/watchword/server/internal/redact"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
@@ -52,7 +56,8 @@ func TestNoTokenLeavesWithoutARecord(t *testing.T) {
 	s.until(m1, `{"target":"m3"}`, 401) // the refused change was not made
 }
 
-// AUD-001, AUD-007: one record a request, with what is needed to follow it up, and no secret.
+// AUD-001, AUD-007: one record a request, with what is needed to follow it up, and no secret. After a
+// few requests of whoever proves nothing, these are counted (F02).
 func TestEachRequestHasExactlyOneRecord(t *testing.T) {
 	s := start(t, testConfig(t))
 	m1, m2, _ := s.demo()
@@ -77,6 +82,7 @@ func TestEachRequestHasExactlyOneRecord(t *testing.T) {
 		{m2, `{"target":"m1"}`, 200, "allowed", "allowed"},
 	}
 	ids := map[string]bool{}
+	strangers, counted := 0, 0
 	for range 20 {
 		for _, r := range requests {
 			a := s.ask(r.credential, r.body)
@@ -84,8 +90,14 @@ func TestEachRequestHasExactlyOneRecord(t *testing.T) {
 				t.Fatalf("%s: got %d %s, want %d", r.body, a.status, a.body, r.status)
 			}
 			id := a.header.Get(web.DecisionHeader)
+			if slices.Contains([]string{"audience_mismatch", "expired", "malformed", "malformed_body"}, r.reason) {
+				if strangers++; id == "" {
+					counted++
+					continue
+				}
+			}
 			if len(id) != 32 || ids[id] {
-				t.Fatalf("decision id %q is missing or not new", id)
+				t.Fatalf("%s: decision id %q is missing or not new", r.reason, id)
 			}
 			ids[id] = true
 		}
@@ -96,8 +108,15 @@ func TestEachRequestHasExactlyOneRecord(t *testing.T) {
 			t.Errorf("decision %s has %d records", id, n)
 		}
 	}
+	if recorded := strangers - counted; recorded < 15 || recorded > 30 {
+		t.Errorf("of %d requests that proved nothing %d were recorded; want some 20", strangers, recorded)
+	}
 	for i, r := range requests {
 		a := s.ask(r.credential, r.body)
+		if a.header.Get(web.DecisionHeader) == "" {
+			counted++
+			continue
+		}
 		got := s.record(a.header.Get(web.DecisionHeader))
 		if got["outcome"] != r.outcome || got["reason"] != r.reason || got["address"] != "127.0.0.1" ||
 			!strings.HasPrefix(got["time"].(string), time.Now().UTC().Format("2006-01")) {
@@ -127,6 +146,102 @@ func TestEachRequestHasExactlyOneRecord(t *testing.T) {
 	report, err := audit.VerifyDir(s.cfg.Audit.Dir, audit.Known{})
 	if err != nil || report.Bad != nil {
 		t.Errorf("audit log: %v %v", report.Bad, err)
+	}
+	if _, more := refusals(t, s.cfg.Audit.Dir); more != counted {
+		t.Errorf("the log counts %d, want %d", more, counted)
+	}
+}
+
+// refusals is how many refusals of strangers have records of their own in the log in dir, and how many
+// it only counts.
+func refusals(t *testing.T, dir string) (recorded, counted int) {
+	t.Helper()
+	err := audit.Tail(t.Context(), dir, 1<<30, false, func(line []byte) error {
+		r, err := audit.ParseLine(line)
+		if err != nil {
+			return err
+		}
+		if r.Kind == audit.KindDecision && r.Outcome == audit.Refused && r.CallerUID == "" || r.Kind == audit.KindMint && r.Reason == "invalid_api_key" {
+			recorded++
+		}
+		if r.Action == "refusals.more" {
+			for _, n := range r.Detail {
+				more, err := strconv.Atoi(n)
+				if err != nil {
+					return err
+				}
+				counted += more
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recorded, counted
+}
+
+// F02: whoever proves nothing takes neither the disk nor the time of the others, at none of the
+// endpoints, while an honest caller goes on.
+func TestAFloodOfRequestsWithoutAnIdentityFillsNoDisk(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.SuperTokens.APIKeys = []config.Secret{config.NewSecret("an-api-key-of-enough-characters-1")}
+	s := start(t, cfg)
+	m1, _, _ := s.demo()
+	superTokens := s.s.listeners[2].URL()
+	long := strings.Repeat("\x7f", 3000)
+	flood := []func() *http.Request{
+		func() *http.Request {
+			return s.request("POST", s.url+"/accesstoken", fmt.Sprintf(`{"target":%q}`, strings.Repeat("x", 3000)))
+		},
+		func() *http.Request {
+			r := s.request("POST", s.url+"/oauth2/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {long}, "client_secret": {"x"}, "scope": {long}, "audience": {long}}.Encode())
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			return r
+		},
+		func() *http.Request {
+			r := s.request("POST", s.url+"/oauth2/introspect", url.Values{"token": {long}}.Encode())
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			return r
+		},
+		func() *http.Request { return s.request("POST", s.url+"/accesstoken", `{`) },
+		func() *http.Request { return s.request("POST", superTokens+"/recipe/jwt", `{}`, "api-key", "guessed") },
+		func() *http.Request {
+			return s.request("POST", superTokens+"/appid-"+strings.Repeat("x", 3000)+"/recipe/jwt", `{}`)
+		},
+		func() *http.Request { return s.request("GET", s.admin+"/services/"+strings.Repeat("x", 100), "") },
+	}
+	const each = 300
+	before := len(auditText(t, s.cfg.Audit.Dir))
+	var all sync.WaitGroup
+	for _, request := range flood {
+		all.Go(func() {
+			for range each {
+				if a := s.do(request()); a.status < 400 || a.status >= 500 && a.status != 503 {
+					t.Errorf("%s: got %d %s", request().URL.Path[:20], a.status, a.body)
+				}
+			}
+		})
+	}
+	const honest = 200
+	for range honest {
+		s.accessToken(m1, "m2")
+	}
+	all.Wait()
+	text := auditText(t, s.cfg.Audit.Dir)
+	if n := strings.Count(text, `"outcome":"allowed","reason":"allowed"`); n != honest {
+		t.Errorf("got %d records of tokens, want %d", n, honest)
+	}
+	grown := len(text) - before - honest*800
+	if most := 150 << 10; grown > most {
+		t.Errorf("%d requests took %d bytes of the log, want at most %d", each*len(flood), grown, most)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	recorded, counted := refusals(t, s.cfg.Audit.Dir)
+	if recorded+counted < each*(len(flood)-1) { // the operator API answers 429, without a record
+		t.Errorf("the log has %d and counts %d of %d", recorded, counted, each*len(flood))
 	}
 }
 

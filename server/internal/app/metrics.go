@@ -42,9 +42,18 @@ func (s *Server) registerGauges() {
 		func() float64 { _, _, n := s.directory.Snapshot().Counts(); return float64(n) })
 	gauge("watchword_denylist_entries", "Ids in the deny-list that verifiers follow.", func() float64 { return float64(s.revoked.Size()) })
 	s.registerUsage()
+	s.registerAudit()
 	gauge("watchword_audit_healthy", "1 while the audit log can be written.", func() float64 { return healthy(s.log.Healthy()) })
 	gauge("watchword_keys_healthy", "1 while there is a key to sign with.", func() float64 { return healthy(s.ring.Healthy()) })
 	gauge("watchword_directory_fresh", "1 while the directory is recent enough to decide from.", func() float64 { return healthy(s.directory.Fresh()) })
+}
+
+// registerAudit publishes what the audit log only counts.
+func (s *Server) registerAudit() {
+	s.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "watchword_audit_counted_total",
+		Help: "Refusals that have no record of their own in the audit log but are counted in it: nobody proved who asked, and there were many.",
+	}, func() float64 { return float64(s.log.Stats().Counted) }))
 }
 
 // registerUsage publishes how the counts of decisions get on.

@@ -17,7 +17,7 @@ func syncData(f *os.File) error {
 	}
 }
 
-// diskFault says whether the disk under dir is one on which the next write must fail.
+// diskFault reports whether the disk under dir is one on which the next write must fail.
 func diskFault(dir string) error {
 	const readOnly = 1 // ST_RDONLY of statvfs(3)
 	var s syscall.Statfs_t
@@ -31,4 +31,14 @@ func diskFault(dir string) error {
 		return errors.New("no space left on the disk under " + dir)
 	}
 	return nil
+}
+
+// diskSpace is how much the disk under dir can still take, and how large it is, in bytes. It is not ok
+// when the system does not say.
+func diskSpace(dir string) (free, total uint64, ok bool) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return 0, 0, false
+	}
+	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize), true
 }

@@ -15,7 +15,7 @@ import (
 
 // Limits that keep one line far below maxLine, whatever a caller puts into an event.
 const (
-	maxField  = 4096 // bytes of one string; a longer one is cut and says so
+	maxField  = 4096 // bytes of one string as it stands in the line; a longer one is cut and says so
 	maxDetail = 32   // members of Event.Detail
 	cutMark   = "...(cut)"
 )
@@ -126,10 +126,11 @@ func appendRaw(b []byte, s string) []byte {
 		s = s[:maxField-len(cutMark)] + cutMark
 	}
 	b = append(b, '"')
+	limit := len(b) + maxField - len(cutMark)
 	for i := range len(s) {
 		if !plain[s[i]] {
-			b = append(b, s[:i]...)
-			return append(appendEscaped(b, s[i:]), '"')
+			b = append(b, s[:min(i, limit-len(b))]...)
+			return append(appendEscaped(b, s[i:], limit), '"')
 		}
 	}
 	b = append(b, s...)
@@ -138,9 +139,12 @@ func appendRaw(b []byte, s string) []byte {
 
 // appendEscaped also escapes what is legal in JSON but does not print, such as U+2028, the
 // C1 controls and bidirectional overrides: a line is safe to show on a terminal. What is
-// not UTF-8 becomes U+FFFD.
-func appendEscaped(b []byte, s string) []byte {
+// not UTF-8 becomes U+FFFD. It cuts s when b would become longer than limit.
+func appendEscaped(b []byte, s string, limit int) []byte {
 	for _, r := range s {
+		if len(b) > limit-len(`\ud800\udc00`) {
+			return append(b, cutMark...)
+		}
 		switch {
 		case r == '"' || r == '\\':
 			b = append(b, '\\', byte(r))

@@ -68,11 +68,17 @@ func TestLinesStayFarBelowWhatReadersTake(t *testing.T) {
 		e.Detail[string(rune('a'+i))+huge] = huge
 	}
 	line, _ := link{}.appendRecord(nil, &e)
-	if len(line) > maxLine {
-		t.Errorf("got a line of %d bytes, want at most %d", len(line), maxLine)
+	// F02: what is escaped takes no more room than what is not.
+	if len(line) > 90*maxField {
+		t.Errorf("got a line of %d bytes, want at most %d", len(line), 90*maxField)
 	}
-	if r, err := ParseLine(line); err != nil || !strings.HasSuffix(r.Caller, cutMark) || len(r.Caller) != maxField {
+	if r, err := ParseLine(line); err != nil || !strings.HasSuffix(r.Caller, cutMark) || len(r.Caller) < maxField/6-10 {
 		t.Errorf("got a caller of %d bytes, %v; want it cut and marked", len(r.Caller), err)
+	}
+	for s, want := range map[string]int{strings.Repeat("x", maxField): maxField, strings.Repeat("x", maxField-1) + "\x01": maxField, huge: maxField} {
+		if got := len(appendString(nil, s)) - len(`""`); got > want || got < want-20 {
+			t.Errorf("%q...: got %d bytes, want %d", s[:3], got, want)
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ const (
 	KindMint       Kind = "mint"       // the SuperTokens door signed something, or tokens were made for a probe
 	KindCheckpoint Kind = "checkpoint" // the log's own: a signature over the chain so far
 	KindStart      Kind = "start"      // the log's own: a process opened the log
-	KindLog        Kind = "log"        // the log's own: recovery, outside rotation, deletion by age
+	KindLog        Kind = "log"        // the log's own: recovery, outside rotation, deletion by age, refusals that were only counted
 )
 
 // Outcome of an event.
@@ -71,6 +71,10 @@ type Event struct {
 	Subject  string            `json:"subject,omitempty"`  // of a change
 	Revision int64             `json:"revision,omitempty"` // of a change
 	Detail   map[string]string `json:"detail,omitempty"`   // of a change or mint
+
+	// Unproven says that nobody proved who they are, so that an event that is not allowed need not
+	// have a record of its own: see Pending.Recorded.
+	Unproven bool `json:"-"`
 }
 
 // Record is an event as it stands in the log.

@@ -171,6 +171,19 @@ func fullTmpfs(dir string) error {
 		}
 		return nil
 	}
+	// F02: whoever proves nothing gets none of the last room.
+	if !newSpace(dir, time.Now).ample() {
+		return errors.New("an empty disk has no room")
+	}
+	if err := fill(); err != nil {
+		return err
+	}
+	if newSpace(dir, time.Now).ample() {
+		return errors.New("a full disk has room")
+	}
+	if err := os.Remove(filler); err != nil {
+		return err
+	}
 	if err := fillAndFree(filepath.Join(dir, "audit"), fill, func() error { return os.Remove(filler) }); err != nil {
 		return err
 	}

@@ -124,6 +124,8 @@ type Log struct {
 	running  bool
 	closing  sync.Once
 	stats    Stats
+
+	refusals *refusals
 }
 
 // Stats counts what the log did since it was opened.
@@ -131,6 +133,7 @@ type Stats struct {
 	Events  uint64 // made durable, the log's own included
 	Batches uint64 // writes, each with one sync
 	Faults  uint64 // times it became unavailable
+	Counted uint64 // events that were counted only, since their callers proved no identity
 }
 
 // batch is the events that become durable with one write and one sync.
@@ -163,6 +166,17 @@ func (p *Pending) Wait(ctx context.Context) error {
 	}
 }
 
+// Recorded reports whether the event has, or will have, a record of its own. It has none when its
+// caller proved no identity and there were many such events: then it is only counted.
+func (p *Pending) Recorded() bool { return p != counted }
+
+// counted is what Begin answers for an event that is only counted.
+var counted = func() *Pending {
+	p := &Pending{done: make(chan struct{})}
+	close(p.done)
+	return p
+}()
+
 func failed(cause error) *Pending {
 	p := &Pending{done: make(chan struct{}), err: fmt.Errorf("%w: %w", ErrUnavailable, cause)}
 	close(p.done)
@@ -189,6 +203,7 @@ func Open(dir string, o Options) (*Log, error) {
 		quit: make(chan struct{}), ended: make(chan struct{}),
 		head: end.last, durable: end.last,
 		queue: newBatch(nil), full: failed(errQueueFull),
+		refusals: newRefusals(newSpace(dir, o.Now).ample),
 	}
 	start := Event{Kind: KindStart}
 	if end.cutBytes > 0 {
@@ -212,6 +227,12 @@ func (l *Log) Begin(e Event) *Pending { return l.begin(e, 0) }
 func (l *Log) begin(e Event, covers uint64) *Pending {
 	if e.At.IsZero() {
 		e.At = l.o.Now()
+	}
+	if e.Unproven && e.Outcome != Allowed {
+		if !l.refusals.admit(&e) {
+			return counted
+		}
+		e.shorten()
 	}
 	l.mu.Lock()
 	if l.fault != nil {
@@ -288,7 +309,9 @@ func (l *Log) note(action string, detail map[string]string) {
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.stats
+	stats := l.stats
+	stats.Counted = l.refusals.counted()
+	return stats
 }
 
 // Close ends Run after it has written what is queued, and gives the folder free. Events

@@ -20,6 +20,9 @@ func (l *Log) maintain(ctx context.Context) {
 	defer signing.Stop()
 	deleting := time.NewTicker(time.Hour)
 	defer deleting.Stop()
+	counting := time.NewTimer(0) // runs while there is something counted
+	<-counting.C
+	defer counting.Stop()
 	// Whoever ended the process before this one may have left records that nothing covers. A server
 	// that is started again and again would never come to sign them.
 	if l.begun.Wait(ctx) == nil {
@@ -31,11 +34,27 @@ func (l *Log) maintain(ctx context.Context) {
 			return
 		case <-deleting.C:
 			l.expire(ctx)
+		case <-l.refusals.first:
+			counting.Reset(summaryEvery)
+		case <-counting.C:
+			l.recordCounted()
 		case <-signing.C:
 			l.checkpoint(ctx)
 		case <-l.due:
 			l.checkpoint(ctx)
 		}
+	}
+}
+
+// recordCounted records how many events had no record of their own. While there is no room for that on
+// the disk, the counts are kept.
+func (l *Log) recordCounted() {
+	if !l.refusals.space() {
+		nudge(l.refusals.first)
+		return
+	}
+	for _, e := range l.refusals.summaries() {
+		l.Begin(e)
 	}
 }
 

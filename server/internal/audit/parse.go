@@ -11,8 +11,8 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// maxLine bounds what a reader takes for one line. The writer stays below it: at most 49
-// strings of maxField bytes, each byte six bytes long when escaped.
+// maxLine bounds what a reader takes for one line. The writer stays below it: at most 90
+// strings of maxField bytes. Logs of earlier versions have lines that are six times as long.
 const maxLine = 4 << 20
 
 // The fixed parts of a line.

@@ -37,6 +37,7 @@ func (l *Log) Run(ctx context.Context) error {
 	l.writeUntil(ctx)
 	others.Wait()
 
+	l.recordCounted()
 	for l.flush() {
 	}
 	if l.unsignedEvents() {

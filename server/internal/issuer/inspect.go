@@ -120,9 +120,11 @@ func (i *Issuer) Authenticate(ctx context.Context, r Request, p clientauth.Prese
 		switch err := step(ctx, a); {
 		case err == nil:
 		case errors.As(err, &refusal):
-			return id, a.event.ID, i.refuse(ctx, a.event, refusal)
+			decisionID, err := i.refuse(ctx, a.event, refusal)
+			return id, decisionID, err
 		default:
-			return id, a.event.ID, i.fail(ctx, a.event, err)
+			decisionID, err := i.fail(ctx, a.event, err)
+			return id, decisionID, err
 		}
 	}
 	i.directory.RecordUse(a.caller.CredentialID, a.now, a.event.Address)
@@ -177,23 +179,23 @@ func (i *Issuer) Revoke(ctx context.Context, r Request, by clientauth.Identity, 
 	case why != "":
 		a.event.Reason = "nothing_to_revoke"
 	case t.Subject == nil:
-		return a.event.ID, i.refuse(ctx, a.event, &Refusal{Kind: UnauthorizedClient, Reason: "token_of_another", Text: "the token was not issued to this client"})
+		return i.refuse(ctx, a.event, &Refusal{Kind: UnauthorizedClient, Reason: "token_of_another", Text: "the token was not issued to this client"})
 	case t.Claims.ClientID != by.Service.Name && t.Subject.UID != by.Service.UID:
-		return a.event.ID, i.refuse(ctx, a.event, &Refusal{Kind: UnauthorizedClient, Reason: "token_of_another", Text: "the token was not issued to this client"})
+		return i.refuse(ctx, a.event, &Refusal{Kind: UnauthorizedClient, Reason: "token_of_another", Text: "the token was not issued to this client"})
 	default:
 		a.event.Token, a.event.Reason = t.Claims.ID, "revoked"
 		author := directory.Author{Actor: "service " + by.Service.Name, RequestID: r.RequestID}
 		err := i.directory.RevokeOwnToken(ctx, author, by.Service.UID, t.Claims.ID, t.Claims.Expiry, placeOf(t.Claims))
 		switch {
 		case errors.Is(err, directory.ErrTooMany):
-			return a.event.ID, i.refuse(ctx, a.event, &Refusal{
+			return i.refuse(ctx, a.event, &Refusal{
 				Kind: Throttled, Reason: "too_many_revocations", RetryAfter: time.Minute,
 				Text: fmt.Sprintf("%d tokens of this client are revoked and have not expired; to end more, have an operator revoke its credential", directory.MaxOwnRevocations),
 			})
 		case err != nil:
-			return a.event.ID, i.fail(ctx, a.event, err)
+			return i.fail(ctx, a.event, err)
 		}
 	}
 	a.event.Outcome = audit.Allowed
-	return a.event.ID, i.record(ctx, a.event)
+	return i.record(ctx, a.event)
 }

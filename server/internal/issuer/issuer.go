@@ -140,7 +140,8 @@ type attempt struct {
 // AccessToken decides about p. The decision is on disk when it returns, granted or refused
 // (*Refusal); when it cannot be recorded, or a key or the directory is not fit for use, the
 // error wraps ErrUnavailable and there is no token. The id names the decision in the audit
-// log, and may be told.
+// log, and may be told. It is empty for a refusal that is only counted: nobody proved who asked,
+// and there were many such requests from the same network.
 //
 // A caller that leaves, or closes its half of the connection, changes nothing about a decision:
 // it is recorded all the same, and the log bounds the wait itself.
@@ -152,14 +153,17 @@ func (i *Issuer) AccessToken(ctx context.Context, p *Proposal) (t Token, decisio
 		switch err := step(ctx, a); {
 		case err == nil:
 		case errors.As(err, &refusal):
-			return Token{}, a.event.ID, i.refuse(ctx, a.event, refusal)
+			id, err := i.refuse(ctx, a.event, refusal)
+			return Token{}, id, err
 		default:
-			return Token{}, a.event.ID, i.fail(ctx, a.event, err)
+			id, err := i.fail(ctx, a.event, err)
+			return Token{}, id, err
 		}
 	}
 	g, refusal := i.decide(a)
 	if refusal != nil {
-		return Token{}, a.event.ID, i.refuse(ctx, a.event, refusal)
+		id, err := i.refuse(ctx, a.event, refusal)
+		return Token{}, id, err
 	}
 	i.directory.RecordUse(a.caller.CredentialID, a.now, a.event.Address)
 	t, err = i.grant(ctx, a.event, g)
@@ -318,13 +322,13 @@ func (i *Issuer) kindOf(a *attempt, r policy.Reason) RefusalKind {
 // Refuse records a request that a door could not make a proposal of.
 func (i *Issuer) Refuse(ctx context.Context, r Request, kind RefusalKind, reason string) (decisionID string, err error) {
 	e := i.event(r, i.o.Now())
-	return e.ID, i.refuse(ctx, e, &Refusal{Kind: kind, Reason: reason})
+	return i.refuse(ctx, e, &Refusal{Kind: kind, Reason: reason})
 }
 
 // Fail records a request that a door failed to serve by its own fault.
 func (i *Issuer) Fail(ctx context.Context, r Request, cause error) (decisionID string, err error) {
 	e := i.event(r, i.o.Now())
-	return e.ID, i.fail(ctx, e, cause)
+	return i.fail(ctx, e, cause)
 }
 
 // grant is a decision that a token be made.
@@ -348,11 +352,13 @@ type grant struct {
 func (i *Issuer) grant(ctx context.Context, e audit.Event, g *grant) (Token, error) {
 	signer, err := i.keys.Signer(keys.UseAccess, g.algorithm)
 	if err != nil {
-		return Token{}, i.fail(ctx, e, fmt.Errorf("no key to sign %s with: %w", g.algorithm, err))
+		_, err := i.fail(ctx, e, fmt.Errorf("no key to sign %s with: %w", g.algorithm, err))
+		return Token{}, err
 	}
 	m := i.reuse.find(i, g, signer)
 	if !m.fits(signer) {
-		return Token{}, i.refuse(ctx, e, &Refusal{Kind: InvalidScope, Reason: "token_too_large", Text: "a token with these scopes would be longer than 4 KiB; ask for fewer"})
+		_, err := i.refuse(ctx, e, &Refusal{Kind: InvalidScope, Reason: "token_too_large", Text: "a token with these scopes would be longer than 4 KiB; ask for fewer"})
+		return Token{}, err
 	}
 	e.Outcome, e.Reason = audit.Allowed, string(policy.Allowed)
 	e.Token, e.KeyID, e.Scope = m.id, signer.ID(), strings.Join(g.scopes, " ")

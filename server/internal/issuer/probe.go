@@ -69,7 +69,8 @@ func (i *Issuer) Probe(ctx context.Context, by directory.Author, service *direct
 		Actor: by.Actor, Action: "probe", Subject: directory.SubjectService(service.UID), KeyID: signer.ID(),
 		Detail: map[string]string{"service": service.Name, "url": url},
 	}
-	return &Prober{i, by, service, signer, []string{directory.FormatUID(nobody)}}, i.record(ctx, e)
+	_, err = i.record(ctx, e)
+	return &Prober{i, by, service, signer, []string{directory.FormatUID(nobody)}}, err
 }
 
 // Issuers are what iss can be, that of TokenEndpoint first.

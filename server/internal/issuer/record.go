@@ -19,29 +19,38 @@ func (i *Issuer) event(r Request, now time.Time) audit.Event {
 	return e
 }
 
-func (i *Issuer) refuse(ctx context.Context, e audit.Event, r *Refusal) error {
+// refuse records a refusal. The id names its record: it is empty when there is none, because nobody
+// proved who asks and there were many such requests.
+func (i *Issuer) refuse(ctx context.Context, e audit.Event, r *Refusal) (decisionID string, err error) {
 	e.Outcome, e.Reason = audit.Refused, r.Reason
-	if err := i.record(ctx, e); err != nil {
-		return err
+	id, err := i.record(ctx, e)
+	if err != nil {
+		return id, err
 	}
-	return r
+	return id, r
 }
 
 // fail records a request that the server itself could not serve.
-func (i *Issuer) fail(ctx context.Context, e audit.Event, cause error) error {
+func (i *Issuer) fail(ctx context.Context, e audit.Event, cause error) (decisionID string, err error) {
 	e.Outcome, e.Reason = audit.Failed, "server_failed"
-	if err := i.record(ctx, e); err != nil {
+	id, err := i.record(ctx, e)
+	if err != nil {
 		cause = errors.Join(cause, err)
 	}
-	return fmt.Errorf("%w: %w", ErrUnavailable, cause)
+	return id, fmt.Errorf("%w: %w", ErrUnavailable, cause)
 }
 
 // record writes down what was done.
-func (i *Issuer) record(ctx context.Context, e audit.Event) error {
-	if err := i.log.Begin(clip(e)).Wait(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("%w: record it: %w", ErrUnavailable, err)
+func (i *Issuer) record(ctx context.Context, e audit.Event) (decisionID string, err error) {
+	e.Unproven = e.CallerUID == "" && e.Actor == ""
+	p := i.log.Begin(clip(e))
+	if err := p.Wait(context.WithoutCancel(ctx)); err != nil {
+		return e.ID, fmt.Errorf("%w: record it: %w", ErrUnavailable, err)
 	}
-	return nil
+	if !p.Recorded() {
+		return "", nil
+	}
+	return e.ID, nil
 }
 
 // clip shortens what a caller may have made long.

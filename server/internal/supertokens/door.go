@@ -49,6 +49,8 @@ type call struct {
 	version version
 	// recorded says that the audit log has this call.
 	recorded bool
+	// keyed says that the API key was right, which for an app that does not exist no key is.
+	keyed bool
 }
 
 // reply is an answer; it is written last.
@@ -97,8 +99,10 @@ func (d *Door) answer(c *call) *reply {
 	e := c.endpoint
 	// As in the core, an app that does not exist has no API keys to ask for. It has nothing else
 	// either: every endpoint refuses it below.
-	if _, exists := d.rings[c.app]; exists && e.key && !d.keys.allow(c.r.Header) {
-		return d.refuseKey(c)
+	if _, exists := d.rings[c.app]; exists && e.key {
+		if c.keyed = d.keys.allow(c.r.Header); !c.keyed {
+			return d.refuseKey(c)
+		}
 	}
 	var refusal *reply
 	if c.version, refusal = requestedVersion(c.r.Header); refusal != nil {
@@ -155,7 +159,7 @@ func (d *Door) refuseKey(c *call) *reply {
 func (d *Door) event(c *call, outcome audit.Outcome) audit.Event {
 	e := audit.Event{
 		ID: directory.RandomID(), At: d.now(), Kind: audit.KindMint, Outcome: outcome, Action: "mint",
-		Endpoint: "supertokens", RequestID: web.RequestID(c.w),
+		Endpoint: "supertokens", Unproven: !c.keyed, RequestID: web.RequestID(c.w),
 	}
 	if a := web.Address(c.r); a.IsValid() {
 		e.Address = a.String()
