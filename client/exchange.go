@@ -64,9 +64,9 @@ func (c *Client) ExchangeSource(incoming, target string, scopes ...string) *Toke
 	return s
 }
 
-// ExchangeClient returns a client that sends an exchanged token for target with each request. With FromContext it can be
-// created once and shared. Each request then needs the context of the request that is being served, or one derived
-// from it.
+// ExchangeClient returns a client that sends an exchanged token for target with each request. With FromContext it
+// can be created once and shared. Each request then needs the context of the request that is being served, or one
+// derived from it.
 //
 //	m3 := c.ExchangeClient(client.FromContext, "m3")
 //	...

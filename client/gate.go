@@ -2,8 +2,9 @@ package client
 
 import "time"
 
-// How often a server that does not answer is tried again. With the longest pause, the longest Retry-After and its jitter
-// (45 s), 500 clients that wait for a server all have their tokens within a minute after it is back (FLT-026).
+// How often a server that does not answer is tried again. With the longest pause, the longest Retry-After and its
+// jitter (45 s), 500 clients that wait for a server all have their tokens within a minute after it is back
+// (FLT-026).
 const (
 	minPause      = time.Second // SCL-005: at most one attempt a second
 	firstPause    = 2 * time.Second
@@ -55,8 +56,8 @@ func (g *gate) failure(now time.Time, f failure, try bool, random float64) (firs
 	return first
 }
 
-// pause returns the time until the next attempt. It doubles, and half of it is random, so that the clients of one server
-// do not try at the same time.
+// pause returns the time until the next attempt. It doubles, and half of it is random, so that the clients of one
+// server do not try at the same time.
 func pause(failures int, retryAfter time.Duration, random float64) time.Duration {
 	d := maxPause
 	if failures < 5 {

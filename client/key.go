@@ -27,9 +27,9 @@ func Key(key crypto.Signer, kid string) KeySource {
 	return KeySource{func(context.Context) (*jose.Signer, error) { return s, err }}
 }
 
-// KeyFile returns a source that reads a private key from a file, for each request to the server. The file may be replaced
-// at any time. It contains either a JWK, whose kid and alg are used, or PEM (PKCS #8, PKCS #1 or SEC 1, not encrypted),
-// whose kid is the thumbprint. Errors contain the path, and never the content.
+// KeyFile returns a source that reads a private key from a file, for each request to the server. The file may be
+// replaced at any time. It contains either a JWK, whose kid and alg are used, or PEM (PKCS #8, PKCS #1 or SEC 1,
+// not encrypted), whose kid is the thumbprint. Errors contain the path, and never the content.
 func KeyFile(path string) KeySource {
 	return KeySource{func(context.Context) (*jose.Signer, error) {
 		b, err := readSecretFile(path)

@@ -30,9 +30,9 @@ type TokenSource struct {
 	err      error
 }
 
-// Token returns a valid token: the cached one, or a new one from the server. If several goroutines need a token at the same
-// time, one request is sent. When the ctx of one of them ends, only that one stops waiting. The error is a *DeniedError if
-// the server refused, and an *UnavailableError if it could not be reached.
+// Token returns a valid token: the cached one, or a new one from the server. If several goroutines need a token at
+// the same time, one request is sent. When the ctx of one of them ends, only that one stops waiting. The error is a
+// *DeniedError if the server refused, and an *UnavailableError if it could not be reached.
 func (s *TokenSource) Token(ctx context.Context) (Token, error) {
 	q, err := s.ask(ctx)
 	if err != nil {
@@ -41,9 +41,9 @@ func (s *TokenSource) Token(ctx context.Context) (Token, error) {
 	return s.client.token(ctx, q)
 }
 
-// Renewed returns a token other than rejected, which the called service has not accepted. ok reports whether there is one.
-// The server is asked at most once in ten seconds, so that a service that rejects every token does not cause a token
-// request for each call. Transport does this by itself; Renewed is for other protocols than HTTP.
+// Renewed returns a token other than rejected, which the called service has not accepted. ok reports whether there
+// is one. The server is asked at most once in ten seconds, so that a service that rejects every token does not
+// cause a token request for each call. Transport does this by itself; Renewed is for other protocols than HTTP.
 func (s *TokenSource) Renewed(ctx context.Context, rejected Token) (token Token, ok bool) {
 	q, err := s.ask(ctx)
 	if err != nil {
@@ -71,8 +71,8 @@ func (t Token) Type() string {
 	return "Bearer"
 }
 
-// Certificate returns the certificate with which the token was obtained, and with which it must be presented, or nil. Do not
-// modify it.
+// Certificate returns the certificate with which the token was obtained, and with which it must be presented, or
+// nil. Do not modify it.
 func (t Token) Certificate() *tls.Certificate {
 	if t.cert == nil {
 		return nil

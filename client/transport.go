@@ -19,13 +19,14 @@ func (c *Client) Transport(target string, base http.RoundTripper, scopes ...stri
 	return c.TokenSource(target, scopes...).Transport(base)
 }
 
-// Transport returns a RoundTripper that sends a token of s with each request, over base, or over http.DefaultTransport if
-// base is nil. If base is an *http.Transport, a token that was obtained with a certificate is sent over separate connections
-// that present the certificate. Any other base must present it itself.
+// Transport returns a RoundTripper that sends a token of s with each request, over base, or over
+// http.DefaultTransport if base is nil. If base is an *http.Transport, a token that was obtained with a certificate
+// is sent over separate connections that present the certificate. Any other base must present it itself.
 //
-// If the service answers 401 with error="invalid_token", the token is renewed and the request sent once more, provided that
-// it has no body or that GetBody is set, as by http.NewRequest. It is also sent once more if the service requires a nonce
-// in the DPoP proof. After a redirect to another origin, the request is sent without the token, which is for target only.
+// If the service answers 401 with error="invalid_token", the token is renewed and the request sent once more,
+// provided that it has no body or that GetBody is set, as by http.NewRequest. It is also sent once more if the
+// service requires a nonce in the DPoP proof. After a redirect to another origin, the request is sent without the
+// token, which is for target only.
 func (s *TokenSource) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -113,8 +114,9 @@ func (t *transport) send(req *http.Request, token Token) (*http.Response, error)
 	return resp, nil
 }
 
-// sendOnce sends a copy of req with the token, because a RoundTripper must not modify its request. The answer refers to req
-// itself, so that logging it does not log the token. nonce reports whether the answer has another nonce than the one used.
+// sendOnce sends a copy of req with the token, because a RoundTripper must not modify its request. The answer
+// refers to req itself, so that logging it does not log the token. nonce reports whether the answer has another
+// nonce than the one used.
 func (t *transport) sendOnce(req *http.Request, token Token) (resp *http.Response, nonce bool, err error) {
 	r := req.Clone(req.Context())
 	r.Header.Set("Authorization", token.Type()+" "+token.Reveal())
@@ -150,8 +152,8 @@ func leftOrigin(req *http.Request) bool {
 	return first.URL.Scheme != req.URL.Scheme || !strings.EqualFold(first.URL.Host, req.URL.Host)
 }
 
-// challenged reports whether h has a challenge of the scheme with the error code (RFC 6750, section 3.1; RFC 9449, section
-// 7.1).
+// challenged reports whether h has a challenge of the scheme with the error code (RFC 6750, section 3.1; RFC 9449,
+// section 7.1).
 func challenged(h http.Header, wanted, code string) bool {
 	for _, value := range h.Values("WWW-Authenticate") {
 		scheme := ""

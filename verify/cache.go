@@ -7,16 +7,15 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-// maxSeen is how many verified tokens are remembered. With a kilobyte each that is 4 MB.
+// maxSeen is the number of verified tokens that are remembered: 4 MB, with a kilobyte for each.
 const maxSeen = 4096
 
-// tokenCache remembers which tokens passed every check but the clock's. It belongs to one
-// Verifier, so one issuer, audience and list of algorithms, and an entry counts only under the
-// key set that verified it. Its name for a token is a hash of all its bytes: two
-// tokens that differ in the signature alone are two tokens.
+// tokenCache remembers tokens that passed all checks except those of time. It belongs to one Verifier, and so to
+// one issuer, audience and list of algorithms. An entry is valid only with the key set that verified it. Tokens are
+// identified by a hash of all their bytes, so tokens that differ only in the signature are different tokens.
 //
-// It is two maps: when the young one is full it becomes the old one, and the old one goes. What
-// is used moves to the young one, so what goes is what was not used for a while.
+// It consists of two maps. When the young one is full, it becomes the old one, and the old one is dropped. An entry
+// that is used moves to the young map, so the entries that are dropped have not been used for some time.
 type tokenCache struct {
 	mu         sync.RWMutex
 	young, old map[tokenID]seenToken
@@ -24,7 +23,7 @@ type tokenCache struct {
 
 type tokenID [sha256.Size]byte
 
-// identify hashes a token. Most fit the buffer on the stack, which saves their copy on the heap.
+// identify returns the hash of a token. Most tokens fit into the buffer on the stack, which saves an allocation.
 func identify(token string) tokenID {
 	var buffer [1 << 10]byte
 	return sha256.Sum256(append(buffer[:0], token...))
@@ -35,7 +34,7 @@ type seenToken struct {
 	keys   *jose.KeySet
 }
 
-// find returns the claims of a token that keys verified, or nil.
+// find returns the claims of a token that was verified with keys, or nil.
 func (c *tokenCache) find(id tokenID, keys *jose.KeySet) *Claims {
 	c.mu.RLock()
 	entry, young := c.young[id]

@@ -13,8 +13,8 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// cacheFile keeps one key set on disk. The file names the URL it is from, so that
-// a verifier of another authorization server never takes it for its own.
+// cacheFile keeps one key set on disk. The file contains the URL of the key set, so that a verifier for another
+// authorization server does not use it.
 type cacheFile struct{ path, url string }
 
 type cacheDocument struct {
@@ -32,7 +32,7 @@ func (f cacheFile) save(got fetched) error {
 	return replaceFile(f.path, b)
 }
 
-// replaceFile writes a file so that a reader sees the old one or the new one, never half of it.
+// replaceFile writes a file atomically: a reader sees either the old or the new contents.
 func replaceFile(path string, b []byte) error {
 	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
 	if err != nil {
@@ -67,14 +67,14 @@ func (f cacheFile) read() (fetched, error) {
 		return fetched{}, err
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
-		return fetched{}, fmt.Errorf("others may write it (mode %v): chmod go-w it, or delete it", info.Mode().Perm())
+		return fetched{}, fmt.Errorf("others can write to it (mode %v): run chmod go-w, or delete it", info.Mode().Perm())
 	}
 	var doc cacheDocument
 	if err := strictjson.Read(file, 4*maxKeySetSize, &doc); err != nil {
 		return fetched{}, err
 	}
 	if doc.URL != f.url {
-		return fetched{}, errors.New("it holds the keys of another server: give every JWKSURL a file of its own")
+		return fetched{}, errors.New("it has the keys of another server: use a different file for each JWKSURL")
 	}
 	if doc.FetchedAt.After(time.Now()) {
 		return fetched{}, errors.New("it is from the future")

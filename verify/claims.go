@@ -9,37 +9,35 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// Claims are what a verified token says. A *Claims exists only of a token that was verified.
+// Claims are the claims of a verified token. There is no *Claims for a token that was not verified.
 //
-// Who may do what is decided by Subject, Scope and, where it matters who acts for the subject, by
-// Actor. Actors before the current one are there for logs: RFC 8693, section 4.1, forbids to
-// consider them in decisions.
+// Use Subject and Scope in access decisions and, if it matters which service acts for the subject, Actor. The
+// actors before the current one are for logs only: RFC 8693, section 4.1, forbids using them in decisions.
 type Claims struct {
 	Issuer   string
-	Subject  string // the service that calls, or for which the current actor calls
-	Audience string // the service that is called: this one
-	ID       string // jti: what to name the token by in a log
-	ClientID string // who asked for the token: of tokens from the OAuth door
-	CallerID string // uid of Subject, which no service made later under the same name has
-	Scope    string // as granted, separated by spaces
+	Subject  string // the calling service, or the service on whose behalf the current actor calls
+	Audience string // the called service, which is this one
+	ID       string // jti, the id of the token for logs
+	ClientID string // the service that obtained the token; empty in some tokens of POST /accesstoken
+	CallerID string // uid of Subject; a service that is created later with the same name has another
+	Scope    string // the granted scopes, separated by spaces
 
-	// Actors is the act chain of an exchanged token, the current actor first. Empty: Subject itself
-	// calls.
+	// Actors is the act chain of an exchanged token, the current actor first. If empty, Subject itself calls.
 	Actors []string
-	// Binding is the key the token is bound to, whose proof was checked. Zero: a bearer token.
+	// Binding is the key to which the token is bound, and whose proof was checked. It is zero for a bearer token.
 	Binding Binding
 
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 
 	notBefore time.Time
-	bound     bool // has cnf, perhaps of a kind not known here
+	bound     bool // whether there is a cnf claim, perhaps of an unknown kind
 	keyID     string
 	deps      []string
 	raw       []byte
 }
 
-// Binding is the key or certificate that a token is bound to.
+// Binding is the key or certificate to which a token is bound.
 type Binding struct {
 	KeyThumbprint     string // RFC 7638 SHA-256 thumbprint of a DPoP key (RFC 9449, section 6.1)
 	CertificateSHA256 string // SHA-256 of a client certificate, in base64url (RFC 8705, section 3.1)
@@ -57,14 +55,14 @@ func (v *Verifier) newClaims(c *jose.Claims, keyID string) *Claims {
 	return own
 }
 
-// clone is a copy with which the caller may do what it likes.
+// clone returns a copy that may be modified.
 func (c *Claims) clone() *Claims {
 	own := *c
 	own.Actors = slices.Clone(c.Actors)
 	return &own
 }
 
-// Actor is who calls for Subject, the current actor. Empty: Subject itself calls.
+// Actor returns the current actor, which calls on behalf of Subject. If it is empty, Subject itself calls.
 func (c *Claims) Actor() string {
 	if len(c.Actors) == 0 {
 		return ""
@@ -72,12 +70,13 @@ func (c *Claims) Actor() string {
 	return c.Actors[0]
 }
 
-// Scopes are the scopes granted.
+// Scopes returns the granted scopes.
 func (c *Claims) Scopes() []string {
-	return strings.FieldsFunc(c.Scope, func(r rune) bool { return r == ' ' }) // RFC 6749, section 3.3: nothing else separates
+	// RFC 6749, section 3.3: only spaces separate scopes.
+	return strings.FieldsFunc(c.Scope, func(r rune) bool { return r == ' ' })
 }
 
-// HasScope says whether all of scopes were granted.
+// HasScope reports whether all of scopes were granted.
 func (c *Claims) HasScope(scopes ...string) bool {
 	granted := c.Scopes()
 	for _, s := range scopes {
@@ -88,6 +87,5 @@ func (c *Claims) HasScope(scopes ...string) bool {
 	return true
 }
 
-// Decode decodes the whole claim set into v, as encoding/json would but strictly: names match
-// in their exact case.
+// Decode decodes all claims into v, like encoding/json but strictly: names match only in their exact case.
 func (c *Claims) Decode(v any) error { return strictjson.Unmarshal(c.raw, v) }

@@ -15,80 +15,79 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-// How far clocks may differ before a token is refused.
+// How far clocks may differ.
 const (
 	DefaultLeeway = 10 * time.Second
 	MaxLeeway     = time.Minute // FAPI 2.0 Security Profile, section 5.3.2.1
 )
 
-// Config says what to expect of a token. Audience, and either Server or both of Issuer and one of
-// JWKSURL and Keys are required; the rest has defaults.
+// Config configures a Verifier. Audience is required, and either Server, or Issuer with one of JWKSURL and Keys.
+// The other fields have defaults.
 type Config struct {
-	// Server is the issuer URL of the authorization server: "http://localhost:8000". It is short for
-	// three things: tokens may have it as their iss, JWKSURL is its /.well-known/jwks.json, and
-	// Revocations.URL its /oauth2/denylist. The last two can still be set to something else.
+	// Server is the issuer URL of the authorization server, such as "http://localhost:8000". It has three effects:
+	// tokens may have it as their iss, JWKSURL is /.well-known/jwks.json below it, and Revocations.URL is
+	// /oauth2/denylist below it. The two URLs can be set to other values.
 	Server string
-	// Issuer is the exact iss of tokens: "auth-server" for tokens of Watchword's plain door. Beside
-	// Server it is a second one. Both are names of one authorization server with one set of keys.
+	// Issuer is the exact iss of tokens, such as "auth-server" for tokens of Watchword's POST /accesstoken. If
+	// Server is set too, both are accepted. They are names of the same authorization server, with one key set.
 	Issuer string
-	// Audience is the exact aud of tokens: the name of this service.
+	// Audience is the exact aud of tokens, which is the name of this service.
 	Audience string
-	// Audiences are further identifiers of this service, such as the URIs it is registered with.
+	// Audiences are other identifiers of this service, such as the URIs with which it is registered.
 	Audiences []string
-	// AllowSeveralAudiences accepts tokens that are for other services too. Each of those can then
-	// use such a token here, as its caller.
+	// AllowSeveralAudiences accepts tokens that are also for other services. Each of those services can then use
+	// such a token here, in the name of its caller.
 	AllowSeveralAudiences bool
-	// JWKSURL is where the authorization server publishes its keys.
+	// JWKSURL is the URL of the authorization server's key set.
 	JWKSURL string
-	// Keys is a JWK Set document to use instead, for tests and for machines without a network.
+	// Keys is a JWK Set document that is used instead of JWKSURL, for tests and for machines without a network.
 	Keys []byte
-	// Revocations says whether to refuse tokens that were revoked before their time is over.
+	// Revocations configures whether revoked tokens are refused before they expire.
 	Revocations Revocations
 
-	// RequireBound refuses bearer tokens: each must be bound to a key or certificate of its sender.
+	// RequireBound refuses bearer tokens. Each token must be bound to a key or certificate of its sender.
 	RequireBound bool
-	// ExternalURL is how callers know this service: scheme, host, and what a proxy takes off the path.
-	// The htu of DPoP proofs is held against it and the path of the request. Empty: what the
-	// request itself says, which is right only if no proxy ends TLS or changes the Host header, and
-	// which lets a sender choose what its proof is compared with: a proof that was made for another
-	// service, and stolen there, passes if it is sent with that service's Host. So set it where callers
-	// send DPoP proofs; a verifier without it logs a warning, at the start with RequireBound and with
-	// the first proof otherwise. What
-	// a proxy says of it in X-Forwarded headers never counts: so could anyone.
+	// ExternalURL is the URL by which callers know this service: the scheme, the host, and the path prefix that a
+	// proxy removes. The htu of DPoP proofs is compared with it and the path of the request. If empty, the URL is
+	// taken from the request. That is right only if no proxy terminates TLS or changes the Host header, and it lets a
+	// sender choose what its proof is compared with: a proof that was made for another service and stolen there is
+	// accepted if it is sent with the Host of that service. So set ExternalURL if callers send DPoP proofs. Without
+	// it, a Verifier logs a warning, at the start if RequireBound is set, and otherwise with the first proof.
+	// X-Forwarded headers are never used, because anybody can send them.
 	ExternalURL string
-	// NonceKey, of 32 random bytes and the same in all replicas of this service, makes it ask for
-	// nonces in DPoP proofs (RFC 9449, section 9). Nil: none are asked for, nor checked.
+	// NonceKey enables nonces in DPoP proofs (RFC 9449, section 9). It has 32 random bytes and is the same in all
+	// replicas of this service. If nil, nonces are neither required nor checked.
 	NonceKey []byte
-	// Replays remembers DPoP proofs. Nil: this process does, for itself; replicas of a service then
-	// each accept a stolen proof once, within its minute.
+	// Replays remembers DPoP proofs. If nil, each process remembers its own; then each replica of a service accepts
+	// a stolen proof once within its minute.
 	Replays Replays
-	// Resource describes this service to clients (RFC 9728). Its URL is named in challenges.
+	// Resource describes this service to clients (RFC 9728). Challenges contain its URL.
 	Resource Resource
 
-	// Algorithms accepted. Nil: ES256, PS256, EdDSA and RS256, all that Watchword signs with.
-	// A key verifies under its own algorithm only, whatever is accepted here.
+	// Algorithms are the signature algorithms that are accepted. Nil means ES256, PS256, EdDSA and RS256, which are
+	// those with which Watchword signs. In any case, a key verifies only signatures of its own algorithm.
 	Algorithms []string
-	// Leeway for clocks that differ. Zero: DefaultLeeway; negative: none; at most MaxLeeway.
+	// Leeway is how far clocks may differ, at most MaxLeeway. Zero means DefaultLeeway, and a negative value means
+	// none.
 	Leeway time.Duration
-	// CacheFile keeps the key set across restarts, so that a service that restarts while the
-	// authorization server is away can go on for as long as one that runs. Empty: no file.
-	// Who can write the file decides which tokens are genuine.
+	// CacheFile keeps the key set across restarts, so that a service that restarts while the authorization server
+	// cannot be reached continues for as long as one that keeps running. If empty, there is no file. Whoever can
+	// write to the file decides which tokens are accepted.
 	CacheFile string
-	// AllowHTTP accepts an http Server, JWKSURL or Revocations.URL that is not on this machine. Who
-	// can change traffic on the way then decides which tokens are genuine.
+	// AllowHTTP permits http in Server, JWKSURL and Revocations.URL for other machines. Whoever can change the
+	// traffic then decides which tokens are accepted.
 	AllowHTTP bool
-	// HTTPClient fetches keys and revocations. Redirects to another host are refused whatever it
-	// says.
+	// HTTPClient fetches keys and revocations. Redirects to another host are refused in any case.
 	HTTPClient *http.Client
-	// Realm of challenges. Empty: "watchword".
+	// Realm is the realm of challenges. The default is "watchword".
 	Realm string
-	// Logger hears of what cannot be fetched. Nil: slog.Default.
+	// Logger logs what cannot be fetched. Nil means slog.Default().
 	Logger *slog.Logger
-	// Now is the clock tokens are held against. Nil: time.Now.
+	// Now is the clock for the times in tokens. Nil means time.Now.
 	Now func() time.Time
 }
 
-// withServer fills in what Server is short for.
+// withServer sets the URLs that follow from Server.
 func (c Config) withServer() Config {
 	if c.Server == "" {
 		return c
@@ -146,7 +145,7 @@ func (c Config) verifier() (*Verifier, error) {
 	return v, err
 }
 
-// check: an expectation left empty is an error, never "expect anything".
+// check returns an error if an expectation is empty, which must not mean that anything is accepted.
 func (c Config) check() error {
 	var problems []error
 	if c.Issuer == "" && c.Server == "" {
@@ -156,7 +155,7 @@ func (c Config) check() error {
 		problems = append(problems, errors.New("Config.Audience is empty, or one of Audiences: set it to the name of this service, as registered with the authorization server"))
 	}
 	if c.Leeway > MaxLeeway {
-		problems = append(problems, fmt.Errorf("Config.Leeway is %v: at most %v; synchronise the clocks instead", c.Leeway, MaxLeeway))
+		problems = append(problems, fmt.Errorf("Config.Leeway is %v, but at most %v is allowed; synchronise the clocks instead", c.Leeway, MaxLeeway))
 	}
 	if !isQuotable(c.Realm) {
 		problems = append(problems, errors.New(`Config.Realm: use printable ASCII without " and \`))
@@ -183,7 +182,7 @@ func (c Config) algorithms() ([]jose.Algorithm, error) {
 		return []jose.Algorithm{jose.ES256, jose.PS256, jose.EdDSA, jose.RS256}, nil
 	}
 	if len(c.Algorithms) == 0 {
-		return nil, errors.New("Config.Algorithms is empty, so no token could pass: name some, or leave it nil for the defaults")
+		return nil, errors.New("Config.Algorithms is empty, so no token could be accepted: set some, or nil for the defaults")
 	}
 	var algs []jose.Algorithm
 	for _, name := range c.Algorithms {

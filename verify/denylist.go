@@ -13,11 +13,11 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// denyList is what is revoked at one time. It is immutable.
+// denyList is an immutable list of what is revoked at one time.
 type denyList struct {
 	etag            string
 	epoch, revision int64
-	state           string // the server's name for it. Empty: the server makes no updates
+	state           string // the server's name for the list; empty if the server sends no updates
 	issued, expires time.Time
 	ids, keys       map[string]struct{}
 	changed         map[string]bool // on top of ids: added (true) or removed (false) by updates
@@ -37,12 +37,12 @@ func (l *denyList) denies(id string) bool {
 func (l *denyList) empty() bool { return len(l.ids) == 0 && len(l.changed) == 0 }
 
 var (
-	errOldList = errors.New("what was received is older than what is known: it comes from a replica that is late, or was replayed")
-	errChain   = errors.New("the update does not begin where the list at hand ends")
+	errOldList = errors.New("the received list is older than the known one: it is from a replica that is late, or was replayed")
+	errChain   = errors.New("the update does not continue the known list")
 )
 
-// olderThan reports whether l is of an earlier moment than o. The epoch is raised when the server's database is put
-// back to a backup, whose revisions are lower.
+// olderThan reports whether l is older than o. The epoch is raised when the server's database is restored from a
+// backup, whose revisions are lower.
 func (l *denyList) olderThan(o *denyList) bool {
 	return l.epoch < o.epoch || l.epoch == o.epoch && l.revision < o.revision
 }
@@ -65,7 +65,7 @@ type statement struct {
 	Remove []string `json:"remove"`
 }
 
-// parse believes a list, or an update of the one that is known, as it believes a token: by the key that signed it.
+// parse reads a list, or an update of the known list, and verifies its signature as that of a token.
 func (f *follower) parse(ctx context.Context, compact string, known *denyList) (*denyList, error) {
 	t, err := jose.ParseLong(compact, maxDenyListSize)
 	if err != nil {
@@ -83,7 +83,7 @@ func (f *follower) parse(ctx context.Context, compact string, known *denyList) (
 		return nil, err
 	}
 	if !slices.ContainsFunc(f.issuers, func(iss string) bool { return iss == m.Issuer || slices.Contains(m.Issuers, iss) }) {
-		return nil, fmt.Errorf("it is of %q, not of %q", m.Issuer, f.issuers)
+		return nil, fmt.Errorf("its issuer is %q, not %q", m.Issuer, f.issuers)
 	}
 	l := &denyList{
 		epoch: m.Epoch, revision: m.Revision, state: m.State, keys: set(m.Keys),
@@ -102,13 +102,13 @@ func (f *follower) parse(ctx context.Context, compact string, known *denyList) (
 	return l, nil
 }
 
-// isType compares as RFC 7515, section 4.1.9 asks.
+// isType compares the typ as RFC 7515, section 4.1.9, requires.
 func isType(t *jose.Token, typ string) bool {
 	return strings.EqualFold(t.Type, typ) || strings.EqualFold(t.Type, "application/"+typ)
 }
 
-// apply makes l what known becomes by an update. What changed is kept apart from the list until it is an eighth of it,
-// so that an update costs little however long the list is.
+// apply sets l to known with the update m. Changes are kept separate from the list until there are an eighth as many as
+// entries, so that an update is cheap even if the list is long.
 func (l *denyList) apply(known *denyList, m statement) {
 	l.ids, l.changed, l.updates = known.ids, known.changed, known.updates
 	if len(m.Add)+len(m.Remove) == 0 {
@@ -137,7 +137,8 @@ func (l *denyList) apply(known *denyList, m statement) {
 	}
 }
 
-// verify also refuses a key that the last list revoked: a thief who has it could take the revocation back.
+// verify also refuses a key that the previous list revoked. A thief who has that key could otherwise undo the
+// revocation.
 func (f *follower) verify(ctx context.Context, t *jose.Token, known *denyList) error {
 	if known != nil {
 		if _, revoked := known.keys[t.KeyID]; revoked {
@@ -150,8 +151,8 @@ func (f *follower) verify(ctx context.Context, t *jose.Token, known *denyList) e
 	}
 	err = t.Verify(keys, f.allowed)
 	if errors.Is(err, jose.ErrUnknownKey) {
-		// Only the server makes lists, and they are fetched in measure: when keys are revoked
-		// one after the other, the next list must not wait for as long as tokens of made-up keys do.
+		// Only the server creates lists, and they are fetched rarely. If several keys are revoked in a short time, the
+		// next list must not wait as long as tokens with unknown keys do.
 		if keys, err = f.keys.newer(ctx, keys, pollEvery); err == nil {
 			err = t.Verify(keys, f.allowed)
 		}

@@ -7,62 +7,62 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-// Why a token was refused. Told apart with errors.Is. None of the errors carries a token.
+// The reasons why a token is refused, for errors.Is. No error contains the token.
 var (
-	// ErrMalformed: not a signed token in compact form, or its claims break the rules.
+	// ErrMalformed means that it is not a signed token in compact form, or that its claims are malformed.
 	ErrMalformed = jose.ErrMalformed
-	// ErrType: not an access token (RFC 9068, section 4), though perhaps another kind of token.
+	// ErrType means that it is not an access token (RFC 9068, section 4), but perhaps another kind of token.
 	ErrType = errors.New("not an access token: header typ is not at+jwt")
-	// ErrAlgorithm: signed with an algorithm that is not accepted or not the key's.
+	// ErrAlgorithm means that the algorithm is not accepted, or is not that of the key.
 	ErrAlgorithm = jose.ErrAlgorithm
-	// ErrUnknownKey: signed with a key the authorization server does not publish.
+	// ErrUnknownKey means that the authorization server does not publish the key that signed the token.
 	ErrUnknownKey = jose.ErrUnknownKey
-	// ErrSignature: the signature does not match.
+	// ErrSignature means that the signature is wrong.
 	ErrSignature = jose.ErrSignature
-	// ErrIssuer: from another issuer.
+	// ErrIssuer means that the token is from another issuer.
 	ErrIssuer = errors.New("token is from another issuer")
-	// ErrAudience: for another service, or for several.
+	// ErrAudience means that the token is for another service, or for several.
 	ErrAudience = errors.New("token is for another audience")
-	// ErrExpired: its time is over.
+	// ErrExpired means that the token has expired.
 	ErrExpired = errors.New("token has expired")
-	// ErrNotYetValid: issued, or valid from, some time in the future.
+	// ErrNotYetValid means that iat or nbf is in the future.
 	ErrNotYetValid = errors.New("token is not valid yet")
-	// ErrMissingClaim: a claim that every access token has is not there (RFC 9068, section 2.2).
+	// ErrMissingClaim means that a required claim is missing (RFC 9068, section 2.2).
 	ErrMissingClaim = errors.New("token lacks a required claim")
-	// ErrBound: usable only with proof of a key (RFC 7800), and sent as a bearer token, or bound in
-	// a way that this package does not know.
-	ErrBound = errors.New("token is bound to a key and is no bearer token")
-	// ErrNotBound: a bearer token, where Config.RequireBound asks for a bound one.
+	// ErrBound means that the token is bound to a key (RFC 7800) but was sent as a bearer token, or is bound in a
+	// way that this package does not support.
+	ErrBound = errors.New("token is bound to a key and is not a bearer token")
+	// ErrNotBound means that it is a bearer token, but Config.RequireBound requires a bound one.
 	ErrNotBound = errors.New("token is not bound to a key")
-	// ErrCertificate: the connection has no client certificate, or another than the token's.
-	ErrCertificate = errors.New("client certificate is not the one the token is bound to")
-	// ErrProof: the DPoP proof does not hold (RFC 9449, section 4.3).
+	// ErrCertificate means that the connection has no client certificate, or one to which the token is not bound.
+	ErrCertificate = errors.New("client certificate is not the one to which the token is bound")
+	// ErrProof means that the DPoP proof is not valid (RFC 9449, section 4.3).
 	ErrProof = dpop.ErrProof
-	// ErrProofKey: the DPoP proof is of another key than the token. It is an ErrProof.
+	// ErrProofKey means that the DPoP proof is for a key to which the token is not bound. It is an ErrProof.
 	ErrProofKey = dpop.ErrKey
-	// ErrReplayed: the DPoP proof was used before. It is an ErrProof.
+	// ErrReplayed means that the DPoP proof was used before. It is an ErrProof.
 	ErrReplayed = dpop.ErrReplayed
-	// ErrNonce: the DPoP proof needs a nonce, or a newer one.
+	// ErrNonce means that the DPoP proof needs a nonce, or a newer one.
 	ErrNonce = dpop.ErrNonce
-	// ErrRevoked: the token was revoked, or somebody or something it depends on.
+	// ErrRevoked means that the token, or something that it depends on, was revoked.
 	ErrRevoked = errors.New("token has been revoked")
 
-	// ErrKeysUnavailable says nothing of the token: there are no keys to check it with,
-	// because the authorization server has not answered for too long. Answer 503, not 401.
+	// ErrKeysUnavailable means that there are no keys to check the token with, because the authorization server
+	// could not be reached for too long. The token may be valid: answer 503, not 401.
 	ErrKeysUnavailable = errors.New("no signing keys available")
-	// ErrRevocationsStale says nothing of the token: the authorization server has not said for longer
-	// than Revocations.FailClosedAfter what was revoked. Answer 503.
+	// ErrRevocationsStale means that the newest statement of the authorization server about what is revoked is
+	// older than Revocations.FailClosedAfter. The token may be valid: answer 503.
 	ErrRevocationsStale = errors.New("revocations are not known to be recent")
-	// ErrReplaysUnavailable says nothing of the token: its proof cannot be remembered. Answer 503.
+	// ErrReplaysUnavailable means that the DPoP proof cannot be remembered. The token may be valid: answer 503.
 	ErrReplaysUnavailable = errors.New("cannot remember DPoP proofs")
 
-	// ErrNoCredentials: no Authorization header, or one of another scheme than Bearer and DPoP.
+	// ErrNoCredentials means that there is no Authorization header with the scheme Bearer or DPoP.
 	ErrNoCredentials = errors.New("no access token in the Authorization header")
-	// ErrTwoCredentials: more than one Authorization header.
+	// ErrTwoCredentials means that there is more than one Authorization header.
 	ErrTwoCredentials = errors.New("more than one Authorization header")
 )
 
-// descriptions is what a caller is told, in fixed words (RFC 6750, section 3).
+// descriptions are the fixed texts that callers are told (RFC 6750, section 3).
 var descriptions = []struct {
 	err  error
 	text string
@@ -76,9 +76,9 @@ var descriptions = []struct {
 	{ErrExpired, "token has expired; if it is fresh, clocks differ"},
 	{ErrNotYetValid, "token is not valid yet; if it should be, clocks differ"},
 	{ErrMissingClaim, "token lacks a required claim"},
-	{ErrBound, "token is bound to a key and is no bearer token"},
+	{ErrBound, "token is bound to a key and is not a bearer token"},
 	{ErrNotBound, "token is not bound to a key"},
-	{ErrCertificate, "client certificate is not the one the token is bound to"},
+	{ErrCertificate, "client certificate is not the one to which the token is bound"},
 	{ErrRevoked, "token has been revoked"},
 	{ErrNonce, "DPoP proof needs the nonce of this answer"},
 }
@@ -90,7 +90,7 @@ func describe(err error) string {
 		}
 	}
 	if errors.Is(err, ErrProof) {
-		return err.Error() // fixed words too, of package dpop
+		return err.Error() // the errors of package dpop have fixed texts too
 	}
 	return "malformed token"
 }

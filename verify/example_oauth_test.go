@@ -10,13 +10,13 @@ import (
 	"github.com/watchword-dev/watchword/verify/verifytest"
 )
 
-// One URL is enough: tokens of the OAuth door, keys, and revocations, which are followed until Close.
+// Server sets the issuer of OAuth tokens, the key set, and the deny-list, which is followed until Close.
 func ExampleConfig_server() {
 	auth, end := issuer()
 	defer end()
 	v, err := verify.New(context.Background(), verify.Config{
 		Server:   auth.URL,      // http://localhost:8000
-		Issuer:   "auth-server", // take tokens of the plain door too
+		Issuer:   "auth-server", // accept tokens of POST /accesstoken, too
 		Audience: "m2",
 	})
 	if err != nil {
@@ -29,7 +29,7 @@ func ExampleConfig_server() {
 	_, err = v.Verify(context.Background(), token)
 	fmt.Println(err)
 
-	auth.Revoke("svc_1") // somebody deletes the service m1
+	auth.Revoke("svc_1") // an operator deletes the service m1
 	auth.AwaitFollower() // at most a second
 	_, err = v.Verify(context.Background(), token)
 	fmt.Println(err)
@@ -38,12 +38,12 @@ func ExampleConfig_server() {
 	// token has been revoked, by what it depends on
 }
 
-// Sender-constrained tokens need no setting, but behind a proxy the URL callers use.
+// Tokens that are bound to a key need no setting, except for the external URL behind a proxy.
 func ExampleConfig_externalURL() {
 	auth, end := issuer()
 	defer end()
 	c := auth.Config("m2")
-	c.ExternalURL = "https://api.example.com/m2" // what a proxy passes on as /hello is .../m2/hello
+	c.ExternalURL = "https://api.example.com/m2" // the proxy passes .../m2/hello on as /hello
 	v, err := verify.New(context.Background(), c)
 	if err != nil {
 		fmt.Println(err)
@@ -61,7 +61,7 @@ func ExampleConfig_externalURL() {
 	hello.ServeHTTP(w, r)
 	fmt.Println(w.Code, w.Body)
 
-	// A thief has the token, and the proof too, but not the key.
+	// A thief has the token and the proof, but not the key.
 	w = httptest.NewRecorder()
 	hello.ServeHTTP(w, r)
 	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
@@ -72,10 +72,10 @@ func ExampleConfig_externalURL() {
 	// Output:
 	// 200 Hello to m1 from m2!
 	// 401 DPoP realm="watchword", error="invalid_dpop_proof", error_description="DPoP proof does not hold: used before", algs="ES256 PS256 EdDSA"
-	// 401 DPoP realm="watchword", error="invalid_token", error_description="token is bound to a key and is no bearer token", algs="ES256 PS256 EdDSA"
+	// 401 DPoP realm="watchword", error="invalid_token", error_description="token is bound to a key and is not a bearer token", algs="ES256 PS256 EdDSA"
 }
 
-// m3 calls with a token that m2 exchanged for one that says: m2 acts for m1.
+// m2 calls m3 on behalf of m1, with an exchanged token.
 func ExampleClaims_Actor() {
 	auth, end := issuer()
 	defer end()
@@ -93,7 +93,7 @@ func ExampleClaims_Actor() {
 	// Output: m2 for m1
 }
 
-// A client that knows only this service's URL finds out where to get a token for it.
+// A client that knows only the URL of this service finds out where to get a token for it.
 func ExampleVerifier_ResourceMetadata() {
 	auth, end := issuer()
 	defer end()
@@ -120,7 +120,7 @@ func ExampleVerifier_ResourceMetadata() {
 	// 200
 }
 
-// For protocols other than HTTP: the token and the proof come from wherever those carry them.
+// Verify a token and a proof from another protocol than HTTP.
 func ExampleVerifier_VerifyWith() {
 	auth, end := issuer()
 	defer end()

@@ -11,13 +11,13 @@ import (
 	"github.com/watchword-dev/watchword/verify/verifytest"
 )
 
-// issuer is the authorization server of the examples. A test of yours passes its own t.
+// issuer returns the authorization server of the examples. Tests pass their own t instead of exampleT.
 func issuer() (*verifytest.Issuer, func()) {
 	t := &exampleT{}
 	return verifytest.NewIssuer(t), t.end
 }
 
-// exampleT lets an example, which has no *testing.T, use what wants one.
+// exampleT is used by examples, which have no *testing.T.
 type exampleT struct {
 	testing.TB
 	cleanups []func()
@@ -56,7 +56,7 @@ func Example() {
 	hello.ServeHTTP(w, r)
 	fmt.Println(w.Code, w.Body)
 
-	// The same caller replays a token it has for another service.
+	// The same caller sends a token for another service.
 	r.Header.Set("Authorization", "Bearer "+auth.Token("m1", "m3"))
 	w = httptest.NewRecorder()
 	hello.ServeHTTP(w, r)
@@ -89,7 +89,7 @@ func ExampleRequireScope() {
 	// 200
 }
 
-// Without HTTP: a queue worker, say.
+// Verify a token without HTTP, for example in a queue worker.
 func ExampleVerifier_Verify() {
 	auth, end := issuer()
 	defer end()

@@ -19,14 +19,14 @@ import (
 )
 
 const (
-	// fetchTimeout bounds one fetch, whatever the server does.
+	// fetchTimeout limits one fetch.
 	fetchTimeout = 5 * time.Second
 	// maxKeySetSize has room for jose.MaxKeys keys: one of RSA takes some 700 bytes.
 	maxKeySetSize = 512 << 10
 	maxRedirects  = 3
 )
 
-// fetched is a key set as the server, or the cache file, gave it.
+// fetched is a key set from the server or the cache file.
 type fetched struct {
 	set      *jose.KeySet
 	document []byte
@@ -64,26 +64,26 @@ func newKeySource(c Config) (*keySource, error) {
 	return s, nil
 }
 
-// sourceURL reads the URL of something to be trusted.
+// sourceURL parses the URL of a document that is trusted.
 func sourceURL(name, s string, allowHTTP bool) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return nil, errors.New(name + " is not an absolute http or https URL")
 	}
 	if u.Scheme == "http" && !netaddr.IsLoopback(u.Hostname()) && !allowHTTP {
-		return nil, fmt.Errorf("%s %s: anyone on the way could change what it says: use https, or set Config.AllowHTTP where the network is trusted", name, u.Redacted())
+		return nil, fmt.Errorf("%s %s: anybody on the network path could change it: use https, or set Config.AllowHTTP if the network is trusted", name, u.Redacted())
 	}
 	return u, nil
 }
 
-// httpClient is c, or one of our own, that follows no redirect to another origin: whoever
-// answers there would choose our keys.
+// httpClient returns a copy of c, or a new client, that follows no redirect to another origin, which would then
+// choose the keys.
 func httpClient(c *http.Client) *http.Client {
 	var own http.Client
 	if c != nil {
 		own = *c
 	} else {
-		// One request in minutes: an idle connection would only go stale.
+		// There is one request in several minutes, so idle connections are not useful.
 		own.Transport = &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true}
 	}
 	own.CheckRedirect = func(r *http.Request, via []*http.Request) error {
@@ -121,7 +121,7 @@ func (r remote) get(ctx context.Context) (fetched, error) {
 	resp, err := r.client.Do(req)
 	if err != nil {
 		if e := (*url.Error)(nil); errors.As(err, &e) {
-			err = e.Err // its text repeats the URL
+			err = e.Err // without the URL, which is in the text below
 		}
 		return fetched{}, err
 	}
@@ -141,13 +141,13 @@ func (r remote) get(ctx context.Context) (fetched, error) {
 		return fetched{}, err
 	}
 	if len(set.Keys()) == 0 {
-		// As good as no answer: nothing could be verified with it.
+		// No token could be verified with it, so it does not replace another one.
 		return fetched{}, errors.New("no key in it can verify a token")
 	}
 	return fetched{set: set, document: body, at: time.Now(), lifetime: lifetime(resp.Header)}, nil
 }
 
-// lifetime is how long the server lets its answer be used (RFC 9111, section 5.2.2).
+// lifetime returns how long the answer may be used (RFC 9111, section 5.2.2).
 func lifetime(h http.Header) time.Duration {
 	lifetime := defaultLifetime
 	for _, directive := range strings.Split(strings.Join(h.Values("Cache-Control"), ","), ",") {
@@ -164,8 +164,8 @@ func lifetime(h http.Header) time.Duration {
 	return lifetime
 }
 
-// useCacheFile starts with the keys of an earlier run, when they are recent enough, and keeps
-// those fetched from now on.
+// useCacheFile loads the keys of an earlier run if they are recent enough, and saves the keys that are fetched from
+// now on.
 func (s *keySource) useCacheFile(f cacheFile) {
 	s.save = f.save
 	got, err := f.load()

@@ -11,22 +11,21 @@ import (
 
 type contextKey struct{}
 
-// passed is what Middleware leaves in the context.
+// passed is the value that Middleware puts into the context.
 type passed struct {
 	claims *Claims
 	v      *Verifier
 }
 
-// ClaimsFrom returns the claims of the request's token. Behind Middleware they are never nil;
-// elsewhere they are.
+// ClaimsFrom returns the claims of the token of a request. They are never nil behind Middleware, and nil elsewhere.
 func ClaimsFrom(ctx context.Context) *Claims {
 	p, _ := ctx.Value(contextKey{}).(passed)
 	return p.claims
 }
 
-// Middleware lets through requests that carry a valid access token in the Authorization
-// header, and nowhere else, with proof of its key if it is bound to one, and answers the others as
-// RFC 6750, section 3, and RFC 9449, section 7.1, say.
+// Middleware passes requests to next if they have a valid access token in the Authorization header, and a proof of
+// the key if the token is bound to one. It answers other requests as in RFC 6750, section 3, and RFC 9449, section
+// 7.1. Tokens elsewhere in the request are ignored.
 func (v *Verifier) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		claims, token, err := v.verifyRequest(r)
@@ -38,16 +37,14 @@ func (v *Verifier) Middleware(next http.Handler) http.Handler {
 	})
 }
 
-// NewContext returns ctx with the claims of a verified token, which ClaimsFrom and RequireScope
-// find, and with the token itself, which a client finds that calls on in the caller's
-// name. It is for other protocols: Middleware has done so for its handler.
+// NewContext returns ctx with the claims of a verified token, for ClaimsFrom and RequireScope, and with the token
+// itself, for a client that exchanges it. It is for other protocols than HTTP, for which Middleware does this.
 func (v *Verifier) NewContext(ctx context.Context, claims *Claims, token string) context.Context {
 	return incoming.With(context.WithValue(ctx, contextKey{}, passed{claims, v}), token)
 }
 
-// RequireScope lets through requests whose token has all of scopes. It goes behind
-// Verifier.Middleware. A scope that RFC 6749, section 3.3 does not allow, or none at all, is a
-// programmer's error: it panics.
+// RequireScope passes requests to next if their token has all of scopes. It must be behind Verifier.Middleware. It
+// panics if there are no scopes, or if one of them is not a scope of RFC 6749, section 3.3.
 func RequireScope(scopes ...string) func(next http.Handler) http.Handler {
 	for _, s := range scopes {
 		if s == "" || !isQuotable(s) || strings.Contains(s, " ") {
@@ -61,7 +58,7 @@ func RequireScope(scopes ...string) func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			p, _ := r.Context().Value(contextKey{}).(passed)
 			switch {
-			case p.claims == nil: // not behind Middleware: closed, not open
+			case p.claims == nil: // it is not behind Middleware, so it refuses
 				Refusal{Status: http.StatusUnauthorized, Challenges: []string{"Bearer"}, Code: "unauthorized", Description: "no verified token"}.write(w)
 			case !p.claims.HasScope(scopes...):
 				p.v.lacksScope(p.claims, strings.Join(scopes, " ")).write(w)
@@ -78,8 +75,8 @@ const (
 	schemeDPoP   = "DPoP"
 )
 
-// credentials takes the token from the Authorization header. The query and the body are never
-// looked at: URLs end up in logs (RFC 6750, section 2.3; OAuth 2.1).
+// credentials returns the token in the Authorization header. Tokens in the query or the body are ignored, because
+// URLs are logged (RFC 6750, section 2.3; OAuth 2.1).
 func credentials(h http.Header) (scheme, token string, err error) {
 	values := h["Authorization"]
 	if len(values) > 1 {
@@ -89,7 +86,7 @@ func credentials(h http.Header) (scheme, token string, err error) {
 		return "", "", ErrNoCredentials
 	}
 	scheme, token, _ = strings.Cut(values[0], " ")
-	switch { // RFC 9110, section 11.1: no case
+	switch { // RFC 9110, section 11.1: not case-sensitive
 	case strings.EqualFold(scheme, schemeBearer):
 		scheme = schemeBearer
 	case strings.EqualFold(scheme, schemeDPoP):
@@ -99,7 +96,7 @@ func credentials(h http.Header) (scheme, token string, err error) {
 	}
 	token = strings.TrimLeft(token, " ")
 	if token == "" || !isToken68(token) {
-		err := fmt.Errorf("%w: not one token after the scheme", ErrMalformed)
+		err := fmt.Errorf("%w: the scheme is not followed by one token", ErrMalformed)
 		if scheme == schemeDPoP {
 			err = underDPoP{err}
 		}
@@ -108,7 +105,7 @@ func credentials(h http.Header) (scheme, token string, err error) {
 	return scheme, token, nil
 }
 
-// isToken68: RFC 9110, section 11.2.
+// isToken68 reports whether s is a token68 of RFC 9110, section 11.2.
 func isToken68(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -120,7 +117,7 @@ func isToken68(s string) bool {
 	return true
 }
 
-// isQuotable says whether s can stand between quotes in a header as it is.
+// isQuotable reports whether s can be between quotes in a header without escaping.
 func isQuotable(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {

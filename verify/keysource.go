@@ -17,56 +17,53 @@ import (
 // How long a fetched key set is used. The authorization server publishes a key at least five
 // minutes before it signs with it.
 const (
-	// minLifetime and maxLifetime bound what the server's Cache-Control asks for: the one
-	// against a herd, the other for how long a revoked key may go on verifying.
+	// minLifetime and maxLifetime limit the lifetime in the server's Cache-Control. The minimum prevents too many
+	// requests, and the maximum limits how long a revoked key is accepted.
 	minLifetime     = time.Minute
 	maxLifetime     = time.Hour
 	defaultLifetime = 5 * time.Minute
-	// staleFor is how long, past its lifetime, the last good key set is used while no newer
-	// one can be had.
+	// staleFor is how long after its lifetime the last good key set is used while no newer one can be fetched.
 	staleFor = 24 * time.Hour
 
-	// fetchEvery is the least time between two fetches while there are keys, so that tokens with
-	// made-up key ids do not become requests to the server.
+	// fetchEvery is the minimum time between two fetches while there are keys, so that tokens with made-up key ids
+	// do not cause requests to the server.
 	fetchEvery = 30 * time.Second
-	// firstRetry is the least time before the second fetch while there are no keys. It doubles
-	// up to fetchEvery.
+	// firstRetry is the minimum time before the second fetch while there are no keys. It doubles up to fetchEvery.
 	firstRetry = time.Second
-	// patience is how long a request waits for newer keys when those at hand would do.
+	// patience is how long a request waits for newer keys if the known keys can be used.
 	patience = time.Second
 )
 
-// keyState is a key set and what is known of its age. It is immutable.
+// keyState is an immutable key set with its age.
 type keyState struct {
 	set *jose.KeySet
-	// From refreshAt on it is renewed in the background, past expiresAt a request waits for
-	// that if it may help, from deadAt on it is not used.
+	// From refreshAt on, the set is renewed in the background. After expiresAt, a request waits for that if it may
+	// help. From deadAt on, the set is not used.
 	refreshAt, expiresAt, deadAt time.Time
 }
 
 func newKeyState(set *jose.KeySet, fetched time.Time, lifetime time.Duration) *keyState {
 	lifetime = min(max(lifetime, minLifetime), maxLifetime)
-	early := time.Duration(float64(lifetime) * (0.6 + 0.2*rand.Float64())) // not all services at once
+	early := time.Duration(float64(lifetime) * (0.6 + 0.2*rand.Float64())) // so that not all services fetch at the same time
 	return &keyState{set: set, refreshAt: fetched.Add(early), expiresAt: fetched.Add(lifetime), deadAt: fetched.Add(lifetime + staleFor)}
 }
 
-// keySource has the current key set. It fetches when asked and due: there is no loop to stop,
-// and a service that gets no requests makes none.
+// keySource has the current key set. It fetches keys when a request needs them and they are due, so there is no
+// background loop, and a service that gets no requests sends none.
 //
-// Its clock is time.Now, not the Config's: whatever the wall clock does, that one goes on
-// evenly.
+// Its clock is time.Now and not Config.Now, because it measures durations with the monotonic clock reading.
 type keySource struct {
-	fetch  func(context.Context) (fetched, error) // nil: the keys never change
+	fetch  func(context.Context) (fetched, error) // nil if the keys never change
 	save   func(fetched) error
 	logger *slog.Logger
 
 	state atomic.Pointer[keyState]
 
 	mu       sync.Mutex
-	flight   chan struct{} // closed when the fetch that is going on has ended; nil when none is
+	flight   chan struct{} // closed when the current fetch has ended; nil if there is none
 	lastTry  time.Time
 	failures int   // in a row
-	lastErr  error // of the last fetch
+	lastErr  error // the error of the last fetch
 }
 
 // current returns the key set to use now.
@@ -82,13 +79,13 @@ func (s *keySource) renewed(ctx context.Context, st *keyState) (*jose.KeySet, er
 	now := time.Now()
 	flight, failing := s.refresh(now, fetchEvery)
 	switch {
-	case flight == nil: // too soon to try again
+	case flight == nil: // it is too early to try again
 	case st == nil || !now.Before(st.deadAt):
 		if err := wait(ctx, flight, fetchTimeout); err != nil {
 			return nil, err
 		}
-	// The keys are older than the server wants, as when nobody called for hours, and one of
-	// them may have been revoked. If it does not answer, they are what there is.
+	// The keys are older than the server allows, for example because there were no requests for hours, and one of
+	// them may have been revoked. If the server does not answer, they are used nevertheless.
 	case now.After(st.expiresAt) && !failing:
 		if err := wait(ctx, flight, patience); err != nil {
 			return nil, err
@@ -100,8 +97,8 @@ func (s *keySource) renewed(ctx context.Context, st *keyState) (*jose.KeySet, er
 	return st.set, nil
 }
 
-// newer returns a key set newer than known, if one can be had now, for a token whose key known
-// does not have. every is the least time since the last fetch, if that is less than otherwise.
+// newer returns a key set newer than known, if one can be fetched now, for a token whose key is not in known. every
+// is the minimum time since the last fetch, if it is less than the usual one.
 func (s *keySource) newer(ctx context.Context, known *jose.KeySet, every time.Duration) (*jose.KeySet, error) {
 	if s.fetch == nil {
 		return known, nil
@@ -114,8 +111,8 @@ func (s *keySource) newer(ctx context.Context, known *jose.KeySet, every time.Du
 	return s.state.Load().set, nil
 }
 
-// refresh starts a fetch unless one is going on or the last began too short a time ago. The
-// channel, nil in that case, is closed at its end.
+// refresh starts a fetch, unless there is one already or the last one started too recently. The channel is closed
+// when the fetch has ended. It is nil if there is none.
 func (s *keySource) refresh(now time.Time, every time.Duration) (flight <-chan struct{}, failing bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,8 +133,8 @@ func (s *keySource) pause() time.Duration {
 	return min(firstRetry<<max(s.failures-1, 0), fetchEvery)
 }
 
-// run fetches once. It is bounded by itself, not by the request that happened to start it:
-// others wait for the same answer.
+// run fetches once. It has its own time limit, independent of the request that started it, because others wait for
+// the same answer.
 func (s *keySource) run(flight chan<- struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
@@ -154,13 +151,13 @@ func (s *keySource) run(flight chan<- struct{}) {
 	}
 	s.mu.Unlock()
 	if err != nil {
-		s.logger.Warn("cannot fetch the key set; going on with the last one, if any", "error", err)
+		s.logger.Warn("cannot fetch the key set; using the last one, if any", "error", err)
 	}
 	close(flight)
 }
 
-// use makes what was fetched the current key set. Keys that did not change stay the same
-// set, and tokens verified with it stay known.
+// use makes got the current key set. If the keys did not change, the set stays the same, so that tokens that were
+// verified with it stay in the cache.
 func (s *keySource) use(got fetched) {
 	set := got.set
 	if st := s.state.Load(); st != nil && bytes.Equal(st.set.JSON(), set.JSON()) {
@@ -169,32 +166,32 @@ func (s *keySource) use(got fetched) {
 	s.state.Store(newKeyState(set, got.at, got.lifetime))
 	if s.save != nil {
 		if err := s.save(got); err != nil {
-			s.logger.Warn("cannot keep the key set in the cache file", "error", err)
+			s.logger.Warn("cannot write the key set to the cache file", "error", err)
 		}
 	}
 }
 
-// warmUp fetches before the first request does.
+// warmUp fetches the keys before the first request needs them.
 func (s *keySource) warmUp(ctx context.Context) {
 	if s.fetch == nil {
 		return
 	}
 	flight, _ := s.refresh(time.Now(), fetchEvery)
-	if s.state.Load() == nil { // nothing from the cache file
-		_ = wait(ctx, flight, fetchTimeout) // whatever came of it, requests will find out
+	if s.state.Load() == nil { // the cache file had none
+		_ = wait(ctx, flight, fetchTimeout) // requests will try again if it failed
 	}
 }
 
 func (s *keySource) unavailable() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lastErr == nil { // the fetch is still going on
+	if s.lastErr == nil { // the fetch has not ended
 		return ErrKeysUnavailable
 	}
 	return fmt.Errorf("%w: %w", ErrKeysUnavailable, s.lastErr)
 }
 
-// wait returns when flight has ended, after at most atMost, or with the error of ctx.
+// wait returns when flight has ended or after atMost. If ctx ends before, it returns an error.
 func wait(ctx context.Context, flight <-chan struct{}, atMost time.Duration) error {
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()

@@ -13,18 +13,18 @@ import (
 	"github.com/watchword-dev/watchword/internal/dpop"
 )
 
-// Proof is what came with a token to show that its sender has the key it is bound to. The zero
-// Proof is that of a bearer token.
+// Proof is what was sent with a token to prove possession of the key to which it is bound. The zero Proof is for a
+// bearer token.
 type Proof struct {
-	// DPoP has the values of all DPoP headers, for a token that came under the scheme DPoP.
-	// Leave it empty for any other scheme: a DPoP-bound token is not good as a bearer token,
-	// proof or no proof (RFC 9449, section 7.2).
+	// DPoP has the values of all DPoP headers, for a token with the scheme DPoP. Leave it empty for any other
+	// scheme, because a DPoP-bound token is not valid as a bearer token even with a proof (RFC 9449, section 7.2).
 	DPoP []string
-	// Scheme is that of the Authorization header. Empty: DPoP if there are DPoP headers, or Bearer.
+	// Scheme is the scheme of the Authorization header. If empty, it is DPoP if there are DPoP headers, and
+	// otherwise Bearer.
 	Scheme string
-	// Method and URL are what was called, for DPoP: the URL as callers know it.
+	// Method and URL are those of the request, for DPoP. The URL is the one that callers use.
 	Method, URL string
-	// Certificate is the client's of the TLS connection, with whose key the handshake was signed.
+	// Certificate is the client certificate of the TLS connection, whose key has signed the handshake.
 	Certificate *x509.Certificate
 }
 
@@ -35,8 +35,8 @@ func (p *Proof) isDPoP() bool {
 	return strings.EqualFold(p.Scheme, schemeDPoP)
 }
 
-// VerifyRequest checks the access token of a request, and the proof of its key if it is bound to
-// one: Middleware without the answer. With an error the claims are nil; Refuse makes an answer of it.
+// VerifyRequest checks the access token of a request, and the proof of its key if it is bound to one. It is like
+// Middleware, but does not answer. If there is an error, the claims are nil; Refuse answers the request.
 func (v *Verifier) VerifyRequest(r *http.Request) (*Claims, error) {
 	claims, _, err := v.verifyRequest(r)
 	return claims, err
@@ -61,8 +61,8 @@ func (v *Verifier) verifyRequest(r *http.Request) (claims *Claims, token string,
 	return claims, token, err
 }
 
-// VerifyWith checks an access token and the proof it came with, for callers that have no
-// http.Request. With an error the claims are nil.
+// VerifyWith checks an access token and the proof that was sent with it, for callers without an http.Request. If
+// there is an error, the claims are nil.
 func (v *Verifier) VerifyWith(ctx context.Context, token string, p Proof) (*Claims, error) {
 	claims, err := v.token(ctx, token)
 	if err == nil {
@@ -77,7 +77,7 @@ func (v *Verifier) VerifyWith(ctx context.Context, token string, p Proof) (*Clai
 	return claims.clone(), nil
 }
 
-// underDPoP marks an error as to be answered with a challenge of that scheme.
+// underDPoP marks an error that is answered with a challenge for DPoP.
 type underDPoP struct{ error }
 
 func (e underDPoP) Unwrap() error { return e.error }
@@ -85,13 +85,13 @@ func (e underDPoP) Unwrap() error { return e.error }
 func (v *Verifier) checkProof(ctx context.Context, token string, c *Claims, p *Proof) error {
 	switch b := c.Binding; {
 	case !c.bound && p.isDPoP():
-		return fmt.Errorf("%w, and was sent as one that is", ErrNotBound) // RFC 9449, section 7.1
+		return fmt.Errorf("%w, but was sent with the scheme DPoP", ErrNotBound) // RFC 9449, section 7.1
 	case !c.bound && v.requireBound:
 		return ErrNotBound
 	case !c.bound:
 		return nil
 	case b.KeyThumbprint == "" && b.CertificateSHA256 == "":
-		return fmt.Errorf("%w, in a way not known here", ErrBound)
+		return fmt.Errorf("%w, in a way that is not supported", ErrBound)
 	case b.KeyThumbprint != "" && !p.isDPoP():
 		return underDPoP{ErrBound}
 	case b.KeyThumbprint == "" && p.isDPoP():
@@ -106,7 +106,7 @@ func (v *Verifier) checkProof(ctx context.Context, token string, c *Claims, p *P
 	return v.checkDPoP(ctx, token, c.Binding.KeyThumbprint, p)
 }
 
-// checkCertificate: RFC 8705, section 3.
+// checkCertificate compares the certificate with cnf (RFC 8705, section 3).
 func checkCertificate(want string, cert *x509.Certificate) error {
 	if want == "" {
 		return nil
@@ -129,7 +129,7 @@ func (v *Verifier) checkDPoP(ctx context.Context, token, jkt string, p *Proof) e
 	if err != nil {
 		return err
 	}
-	// Only a proof that holds is remembered: it cannot be used up by who did not make it.
+	// Only valid proofs are remembered, so nobody else can use up the jti of a proof.
 	fresh, err := v.replays.Add(ctx, got.ReplayKey, got.ReplayUntil)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrReplaysUnavailable, err)
@@ -140,14 +140,14 @@ func (v *Verifier) checkDPoP(ctx context.Context, token, jkt string, p *Proof) e
 	return nil
 }
 
-const hostBelieved = "Config.ExternalURL is empty, so DPoP proofs are compared with the Host header of the request, which its sender chooses: a proof that was made for another service passes here if it is sent with that service's Host; set ExternalURL"
+const hostBelieved = "Config.ExternalURL is empty, so DPoP proofs are compared with the Host header of the request, which its sender chooses: a proof that was made for another service is accepted here if it is sent with the Host of that service; set ExternalURL"
 
-// warnOfHost warns once that the Host header is believed.
+// warnOfHost logs once that the Host header is used.
 func (v *Verifier) warnOfHost(ctx context.Context) {
 	v.hostWarning.Do(func() { v.logger.WarnContext(ctx, hostBelieved) })
 }
 
-// urlOf is the URL of a request as its caller knows it.
+// urlOf returns the URL of a request as its caller knows it.
 func (v *Verifier) urlOf(r *http.Request) string {
 	base := v.externalURL
 	if base == "" {
@@ -157,7 +157,7 @@ func (v *Verifier) urlOf(r *http.Request) string {
 		}
 		base = scheme + r.Host
 	}
-	// The target as it was sent: handlers in front may have taken a prefix off r.URL.
+	// RequestURI is the target as it was sent. Handlers may have removed a prefix from r.URL.
 	path := r.RequestURI
 	if !strings.HasPrefix(path, "/") {
 		path = r.URL.EscapedPath()

@@ -53,8 +53,8 @@ func TestBoundTokenWithItsProofPasses(t *testing.T) {
 	}
 }
 
-// DPO-002, DPO-003, DPO-004, DPO-005, DPO-006, DPO-008, DPO-009, DPO-011, DPO-013 at a resource. Package dpop holds each
-// of the twelve checks case by case.
+// DPO-002, DPO-003, DPO-004, DPO-005, DPO-006, DPO-008, DPO-009, DPO-011, DPO-013 at a resource. Package dpop holds
+// each of the twelve checks case by case.
 func TestProofThatDoesNotHoldIsRefused(t *testing.T) {
 	i, key := verifytest.NewIssuer(t), verifytest.NewKey(t)
 	h := offline(t, i, outside).Middleware(whoCalls)

@@ -10,21 +10,21 @@ import (
 	"github.com/watchword-dev/watchword/internal/dpop"
 )
 
-// Refusal is what to answer a caller whose token was refused.
+// Refusal is the answer to a caller whose token was refused.
 type Refusal struct {
 	Status      int
-	Code        string // of RFC 6750, section 3.1, or one like it
-	Description string // in fixed words, with nothing of the token
-	// Challenges are the values of WWW-Authenticate headers. None: the token is not at fault.
+	Code        string // an error code of RFC 6750, section 3.1, or a similar one
+	Description string // a fixed text, with nothing from the token
+	// Challenges are the values of WWW-Authenticate headers. There are none if the token may be valid.
 	Challenges []string
-	// Nonce is for the DPoP-Nonce header. Empty: none.
+	// Nonce is the value of the DPoP-Nonce header. If empty, there is none.
 	Nonce string
-	// RetryAfter in seconds. Zero: trying again does not help.
+	// RetryAfter is in seconds. If zero, trying again does not help.
 	RetryAfter int
 }
 
-// Refusal is the answer to an error of VerifyRequest, VerifyWith or Verify. Middleware gives it;
-// others can translate it into the terms of their protocol.
+// Refusal returns the answer to an error of VerifyRequest, VerifyWith or Verify. Middleware sends it. For other
+// protocols, it can be translated.
 func (v *Verifier) Refusal(err error) Refusal {
 	under := underDPoP{}
 	dpopUsed := errors.As(err, &under)
@@ -36,7 +36,7 @@ func (v *Verifier) Refusal(err error) Refusal {
 	case errors.Is(err, ErrReplaysUnavailable):
 		return unavailable("cannot remember DPoP proofs; try again")
 	case errors.Is(err, ErrNoCredentials): // RFC 6750, section 3.1: no error code
-		// RFC 9449, section 7.2: both schemes, of which the client takes the one its token is for.
+		// RFC 9449, section 7.2: challenges for both schemes, from which the client selects.
 		return Refusal{
 			Status: http.StatusUnauthorized, Code: "unauthorized", Description: "send Authorization: Bearer and an access token",
 			Challenges: []string{v.challenge(schemeBearer, "", "", ""), v.challenge(schemeDPoP, "", "", "")},
@@ -47,9 +47,8 @@ func (v *Verifier) Refusal(err error) Refusal {
 		r := v.refusal(http.StatusUnauthorized, schemeDPoP, "use_dpop_nonce", describe(err))
 		r.Nonce = v.nextNonce()
 		return r
-	// Section 7.1: what section 4.3 finds is the proof's fault, but not a binding that does
-	// not fit, which is the token's; and a bound token without a proof is no better than a bearer
-	// token.
+	// RFC 9449, section 7.1: failures of section 4.3 are invalid_dpop_proof. A proof for another key than that of
+	// the token is invalid_token, and so is a bound token without a proof.
 	case errors.Is(err, ErrProof) && !errors.Is(err, ErrProofKey) && !errors.Is(err, dpop.ErrMissing):
 		return v.refusal(http.StatusUnauthorized, schemeDPoP, "invalid_dpop_proof", describe(err))
 	}
@@ -80,8 +79,8 @@ func (v *Verifier) lacksScope(c *Claims, scopes string) Refusal {
 	return Refusal{Status: http.StatusForbidden, Code: code, Description: description, Challenges: []string{v.challenge(scheme, code, description, scopes)}}
 }
 
-// challenge makes a value of WWW-Authenticate: RFC 6750, section 3; for DPoP, RFC 9449, section 7.1;
-// for resource_metadata, RFC 9728, section 5.1. None of the values has a quote or a backslash.
+// challenge returns a value of WWW-Authenticate (RFC 6750, section 3; for DPoP, RFC 9449, section 7.1; for
+// resource_metadata, RFC 9728, section 5.1). None of the values has a quote or a backslash.
 func (v *Verifier) challenge(scheme, code, description, scope string) string {
 	var b strings.Builder
 	b.WriteString(scheme + ` realm="` + v.realm + `"`)
@@ -120,7 +119,7 @@ func (r Refusal) write(w http.ResponseWriter) {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}{r.Code, r.Description})
-	if err != nil { // two strings of our own
+	if err != nil { // cannot happen: it has two fixed strings
 		panic(err)
 	}
 	h := w.Header()
@@ -137,5 +136,5 @@ func (r Refusal) write(w http.ResponseWriter) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(r.Status)
-	_, _ = w.Write(append(body, '\n')) // the client is gone: nobody to tell
+	_, _ = w.Write(append(body, '\n')) // the client may have gone
 }

@@ -29,7 +29,7 @@ func TestReplaysAreBoundedByRefusing(t *testing.T) {
 			}
 		}
 	}
-	now = until.Add(drawerSpan)
+	now = until.Add(groupSpan)
 	if fresh, err := r.Add(context.Background(), "one more", until.Add(time.Hour)); !fresh || err != nil || r.n != 1 {
 		t.Errorf("when the others are over: got %v, %v and %d remembered", fresh, err, r.n)
 	}

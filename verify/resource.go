@@ -10,24 +10,24 @@ import (
 	"github.com/watchword-dev/watchword/internal/dpop"
 )
 
-// Resource describes a service to its clients, so that one that knows only the service's URL finds
-// out where to get a token for it (RFC 9728).
+// Resource describes a service to its clients, so that a client that knows only the service's URL finds out where
+// to get a token (RFC 9728).
 type Resource struct {
-	// URL is the resource identifier: absolute, without a query or a fragment. It is what clients ask
-	// a token for, so it is to be one of the Config's audiences. Empty: no metadata.
+	// URL is the resource identifier: an absolute URL without query or fragment. Clients request tokens for it, so
+	// it must be one of the audiences in Config. If empty, there is no metadata.
 	URL string
-	// Name and Documentation, a URL, are for people. Scopes are those there are. All may be empty.
+	// Name and Documentation, which is a URL, are for people. Scopes are the scopes of the service. All may be empty.
 	Name, Documentation string
 	Scopes              []string
 }
 
-// resource is a Resource made ready.
+// resource is a Resource in the form in which it is served.
 type resource struct {
 	path, metadataURL string
 	document          []byte
 }
 
-// wellKnown is put between host and path (RFC 9728, section 3.1).
+// wellKnown is inserted between host and path (RFC 9728, section 3.1).
 const wellKnown = "/.well-known/oauth-protected-resource"
 
 func (c Config) resource(issuers []string) (resource, error) {
@@ -54,7 +54,7 @@ func (c Config) resource(issuers []string) (resource, error) {
 		Algorithms: strings.Fields(proofAlgorithms),
 	}
 	for _, iss := range issuers {
-		if dpop.IsURL(iss) { // the plain door's issuer is no URL, and has no metadata
+		if dpop.IsURL(iss) { // an issuer such as auth-server is not a URL and has no metadata
 			doc.Servers = append(doc.Servers, iss)
 		}
 	}
@@ -62,11 +62,11 @@ func (c Config) resource(issuers []string) (resource, error) {
 	return r, err
 }
 
-// ResourceMetadata returns where the metadata of Config.Resource belongs and what answers there:
+// ResourceMetadata returns the path and the handler of the metadata of Config.Resource:
 //
 //	mux.Handle(v.ResourceMetadata())
 //
-// It needs no token. Without a Config.Resource.URL it answers 404.
+// The handler requires no token. It answers 404 if Config.Resource.URL is empty.
 func (v *Verifier) ResourceMetadata() (pattern string, handler http.Handler) {
 	if v.resource.path == "" {
 		return "GET " + wellKnown, http.NotFoundHandler()
@@ -74,6 +74,6 @@ func (v *Verifier) ResourceMetadata() (pattern string, handler http.Handler) {
 	return "GET " + v.resource.path, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "public, max-age=300")
-		_, _ = w.Write(v.resource.document) // the client is gone: nobody to tell
+		_, _ = w.Write(v.resource.document) // the client may have gone
 	})
 }

@@ -22,10 +22,10 @@ import (
 
 // Revocations configures whether the verifier follows the authorization server's signed deny-list, so that
 // tokens are refused before they expire when the token, a service or credential it depends on, or the key
-// that signed it is revoked. A revocation arrives within a second while the server can be reached.
+// that signed it is revoked. A revocation takes effect within a second while the server can be reached.
 type Revocations struct {
-	// URL of the deny-list: {issuer}/oauth2/denylist. Empty: none is followed, and revoked tokens
-	// are good until they expire.
+	// URL is the URL of the deny-list: {issuer}/oauth2/denylist. If empty, no list is followed, and revoked tokens are
+	// accepted until they expire.
 	URL string
 	// FailClosedAfter refuses all tokens with ErrRevocationsStale while the newest signed statement of the
 	// server about what is revoked is older than that, by the server's clock and up to Config.Leeway more, or
@@ -39,8 +39,7 @@ type Revocations struct {
 	Off bool
 }
 
-// MinFailClosed is the least Revocations.FailClosedAfter: the server may say nothing for a third
-// of it.
+// MinFailClosed is the minimum of Revocations.FailClosedAfter. The server may make no statement for a third of it.
 const MinFailClosed = 10 * time.Second
 
 const (
@@ -50,13 +49,13 @@ const (
 
 	// longestWait is how long the server is asked to hold a request until something changes.
 	longestWait = 25 * time.Second
-	// pollEvery is the least time between two requests, for a server that does not hold them.
+	// pollEvery is the minimum time between two requests, for a server that does not hold them.
 	pollEvery = 200 * time.Millisecond
-	// retryEvery is the most between two that fail.
+	// retryEvery is the maximum time between two requests that fail.
 	retryEvery = 10 * time.Second
 )
 
-// follower has the current deny-list. Its clock is time.Now, as that of keySource.
+// follower has the current deny-list. Its clock is time.Now, like that of keySource.
 type follower struct {
 	url     string
 	client  *http.Client
@@ -70,7 +69,7 @@ type follower struct {
 	file    string
 
 	list  atomic.Pointer[denyList]
-	heard atomic.Pointer[time.Time] // as of when the server's last statement is; nil: there is none
+	heard atomic.Pointer[time.Time] // the time of the server's last statement; nil if there is none
 
 	cancel context.CancelFunc
 	first  chan struct{} // closed after the first attempt
@@ -82,9 +81,9 @@ func newFollower(c Config, v *Verifier) (*follower, error) {
 	r := c.Revocations
 	switch {
 	case r.Off && r.URL != "":
-		return nil, errors.New("Config.Revocations is Off and has a URL: set one of them")
+		return nil, errors.New("Config.Revocations has both Off and URL: set one of them")
 	case r.URL == "" && (r.FailClosedAfter != 0 || r.CacheFile != ""):
-		return nil, errors.New("Config.Revocations has no URL, which the rest of it needs")
+		return nil, errors.New("Config.Revocations has no URL, which its other fields require")
 	case r.URL == "":
 		return nil, nil
 	case r.FailClosedAfter != 0 && r.FailClosedAfter < MinFailClosed:
@@ -102,11 +101,11 @@ func newFollower(c Config, v *Verifier) (*follower, error) {
 		f.hold = min(f.stale/3, longestWait).Truncate(time.Second)
 	}
 	f.client = httpClient(c.HTTPClient)
-	f.client.Timeout = 0 // would cut a request that is being held; each has a limit of its own
+	f.client.Timeout = 0 // it would end a request that is being held; each request has its own limit
 	return f, nil
 }
 
-// start follows until close, and returns when the first attempt was made.
+// start follows the list until close. It returns after the first attempt.
 func (f *follower) start(ctx context.Context) {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	f.cancel = cancel
@@ -122,7 +121,7 @@ func (f *follower) close() {
 	<-f.done
 }
 
-// check reports whether a token is denied by what is known now.
+// check returns an error if the token is denied by the current list.
 func (f *follower) check(c *Claims) error {
 	if f.stale > 0 {
 		if last := f.heard.Load(); last == nil || time.Since(*last) > f.stale {
@@ -165,7 +164,7 @@ func (f *follower) run(ctx context.Context) {
 			return
 		case err != nil && err.Error() != said:
 			said = err.Error()
-			f.logger.Warn("cannot follow revocations; going on with the last list, if any", "error", err)
+			f.logger.Warn("cannot follow revocations; using the last list, if any", "error", err)
 		case err == nil && failing:
 			said = ""
 			f.logger.Info("following revocations again")
@@ -175,7 +174,7 @@ func (f *follower) run(ctx context.Context) {
 		} else {
 			pause = pollEvery
 		}
-		// Not all services at once when the server comes back.
+		// Random, so that not all services send a request when the server is back.
 		timer := time.NewTimer(pause/2 + rand.N(pause/2))
 		select {
 		case <-timer.C:
@@ -185,8 +184,8 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// poll makes one request, which the server holds until there is news, unless no list is known or the last request
-// failed: then what counts is that the server can be reached.
+// poll sends one request, which the server holds until something changes. It is not held if no list is known or the
+// last request failed, in order to find out whether the server can be reached.
 func (f *follower) poll(ctx context.Context, hold bool) error {
 	known := f.list.Load()
 	if known != nil && (known.broken || f.file != "" && known.updates >= maxSavedUpdates) {
@@ -264,12 +263,12 @@ func (f *follower) receive(ctx context.Context, resp *http.Response, known *deny
 	f.list.Store(l)
 	f.hear(l.issued)
 	if err := f.save(body, l, known); err != nil {
-		f.logger.Warn("cannot keep the deny-list in the cache file", "error", err)
+		f.logger.Warn("cannot write the deny-list to the cache file", "error", err)
 	}
 	return nil
 }
 
-// hear notes that the server made a statement. A replayed one is as old as it was.
+// hear records the time of a statement of the server. A replayed statement has its original time.
 func (f *follower) hear(issued time.Time) {
 	at := issued.Add(f.leeway)
 	if now := time.Now(); at.After(now) {
@@ -280,18 +279,18 @@ func (f *follower) hear(issued time.Time) {
 	}
 }
 
-// maxSavedUpdates bounds the cache file: after so many updates the whole list is fetched again.
+// maxSavedUpdates limits the cache file. After this number of updates, the whole list is fetched again.
 const maxSavedUpdates = 128
 
-// save keeps what was received in the cache file: the whole list in its first line, and an update in each of the
-// others.
+// save writes what was received to the cache file: the whole list in its first line, and one update in each of the
+// other lines.
 func (f *follower) save(body []byte, l, known *denyList) error {
 	switch {
 	case f.file == "":
 		return nil
 	case l.whole:
 		return replaceFile(f.file, body)
-	case l.updates == known.updates: // it says that nothing has changed
+	case l.updates == known.updates: // nothing has changed
 		return nil
 	}
 	file, err := os.OpenFile(f.file, os.O_APPEND|os.O_WRONLY, 0o600)
@@ -302,8 +301,8 @@ func (f *follower) save(body []byte, l, known *denyList) error {
 	return errors.Join(err, file.Close())
 }
 
-// load takes the list of an earlier run, until there is one from the server. What was revoked then still is; it is no
-// statement of now.
+// load reads the list of an earlier run, which is used until there is one from the server. What was revoked then is
+// still revoked, but it is not a current statement of the server.
 func (f *follower) load(ctx context.Context) {
 	body, err := os.ReadFile(f.file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -314,7 +313,7 @@ func (f *follower) load(ctx context.Context) {
 		l, err = f.read(ctx, body)
 	}
 	switch {
-	case errors.Is(err, ErrKeysUnavailable): // nothing passes without keys; try again when there are some
+	case errors.Is(err, ErrKeysUnavailable): // no token is accepted without keys; try again when there are some
 	case err != nil:
 		f.logger.Warn("cannot use the cache file of the deny-list; waiting for the authorization server", "error", err)
 		f.file = ""

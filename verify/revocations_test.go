@@ -35,7 +35,7 @@ func following(t *testing.T, i *verifytest.Issuer, changes ...func(*verify.Confi
 	return v
 }
 
-// Whatever a token hangs on ends it, also one that was seen before; and nothing else does.
+// A token is refused when something that it depends on is revoked, even if it was seen before, and not otherwise.
 func TestRevokedTokensAreRefused(t *testing.T) {
 	i := verifytest.NewIssuer(t)
 	v := following(t, i)

@@ -1,9 +1,9 @@
-// Package verify checks, on the called side, the access tokens that Watchword issues: who
-// calls, and whether the token is for this service. It does so by itself, with the public keys
-// the authorization server publishes; it asks nobody about a single token. It does not know
-// who may call whom: that was decided when the token was issued.
+// Package verify is for services that are called by other services. It verifies the access tokens that Watchword
+// issues: which service calls, and whether the token is for this service. It verifies tokens offline, with the
+// public keys that the authorization server publishes. It does not decide who may call whom, which was decided when
+// the token was issued.
 //
-// A service protects its handlers in a few lines:
+// A service protects its handlers like this:
 //
 //	v, err := verify.New(ctx, verify.Config{
 //		Issuer:   "auth-server",
@@ -32,9 +32,9 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-// Verifier verifies tokens for one service. It is safe for concurrent use. One that follows
-// revocations has a goroutine that does, until Close; any other needs no closing: it has a
-// goroutine for seconds at a time only, when it fetches keys.
+// Verifier verifies tokens for one service. It is safe for concurrent use. If it follows revocations, it has a
+// goroutine for that until Close. Otherwise it has a goroutine only while it fetches keys, for seconds, and need
+// not be closed.
 type Verifier struct {
 	issuers, audiences []string
 	severalAudiences   bool
@@ -46,7 +46,7 @@ type Verifier struct {
 
 	keys        *keySource
 	seen        tokenCache
-	revocations *follower // nil: none are followed
+	revocations *follower // nil if none are followed
 	nonces      *dpop.Nonces
 	replays     Replays
 	resource    resource
@@ -55,12 +55,11 @@ type Verifier struct {
 	hostWarning sync.Once
 }
 
-// New makes a Verifier. Its only errors are those of the Config.
+// New returns a Verifier. It returns an error only if the Config is wrong.
 //
-// New fetches the keys at once, and the revocations if there are to be any, so that the first
-// request does not wait and a wrong URL shows in the log at start. When that fails, or ctx ends
-// before, it is no error: the authorization server may start later than this service, and
-// requests try again. ctx bounds nothing else.
+// New fetches the keys and the revocations, so that the first request does not have to wait, and so that a wrong
+// URL is logged at the start. If that fails, or ctx ends before, New returns no error: the authorization server may
+// start later than this service, and requests try again. ctx is not used for anything else.
 func New(ctx context.Context, c Config) (*Verifier, error) {
 	v, err := c.verifier()
 	if err != nil {
@@ -73,8 +72,8 @@ func New(ctx context.Context, c Config) (*Verifier, error) {
 	return v, nil
 }
 
-// Close stops following revocations, and waits until that has ended. A Verifier that outlives it
-// goes on with the revocations it knows.
+// Close stops following revocations, and waits until that has ended. After that the Verifier still works, with the
+// revocations that it knows.
 func (v *Verifier) Close() error {
 	if v.revocations != nil {
 		v.revocations.close()
@@ -82,13 +81,13 @@ func (v *Verifier) Close() error {
 	return nil
 }
 
-// Verify checks a bearer token. With an error the claims are nil. A token that is bound to a key
-// is refused: it takes VerifyRequest or VerifyWith.
+// Verify checks a bearer token. If there is an error, the claims are nil. A token that is bound to a key is
+// refused; use VerifyRequest or VerifyWith for it.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
 	return v.VerifyWith(ctx, token, Proof{})
 }
 
-// token checks all about a token but how it was presented. The claims are shared.
+// token checks everything about a token except how it was presented. The returned claims are shared.
 func (v *Verifier) token(ctx context.Context, token string) (*Claims, error) {
 	keys, err := v.keys.current(ctx)
 	if err != nil {
@@ -105,7 +104,7 @@ func (v *Verifier) token(ctx context.Context, token string) (*Claims, error) {
 			return nil, err
 		}
 	}
-	// The clock and the revocations have the last word, for tokens seen before too.
+	// Times and revocations are checked for cached tokens too.
 	if err := v.checkTimes(claims); err != nil {
 		return nil, err
 	}
@@ -120,7 +119,7 @@ func (v *Verifier) token(ctx context.Context, token string) (*Claims, error) {
 	return claims, nil
 }
 
-// verify does all but look at the clock, and says by which keys it did.
+// verify checks everything except times, and returns the key set that it used.
 func (v *Verifier) verify(ctx context.Context, token string, keys *jose.KeySet) (*Claims, *jose.KeySet, error) {
 	t, err := jose.Parse(token)
 	if err != nil {
@@ -151,19 +150,18 @@ func (v *Verifier) verify(ctx context.Context, token string, keys *jose.KeySet) 
 	return v.newClaims(c, t.KeyID), keys, nil
 }
 
-// isAccessToken: RFC 9068, section 4; media types have no case. A bootstrap credential, an ID
-// token or a DPoP proof is something else even if all its claims fit.
+// isAccessToken compares the typ (RFC 9068, section 4; media types are not case-sensitive). A bootstrap credential,
+// an ID token or a DPoP proof is refused even if all its claims would be accepted.
 func isAccessToken(typ string) bool {
 	return strings.EqualFold(typ, "at+jwt") || strings.EqualFold(typ, "application/at+jwt")
 }
 
-// checkClaims may quote the claims in errors: the signature has been checked.
+// checkClaims may have claims in its errors, because the signature has been verified.
 func (v *Verifier) checkClaims(c *jose.Claims) error {
 	switch {
 	case !slices.Contains(v.issuers, c.Issuer):
 		return fmt.Errorf("%w: %q, not %q", ErrIssuer, c.Issuer, strings.Join(v.issuers, `" or "`))
-	// Exactly one audience: of two services that take the same token, each could call the
-	// other with it.
+	// If two services accepted the same token, each could call the other with it.
 	case len(c.Audience) != 1 && !v.severalAudiences, v.ownAudience(c.Audience) == "":
 		return fmt.Errorf("%w: %q, not %q", ErrAudience, c.Audience, strings.Join(v.audiences, `" or "`))
 	case c.Subject == "":
@@ -178,7 +176,7 @@ func (v *Verifier) checkClaims(c *jose.Claims) error {
 	return nil
 }
 
-// ownAudience is the first audience that is this service, or empty.
+// ownAudience returns the first audience that is this service, or "".
 func (v *Verifier) ownAudience(aud []string) string {
 	for _, a := range aud {
 		if a != "" && slices.Contains(v.audiences, a) {

@@ -1,7 +1,7 @@
-// Package clienttest provides a small authorization server for tests of programs that use packages client and verify. It
-// serves POST /accesstoken and POST /oauth2/token (client credentials and token exchange, with all authentication methods
-// except certificates), binds tokens with DPoP, publishes its keys as Watchword does, and signs real tokens. It keeps
-// everything in memory, writes no audit log, and must not be used outside of tests.
+// Package clienttest provides a small authorization server for tests of programs that use packages client and
+// verify. It serves POST /accesstoken and POST /oauth2/token (client credentials and token exchange, with all
+// authentication methods except certificates), binds tokens with DPoP, publishes its keys as Watchword does, and
+// signs real tokens. It keeps everything in memory, writes no audit log, and must not be used outside of tests.
 package clienttest
 
 import (
@@ -49,8 +49,8 @@ type rule struct {
 
 type edge struct{ caller, target string }
 
-// NewServer starts a server on a loopback address. Close it when the test ends. Like httptest.NewServer, it panics if it
-// cannot start.
+// NewServer starts a server on a loopback address. Close it when the test ends. Like httptest.NewServer, it panics
+// if it cannot start.
 func NewServer() *Server {
 	s := &Server{
 		access:      newSigner(),

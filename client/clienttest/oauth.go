@@ -48,8 +48,8 @@ type clientKey struct {
 	public  jose.PublicKey
 }
 
-// AllowExchange allows actor to exchange the tokens that it receives for tokens for target, with any of the scopes that the
-// received tokens have too.
+// AllowExchange allows actor to exchange the tokens that it receives for tokens for target, with any of the scopes
+// that the received tokens have too.
 func (s *Server) AllowExchange(actor, target string, scopes ...string) {
 	s.allow(actor, target, rule{scopes: scopes, exchange: true})
 }

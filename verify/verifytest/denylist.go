@@ -11,22 +11,22 @@ import (
 
 const denyListPath = "/oauth2/denylist"
 
-// denyList is what is revoked. It is guarded by the Issuer's mutex.
+// denyList is what is revoked. The mutex of Issuer guards it.
 type denyList struct {
 	ids, keys []string
 	revision  int64
 	counts    []int // of ids, by revision
 	epoch     int64
 
-	changed signal // something did
-	held    signal // a request begins to be held
+	changed signal // something changed
+	held    signal // a request is held
 	holding int64  // one more than the revision of the last such request
-	waiting int    // requests being held
+	waiting int    // number of requests that are held
 	ended   bool
 }
 
-// signal wakes all who wait. The channel is made by the first of them, so that an Issuer can be used
-// in a synctest bubble and end outside of it.
+// signal wakes all that wait for it. The first of them creates the channel, so that an Issuer can be used in a
+// synctest bubble and end outside of it.
 type signal struct{ c chan struct{} }
 
 func (s *signal) wait() <-chan struct{} {
@@ -43,12 +43,12 @@ func (s *signal) wake() {
 	}
 }
 
-// Revoke denies ids: jtis of tokens, or what their DependsOn names.
+// Revoke revokes ids, which are the jti of tokens or ids of their DependsOn.
 func (i *Issuer) Revoke(ids ...string) { i.denyMore(ids, nil) }
 
-// RevokeKey denies the key that signs now, and signs with the one published after it, as a real
-// issuer does; if there is none, with a new one, which a verifier that follows the deny-list hears of
-// with that. The denied key stays published.
+// RevokeKey revokes the key that signs, and signs with the key that is published next, as a real issuer does. If
+// there is none, it creates one, of which a verifier learns when it follows the deny-list. The revoked key stays
+// published.
 func (i *Issuer) RevokeKey() {
 	i.t.Helper()
 	i.mu.Lock()
@@ -72,7 +72,7 @@ func (i *Issuer) denyMore(ids, keys []string) {
 	i.deny.changed.wake()
 }
 
-// Restore puts the issuer back to a backup, in which nothing was revoked yet.
+// Restore restores the issuer from a backup in which nothing is revoked.
 func (i *Issuer) Restore() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -81,8 +81,7 @@ func (i *Issuer) Restore() {
 	i.deny.changed.wake()
 }
 
-// AwaitFollower returns when a verifier that follows the deny-list has all that was revoked
-// so far.
+// AwaitFollower returns when a verifier that follows the deny-list knows everything that was revoked.
 func (i *Issuer) AwaitFollower() {
 	i.t.Helper()
 	for {
@@ -100,7 +99,7 @@ func (i *Issuer) AwaitFollower() {
 	}
 }
 
-// DenyList is the signed deny-list as it is now, with the ETag it has.
+// DenyList returns the current signed deny-list and its ETag.
 func (i *Issuer) DenyList() (token, etag string) {
 	i.t.Helper()
 	i.mu.Lock()
@@ -108,10 +107,10 @@ func (i *Issuer) DenyList() (token, etag string) {
 	return i.signDenials("denylist+jwt", map[string]any{"denied": i.deny.ids}), `"` + i.deny.state() + `"`
 }
 
-// state names what is revoked.
+// state returns the name of the current state of the list.
 func (d *denyList) state() string { return fmt.Sprintf("%d.%d", d.epoch, d.revision) }
 
-// signDenials signs a list or an update, which are lists of ids by claim.
+// signDenials signs a list or an update, which consist of lists of ids by claim.
 func (i *Issuer) signDenials(typ string, lists map[string]any) string {
 	now := time.Now()
 	claims := map[string]any{
@@ -135,7 +134,7 @@ func (i *Issuer) signDenials(typ string, lists map[string]any) string {
 	return token
 }
 
-// update is the signed update from a state, if that is one of this epoch.
+// update returns the signed update from a state, if the state is of this epoch.
 func (i *Issuer) update(from string) (token string, ok bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -150,7 +149,7 @@ func (i *Issuer) update(from string) (token string, ok bool) {
 	return i.signDenials("denylist-update+jwt", map[string]any{"from": from, "add": add, "remove": []string{}}), true
 }
 
-// serveDenyList answers as the server does, with ?since=STATE and ?wait=SECONDS.
+// serveDenyList answers like the server, with ?since=STATE and ?wait=SECONDS.
 func (i *Issuer) serveDenyList(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	seconds, _ := strconv.Atoi(query.Get("wait"))
@@ -184,7 +183,7 @@ func (i *Issuer) serveDenyList(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// answerDenials writes the update from a state, or the whole list when there is none.
+// answerDenials writes the update from a state, or the whole list if there is none.
 func (i *Issuer) answerDenials(w http.ResponseWriter, since, token, etag string) {
 	w.Header().Set("ETag", etag)
 	if update, ok := i.update(since); ok {
@@ -196,8 +195,7 @@ func (i *Issuer) answerDenials(w http.ResponseWriter, since, token, etag string)
 	_, _ = w.Write([]byte(token))
 }
 
-// hold returns what to wait for. A request for what is known already means that its sender has
-// all there is.
+// hold returns what to wait for. A request for what is already known means that its sender has everything.
 func (i *Issuer) hold(known bool) (changed <-chan struct{}, down bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -213,7 +211,7 @@ func (i *Issuer) hold(known bool) (changed <-chan struct{}, down bool) {
 	return changed, false
 }
 
-// release forgets the channel nobody waits for any more.
+// release removes the channel for which nobody waits any more.
 func (i *Issuer) release() {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -9,13 +9,13 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-// Key is a caller's DPoP key.
+// Key is a DPoP key of a caller.
 type Key struct {
 	t      testing.TB
 	signer *jose.Signer
 }
 
-// NewKey makes an ES256 key.
+// NewKey returns a new ES256 key.
 func NewKey(t testing.TB) *Key {
 	t.Helper()
 	signer, err := newSigner("ES256")
@@ -25,10 +25,10 @@ func NewKey(t testing.TB) *Key {
 	return &Key{t, signer}
 }
 
-// Thumbprint is what a token bound to the key has as cnf.jkt.
+// Thumbprint returns the cnf.jkt of a token that is bound to the key.
 func (k *Key) Thumbprint() string { return k.signer.ID() }
 
-// Proof makes a proof for one request with token. The nonce may be empty.
+// Proof returns a proof for one request with token. nonce may be empty.
 func (k *Key) Proof(method, url, token, nonce string, at time.Time) string {
 	k.t.Helper()
 	proof, err := dpop.NewProof(k.signer, method, url, nonce, token, at)
@@ -38,7 +38,7 @@ func (k *Key) Proof(method, url, token, nonce string, at time.Time) string {
 	return proof
 }
 
-// Attach gives r the token and a proof for it, made now for the URL url.
+// Attach adds the token and a proof for it to r. The proof is for url and the current time.
 func (k *Key) Attach(r *http.Request, url, token string) {
 	k.t.Helper()
 	r.Header.Set("Authorization", "DPoP "+token)

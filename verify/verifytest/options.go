@@ -12,7 +12,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-// Option changes one thing about a token.
+// Option changes a token.
 type Option func(*draft)
 
 type draft struct {
@@ -23,15 +23,15 @@ type draft struct {
 	claims map[string]any
 }
 
-// Scopes grants scopes.
+// Scopes sets the granted scopes.
 func Scopes(scopes ...string) Option { return Claim("scope", strings.Join(scopes, " ")) }
 
-// Claim sets a claim to any value that encodes as JSON, or takes it out when value is nil.
+// Claim sets a claim to a value that can be encoded as JSON, or removes it if value is nil.
 func Claim(name string, value any) Option {
 	return func(d *draft) { d.claims[name] = value }
 }
 
-// Actors makes the token one of an exchange: current acts for the caller, after former did, the
+// Actors makes the token an exchanged one. current acts on behalf of the caller, and former acted before it, the
 // last of them first (RFC 8693, section 4.1).
 func Actors(current string, former ...string) Option {
 	var chain map[string]any
@@ -45,8 +45,8 @@ func Actors(current string, former ...string) Option {
 	return Claim("act", chain)
 }
 
-// DependsOn sets the ids the token is revoked with, beside its jti and its key: the caller's uid,
-// its credential's id, and so on.
+// DependsOn sets the ids on which the token depends, in addition to its jti and key: the uid of the caller, the id
+// of its credential, and so on.
 func DependsOn(ids ...string) Option { return Claim("deps", ids) }
 
 // BoundToKey binds the token to a DPoP key.
@@ -58,10 +58,10 @@ func BoundToCertificate(cert *x509.Certificate) Option {
 	return Claim("cnf", map[string]string{"x5t#S256": base64.RawURLEncoding.EncodeToString(sum[:])})
 }
 
-// IssuedAt sets when the token was issued. Its 15 minutes count from there.
+// IssuedAt sets the time when the token was issued, from which its 15 minutes count.
 func IssuedAt(t time.Time) Option { return func(d *draft) { d.issued = t } }
 
-// Expired makes the token one that expired an hour ago.
+// Expired makes the token expire an hour ago.
 func Expired() Option {
 	return func(d *draft) { d.issued = d.issued.Add(-time.Hour - d.ttl) }
 }
@@ -69,7 +69,7 @@ func Expired() Option {
 // Type sets the typ of the header: "at+jwt" for access tokens.
 func Type(typ string) Option { return func(d *draft) { d.typ = typ } }
 
-// Forged signs with a key that is not the issuer's, under the same key id.
+// Forged signs the token with another key than the issuer's, but with the same key id.
 func Forged() Option {
 	return func(d *draft) {
 		key, err := jose.GenerateKey(d.signer.Algorithm())

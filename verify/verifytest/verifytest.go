@@ -1,6 +1,5 @@
-// Package verifytest stands in for the authorization server in tests of a service that uses
-// package verify: it publishes keys over HTTP and signs any token, good or bad. It applies no
-// policy.
+// Package verifytest provides an authorization server for tests of services that use package verify. It publishes
+// keys over HTTP and signs any token, valid or not. It has no rules.
 package verifytest
 
 import (
@@ -18,16 +17,15 @@ import (
 	"github.com/watchword-dev/watchword/verify"
 )
 
-// Issuer signs tokens and serves its public keys until the test ends. It is safe for
-// concurrent use.
+// Issuer signs tokens and serves its public keys until the test ends. It is safe for concurrent use.
 type Issuer struct {
 	// Name is the iss of its tokens.
 	Name string
-	// URL is that of its server: what Config.Server takes.
+	// URL is the URL of its server, for verify.Config.Server.
 	URL string
-	// JWKSURL is where its keys are.
+	// JWKSURL is the URL of its key set.
 	JWKSURL string
-	// DenyListURL is where its signed deny-list is: what Config.Revocations.URL takes.
+	// DenyListURL is the URL of its signed deny-list, for verify.Revocations.URL.
 	DenyListURL string
 
 	t testing.TB
@@ -48,20 +46,20 @@ func NewIssuer(t testing.TB) *Issuer {
 	i.Rotate("ES256")
 	server := httptest.NewServer(i)
 	t.Cleanup(func() {
-		i.endPolls() // the server would wait for them
+		i.endPolls() // otherwise the server would wait for them
 		server.Close()
 	})
 	i.URL, i.JWKSURL, i.DenyListURL = server.URL, server.URL+"/.well-known/jwks.json", server.URL+denyListPath
 	return i
 }
 
-// Config is that of a verifier for the service named audience.
+// Config returns the configuration of a verifier for the service named audience.
 func (i *Issuer) Config(audience string) verify.Config {
 	return verify.Config{Issuer: i.Name, Audience: audience, JWKSURL: i.JWKSURL}
 }
 
-// Publish makes a key for an algorithm (ES256, RS256, PS256 or EdDSA) and publishes it beside
-// those there are. It does not sign yet.
+// Publish creates a key for an algorithm (ES256, RS256, PS256 or EdDSA) and publishes it in addition to the others.
+// It does not sign yet.
 func (i *Issuer) Publish(algorithm string) {
 	i.t.Helper()
 	signer, err := newSigner(algorithm)
@@ -73,15 +71,15 @@ func (i *Issuer) Publish(algorithm string) {
 	i.published = append(i.published, signer)
 }
 
-// Activate signs with the key published last from now on.
+// Activate makes the key that was published last sign from now on.
 func (i *Issuer) Activate() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.active = i.published[len(i.published)-1]
 }
 
-// Rotate does both at once, which a real issuer never does: a verifier that has just fetched
-// the keys does not hear of the new one for 30 seconds.
+// Rotate does both at once, which a real issuer never does: a verifier that has just fetched the keys does not
+// learn of the new one for 30 seconds.
 func (i *Issuer) Rotate(algorithm string) {
 	i.t.Helper()
 	i.Publish(algorithm)
@@ -95,7 +93,7 @@ func (i *Issuer) Withdraw() {
 	i.published = []*jose.Signer{i.active}
 }
 
-// SetDown makes the key set and the deny-list answer 503 while down is true.
+// SetDown makes the endpoints of the key set and the deny-list answer 503 while down is true.
 func (i *Issuer) SetDown(down bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -103,21 +101,21 @@ func (i *Issuer) SetDown(down bool) {
 	i.deny.changed.wake()
 }
 
-// SetCacheControl sets that header of the key set.
+// SetCacheControl sets the Cache-Control header of the key set.
 func (i *Issuer) SetCacheControl(value string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.cacheControl = value
 }
 
-// Fetches is how many times the key set was asked for.
+// Fetches returns how many times the key set was requested.
 func (i *Issuer) Fetches() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.fetches
 }
 
-// KeySet is the published key set: what Config.Keys of package verify takes.
+// KeySet returns the published key set, for verify.Config.Keys.
 func (i *Issuer) KeySet() []byte {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -128,8 +126,8 @@ func (i *Issuer) KeySet() []byte {
 	return jose.NewKeySet(keys...).JSON()
 }
 
-// ServeHTTP answers with the deny-list at its path, and at any other with the key set, for a test
-// that wants them at an address of its own.
+// ServeHTTP serves the deny-list at its path, and the key set at any other path. It is for tests that need them at
+// an address of their own.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, denyListPath) {
 		i.serveDenyList(w, r)
@@ -150,8 +148,8 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(i.KeySet())
 }
 
-// Token is a good access token with which the service caller may call the service audience,
-// valid for 15 minutes, unless options spoil it.
+// Token returns an access token with which the service caller may call the service audience, and which is valid for 15
+// minutes. Options can make it invalid.
 func (i *Issuer) Token(caller, audience string, options ...Option) string {
 	i.t.Helper()
 	i.mu.Lock()
