@@ -4,7 +4,7 @@
 // operator all use it. It sends nothing: package operator is the client.
 //
 // The tags doc, example, enum, minLength and so on make the OpenAPI document; the server also holds requests
-// against them. Times are RFC 3339 in UTC, and lifetimes whole seconds.
+// against them. The tag names stands for enum with the names of a table in names.go. Times are RFC 3339 in UTC, and lifetimes whole seconds.
 package api
 
 // JWK is a public key as a JSON object (RFC 7517).

@@ -7,8 +7,8 @@ type Question struct {
 	Caller      string    `json:"caller" minLength:"1" maxLength:"128" example:"m1" doc:"Name of the service that would ask."`
 	Target      string    `json:"target,omitempty" maxLength:"512" example:"m2" doc:"Name or audience of the service the token would be for. Absent: the caller's default target."`
 	Scopes      []string  `json:"scopes,omitempty" nullable:"false" maxItems:"64" example:"[\"write\"]" doc:"What would be asked for. None: all there is."`
-	Grant       string    `json:"grant,omitempty" enum:",client_credentials,urn:ietf:params:oauth:grant-type:token-exchange,urn:ietf:params:oauth:grant-type:jwt-bearer" example:"client_credentials" doc:"The OAuth grant. Empty: POST /accesstoken or, with onBehalfOf, token exchange."`
-	Method      string    `json:"method,omitempty" enum:",client_secret_basic,client_secret_post,private_key_jwt,tls_client_auth,self_signed_tls_client_auth,bootstrap" example:"private_key_jwt" doc:"How the caller would prove itself. Empty: nobody says; a rule that wants a way is not met."`
+	Grant       string    `json:"grant,omitempty" names:"grants" example:"client_credentials" doc:"The OAuth grant. Empty: POST /accesstoken or, with onBehalfOf, token exchange."`
+	Method      string    `json:"method,omitempty" names:"methods" example:"private_key_jwt" doc:"How the caller would prove itself. Empty: nobody says; a rule that wants a way is not met."`
 	Bound       bool      `json:"bound,omitempty" example:"false" doc:"It would bring the proof of a key."`
 	Network     string    `json:"network,omitempty" maxLength:"64" example:"10.1.2.3" doc:"The address it would ask from."`
 	OnBehalfOf  string    `json:"onBehalfOf,omitempty" maxLength:"128" example:"m0" doc:"It would exchange a token of this service for itself."`

@@ -24,7 +24,7 @@ type KeyList struct {
 // KeyRotation is the body that asks for a rotation.
 type KeyRotation struct {
 	Use       string `json:"use,omitempty" enum:"access,credential,audit" example:"access" doc:"Which ring: access unless said otherwise."`
-	Algorithm string `json:"algorithm,omitempty" enum:"ES256,RS256,PS256,EdDSA" example:"ES256" doc:"Which algorithm's key: the default one's unless said otherwise."`
+	Algorithm string `json:"algorithm,omitempty" names:"algorithms" example:"ES256" doc:"Which algorithm's key: the default one's unless said otherwise."`
 	Now       bool   `json:"now,omitempty" example:"false" doc:"Sign with the new key at once, also when it was not published long enough: verifiers that cache the key set may refuse tokens until they fetch it again."`
 }
 

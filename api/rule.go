@@ -34,7 +34,7 @@ type RuleList struct {
 // Conditions are those of a rule as operators write them, in the call map file and in the API.
 type Conditions struct {
 	// Auth names the methods by which the caller may have proved itself.
-	Auth []string `json:"auth,omitempty" maxItems:"16" example:"[\"private_key_jwt\"]" doc:"The caller proved itself in one of these ways."`
+	Auth []string `json:"auth,omitempty" names:"methods" maxItems:"16" example:"[\"private_key_jwt\"]" doc:"The caller proved itself in one of these ways."`
 	// Bound: only for tokens bound to a key.
 	Bound bool `json:"bound,omitempty" example:"true" doc:"The token is bound to a key of the caller."`
 	// Networks the caller may ask from, in CIDR notation.

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 // Auth is how a client authenticates at the OAuth token endpoint (RFC 6749, section 2.3). Methods lists the
@@ -24,7 +26,9 @@ func (a *Auth) Method() string { return a.name }
 // Method is an authentication method, for programs that let their users choose one.
 type Method struct {
 	Name string // as in token_endpoint_auth_methods_supported (RFC 8414, section 2), except for bootstrap
-	New  func(Identity) *Auth
+	// Needs are the fields of Identity that New uses, and Certificate where Config.Certificate is required.
+	Needs []string
+	New   func(Identity) *Auth
 }
 
 // Identity contains what the methods need. Each method uses only some of the fields.
@@ -38,12 +42,14 @@ type Identity struct {
 // Methods returns all methods of authentication at the OAuth token endpoint.
 func Methods() []Method {
 	return []Method{
-		{"client_secret_basic", func(i Identity) *Auth { return ClientSecretBasic(i.ClientID, i.Secret) }},
-		{"client_secret_post", func(i Identity) *Auth { return ClientSecretPost(i.ClientID, i.Secret) }},
-		{"private_key_jwt", func(i Identity) *Auth { return PrivateKeyJWT(i.ClientID, i.Key) }},
-		{"tls_client_auth", func(i Identity) *Auth { return TLSClientAuth(i.ClientID) }},
-		{"self_signed_tls_client_auth", func(i Identity) *Auth { return SelfSignedTLSClientAuth(i.ClientID) }},
-		{"bootstrap", func(i Identity) *Auth { return BootstrapAssertion(i.Credential) }},
+		{api.ClientSecretBasic, []string{"ClientID", "Secret"}, func(i Identity) *Auth { return ClientSecretBasic(i.ClientID, i.Secret) }},
+		{api.ClientSecretPost, []string{"ClientID", "Secret"}, func(i Identity) *Auth { return ClientSecretPost(i.ClientID, i.Secret) }},
+		{api.PrivateKeyJWT, []string{"ClientID", "Key"}, func(i Identity) *Auth { return PrivateKeyJWT(i.ClientID, i.Key) }},
+		{api.TLSClientAuth, []string{"ClientID", "Certificate"}, func(i Identity) *Auth { return TLSClientAuth(i.ClientID) }},
+		{api.SelfSignedTLSClientAuth, []string{"ClientID", "Certificate"}, func(i Identity) *Auth {
+			return SelfSignedTLSClientAuth(i.ClientID)
+		}},
+		{api.Bootstrap, []string{"Credential"}, func(i Identity) *Auth { return BootstrapAssertion(i.Credential) }},
 	}
 }
 

@@ -3,12 +3,14 @@ package client
 import (
 	"context"
 	"errors"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 // BootstrapAssertion sends a bootstrap credential as a client assertion. It is for services that have no other
 // credential for the OAuth token endpoint.
 func BootstrapAssertion(credential CredentialSource) *Auth {
-	a := &Auth{name: "bootstrap", prove: func(ctx context.Context, r *tokenRequest) error {
+	a := &Auth{name: api.Bootstrap, prove: func(ctx context.Context, r *tokenRequest) error {
 		s, err := secretOf(ctx, credential)
 		if err != nil {
 			return err

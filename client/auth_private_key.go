@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 // assertionLife is the lifetime of an assertion. It is used once, at once, but clocks differ.
@@ -17,7 +19,7 @@ const assertionLife = time.Minute
 // token endpoint could be used at another server that claims the same endpoint
 // (draft-ietf-oauth-rfc7523bis; FAPI 2.0 Security Profile, section 5.3.3.1).
 func PrivateKeyJWT(clientID string, key KeySource) *Auth {
-	a := newAuth("private_key_jwt", clientID, func(ctx context.Context, r *tokenRequest) error {
+	a := newAuth(api.PrivateKeyJWT, clientID, func(ctx context.Context, r *tokenRequest) error {
 		signer, err := key.load(ctx)
 		if err != nil {
 			return err

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/base64"
 	"net/url"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 // ClientSecretBasic sends the client secret in the Authorization header (RFC 6749, section 2.3.1).
 func ClientSecretBasic(clientID string, secret CredentialSource) *Auth {
-	return needSecret(newAuth("client_secret_basic", clientID, func(ctx context.Context, r *tokenRequest) error {
+	return needSecret(newAuth(api.ClientSecretBasic, clientID, func(ctx context.Context, r *tokenRequest) error {
 		s, err := secretOf(ctx, secret)
 		if err != nil {
 			return err

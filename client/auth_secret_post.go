@@ -3,11 +3,13 @@ package client
 import (
 	"context"
 	"errors"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 // ClientSecretPost sends the client secret in the body (RFC 6749, section 2.3.1).
 func ClientSecretPost(clientID string, secret CredentialSource) *Auth {
-	return needSecret(newAuth("client_secret_post", clientID, func(ctx context.Context, r *tokenRequest) error {
+	return needSecret(newAuth(api.ClientSecretPost, clientID, func(ctx context.Context, r *tokenRequest) error {
 		s, err := secretOf(ctx, secret)
 		if err != nil {
 			return err

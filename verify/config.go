@@ -179,7 +179,7 @@ func (c Config) nonces() (*dpop.Nonces, error) {
 
 func (c Config) algorithms() ([]jose.Algorithm, error) {
 	if c.Algorithms == nil {
-		return []jose.Algorithm{jose.ES256, jose.PS256, jose.EdDSA, jose.RS256}, nil
+		return jose.Algorithms(), nil
 	}
 	if len(c.Algorithms) == 0 {
 		return nil, errors.New("Config.Algorithms is empty, so no token could be accepted: set some, or nil for the defaults")

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/watchword-dev/watchword/internal/dpop"
+	"github.com/watchword-dev/watchword/internal/jose"
 )
 
 // Refusal is the answer to a caller whose token was refused.
@@ -101,7 +102,7 @@ func (v *Verifier) challenge(scheme, code, description, scope string) string {
 
 var proofAlgorithms = func() string {
 	var names []string
-	for _, alg := range dpop.Algorithms() {
+	for _, alg := range jose.ClientAlgorithms() {
 		names = append(names, string(alg))
 	}
 	return strings.Join(names, " ")

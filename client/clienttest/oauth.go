@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/strictjson"
@@ -69,8 +70,8 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) {
 		"jwks_uri":                              s.JWKSURL(),
 		"response_types_supported":              []string{},
 		"grant_types_supported":                 []string{"client_credentials", grantExchange},
-		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
-		"dpop_signing_alg_values_supported":     dpop.Algorithms(),
+		"token_endpoint_auth_methods_supported": []string{api.ClientSecretBasic, api.ClientSecretPost, api.PrivateKeyJWT},
+		"dpop_signing_alg_values_supported":     jose.ClientAlgorithms(),
 	})
 }
 

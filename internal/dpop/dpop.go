@@ -37,9 +37,6 @@ const (
 	NonceHeader = "DPoP-Nonce"
 )
 
-// Algorithms are the ones for proofs: those of FAPI 2.0 Security Profile, section 5.4.1.
-func Algorithms() []jose.Algorithm { return []jose.Algorithm{jose.ES256, jose.PS256, jose.EdDSA} }
-
 // Errors of Check, told apart with errors.Is. Their texts have no part of the proof and fit an
 // error_description (RFC 6749, section 5.2).
 var (
@@ -161,7 +158,7 @@ func read(headers []string, e Expect) (*jose.Token, jose.PublicKey, error) {
 	}
 	algorithms := e.Algorithms
 	if algorithms == nil {
-		algorithms = Algorithms()
+		algorithms = jose.ClientAlgorithms()
 	}
 	switch {
 	case !slices.Contains(algorithms, key.Algorithm):

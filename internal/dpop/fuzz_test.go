@@ -14,7 +14,7 @@ import (
 // request, and the URL has one form.
 func FuzzDPoP(f *testing.F) {
 	good := map[string]bool{}
-	for _, alg := range dpop.Algorithms() {
+	for _, alg := range jose.ClientAlgorithms() {
 		p := forge(f, alg, dpop.Type, sound(nil))
 		good[p[:strings.LastIndexByte(p, '.')]] = true
 		f.Add(p, tokenURL)

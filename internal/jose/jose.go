@@ -20,6 +20,8 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // Errors that callers tell apart. None of them carries a part of the token.
@@ -51,15 +53,31 @@ const (
 	EdDSA Algorithm = "EdDSA" // Ed25519; "Ed25519" (RFC 9864) is read as the same
 )
 
+// Algorithms are all there are, the default one first.
+func Algorithms() []Algorithm { return []Algorithm{ES256, RS256, PS256, EdDSA} }
+
+// ClientAlgorithms are those by which clients prove themselves and keys of their own: not RS256 (FAPI 2.0, section
+// 5.4).
+func ClientAlgorithms() []Algorithm { return []Algorithm{ES256, PS256, EdDSA} }
+
 // ParseAlgorithm reads the name of an algorithm, in its exact case.
 func ParseAlgorithm(s string) (Algorithm, error) {
-	switch a := Algorithm(s); a {
-	case ES256, RS256, PS256, EdDSA:
-		return a, nil
-	case "Ed25519":
+	if s == "Ed25519" {
 		return EdDSA, nil
 	}
-	return "", fmt.Errorf("%w: use one of ES256, RS256, PS256, EdDSA", ErrAlgorithm)
+	if slices.Contains(Algorithms(), Algorithm(s)) {
+		return Algorithm(s), nil
+	}
+	return "", fmt.Errorf("%w: use one of %s", ErrAlgorithm, List(Algorithms()))
+}
+
+// List is algorithms as a sentence names them.
+func List(algorithms []Algorithm) string {
+	names := make([]string, len(algorithms))
+	for i, a := range algorithms {
+		names[i] = string(a)
+	}
+	return strings.Join(names, ", ")
 }
 
 // RSA moduli in bits. Below, factoring comes within reach (RFC 7518, section 3.3); above,

@@ -48,7 +48,7 @@ func SignerOf(id string, key crypto.Signer) (*Signer, error) {
 	if key == nil {
 		return nil, fmt.Errorf("%w: no key", ErrMalformed)
 	}
-	for _, alg := range []Algorithm{ES256, PS256, EdDSA} {
+	for _, alg := range ClientAlgorithms() {
 		if s, err := newSigner(id, alg, key); err == nil {
 			return s, nil
 		}

@@ -111,7 +111,7 @@ func ParseClientJWK(b []byte) (k PublicKey, canonical []byte, err error) {
 		return PublicKey{}, nil, err
 	}
 	if k.Algorithm == RS256 {
-		return PublicKey{}, nil, fmt.Errorf("%w: RS256 is not for clients: use one of ES256, PS256, EdDSA", ErrAlgorithm)
+		return PublicKey{}, nil, fmt.Errorf("%w: RS256 is not for clients: use one of %s", ErrAlgorithm, List(ClientAlgorithms()))
 	}
 	switch {
 	case !m.ID.set:

@@ -155,6 +155,7 @@ func New(o Options) http.Handler {
 	a.probes()
 	a.questions()
 	a.usageQuestions()
+	fillSchemas(a.huma.OpenAPI().Components.Schemas)
 	a.openAPI = describe(a.huma.OpenAPI())
 	a.openAPITag = web.ETag(a.openAPI)
 	return a

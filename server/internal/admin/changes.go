@@ -5,10 +5,9 @@ import (
 	"net/http"
 
 	"github.com/watchword-dev/watchword/api"
-	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-var algorithms = []string{string(jose.ES256), string(jose.RS256), string(jose.PS256), string(jose.EdDSA)}
+var algorithms = api.NamesOf(api.Algorithms())
 
 func (a *handlers) changes() {
 	register(a, operation{

@@ -10,7 +10,6 @@ import (
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/callmap"
-	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	words "github.com/watchword-dev/watchword/server/internal/explain"
 	"github.com/watchword-dev/watchword/server/internal/keys"
@@ -191,7 +190,7 @@ func (a *handlers) impactOfKey(ctx context.Context, kid string, since time.Time)
 	case k.Use == keys.UseCredential:
 		return a.impact(ctx, since, usage.Filter{}, func(r *usage.Row) bool {
 			c, ok := s.Credential(r.Credential)
-			return ok && r.Method == clientauth.Bootstrap && !c.CreatedAt.Before(k.SignsFrom) && !c.CreatedAt.After(end)
+			return ok && r.Method == api.Bootstrap && !c.CreatedAt.Before(k.SignsFrom) && !c.CreatedAt.After(end)
 		}, what, "the bootstrap credentials that were made while it signed prove nothing any more: their services must get others")
 	}
 	return a.impact(ctx, a.Now(), usage.Filter{}, nobody, what, "nothing of services: it signs the audit log")

@@ -32,20 +32,29 @@ type (
 var (
 	exampleTime    = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	exampleService = api.Service{
-		UID: "svc_00112233445566778899aabbccddeeff", Name: "m1", Description: "Takes orders.",
-		TokenTTLSeconds: 900, Algorithm: "ES256", Audiences: []string{}, AuthMethods: []string{"private_key_jwt"}, GrantTypes: []string{}, Binding: "dpop", Version: 1, CreatedAt: exampleTime, UpdatedAt: exampleTime,
+		UID: "svc_00112233445566778899aabbccddeeff", Name: "m1", Version: 1, CreatedAt: exampleTime, UpdatedAt: exampleTime,
+		ServiceSettings: api.ServiceSettings{
+			Description: "takes orders", TokenTTLSeconds: 900, Algorithm: "ES256", Labels: []string{}, Audiences: []string{},
+			AuthMethods: []string{api.PrivateKeyJWT}, GrantTypes: []string{}, Binding: api.BindingDPoP,
+		},
 	}
+	exampleNewService = api.NewService{Name: "m1", ServicePatch: api.ServicePatch{Description: new("takes orders")}}
+
+	// settings are the members of a service.
+	settings = api.ServiceMembers()
 )
 
 func viewService(s directory.Service) api.Service {
-	return api.Service{
-		UID: directory.FormatUID(s.UID), Name: s.Name, Description: s.Description, Disabled: s.Disabled,
-		TokenTTLSeconds: int64(s.TokenTTL / time.Second), Algorithm: s.Algorithm,
-		Audiences: append([]string{}, s.Audiences...), AuthMethods: append([]string{}, s.AuthMethods...), GrantTypes: append([]string{}, s.GrantTypes...),
-		Binding: string(s.Binding), TokenEndpointAudience: s.TokenEndpointAudience, MultipleTargets: s.MultipleTargets,
-		Owner: s.Owner, Labels: append([]string{}, s.Labels...), ManagedBy: s.ManagedBy, Observe: s.Observe, Probe: s.Probe, DefaultTarget: s.DefaultTarget,
+	v := api.Service{
+		UID: directory.FormatUID(s.UID), Name: s.Name, ServiceSettings: s.ServiceSettings, ManagedBy: s.ManagedBy,
 		Version: s.Version, CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}
+	for _, m := range settings {
+		if list, ok := m.Of(&v.ServiceSettings).(*[]string); ok && *list == nil {
+			*list = []string{} // not null
+		}
+	}
+	return v
 }
 
 func (a *handlers) services() {
@@ -58,7 +67,7 @@ func (a *handlers) services() {
 		method: http.MethodPost, path: "/services", id: "createService", action: action{name: "service.create"}, tag: "services",
 		summary: "Create a service", description: "Makes a service that may call nobody and that nobody may call. It proves itself with a credential, made separately.",
 		status: http.StatusCreated, errors: []int{http.StatusConflict},
-		request: api.NewService{Name: "m1", Description: "Takes orders."}, answer: exampleService,
+		request: exampleNewService, answer: exampleService,
 	}, a.createService)
 	register(a, operation{
 		method: http.MethodGet, path: "/services/{name}", id: "readService", action: action{name: "service.read"}, tag: "services",
@@ -67,7 +76,7 @@ func (a *handlers) services() {
 	}, a.readService)
 	register(a, operation{
 		method: http.MethodPatch, path: "/services/{name}", id: "updateService", action: action{name: "service.update"}, tag: "services",
-		summary: "Change a service", description: "Changes the members named and leaves the others. Disabling refuses tokens from and for the service at once; its rules and credentials stay.",
+		summary: "Change a service", description: "Changes the members named and leaves the others; a list is replaced as a whole. Disabling refuses tokens from and for the service at once; its rules and credentials stay.",
 		missing: errNoService, errors: []int{http.StatusConflict, http.StatusPreconditionFailed},
 		request: map[string]any{"disabled": true}, answer: exampleService,
 	}, a.updateService)
@@ -98,13 +107,9 @@ func (a *handlers) listServices(ctx context.Context, in *struct{ Page }) (*answe
 
 func (a *handlers) createService(ctx context.Context, in *struct{ Body api.NewService }) (*created[api.Service], error) {
 	note(ctx, "service", in.Body.Name)
-	s, err := a.Directory.CreateService(ctx, author(ctx), directory.NewService{
-		Name: in.Body.Name, Description: in.Body.Description, Algorithm: in.Body.Algorithm,
-		TokenTTL:  time.Duration(in.Body.TokenTTLSeconds) * time.Second,
-		Audiences: in.Body.Audiences, AuthMethods: in.Body.AuthMethods, GrantTypes: in.Body.GrantTypes, Binding: directory.Binding(in.Body.Binding),
-		TokenEndpointAudience: in.Body.TokenEndpointAudience, MultipleTargets: in.Body.MultipleTargets,
-		Owner: in.Body.Owner, Labels: in.Body.Labels, Observe: in.Body.Observe, Probe: in.Body.Probe, DefaultTarget: in.Body.DefaultTarget,
-	})
+	n := directory.NewService{Name: in.Body.Name}
+	in.Body.Apply(&n.ServiceSettings)
+	s, err := a.Directory.CreateService(ctx, author(ctx), n)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +136,7 @@ func (a *handlers) updateService(ctx context.Context, in *struct {
 		return nil, err
 	}
 	notePatch(ctx, in.Body)
-	s, err := a.Directory.UpdateService(ctx, author(ctx), in.Name, existing(version), func(s *directory.Service) { apply(in.Body, s) })
+	s, err := a.Directory.UpdateService(ctx, author(ctx), in.Name, existing(version), func(s *directory.Service) { in.Body.Apply(&s.ServiceSettings) })
 	if err != nil {
 		return nil, stale(version, err)
 	}
@@ -150,64 +155,19 @@ func (a *handlers) deleteService(ctx context.Context, in *struct {
 	return nil, stale(version, a.Directory.DeleteService(ctx, author(ctx), in.Name, existing(version)))
 }
 
-func apply(p api.ServicePatch, s *directory.Service) {
-	set(&s.Description, p.Description)
-	set(&s.Disabled, p.Disabled)
-	set(&s.Algorithm, p.Algorithm)
-	set(&s.Audiences, p.Audiences)
-	set(&s.AuthMethods, p.AuthMethods)
-	set(&s.GrantTypes, p.GrantTypes)
-	set(&s.TokenEndpointAudience, p.TokenEndpointAudience)
-	set(&s.MultipleTargets, p.MultipleTargets)
-	set(&s.Owner, p.Owner)
-	set(&s.Labels, p.Labels)
-	set(&s.Observe, p.Observe)
-	set(&s.Probe, p.Probe)
-	set(&s.DefaultTarget, p.DefaultTarget)
-	if p.Binding != nil {
-		s.Binding = directory.Binding(*p.Binding)
-	}
-	if p.TokenTTLSeconds != nil {
-		s.TokenTTL = time.Duration(*p.TokenTTLSeconds) * time.Second
-	}
-}
-
-// set changes what the patch names.
-func set[T any](field, named *T) {
-	if named != nil {
-		*field = *named
-	}
-}
-
 // notePatch records what was asked for. Descriptions are long and decide nothing.
 func notePatch(ctx context.Context, p api.ServicePatch) {
 	var changed []string
-	if p.Description != nil {
-		changed = append(changed, "description")
+	for _, m := range settings {
+		switch value := m.Given(&p); {
+		case value == nil:
+		case m.Name == "description":
+			changed = append(changed, m.Name)
+		default:
+			changed = append(changed, fmt.Sprintf("%s=%v", m.Name, value))
+		}
 	}
-	changed = appendSet(changed, "disabled", p.Disabled)
-	changed = appendSet(changed, "tokenTtlSeconds", p.TokenTTLSeconds)
-	changed = appendSet(changed, "algorithm", p.Algorithm)
-	changed = appendSet(changed, "audiences", p.Audiences)
-	changed = appendSet(changed, "authMethods", p.AuthMethods)
-	changed = appendSet(changed, "grantTypes", p.GrantTypes)
-	changed = appendSet(changed, "binding", p.Binding)
-	changed = appendSet(changed, "tokenEndpointAudience", p.TokenEndpointAudience)
-	changed = appendSet(changed, "multipleTargets", p.MultipleTargets)
-	changed = appendSet(changed, "owner", p.Owner)
-	changed = appendSet(changed, "labels", p.Labels)
-	changed = appendSet(changed, "observe", p.Observe)
-	changed = appendSet(changed, "probe", p.Probe)
-	changed = appendSet(changed, "defaultTarget", p.DefaultTarget)
 	note(ctx, "set", strings.Join(changed, " "))
-}
-
-// appendSet adds the name and the value of a member that the patch has.
-func appendSet[T any](changed []string, name string, value *T) []string {
-	if value == nil {
-		return changed
-	}
-	return append(changed, fmt.Sprintf("%s=%v", name, *value))
 }
 
 // existing is the directory's word for version, for what must be there in any case.

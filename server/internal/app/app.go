@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/audit"
@@ -137,15 +138,12 @@ func (s *Server) openDirectory(ctx context.Context) error {
 	o := directory.Options{
 		MaxTokenTTL: s.cfg.Token.MaxTTL,
 		Reserved:    []string{s.cfg.PlainIssuer, s.cfg.Issuer, issuer.ProbeName},
-		AuthMethods: []string{
-			clientauth.Bootstrap, clientauth.ClientSecretBasic, clientauth.ClientSecretPost, clientauth.PrivateKeyJWT,
-			clientauth.SelfSignedTLSClientAuth, clientauth.TLSClientAuth,
-		},
-		GrantTypes: []string{issuer.ClientCredentials, issuer.JWTBearer, issuer.TokenExchange},
+		AuthMethods: api.NamesOf(api.AuthMethods()),
+		GrantTypes:  api.NamesOf(api.GrantTypes()),
 		EnsureAlgorithm: func(ctx context.Context, by directory.Author, algorithm string) error {
 			alg, err := jose.ParseAlgorithm(algorithm)
 			if err != nil {
-				return &directory.InvalidError{Field: "algorithm", Problem: "must be ES256, RS256, PS256 or EdDSA"}
+				return &directory.InvalidError{Field: "algorithm", Problem: "must be one of " + jose.List(jose.Algorithms())}
 			}
 			return s.ring.Ensure(ctx, by, alg)
 		},

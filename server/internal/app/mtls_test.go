@@ -20,6 +20,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/config"
 	"github.com/watchword-dev/watchword/server/internal/directory"
@@ -137,7 +138,7 @@ func TestHandshakesMakeNoDifferenceToCertificates(t *testing.T) {
 			t.Errorf("%s: resumed %v, token %q", tls.VersionName(version), resumed, token)
 		}
 		// What the session began with is held against the directory as it is now.
-		w.edit(func(s *directory.Service) { s.AuthMethods = []string{clientauth.PrivateKeyJWT} })
+		w.edit(func(s *directory.Service) { s.AuthMethods = []string{api.PrivateKeyJWT} })
 		if token, resumed := o.ask(c); !resumed || token != "" {
 			t.Errorf("%s: resumed %v, and a token by a method the service accepts no longer", tls.VersionName(version), resumed)
 		}

@@ -3,10 +3,8 @@ package app
 import (
 	"time"
 
-	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
-	"github.com/watchword-dev/watchword/server/internal/config"
 	"github.com/watchword-dev/watchword/server/internal/endpoint"
 )
 
@@ -16,9 +14,9 @@ func (s *Server) endpoints() []endpoint.Endpoint {
 		Issuer: s.cfg.Issuer, Front: s.front(), Nonce: s.nonce, NonceNeeded: s.cfg.OAuth.DPoPRequireNonce,
 		Facts: endpoint.Facts{
 			Methods:               s.auth.Names(),
-			AssertionAlgorithms:   names(dpop.Algorithms()), // one list for all that clients sign
-			ProofAlgorithms:       names(dpop.Algorithms()),
-			TokenAlgorithms:       config.Algorithms,
+			AssertionAlgorithms:   names(jose.ClientAlgorithms()),
+			ProofAlgorithms:       names(jose.ClientAlgorithms()),
+			TokenAlgorithms:       names(jose.Algorithms()),
 			AnswerAlgorithm:       s.cfg.Signing.Algorithm,
 			Certificates:          s.certificates(),
 			AuthorizationEndpoint: s.cfg.OAuth.AuthorizationEndpoint,

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/server/internal/config"
 	"github.com/watchword-dev/watchword/server/internal/directory"
@@ -151,7 +152,7 @@ func dpopRequired(t *testing.T, w *world) {
 	if a := w.ask(bootstrap, `{"target":"m2"}`); a.status != 400 || a.json(t)["error"] != "invalid_dpop_proof" {
 		t.Errorf("at the plain door: got %d %s", a.status, a.body)
 	}
-	w.changed(t, "m7", func(svc *directory.Service) { svc.Binding = directory.BindingMTLS })
+	w.changed(t, "m7", func(svc *directory.Service) { svc.Binding = api.BindingMTLS })
 	refused(t, "no certificate", w.tokenRequest(credentialsFor("m2"), basic("m7"), withProof(proof(key, nil, nil))), 400, "invalid_request")
 }
 

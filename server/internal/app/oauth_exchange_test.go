@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/directory"
@@ -86,7 +85,7 @@ func exchangeForms(t *testing.T, w *world) {
 func exchangeOfBadTokens(t *testing.T, w *world) {
 	subject := w.get("m1", "m2")
 	parts := strings.Split(subject, ".")
-	w.changed(t, "m2", func(svc *directory.Service) { svc.TokenTTL = time.Second })
+	w.changed(t, "m2", func(svc *directory.Service) { svc.TokenTTLSeconds = 1 })
 	expired := w.get("m1", "m2")
 	foreign := start(t, testConfig(t)) // another realm, with services of the same names
 	foreign.service("m1", "m2")
@@ -327,7 +326,7 @@ func exchangeChains(t *testing.T, w *world) {
 
 // Not beyond the end of the token it comes from.
 func exchangeLifetime(t *testing.T, w *world) {
-	w.changed(t, "m2", func(svc *directory.Service) { svc.TokenTTL = time.Minute })
+	w.changed(t, "m2", func(svc *directory.Service) { svc.TokenTTLSeconds = 60 })
 	subject := w.get("m1", "m2")
 	a := w.exchange("m2", subject, "m3")
 	if from, to := part(t, subject, 1)["exp"], part(t, given(t, a), 1)["exp"]; from != to {

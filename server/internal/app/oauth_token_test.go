@@ -312,7 +312,7 @@ func inParallel(n int, ask func(i int) answer) []answer {
 // TOK-043. That exp is excluded is verify's to show.
 func tokenLifetime(t *testing.T, w *world) {
 	name := w.fresh("short")
-	w.change(name, func(svc *directory.Service) { svc.TokenTTL = 60e9 })
+	w.change(name, func(svc *directory.Service) { svc.TokenTTLSeconds = 60 })
 	w.rule("m1", name, directory.NewRule{})
 	a := w.tokenRequest(credentialsFor(name), basic("m1"))
 	c := part(t, given(t, a), 1)

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/config"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/keys"
@@ -127,7 +128,7 @@ func populated(s *server) *world {
 	w.addCredential("m6", directory.KindCertificate, thumbprint(w.cert))
 	w.change("m2", func(svc *directory.Service) { svc.Audiences = []string{"https://m2.test/api"} })
 	w.change("m4", func(svc *directory.Service) { svc.Disabled = true })
-	w.change("m7", func(svc *directory.Service) { svc.Binding = directory.BindingDPoP })
+	w.change("m7", func(svc *directory.Service) { svc.Binding = api.BindingDPoP })
 	w.rule("m1", "m2", directory.NewRule{Scopes: []string{"a", "b", "read", "write"}})
 	w.rule("m2", "m3", directory.NewRule{Scopes: []string{"a", "read"}, Exchange: policy.Delegate})
 	for _, caller := range []string{"m4", "m5", "m6", "m7", "m8", "m9"} {

@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/client"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
@@ -114,7 +115,7 @@ func (w *sdkWorld) certificate(name string, ca *tls.Certificate) tls.Certificate
 // populate makes the services, and credentials of every kind for m1.
 func (w *sdkWorld) populate() {
 	t, d := w.t, w.srv.s.directory
-	for _, n := range []directory.NewService{{Name: "m1"}, {Name: "m2", Audiences: []string{"https://m2.watchword.test/api"}}, {Name: "m3"}} {
+	for _, n := range []directory.NewService{{Name: "m1"}, {Name: "m2", ServiceSettings: api.ServiceSettings{Audiences: []string{"https://m2.watchword.test/api"}}}, {Name: "m3"}} {
 		if _, err := d.CreateService(t.Context(), w.by, n); err != nil {
 			t.Fatal(err)
 		}
@@ -260,7 +261,7 @@ func TestSDKGetsAndUsesTokensByEveryMethod(t *testing.T) {
 				}
 			}
 			plain := client.Method{Name: "plain door", New: func(client.Identity) *client.Auth { return nil }}
-			for _, binding := range []directory.Binding{"", directory.BindingMTLS} {
+			for _, binding := range []string{"", api.BindingMTLS} {
 				w.bind("m1", binding)
 				for _, method := range append(client.Methods(), plain) {
 					w.everyBinding(method, binding, m2.URL)
@@ -270,19 +271,19 @@ func TestSDKGetsAndUsesTokensByEveryMethod(t *testing.T) {
 	}
 }
 
-func (w *sdkWorld) bind(service string, b directory.Binding) {
+func (w *sdkWorld) bind(service string, b string) {
 	w.t.Helper()
 	if _, err := w.srv.s.directory.UpdateService(w.t.Context(), w.by, service, 0, func(s *directory.Service) { s.Binding = b }); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *sdkWorld) everyBinding(method client.Method, binding directory.Binding, url string) {
+func (w *sdkWorld) everyBinding(method client.Method, binding string, url string) {
 	byCertificate := strings.HasSuffix(method.Name, "tls_client_auth")
 	for _, dpop := range []bool{false, true} {
 		for _, cert := range []string{"", "of the authority", "self-signed"} {
 			switch {
-			case cert == "" && (byCertificate || binding == directory.BindingMTLS):
+			case cert == "" && (byCertificate || binding == api.BindingMTLS):
 				continue // refused, as tests of the server show
 			case byCertificate && (cert == "self-signed") != strings.HasPrefix(method.Name, "self"):
 				continue // that certificate is for the other method
@@ -299,7 +300,7 @@ func (w *sdkWorld) everyBinding(method client.Method, binding directory.Binding,
 				}
 			})
 			// Bound to the certificate if the service wants that, or has nothing else to be bound to.
-			mtls := binding == directory.BindingMTLS || byCertificate && !dpop
+			mtls := binding == api.BindingMTLS || byCertificate && !dpop
 			for _, target := range []string{"m2", "https://m2.watchword.test/api"} {
 				got := w.call(&http.Client{Transport: c.Transport(target, w.resourceTransport(), "read")}, url)
 				if want := fmt.Sprintf("m1[] dpop=%v mtls=%v", dpop, mtls); got != want {

@@ -42,7 +42,7 @@ func exportServices(b *strings.Builder, state *directory.State, owner string) {
 	b.WriteString("services:\n")
 	for _, s := range own {
 		b.WriteString("  " + quoted(s.Name) + ":")
-		if m := serviceMembers(s); len(m) > 0 {
+		if m := settingsText(s); len(m) > 0 {
 			b.WriteString(" {" + strings.Join(m, ", ") + "}")
 		}
 		b.WriteString("\n")
@@ -52,38 +52,6 @@ func exportServices(b *strings.Builder, state *directory.State, owner string) {
 // exported says whether what belongs to managedBy, or to nobody, is in the file of owner.
 func exported(managedBy, owner string) bool {
 	return managedBy == owner || managedBy == "" && owner == DefaultOwner
-}
-
-// serviceMembers are what s says beyond its name.
-func serviceMembers(s *directory.Service) (m []string) {
-	add := func(set bool, name, value string) {
-		if set {
-			m = append(m, name+": "+value)
-		}
-	}
-	add(s.Description != "", "description", quoted(s.Description))
-	add(s.Owner != "", "owner", quoted(s.Owner))
-	if len(s.Labels) > 0 {
-		var labels []string
-		for _, l := range s.Labels {
-			name, value, _ := strings.Cut(l, "=")
-			labels = append(labels, quoted(name)+": "+quoted(value))
-		}
-		m = append(m, "labels: {"+strings.Join(labels, ", ")+"}")
-	}
-	add(len(s.Audiences) > 0, "audiences", flow(s.Audiences))
-	add(s.TokenTTL != 0, "token-life", s.TokenTTL.String())
-	add(s.Algorithm != "", "algorithm", quoted(s.Algorithm))
-	add(len(s.AuthMethods) > 0, "auth", flow(s.AuthMethods))
-	add(len(s.GrantTypes) > 0, "grants", flow(s.GrantTypes))
-	add(s.Binding != "", "binding", quoted(string(s.Binding)))
-	add(s.TokenEndpointAudience, "token-endpoint-audience", "true")
-	add(s.MultipleTargets, "multiple-targets", "true")
-	add(s.DefaultTarget != "", "default-target", quoted(s.DefaultTarget))
-	add(s.Observe, "enforce", "observe")
-	add(s.Probe != "", "probe", quoted(s.Probe))
-	add(s.Disabled, "disabled", "true")
-	return m
 }
 
 // exportRules writes one entry for all targets to which a caller has the same terms.

@@ -19,7 +19,7 @@ var (
 	party       = text("m1", "group:web").matching(partyPattern)
 	label       = text("web").matching(labelPattern)
 	date        = text("2027-01-01", "2027-01-01T12:00:00Z").matching(datePattern)
-	authMethods = oneOrMore(oneOf("client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth", "bootstrap"))
+	authMethods = oneOrMore(oneOf(api.NamesOf(api.AuthMethods())...))
 	scopeList   = oneOrMore(text("read"))
 )
 
@@ -42,23 +42,7 @@ var (
 		{"tests", "What must be decided. Nothing is applied while a test fails.", listOf(testObject.shape()), func(r *reader, _ *File, n *yaml.Node) { r.list(n, "tests", r.test) }},
 	}}
 
-	serviceObject = &object[Service]{what: "a service", members: []member[Service]{
-		{"description", "What the service does.", text("takes orders"), func(r *reader, s *Service, n *yaml.Node) { s.Description = r.text(n) }},
-		{"owner", "The person or team to ask about the service.", text("money@example.com"), func(r *reader, s *Service, n *yaml.Node) { s.Owner = r.text(n) }},
-		{"labels", "Labels, by which groups select services.", mapOf(label).matching(labelPattern), func(r *reader, s *Service, n *yaml.Node) { s.Labels = r.labels(n) }},
-		{"audiences", "Absolute URIs that identify the service in tokens (aud), in addition to its name.", oneOrMore(text("https://orders.example.com")), func(r *reader, s *Service, n *yaml.Node) { s.Audiences = sorted(r.texts(n)) }},
-		{"token-life", "The lifetime of tokens for this service. The default is the setting token.ttl.", text("5m"), func(r *reader, s *Service, n *yaml.Node) { s.TokenTTL = r.duration(n) }},
-		{"algorithm", "The algorithm that signs tokens for this service. The default is the setting signing.algorithm.", oneOf("ES256", "RS256", "PS256", "EdDSA"), func(r *reader, s *Service, n *yaml.Node) { s.Algorithm = r.text(n) }},
-		{"auth", "The authentication methods that the service may use. The default is all.", authMethods, func(r *reader, s *Service, n *yaml.Node) { s.AuthMethods = sorted(r.texts(n)) }},
-		{"grants", "The OAuth grants that the service may use. The default is all.", oneOrMore(oneOf("client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange")), func(r *reader, s *Service, n *yaml.Node) { s.GrantTypes = sorted(r.texts(n)) }},
-		{"binding", "How tokens that the service gets must be bound to a key of its own. The default is that they need not be.", oneOf("required", "dpop", "mtls"), func(r *reader, s *Service, n *yaml.Node) { s.Binding = directory.Binding(r.text(n)) }},
-		{"token-endpoint-audience", "Whether its client assertions may have the URL of the token endpoint as their audience.", yesOrNo, func(r *reader, s *Service, n *yaml.Node) { s.TokenEndpointAudience = r.boolean(n) }},
-		{"multiple-targets", "Whether it may ask for one token for several targets.", yesOrNo, func(r *reader, s *Service, n *yaml.Node) { s.MultipleTargets = r.boolean(n) }},
-		{"default-target", "The target of its tokens when a request names none.", serviceName, func(r *reader, s *Service, n *yaml.Node) { s.DefaultTarget = r.text(n) }},
-		{"enforce", "With observe, calls to the service that no rule allows are let through and recorded. The default is enforce.", oneOf("enforce", "observe"), func(r *reader, s *Service, n *yaml.Node) { s.Observe = r.text(n) == "observe" }},
-		{"probe", "A URL of the service that requires a token. Probes are sent there.", text("https://orders.example.com/hello"), func(r *reader, s *Service, n *yaml.Node) { s.Probe = r.text(n) }},
-		{"disabled", "Whether the service is disabled: it gets no tokens, and no tokens are issued for it.", yesOrNo, func(r *reader, s *Service, n *yaml.Node) { s.Disabled = r.boolean(n) }},
-	}}
+	serviceObject = &object[Service]{what: "a service", members: serviceMembers()}
 
 	groupObject = &object[Group]{what: "a group", members: []member[Group]{
 		{"members", "Services and other groups.", oneOrMore(party), func(r *reader, g *Group, n *yaml.Node) { g.Members = r.parties(n) }},

@@ -88,13 +88,16 @@ func (r *reader) moment(n *yaml.Node) time.Time {
 	return time.Time{}
 }
 
-// duration reads 15m, 90s, 2h.
-func (r *reader) duration(n *yaml.Node) time.Duration {
+// seconds reads 15m, 90s, 2h.
+func (r *reader) seconds(n *yaml.Node) int64 {
 	d, err := time.ParseDuration(n.Value)
-	if err != nil || d < 0 {
+	switch {
+	case err != nil || d < 0:
 		r.bad(n, "%q is not a duration such as 15m", n.Value)
+	case d%time.Second != 0:
+		r.bad(n, "%q is not whole seconds", n.Value)
 	}
-	return d
+	return int64(d / time.Second)
 }
 
 // name reads the name of a service.

@@ -3,12 +3,14 @@ package callmap
 import (
 	"cmp"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
@@ -186,13 +188,14 @@ func (p *Plan) Check(take func(directory.Service) error) error {
 	return problems.err()
 }
 
-// inFile names members as the file does, where the API has another word.
+// inFile names the member that is wrong as the file does.
 func inFile(err error) string {
-	text := err.Error()
-	for _, word := range [][2]string{{"tokenTtlSeconds", "token-life"}, {"authMethods", "auth"}, {"grantTypes", "grants"}, {"defaultTarget", "default-target"}} {
-		text = strings.Replace(text, word[0], word[1], 1)
+	if wrong, ok := errors.AsType[*directory.InvalidError](err); ok {
+		if i := slices.IndexFunc(settings, func(m api.ServiceMember) bool { return m.Name == wrong.Field }); i >= 0 {
+			return settings[i].File + " " + wrong.Problem
+		}
 	}
-	return text
+	return err.Error()
 }
 
 // Name of the service.

@@ -4,15 +4,16 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/callmap"
-	"github.com/watchword-dev/watchword/server/internal/clientauth"
-	"github.com/watchword-dev/watchword/server/internal/issuer"
+	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
 func TestCommittedSchemaIsCurrent(t *testing.T) {
@@ -150,17 +151,36 @@ tests:
 
 // What the server knows of methods and grants the file knows too.
 func TestFileKnowsEveryMethodAndGrant(t *testing.T) {
-	for member, values := range map[string][]string{
-		"auth": {
-			clientauth.Bootstrap, clientauth.ClientSecretBasic, clientauth.ClientSecretPost, clientauth.PrivateKeyJWT,
-			clientauth.SelfSignedTLSClientAuth, clientauth.TLSClientAuth,
-		},
-		"grants": {issuer.ClientCredentials, issuer.JWTBearer, issuer.TokenExchange},
-	} {
+	for member, values := range map[string][]api.Name{"auth": api.AuthMethods(), "grants": api.GrantTypes()} {
 		for _, v := range values {
-			if _, err := callmap.Parse("callmap.yaml", []byte("services: {m1: {"+member+": ['"+v+"']}}")); err != nil {
+			if _, err := callmap.Parse("callmap.yaml", []byte("services: {m1: {"+member+": ['"+v.Name+"']}}")); err != nil {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+// A setting that a file could not say would be lost by an export that is applied again.
+func TestAFileHasEverySettingOfAService(t *testing.T) {
+	s := directory.Service{Name: "m1"}
+	for _, m := range api.ServiceMembers() {
+		switch to := m.Of(&s.ServiceSettings).(type) {
+		case *string:
+			*to = m.Example
+		case *bool:
+			*to = true
+		case *int64:
+			*to = 90
+		case *[]string:
+			*to = []string{m.Example}
+		}
+	}
+	text := callmap.Export(&directory.State{Services: []directory.Service{s}}, "")
+	f, err := callmap.Parse("export.yaml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Services[0].ServiceSettings; !reflect.DeepEqual(got, s.ServiceSettings) {
+		t.Errorf("got %+v from\n%s\nwant %+v", got, text, s.ServiceSettings)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
@@ -26,8 +27,10 @@ func drawState(t *rapid.T, label string) *directory.State {
 	for i := range 4 {
 		st.Services = append(st.Services, directory.Service{
 			UID: directory.UID{byte(i + 1)}, Name: fmt.Sprintf("m%d", i+1), Version: 1, ManagedBy: DefaultOwner,
-			Disabled: rapid.IntRange(0, 9).Draw(t, label+" disabled") == 0,
-			Observe:  rapid.IntRange(0, 5).Draw(t, label+" observe") == 0,
+			ServiceSettings: api.ServiceSettings{
+				Disabled: rapid.IntRange(0, 9).Draw(t, label+" disabled") == 0,
+				Observe:  rapid.IntRange(0, 5).Draw(t, label+" observe") == 0,
+			},
 		})
 	}
 	for _, caller := range st.Services {

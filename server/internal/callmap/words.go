@@ -100,11 +100,11 @@ func (p *Plan) shadowChanges() (all []api.PlannedChange) {
 func serviceDifference(old, next *directory.Service) string {
 	switch {
 	case old == nil:
-		return strings.Join(serviceMembers(next), ", ")
+		return strings.Join(settingsText(next), ", ")
 	case next == nil:
 		return "with its credentials"
 	}
-	text := difference(serviceMembers(old), serviceMembers(next))
+	text := difference(settingsText(old), settingsText(next))
 	return adopted(text, old.ManagedBy, next.ManagedBy)
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
@@ -28,7 +29,7 @@ type bootstrap struct {
 
 func newBootstrap(o Options) *bootstrap { return &bootstrap{o: o} }
 
-func (b *bootstrap) Name() string { return Bootstrap }
+func (b *bootstrap) Name() string { return api.Bootstrap }
 
 // Presents: at the plain door as a bearer token, at the OAuth doors as an assertion of its own
 // type.
@@ -150,7 +151,7 @@ var (
 	// algorithms each ring signs with: one key, one algorithm (RFC 8725, section 3.1).
 	algorithms = map[ring][]jose.Algorithm{
 		own:     {jose.ES256},
-		access:  {jose.ES256, jose.RS256, jose.PS256, jose.EdDSA},
+		access:  jose.Algorithms(),
 		foreign: {jose.RS256},
 	}
 )

@@ -114,19 +114,9 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Cause }
 
-// Names of the methods (IANA, OAuth Token Endpoint Authentication Methods; bootstrap is ours).
-const (
-	ClientSecretBasic       = "client_secret_basic"
-	ClientSecretPost        = "client_secret_post"
-	PrivateKeyJWT           = "private_key_jwt"
-	TLSClientAuth           = "tls_client_auth"
-	SelfSignedTLSClientAuth = "self_signed_tls_client_auth"
-	Bootstrap               = "bootstrap"
-)
-
 // Method proves an identity in one way.
 type Method interface {
-	// Name is what services and the metadata call it.
+	// Name is one of api.AuthMethods.
 	Name() string
 	// Presents says whether p carries a proof of this method.
 	Presents(p *Presented) bool

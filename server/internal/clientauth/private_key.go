@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/once"
@@ -26,9 +27,6 @@ const (
 	maxKeysTried = 8
 )
 
-// assertionAlgorithms: FAPI 2.0 Security Profile, section 5.4.1.
-var assertionAlgorithms = []jose.Algorithm{jose.ES256, jose.PS256, jose.EdDSA}
-
 // privateKey is private_key_jwt: a short statement signed with a key whose public half is in the
 // directory, or where the directory says (RFC 7523, section 2.2; OpenID Connect Core, section 9).
 type privateKey struct {
@@ -43,7 +41,7 @@ func newPrivateKey(o Options) *privateKey {
 	return &privateKey{o: o, sets: newKeySets(o.JWKSNetworks), nobodys: checkNobodys}
 }
 
-func (m *privateKey) Name() string { return PrivateKeyJWT }
+func (m *privateKey) Name() string { return api.PrivateKeyJWT }
 
 func (m *privateKey) Presents(p *Presented) bool { return p.Assertion != "" && !p.isBootstrap() }
 
@@ -59,7 +57,7 @@ func (m *privateKey) Authenticate(ctx context.Context, p *Presented, s *director
 		return Identity{}, &Failure{Reason: "malformed"}
 	}
 	switch alg, err := jose.ParseAlgorithm(t.Algorithm); {
-	case err != nil || !slices.Contains(assertionAlgorithms, alg):
+	case err != nil || !slices.Contains(jose.ClientAlgorithms(), alg):
 		return Identity{}, &Failure{Reason: "algorithm_not_accepted"}
 	case !isAssertionType(t.Type):
 		return Identity{}, &Failure{Reason: "wrong_type"}

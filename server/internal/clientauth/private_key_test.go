@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
@@ -55,7 +56,7 @@ func TestAssertionProvesItsService(t *testing.T) {
 			p := b.sign(s, "", b.claimsOf("m5", claims{"jti": "the id"}))
 			p.ClientID = id
 			got := b.want(string(alg), p, "m5", "credential of "+s.ID())
-			if got.Method != clientauth.PrivateKeyJWT || len(got.Once) != 1 {
+			if got.Method != api.PrivateKeyJWT || len(got.Once) != 1 {
 				t.Fatalf("%s: got method %s, once %v", alg, got.Method, got.Once)
 			}
 			if want := b.now.Add(time.Minute + 10*time.Second); !got.Once[0].Until.Equal(want) {

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/redact"
 )
@@ -45,11 +46,11 @@ type secret struct {
 }
 
 func newSecretBasic(o Options, g *guesses) *secret {
-	return &secret{o, ClientSecretBasic, func(p *Presented) *Secret { return p.Basic }, g}
+	return &secret{o, api.ClientSecretBasic, func(p *Presented) *Secret { return p.Basic }, g}
 }
 
 func newSecretPost(o Options, g *guesses) *secret {
-	return &secret{o, ClientSecretPost, func(p *Presented) *Secret {
+	return &secret{o, api.ClientSecretPost, func(p *Presented) *Secret {
 		if p.Post == "" {
 			return nil
 		}

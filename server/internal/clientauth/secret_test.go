@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
@@ -32,10 +33,10 @@ func TestSecretProvesItsService(t *testing.T) {
 	secret := clientauth.NewSecret()
 	b.service("m1", secretCredential("first", secret))
 	b.service("m2", secretCredential("second", clientauth.NewSecret()))
-	if id := b.want("Basic", basic("m1", secret), "m1", "first"); id.Method != clientauth.ClientSecretBasic || len(id.Once) != 0 {
+	if id := b.want("Basic", basic("m1", secret), "m1", "first"); id.Method != api.ClientSecretBasic || len(id.Once) != 0 {
 		t.Errorf("Basic: got method %s, once %v", id.Method, id.Once)
 	}
-	if id := b.want("post", post("m1", secret), "m1", "first"); id.Method != clientauth.ClientSecretPost {
+	if id := b.want("post", post("m1", secret), "m1", "first"); id.Method != api.ClientSecretPost {
 		t.Errorf("post: got method %s", id.Method)
 	}
 	p := basic("m1", secret)
@@ -153,9 +154,9 @@ func TestSecretsAreOfAServiceNotOfAName(t *testing.T) {
 func TestServiceThatDoesNotAcceptSecretsHasNone(t *testing.T) {
 	b := newBench(t)
 	b.service("m5", secretCredential("first", "secret"))
-	b.edit("m5", func(s *directory.Service) { s.AuthMethods = []string{clientauth.PrivateKeyJWT} })
+	b.edit("m5", func(s *directory.Service) { s.AuthMethods = []string{api.PrivateKeyJWT} })
 	b.wantNot("the right secret", basic("m5", "secret"), clientauth.Refused, "method_not_accepted")
-	b.edit("m5", func(s *directory.Service) { s.AuthMethods = []string{clientauth.ClientSecretPost} })
+	b.edit("m5", func(s *directory.Service) { s.AuthMethods = []string{api.ClientSecretPost} })
 	b.wantNot("in the wrong way", basic("m5", "secret"), clientauth.Refused, "method_not_accepted")
 	b.want("in the right way", post("m5", "secret"), "m5", "first")
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
@@ -34,7 +35,7 @@ type overTLS struct {
 // in the directory (RFC 8705, section 2.1).
 func newTLSClient(o Options) *overTLS {
 	return &overTLS{
-		TLSClientAuth, directory.KindTLSSubject,
+		api.TLSClientAuth, directory.KindTLSSubject,
 		func(c *x509.Certificate) bool { return !isSelfIssued(c) },
 		func(chain []*x509.Certificate, now time.Time) string { return chainFault(chain, o.ClientCAs(), now) },
 		isSubject,
@@ -45,7 +46,7 @@ func newTLSClient(o Options) *overTLS {
 // directory (RFC 8705, section 2.2).
 func newSelfSignedTLSClient() *overTLS {
 	return &overTLS{
-		SelfSignedTLSClientAuth, directory.KindCertificate,
+		api.SelfSignedTLSClientAuth, directory.KindCertificate,
 		isSelfIssued,
 		func(chain []*x509.Certificate, now time.Time) string { return certificateFault(chain[0], now) },
 		func(material string, c *x509.Certificate) bool { return material == CertificateThumbprint(c) },

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
@@ -104,7 +105,7 @@ func TestCertificateOfAnAuthorityProvesItsSubject(t *testing.T) {
 	b.service("m5", subject("dn:CN=m5,O=Example,C=DE"))
 	b.service("m7")
 	cert := b.certificate(ca, newECKey(t), nil)
-	if id := b.want("m6", overTLS("m6", cert), "m6", m6DN); id.Method != clientauth.TLSClientAuth || len(id.Once) != 0 {
+	if id := b.want("m6", overTLS("m6", cert), "m6", m6DN); id.Method != api.TLSClientAuth || len(id.Once) != 0 {
 		t.Errorf("got method %s, once %v", id.Method, id.Once)
 	}
 	b.wantNot("m6's certificate for m5", overTLS("m5", cert), clientauth.Refused, "wrong_certificate")
@@ -115,7 +116,7 @@ func TestCertificateOfAnAuthorityProvesItsSubject(t *testing.T) {
 	b.wantNot("for nobody", overTLS("zz", cert), clientauth.Refused, "unknown_service")
 	b.wantNot("without client_id (RFC 8705, section 2)", overTLS("", cert), clientauth.Missing, "no_credential")
 	b.wantNot("without certificate", overTLS("m6"), clientauth.Missing, "no_credential")
-	b.edit("m6", func(s *directory.Service) { s.AuthMethods = []string{clientauth.PrivateKeyJWT} })
+	b.edit("m6", func(s *directory.Service) { s.AuthMethods = []string{api.PrivateKeyJWT} })
 	b.wantNot("not accepted", overTLS("m6", cert), clientauth.Refused, "method_not_accepted")
 }
 
@@ -253,7 +254,7 @@ func TestSelfSignedCertificateProvesWhoRegisteredIt(t *testing.T) {
 	c := directory.Credential{ID: "cert", Kind: directory.KindCertificate, Material: clientauth.CertificateThumbprint(cert)}
 	b.service("m6", c)
 	b.service("m5", subject(m6DN))
-	if id := b.want("m6", overTLS("m6", cert), "m6", "cert"); id.Method != clientauth.SelfSignedTLSClientAuth {
+	if id := b.want("m6", overTLS("m6", cert), "m6", "cert"); id.Method != api.SelfSignedTLSClientAuth {
 		t.Errorf("got method %s", id.Method)
 	}
 	if err := clientauth.CheckSelfSigned(cert); err != nil {
@@ -291,7 +292,7 @@ func TestCertificateBesideAnotherProofIsNoSecondOne(t *testing.T) {
 	cert := b.certificate(ca, newECKey(t), nil)
 	for name, p := range map[string]clientauth.Presented{"Basic": basic("m6", "right"), "post": post("m6", "right"), "assertion": b.sign(key, "", b.claimsOf("m6", nil))} {
 		p.ClientID, p.Certificates = "m6", []*x509.Certificate{cert}
-		if id := b.want(name, p, "m6", ""); id.Method == clientauth.TLSClientAuth {
+		if id := b.want(name, p, "m6", ""); id.Method == api.TLSClientAuth {
 			t.Errorf("%s: the certificate counts", name)
 		}
 	}

@@ -80,7 +80,7 @@ type OAuth struct {
 
 // Signing is how access tokens are signed.
 type Signing struct {
-	// Algorithm is one of Algorithms.
+	// Algorithm is one of api.Algorithms.
 	Algorithm string
 }
 

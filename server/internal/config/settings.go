@@ -3,10 +3,9 @@ package config
 import (
 	"strings"
 	"time"
-)
 
-// Algorithms that may sign access tokens.
-var Algorithms = []string{"ES256", "RS256", "PS256", "EdDSA"}
+	"github.com/watchword-dev/watchword/api"
+)
 
 // Setting is one row of the table that the loader, the flags, "config print" and the
 // documentation range over.
@@ -139,8 +138,8 @@ var table = []Setting{
 		field: func(c *Config) value { return boolean{&c.OAuth.AuthorizationEndpoint} },
 	}, {
 		Key: "signing.algorithm", Default: "ES256",
-		Doc:   "Algorithm that signs access tokens for services that do not set one: ES256, RS256, PS256 or EdDSA.",
-		field: func(c *Config) value { return str{&c.Signing.Algorithm, oneOf(Algorithms...)} },
+		Doc:   "Algorithm that signs access tokens for services that do not set one: " + strings.Join(api.NamesOf(api.Algorithms()), ", ") + ".",
+		field: func(c *Config) value { return str{&c.Signing.Algorithm, oneOf(api.NamesOf(api.Algorithms())...)} },
 	}, {
 		Key: "keys.rotate_every", Default: "720h",
 		Doc:   "Age at which a signing key is replaced.",

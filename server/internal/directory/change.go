@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
 
@@ -34,19 +35,8 @@ type Author struct{ Actor, RequestID string }
 
 // NewService is a service to be made.
 type NewService struct {
-	Name, Description string
-	TokenTTL          time.Duration
-	Algorithm         string
-	Audiences         []string
-	AuthMethods       []string
-	GrantTypes        []string
-	Binding           Binding
-
-	TokenEndpointAudience, MultipleTargets bool
-
-	Owner, Probe, DefaultTarget string
-	Labels                      []string
-	Observe                     bool
+	Name string
+	api.ServiceSettings
 }
 
 // NewRule is what a rule is to say.
@@ -66,13 +56,7 @@ type NewRule struct {
 // CreateService makes a service. ErrExists: the name is taken.
 func (d *Directory) CreateService(ctx context.Context, by Author, n NewService) (Service, error) {
 	now := d.now()
-	s := Service{
-		Name: n.Name, Description: n.Description, TokenTTL: n.TokenTTL, Algorithm: n.Algorithm,
-		Audiences: n.Audiences, AuthMethods: n.AuthMethods, GrantTypes: n.GrantTypes, Binding: n.Binding,
-		TokenEndpointAudience: n.TokenEndpointAudience, MultipleTargets: n.MultipleTargets,
-		Owner: n.Owner, Labels: n.Labels, Observe: n.Observe, Probe: n.Probe, DefaultTarget: n.DefaultTarget,
-		Version: 1, CreatedAt: now, UpdatedAt: now,
-	}
+	s := Service{Name: n.Name, ServiceSettings: n.ServiceSettings, Version: 1, CreatedAt: now, UpdatedAt: now}
 	rand.Read(s.UID[:])
 	s.sort()
 	if err := d.check(ctx, by, s); err != nil {
@@ -346,10 +330,8 @@ func (o Options) CheckService(s Service) error {
 		return &InvalidError{"name", fmt.Sprintf("%q is the server's own; choose another", s.Name)}
 	case !text(s.Description, MaxDescription):
 		return &InvalidError{"description", fmt.Sprintf("must be text of at most %d bytes without control characters", MaxDescription)}
-	case s.TokenTTL != 0 && (s.TokenTTL < time.Second || s.TokenTTL > cmp.Or(o.MaxTokenTTL, defaultMaxTokenTTL)):
+	case s.TokenTTLSeconds < 0 || s.TokenTTLSeconds > int64(cmp.Or(o.MaxTokenTTL, defaultMaxTokenTTL)/time.Second):
 		return &InvalidError{"tokenTtlSeconds", fmt.Sprintf("must be between 1 s and %s; the server's token.max_ttl sets the bound", cmp.Or(o.MaxTokenTTL, defaultMaxTokenTTL))}
-	case s.TokenTTL%time.Second != 0:
-		return &InvalidError{"tokenTtlSeconds", "must be whole seconds"}
 	}
 	return o.checkTerms(s)
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
 
@@ -58,61 +59,22 @@ func ParseUID(s string) (u UID, err error) {
 
 // Service is an actor: it calls, it is called, or both.
 type Service struct {
-	UID         UID
-	Name        string
-	Description string
-	// Disabled services get no tokens and nobody gets a token for them.
-	Disabled bool
-	// TokenTTL of tokens for this service as a target. Zero: the server's default.
-	TokenTTL time.Duration
-	// Algorithm that signs tokens for this service as a target. Empty: the server's default.
-	Algorithm string
-	// Audiences are absolute URIs by which this service is asked for and known to itself, beside
-	// its name (RFC 8707, section 2). No two services share one. Sorted.
-	Audiences []string
-	// AuthMethods are the ways in which this service may prove itself. None: any. Sorted.
-	AuthMethods []string
-	// GrantTypes this service may use (RFC 6749, section 4). None: any. Sorted.
-	GrantTypes []string
-	// Binding says how the tokens this service gets must be bound to a key of its own.
-	Binding Binding
-	// TokenEndpointAudience lets the client assertions of this service name the token endpoint as
-	// their audience, as older clients do, and not only the issuer.
-	TokenEndpointAudience bool
-	// Owner is who answers for the service, and Labels are what it is, as "team=web", sorted: for
-	// people and for the groups of a call map file.
-	Owner  string
-	Labels []string
+	UID  UID
+	Name string
+	// ServiceSettings are what an operator says of the service. Their lists are sorted, and nil when empty.
+	api.ServiceSettings
 	// ManagedBy is the call map file that owns the service. Empty: it is changed by hand.
 	ManagedBy string
-	// Observe lets everybody call this service whom no rule allows, and records that.
-	Observe bool
-	// Probe is where the service answers requests that carry tokens it must refuse. Empty: nowhere.
-	Probe string
-	// DefaultTarget is whom a token is for when this service asks at an OAuth door without saying so
-	// (RFC 9068, section 3): a name or an audience. Empty: such a request is refused.
-	DefaultTarget string
-	// MultipleTargets lets this service ask for one token that is good for several services.
-	MultipleTargets bool
 	// Version counts changes, from 1. An update names the version it was made from.
 	Version              int64
 	CreatedAt, UpdatedAt time.Time
 }
 
+// TokenTTL is the lifetime of tokens for this service as a target. Zero: the server's default.
+func (s *Service) TokenTTL() time.Duration { return time.Duration(s.TokenTTLSeconds) * time.Second }
+
 // Equal says whether all of s and o is the same.
 func (s Service) Equal(o Service) bool { return reflect.DeepEqual(s, o) }
-
-// Binding says how the tokens of a service must be bound to a key of its own, so that who
-// steals one cannot use it.
-type Binding string
-
-// The bindings.
-const (
-	BindingOptional Binding = ""         // as the request asks for
-	BindingRequired Binding = "required" // by DPoP or mTLS, as the request asks for
-	BindingDPoP     Binding = "dpop"     // RFC 9449
-	BindingMTLS     Binding = "mtls"     // RFC 8705, section 3
-)
 
 // Kind of credential.
 type Kind string
@@ -120,17 +82,17 @@ type Kind string
 // The kinds.
 const (
 	// KindBootstrap is a long-lived JWT with iss = aud = the server's plain name.
-	KindBootstrap Kind = "bootstrap"
+	KindBootstrap Kind = api.KindBootstrap
 	// KindSecret is a client secret (RFC 6749, section 2.3.1) that this server made.
-	KindSecret Kind = "secret"
+	KindSecret Kind = api.KindSecret
 	// KindKey is a public key, whose private half signs assertions (RFC 7523).
-	KindKey Kind = "key"
+	KindKey Kind = api.KindKey
 	// KindJWKS is a place where the service publishes such keys.
-	KindJWKS Kind = "jwks"
+	KindJWKS Kind = api.KindJWKS
 	// KindCertificate is a self-signed certificate (RFC 8705, section 2.2).
-	KindCertificate Kind = "certificate"
+	KindCertificate Kind = api.KindCertificate
 	// KindTLSSubject is a name in certificates of a trusted authority (RFC 8705, section 2.1).
-	KindTLSSubject Kind = "tls_subject"
+	KindTLSSubject Kind = api.KindTLSSubject
 )
 
 // Credential is one way in which a service proves itself. It holds no secret.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/store"
@@ -107,17 +109,17 @@ func TestInputThatBreaksARuleIsRefusedByField(t *testing.T) {
 		{"name", create(directory.NewService{Name: "__proto__"})},
 		{"name", create(directory.NewService{Name: "m\u00e4"})},
 		{"name", create(directory.NewService{Name: strings.Repeat("m", 129)})},
-		{"description", create(directory.NewService{Name: "m9", Description: "a\x00b"})},
-		{"description", create(directory.NewService{Name: "m9", Description: "\xff"})},
-		{"description", create(directory.NewService{Name: "m9", Description: strings.Repeat("x", 1025)})},
-		{"tokenTtlSeconds", create(directory.NewService{Name: "m9", TokenTTL: 2 * time.Hour})},
-		{"tokenTtlSeconds", create(directory.NewService{Name: "m9", TokenTTL: -time.Second})},
-		{"tokenTtlSeconds", create(directory.NewService{Name: "m9", TokenTTL: 1500 * time.Millisecond})},
-		{"audiences", create(directory.NewService{Name: "m9", Audiences: make([]string, 17)})},
-		{"authMethods", create(directory.NewService{Name: "m9", AuthMethods: []string{"private_key_jwt", "guess"}})},
-		{"authMethods", create(directory.NewService{Name: "m9", AuthMethods: []string{""}})},
-		{"grantTypes", create(directory.NewService{Name: "m9", GrantTypes: []string{"password"}})},
-		{"binding", create(directory.NewService{Name: "m9", Binding: "tls"})},
+		{"description", create(directory.NewService{Name: "m9", ServiceSettings: api.ServiceSettings{Description: "a\x00b"}})},
+		{"description", create(directory.NewService{Name: "m9", ServiceSettings: api.ServiceSettings{Description: "\xff"}})},
+		{"description", create(directory.NewService{Name: "m9", ServiceSettings: api.ServiceSettings{Description: strings.Repeat("x", 1025)}})},
+		{"tokenTtlSeconds", create(directory.NewService{Name: "m9", ServiceSettings: api.ServiceSettings{TokenTTLSeconds: 7200}})},
+		{"tokenTtlSeconds", create(directory.NewService{Name: "m9", ServiceSettings: api.ServiceSettings{TokenTTLSeconds: -1}})},
+		{"tokenTtlSeconds", create(directory.NewService{Name: "m9", ServiceSettings: api.ServiceSettings{TokenTTLSeconds: math.MaxInt64}})},
+		{"audiences", create(directory.NewService{Name: "m9", ServiceSettings: api.ServiceSettings{Audiences: make([]string, 17)}})},
+		{"authMethods", create(directory.NewService{Name: "m9", ServiceSettings: api.ServiceSettings{AuthMethods: []string{"private_key_jwt", "guess"}}})},
+		{"authMethods", create(directory.NewService{Name: "m9", ServiceSettings: api.ServiceSettings{AuthMethods: []string{""}}})},
+		{"grantTypes", create(directory.NewService{Name: "m9", ServiceSettings: api.ServiceSettings{GrantTypes: []string{"password"}}})},
+		{"binding", create(directory.NewService{Name: "m9", ServiceSettings: api.ServiceSettings{Binding: "tls"}})},
 		{"exchange", allow(directory.NewRule{Exchange: "swap"})},
 		{"kind", credential(directory.NewCredential{Kind: "password", Material: "x"})},
 		{"kind", credential(directory.NewCredential{Kind: directory.KindSecret})},

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
@@ -29,7 +30,7 @@ func TestFollowingEndsWhereLoadingDoes(t *testing.T) {
 			var err error
 			switch rapid.IntRange(0, 7).Draw(t, "change") {
 			case 0:
-				_, err = d.CreateService(ctx, operator, directory.NewService{Name: name(t, "name"), Audiences: audiences(t)})
+				_, err = d.CreateService(ctx, operator, directory.NewService{Name: name(t, "name"), ServiceSettings: api.ServiceSettings{Audiences: audiences(t)}})
 			case 1:
 				_, err = d.UpdateService(ctx, operator, name(t, "name"), 0, func(s *directory.Service) { s.Disabled = !s.Disabled })
 			case 6:
@@ -137,7 +138,7 @@ func TestAudienceThatMovedIsFoundByWhoFollows(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, n := range []directory.NewService{{Name: "m1", Audiences: []string{"urn:a"}}, {Name: "m2"}} {
+		for _, n := range []directory.NewService{{Name: "m1", ServiceSettings: api.ServiceSettings{Audiences: []string{"urn:a"}}}, {Name: "m2"}} {
 			if _, err := one.CreateService(t.Context(), operator, n); err != nil {
 				t.Fatal(err)
 			}

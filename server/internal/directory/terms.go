@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 // Bounds of what a service may list.
@@ -14,9 +16,16 @@ const (
 	MaxLabels    = 32
 )
 
+// members are the settings of a service.
+var members = api.ServiceMembers()
+
 // sort brings the lists of s into the form in which they are stored and compared.
 func (s *Service) sort() {
-	for _, list := range []*[]string{&s.Audiences, &s.AuthMethods, &s.GrantTypes, &s.Labels} {
+	for _, m := range members {
+		list, ok := m.Of(&s.ServiceSettings).(*[]string)
+		if !ok {
+			continue
+		}
 		sorted := slices.Clone(*list) // the caller's stays as it is
 		slices.Sort(sorted)
 		if *list = slices.Compact(sorted); len(sorted) == 0 {
@@ -27,10 +36,8 @@ func (s *Service) sort() {
 
 // checkTerms holds what a service may ask for, and how, against the rules of this package.
 func (o Options) checkTerms(s Service) error {
-	switch s.Binding {
-	case BindingOptional, BindingRequired, BindingDPoP, BindingMTLS:
-	default:
-		return &InvalidError{"binding", "must be required, dpop or mtls, or empty"}
+	if s.Binding != "" && !slices.Contains(api.NamesOf(api.Bindings()), s.Binding) {
+		return &InvalidError{"binding", "must be " + strings.Join(api.NamesOf(api.Bindings()), ", ") + ", or empty"}
 	}
 	if len(s.Audiences) > MaxAudiences {
 		return &InvalidError{"audiences", fmt.Sprintf("must not be more than %d", MaxAudiences)}

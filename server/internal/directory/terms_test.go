@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
@@ -19,14 +20,14 @@ func TestAudienceThatIsNoneIsRefused(t *testing.T) {
 		`https://o.example/"`, "https://o.example/\\", "https://o.example/<", "1:2", ":x", "auth-server",
 		"https://auth.example/t1", "https://auth.example/t1/", "https://AUTH.example/t1", "https://auth.example/t1/oauth2/token", "https://auth.example/t1?x",
 	} {
-		_, err := d.CreateService(t.Context(), operator, directory.NewService{Name: "m1", Audiences: []string{a}})
+		_, err := d.CreateService(t.Context(), operator, directory.NewService{Name: "m1", ServiceSettings: api.ServiceSettings{Audiences: []string{a}}})
 		var invalid *directory.InvalidError
 		if !errors.As(err, &invalid) || invalid.Field != "audiences" {
 			t.Errorf("%q: got %v, want a refusal of audiences", a, err)
 		}
 	}
 	good := []string{"https://o.example", "https://o.example/a?b=c", "urn:example:orders", "https://auth.example/t10", "https://auth.example", "spiffe://example/m1"}
-	s, err := d.CreateService(t.Context(), operator, directory.NewService{Name: "m1", Audiences: good})
+	s, err := d.CreateService(t.Context(), operator, directory.NewService{Name: "m1", ServiceSettings: api.ServiceSettings{Audiences: good}})
 	if err != nil || len(s.Audiences) != len(good) {
 		t.Errorf("got %v, %v", s.Audiences, err)
 	}
@@ -35,7 +36,7 @@ func TestAudienceThatIsNoneIsRefused(t *testing.T) {
 func TestListsOfAServiceAreSortedAndWithoutRepetition(t *testing.T) {
 	d := load(t, open(t), directory.Options{})
 	given := []string{"urn:b", "urn:a", "urn:b"}
-	s, err := d.CreateService(t.Context(), operator, directory.NewService{Name: "m1", Audiences: given, AuthMethods: []string{"y", "x", "y"}, GrantTypes: []string{}})
+	s, err := d.CreateService(t.Context(), operator, directory.NewService{Name: "m1", ServiceSettings: api.ServiceSettings{Audiences: given, AuthMethods: []string{"y", "x", "y"}, GrantTypes: []string{}}})
 	if got := fmt.Sprint(s.Audiences, s.AuthMethods, s.GrantTypes == nil); err != nil || got != "[urn:a urn:b] [x y] true" {
 		t.Errorf("got %s, %v", got, err)
 	}
@@ -60,7 +61,7 @@ func TestListsOfAServiceAreSortedAndWithoutRepetition(t *testing.T) {
 func TestTargetIsFoundByItsAudiences(t *testing.T) {
 	d := load(t, open(t), directory.Options{})
 	ctx := t.Context()
-	for _, n := range []directory.NewService{{Name: "m1"}, {Name: "m2", Audiences: []string{"urn:a", "urn:b"}}, {Name: "m3"}} {
+	for _, n := range []directory.NewService{{Name: "m1"}, {Name: "m2", ServiceSettings: api.ServiceSettings{Audiences: []string{"urn:a", "urn:b"}}}, {Name: "m3"}} {
 		if _, err := d.CreateService(ctx, operator, n); err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +85,7 @@ func TestTargetIsFoundByItsAudiences(t *testing.T) {
 	if err := set("m3", "urn:a"); !errors.Is(err, directory.ErrExists) {
 		t.Errorf("taking another's: got %v, want ErrExists", err)
 	}
-	if _, err := d.CreateService(ctx, operator, directory.NewService{Name: "m4", Audiences: []string{"urn:b"}}); !errors.Is(err, directory.ErrExists) {
+	if _, err := d.CreateService(ctx, operator, directory.NewService{Name: "m4", ServiceSettings: api.ServiceSettings{Audiences: []string{"urn:b"}}}); !errors.Is(err, directory.ErrExists) {
 		t.Errorf("beginning with another's: got %v, want ErrExists", err)
 	}
 	if err := errors.Join(set("m2", "urn:b"), set("m3", "urn:a")); err != nil {

@@ -1,6 +1,9 @@
 package endpoint
 
-import "github.com/watchword-dev/watchword/server/internal/issuer"
+import (
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/server/internal/issuer"
+)
 
 // accessTokenType and jwtType name what may be exchanged and what is given for it (RFC 8693,
 // section 3): all access tokens here are JWTs.
@@ -11,7 +14,7 @@ const (
 
 // tokenExchange: RFC 8693. A service asks with a token it received, to act for that token's subject.
 var tokenExchange = Grant{
-	Type:   issuer.TokenExchange,
+	Type:   api.GrantTokenExchange,
 	Issued: accessTokenType,
 	read:   readExchange,
 }

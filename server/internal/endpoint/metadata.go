@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"github.com/watchword-dev/watchword/server/internal/clientauth"
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
@@ -76,7 +76,7 @@ func (e *endpoints) document(table []Endpoint) document {
 	f := e.o.Facts
 	methods := []string{}
 	for _, m := range f.Methods {
-		if m != clientauth.Bootstrap { // our own; no client of others knows it
+		if m != api.Bootstrap { // our own; no client of others knows it
 			methods = append(methods, m)
 		}
 	}

@@ -16,9 +16,6 @@ const maxReaches = 10_000
 // anyScope stands for all scopes there are. It is none itself: scopes are printable.
 const anyScope = "\x00"
 
-// grantTokenExchange: RFC 8693, section 2.1.
-const grantTokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
-
 // BlastOf says what a credential of a service reaches, directly and through services that exchange the
 // tokens they receive, with at most maxActors of those in a row. Each step is one that
 // s.Decide allows, under circumstances that suit the rule. It reads each rule once, and follows each
@@ -114,7 +111,7 @@ func (w *wave) exchange(a *actor, acting int) {
 	fresh := slices.DeleteFunc(a.fresh[acting], func(scope string) bool { return a.tried[scope] })
 	a.fresh[acting] = nil
 	svc, ok := w.s.ServiceByUID(a.uid)
-	if !ok || len(fresh) == 0 || len(svc.GrantTypes) > 0 && !slices.Contains(svc.GrantTypes, grantTokenExchange) {
+	if !ok || len(fresh) == 0 || len(svc.GrantTypes) > 0 && !slices.Contains(svc.GrantTypes, api.GrantTokenExchange) {
 		return
 	}
 	for _, scope := range fresh {

@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
@@ -56,7 +57,7 @@ func TestGraphHasTheRulesOnTheWay(t *testing.T) {
 }
 
 func TestGraphsAreWrittenSoThatNothingInThemIsRead(t *testing.T) {
-	st := &directory.State{Services: []directory.Service{{UID: uid(0), Name: "end"}, {UID: uid(1), Name: "m.2", Observe: true}}}
+	st := &directory.State{Services: []directory.Service{{UID: uid(0), Name: "end"}, {UID: uid(1), Name: "m.2", ServiceSettings: api.ServiceSettings{Observe: true}}}}
 	st.Rules = []directory.Rule{{Edge: policy.Edge{Caller: uid(0), Target: uid(1)}, Scopes: []string{"a#b", "c|d", "<x>"}, Exchange: policy.Delegate, Until: now}}
 	g := GraphOf(directory.NewSnapshot(st, 0), nil, nil, now)
 	dot := "digraph callmap {\n  rankdir=LR;\n  node [shape=box];\n  \"end\";\n  \"m.2\" [style=dashed];\n" +

@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
@@ -60,7 +61,7 @@ func TestWordsAndShadowAgreeWithTheDecision(t *testing.T) {
 
 // What the command of an explanation sets is enough for the question, and takes nothing away.
 func TestCommandSaysAllOfTheRule(t *testing.T) {
-	st := &directory.State{Services: []directory.Service{{UID: uid(0), Name: "m1"}, {UID: uid(1), Name: "m2", Audiences: []string{"https://m2"}}, {UID: uid(2), Name: "m3"}}}
+	st := &directory.State{Services: []directory.Service{{UID: uid(0), Name: "m1"}, {UID: uid(1), Name: "m2", ServiceSettings: api.ServiceSettings{Audiences: []string{"https://m2"}}}, {UID: uid(2), Name: "m3"}}}
 	edge := policy.Edge{Caller: uid(0), Target: uid(1)}
 	for _, c := range []struct {
 		rule directory.Rule

@@ -42,9 +42,6 @@ func placeOf(c *jose.Claims) string {
 	return uri[strings.LastIndexByte(uri, '/')+1:] + "/" + strconv.FormatInt(m.Status.List.Index, 10)
 }
 
-// accessAlgorithms sign access tokens.
-var accessAlgorithms = []jose.Algorithm{jose.ES256, jose.RS256, jose.PS256, jose.EdDSA}
-
 // inspect looks at an access token as the directory stands, and says in a word for the audit log
 // why it is not good. It is the one place that says so for exchange, introspection and
 // revocation.
@@ -77,7 +74,7 @@ func (i *Issuer) read(token string, now time.Time) (c *jose.Claims, keyID, why s
 		return nil, "", "wrong_type"
 	}
 	// A revoked key is not among the verifiers.
-	if err := t.Verify(i.keys.Verifiers(keys.UseAccess), accessAlgorithms); err != nil {
+	if err := t.Verify(i.keys.Verifiers(keys.UseAccess), jose.Algorithms()); err != nil {
 		if errors.Is(err, jose.ErrSignature) {
 			return nil, "", "bad_signature"
 		}

@@ -298,8 +298,8 @@ func (i *Issuer) strictest(g *grant, svc *directory.Service, first bool) (jose.A
 	if svc.Algorithm != "" {
 		alg = jose.Algorithm(svc.Algorithm)
 	}
-	if svc.TokenTTL != 0 {
-		ttl = svc.TokenTTL
+	if svc.TokenTTL() != 0 {
+		ttl = svc.TokenTTL()
 	}
 	switch {
 	case first:

@@ -26,13 +26,6 @@ type Request struct {
 	Address   netip.Addr
 }
 
-// Grant types (RFC 6749, section 4.4.2; RFC 8693, section 2.1; RFC 7523, section 2.1).
-const (
-	ClientCredentials = "client_credentials"
-	TokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange"
-	JWTBearer         = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-)
-
 // Proposal asks for a token.
 type Proposal struct {
 	Request

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
@@ -16,7 +17,7 @@ func (i *Issuer) authenticate(ctx context.Context, a *attempt) error {
 	if err := i.directory.Fresh(); err != nil {
 		return err
 	}
-	if a.Grant == JWTBearer {
+	if a.Grant == api.GrantJWTBearer {
 		return i.authenticateByGrant(ctx, a)
 	}
 	id, failure := i.auth.Authenticate(ctx, &a.Presented, a.snapshot, a.now)
@@ -37,7 +38,7 @@ func (i *Issuer) authenticateByGrant(ctx context.Context, a *attempt) error {
 	if failure != nil {
 		return a.failed(failure, InvalidGrant)
 	}
-	if id.Method != clientauth.PrivateKeyJWT { // a bootstrap credential is signed by this server
+	if id.Method != api.PrivateKeyJWT { // a bootstrap credential is signed by this server
 		return a.failed(&clientauth.Failure{Reason: "wrong_type", Claimed: id.Service.Name, CredentialID: id.CredentialID}, InvalidGrant)
 	}
 	beside := a.Presented
@@ -107,9 +108,9 @@ func (i *Issuer) bind(_ context.Context, a *attempt) error {
 			return err
 		}
 	}
-	byCertificate := a.caller.Method == clientauth.TLSClientAuth || a.caller.Method == clientauth.SelfSignedTLSClientAuth
-	if len(a.Presented.Certificates) > 0 && (wants == directory.BindingMTLS ||
-		a.binding.key == "" && (byCertificate || wants == directory.BindingRequired)) {
+	byCertificate := a.caller.Method == api.TLSClientAuth || a.caller.Method == api.SelfSignedTLSClientAuth
+	if len(a.Presented.Certificates) > 0 && (wants == api.BindingMTLS ||
+		a.binding.key == "" && (byCertificate || wants == api.BindingRequired)) {
 		a.binding.certificate = clientauth.CertificateThumbprint(a.Presented.Certificates[0])
 	}
 	if refusal := a.unbound(); refusal != nil {
@@ -122,9 +123,9 @@ func (i *Issuer) bind(_ context.Context, a *attempt) error {
 func (a *attempt) unbound() *Refusal {
 	wants := a.caller.Service.Binding
 	switch {
-	case wants == directory.BindingDPoP && a.binding.key == "", wants == directory.BindingRequired && a.binding.key == "" && a.binding.certificate == "":
+	case wants == api.BindingDPoP && a.binding.key == "", wants == api.BindingRequired && a.binding.key == "" && a.binding.certificate == "":
 		return &Refusal{Kind: InvalidProof, Reason: "unbound", Text: "tokens of this client must be bound to a key: send a DPoP proof"}
-	case wants == directory.BindingMTLS && a.binding.certificate == "":
+	case wants == api.BindingMTLS && a.binding.certificate == "":
 		return &Refusal{Kind: Malformed, Reason: "unbound", Text: "tokens of this client must be bound to its certificate: present it"}
 	}
 	return nil
@@ -165,7 +166,7 @@ func (i *Issuer) spend(ctx context.Context, a *attempt) error {
 	for n, ok := range fresh {
 		switch {
 		case ok:
-		case n < len(a.caller.Once) && a.Grant == JWTBearer:
+		case n < len(a.caller.Once) && a.Grant == api.GrantJWTBearer:
 			return &Refusal{Kind: InvalidGrant, Reason: "replayed_assertion"}
 		case n < len(a.caller.Once):
 			return &Refusal{Kind: InvalidToken, Reason: "replayed_assertion"}

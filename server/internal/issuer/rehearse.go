@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
@@ -68,7 +69,7 @@ func (i *Issuer) Rehearse(r Rehearsal) Rehearsed {
 	} else {
 		sub.actors = []string{r.Caller}
 	}
-	r.Endpoint, r.Grant = TokenEndpoint, TokenExchange
+	r.Endpoint, r.Grant = TokenEndpoint, api.GrantTokenExchange
 	out := i.rehearse(s, r, sub)
 	if by := first.Verdict.Rule.MayAct(); by != (directory.UID{}) && by != out.Question.Caller {
 		out.Reason, out.Scopes = "not_in_may_act", nil
@@ -113,7 +114,7 @@ func (i *Issuer) rehearse(s *directory.Snapshot, r Rehearsal, sub *subject) Rehe
 	a.caller = clientauth.Identity{Service: svc, Method: r.Method}
 	if r.Bound {
 		a.binding.key = "rehearsed"
-		if svc.Binding == directory.BindingMTLS {
+		if svc.Binding == api.BindingMTLS {
 			a.binding.certificate = "rehearsed"
 		}
 	}

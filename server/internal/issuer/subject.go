@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
@@ -23,7 +24,7 @@ type subject struct {
 // readSubject checks the tokens of a token exchange. A token that is not good is an invalid
 // request (RFC 8693, section 2.2.2).
 func (i *Issuer) readSubject(_ context.Context, a *attempt) error {
-	if a.Grant != TokenExchange {
+	if a.Grant != api.GrantTokenExchange {
 		return nil
 	}
 	refuse := func(reason, text string) error { return &Refusal{Kind: Malformed, Reason: reason, Text: text} }

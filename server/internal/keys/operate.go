@@ -22,7 +22,7 @@ type Resealer interface {
 func (r *Ring) Ensure(ctx context.Context, by directory.Author, alg jose.Algorithm) error {
 	alg, err := jose.ParseAlgorithm(string(alg))
 	if err != nil {
-		return &directory.InvalidError{Field: "algorithm", Problem: "must be one of ES256, RS256, PS256, EdDSA"}
+		return &directory.InvalidError{Field: "algorithm", Problem: "must be one of " + jose.List(jose.Algorithms())}
 	}
 	if _, err := r.Signer(UseAccess, alg); err == nil {
 		return nil
@@ -181,7 +181,7 @@ func (r *Ring) parseLane(use Use, alg jose.Algorithm) (Lane, error) {
 	}
 	alg, err := jose.ParseAlgorithm(string(alg))
 	if err != nil {
-		return Lane{}, &directory.InvalidError{Field: "algorithm", Problem: "must be one of ES256, RS256, PS256, EdDSA"}
+		return Lane{}, &directory.InvalidError{Field: "algorithm", Problem: "must be one of " + jose.List(jose.Algorithms())}
 	}
 	return Lane{use, string(alg)}, nil
 }

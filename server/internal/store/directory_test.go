@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
@@ -27,7 +28,7 @@ func TestWhatIsStoredIsReadBackWhole(t *testing.T) {
 		s.Disabled, s.Description = true, "größer 'quoted' \"x\" -- ;\n日本"
 		s.Audiences = []string{"https://m1.example/", "urn:example:m1"}
 		s.AuthMethods, s.GrantTypes = []string{"private_key_jwt"}, []string{"client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"}
-		s.Binding, s.TokenEndpointAudience, s.MultipleTargets = directory.BindingDPoP, true, true
+		s.Binding, s.TokenEndpointAudience, s.MultipleTargets = api.BindingDPoP, true, true
 		if rev, err := db.InsertService(t.Context(), s, change("service/x")); err != nil || rev != 1 {
 			t.Fatalf("got revision %d, %v", rev, err)
 		}
@@ -100,7 +101,7 @@ func TestUpdateNeedsTheStoredVersion(t *testing.T) {
 				}
 				n.Version, n.Description, n.UpdatedAt = v, "new", noon.Add(time.Hour)
 				n.Audiences, n.AuthMethods, n.GrantTypes = []string{"urn:a"}, []string{"m"}, []string{"g"}
-				n.Binding, n.TokenEndpointAudience, n.MultipleTargets = directory.BindingMTLS, true, true
+				n.Binding, n.TokenEndpointAudience, n.MultipleTargets = api.BindingMTLS, true, true
 				_, err := db.UpdateService(ctx, n, change("x"))
 				return err
 			},
@@ -162,7 +163,7 @@ func TestUpdateNeedsTheStoredVersion(t *testing.T) {
 		wantS, wantC, wantR := s, c, r
 		wantS.Version, wantS.Description, wantS.UpdatedAt = 2, "new", noon.Add(time.Hour)
 		wantS.Audiences, wantS.AuthMethods, wantS.GrantTypes = []string{"urn:a"}, []string{"m"}, []string{"g"}
-		wantS.Binding, wantS.TokenEndpointAudience, wantS.MultipleTargets = directory.BindingMTLS, true, true
+		wantS.Binding, wantS.TokenEndpointAudience, wantS.MultipleTargets = api.BindingMTLS, true, true
 		wantC.Version, wantC.RevokedAt, wantC.ExpiresAt = 2, noon, noon.Add(time.Minute)
 		wantR.Version, wantR.Scopes, wantR.Exchange, wantR.MayAct = 2, []string{"write"}, policy.Delegate, s.UID
 		if got, err := db.ReadService(ctx, s.UID); err != nil || !got.Equal(wantS) {

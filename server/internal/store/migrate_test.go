@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/keys"
 	"github.com/watchword-dev/watchword/server/internal/policy"
@@ -91,10 +92,10 @@ func fillCallMap(t *testing.T, db *DB) {
 // dumped1 is what the dumps of schema 1 hold.
 func dumped1() everything {
 	m1 := directory.Service{
-		UID: directory.UID{1, 15: 1}, Name: "m1", Description: "größer 'quoted'\n2nd line", TokenTTL: 10 * time.Minute, Algorithm: "EdDSA",
+		UID: directory.UID{1, 15: 1}, Name: "m1", ServiceSettings: api.ServiceSettings{Description: "größer 'quoted'\n2nd line", TokenTTLSeconds: 600, Algorithm: "EdDSA"},
 		Version: 1, CreatedAt: noon, UpdatedAt: noon,
 	}
-	m2 := directory.Service{UID: directory.UID{2, 15: 2}, Name: "m2", Disabled: true, Version: 1, CreatedAt: noon, UpdatedAt: noon.Add(time.Hour)}
+	m2 := directory.Service{UID: directory.UID{2, 15: 2}, Name: "m2", ServiceSettings: api.ServiceSettings{Disabled: true}, Version: 1, CreatedAt: noon, UpdatedAt: noon.Add(time.Hour)}
 	c1, c2 := newCredential(m1, "0123456789abcdef0123456789abcdef"), newCredential(m2, "fedcba9876543210fedcba9876543210")
 	c1.CIDR, c1.LastUsedAt, c1.LastUsedFrom = netip.MustParsePrefix("192.0.2.0/24"), noon.Add(time.Second), "192.0.2.7"
 	c2.RevokedAt, c2.ExpiresAt = noon, noon.AddDate(100, 0, 0)
@@ -130,8 +131,8 @@ func dumped2() everything {
 	m1, m2 := &e.State.Services[0], &e.State.Services[1]
 	m1.Audiences = []string{"https://m1.example/", "urn:example:m1"}
 	m1.AuthMethods, m1.GrantTypes = []string{"private_key_jwt", "tls_client_auth"}, []string{"client_credentials"}
-	m1.Binding, m1.TokenEndpointAudience = directory.BindingDPoP, true
-	m2.Binding, m2.MultipleTargets = directory.BindingRequired, true
+	m1.Binding, m1.TokenEndpointAudience = api.BindingDPoP, true
+	m2.Binding, m2.MultipleTargets = api.BindingRequired, true
 	key := newCredential(*m1, "1111111111111111ffffffffffffffff")
 	key.Kind, key.Material, key.NotBefore = directory.KindKey, `{"kty":"OKP","crv":"Ed25519"}`, noon.Add(time.Minute)
 	e.State.Rules[0].Exchange, e.State.Rules[0].MayAct = policy.Delegate, m2.UID

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
@@ -21,7 +20,7 @@ func scanService(row scanner) (s directory.Service, err error) {
 	}
 	s.Audiences, s.AuthMethods, s.GrantTypes = words(audiences), words(methods), words(grants)
 	s.Labels = words(labels)
-	s.TokenTTL = time.Duration(ttl) * time.Microsecond
+	s.TokenTTLSeconds = ttl / 1e6 // microseconds are stored
 	s.CreatedAt, s.UpdatedAt = moment(created), moment(updated)
 	s.UID, err = directory.ParseUID(uid)
 	return s, err
@@ -85,8 +84,8 @@ const serviceSettings = `description, disabled, token_ttl, algorithm, audiences,
 
 func settingsOf(s directory.Service) []any {
 	return []any{
-		s.Description, s.Disabled, s.TokenTTL.Microseconds(), s.Algorithm, strings.Join(s.Audiences, " "),
-		strings.Join(s.AuthMethods, " "), strings.Join(s.GrantTypes, " "), string(s.Binding), s.TokenEndpointAudience,
+		s.Description, s.Disabled, s.TokenTTLSeconds * 1e6, s.Algorithm, strings.Join(s.Audiences, " "),
+		strings.Join(s.AuthMethods, " "), strings.Join(s.GrantTypes, " "), s.Binding, s.TokenEndpointAudience,
 		s.MultipleTargets, s.Owner, strings.Join(s.Labels, " "), s.ManagedBy, s.Observe, s.Probe, s.DefaultTarget, micros(s.UpdatedAt),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/store/pgtest"
@@ -43,7 +44,7 @@ func newUID() (u directory.UID) {
 
 func newService(name string) directory.Service {
 	return directory.Service{
-		UID: newUID(), Name: name, Description: "for " + name, TokenTTL: 15 * time.Minute, Algorithm: "ES256",
+		UID: newUID(), Name: name, ServiceSettings: api.ServiceSettings{Description: "for " + name, TokenTTLSeconds: 900, Algorithm: "ES256"},
 		Version: 1, CreatedAt: noon, UpdatedAt: noon,
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
@@ -22,9 +23,10 @@ type newCredential struct {
 
 // kindFlags are the flags that are only for some kinds.
 var kindFlags = map[string][]string{
-	"out": {"bootstrap", "secret", "key", "certificate"}, "out-cert": {"certificate"}, "algorithm": {"key", "certificate"},
-	"public": {"key"}, "jwks-uri": {"jwks"}, "certificate": {"certificate"},
-	"dn": {"tls-subject"}, "dns": {"tls-subject"}, "uri": {"tls-subject"}, "ip": {"tls-subject"}, "email": {"tls-subject"},
+	"out":      {api.KindBootstrap, api.KindSecret, api.KindKey, api.KindCertificate},
+	"out-cert": {api.KindCertificate}, "algorithm": {api.KindKey, api.KindCertificate},
+	"public": {api.KindKey}, "jwks-uri": {api.KindJWKS}, "certificate": {api.KindCertificate},
+	"dn": {api.KindTLSSubject}, "dns": {api.KindTLSSubject}, "uri": {api.KindTLSSubject}, "ip": {api.KindTLSSubject}, "email": {api.KindTLSSubject},
 }
 
 func credentialCreate(c *base.CLI) *cobra.Command {
@@ -68,11 +70,11 @@ above one for those that are secrets.`,
 				return api.RotatedCredential{IssuedCredential: issued}, base.UnknownService(err, args[0])
 			}
 			switch n.Kind {
-			case "bootstrap", "secret":
+			case api.KindBootstrap, api.KindSecret:
 				return issueSecret(c, cmd.Context(), admin, n.out, issue)
-			case "key":
+			case api.KindKey:
 				return issueKey(c, cmd.Context(), &n, issue)
-			case "certificate":
+			case api.KindCertificate:
 				return issueCertificate(c, cmd.Context(), &n, args[0], issue)
 			}
 			return register(c, cmd.Context(), issue)
@@ -84,13 +86,13 @@ above one for those that are secrets.`,
 
 func (n *newCredential) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&n.Kind, "kind", "bootstrap", "bootstrap, secret, key, jwks, certificate or tls-subject")
+	flags.StringVar(&n.Kind, "kind", api.KindBootstrap, strings.Join(base.Names(api.CredentialKinds()), ", "))
 	flags.StringVar(&n.ttl, "ttl", "", "lifetime, as in 30d or 1y (default 90d)")
 	flags.StringVar(&n.notBefore, "not-before", "", "when it begins to be good, as in 2027-01-01 (default now)")
 	flags.StringVar(&n.Name, "name", "", "what it is for, for people")
 	flags.StringVar(&n.CIDR, "cidr", "", "network it may be used from, as in 10.1.0.0/16")
 	flags.StringVar(&n.out, "out", "", "write what is secret to this new file, readable by you alone")
-	flags.StringVar(&n.algorithm, "algorithm", "ES256", "of a key that is made: ES256, PS256 or EdDSA")
+	flags.StringVar(&n.algorithm, "algorithm", string(jose.ES256), "of a key that is made: "+jose.List(jose.ClientAlgorithms()))
 	flags.StringVar(&n.public, "public", "", "file of a public key there is, JWK or PEM")
 	flags.StringVar(&n.JWKSURI, "jwks-uri", "", "https URL at which the service publishes its keys")
 	flags.StringVar(&n.certificate, "certificate", "", "file of a certificate there is, PEM")
@@ -104,13 +106,16 @@ func (n *newCredential) define(cmd *cobra.Command) {
 
 // check holds the flags against each other, and reads those that are texts of something else.
 func (n *newCredential) check(cmd *cobra.Command) (err error) {
-	kinds := []string{"bootstrap", "secret", "key", "jwks", "certificate", "tls-subject"}
-	if !slices.Contains(kinds, n.Kind) {
-		return base.Usage(cmd, "--kind: %q is not one of %s", n.Kind, strings.Join(kinds, ", "))
+	if n.Kind, err = base.NameOf(cmd, "--kind", api.CredentialKinds(), n.Kind); err != nil {
+		return err
 	}
 	for flag, kinds := range kindFlags {
 		if cmd.Flags().Changed(flag) && !slices.Contains(kinds, n.Kind) {
-			return base.Usage(cmd, "--%s is for --kind %s", flag, strings.Join(kinds, " and "))
+			var short []string
+			for _, kind := range kinds {
+				short = append(short, base.Short(api.CredentialKinds(), kind))
+			}
+			return base.Usage(cmd, "--%s is for --kind %s", flag, strings.Join(short, " and "))
 		}
 	}
 	if n.ttl != "" {
@@ -129,30 +134,30 @@ func (n *newCredential) check(cmd *cobra.Command) (err error) {
 		n.NotBefore = &at
 	}
 	switch made := n.out != ""; n.Kind {
-	case "key":
+	case api.KindKey:
 		if made == (n.public != "") {
 			return base.Usage(cmd, "give --out for a key that is to be made, or --public for one there is")
 		}
-	case "certificate":
+	case api.KindCertificate:
 		if made == (n.certificate != "") || made != (n.outCert != "") {
 			return base.Usage(cmd, "give --out and --out-cert for a certificate that is to be made, or --certificate for one there is")
 		}
-	case "jwks":
+	case api.KindJWKS:
 		if n.JWKSURI == "" {
 			return base.Usage(cmd, "--jwks-uri is missing")
 		}
-	case "tls-subject":
+	case api.KindTLSSubject:
 		return n.checkSubject(cmd)
 	}
-	if !slices.Contains([]string{"ES256", "PS256", "EdDSA"}, n.algorithm) {
-		return base.Usage(cmd, "--algorithm: %q is not one of ES256, PS256, EdDSA", n.algorithm)
+	if !slices.Contains(jose.ClientAlgorithms(), jose.Algorithm(n.algorithm)) {
+		return base.Usage(cmd, "--algorithm: %q is not one of %s", n.algorithm, jose.List(jose.ClientAlgorithms()))
 	}
 	return nil
 }
 
 // checkSubject: RFC 8705, section 2.1.2: exactly one.
 func (n *newCredential) checkSubject(cmd *cobra.Command) error {
-	n.Kind, n.TLSSubject = "tls_subject", &n.subject
+	n.TLSSubject = &n.subject
 	given := 0
 	for _, name := range []string{n.subject.DN, n.subject.DNS, n.subject.URI, n.subject.IP, n.subject.Email} {
 		if name != "" {

@@ -270,7 +270,7 @@ func publicJWK(raw []byte) ([]byte, error) {
 	if err != nil {
 		return nil, errors.New("the public key cannot be read")
 	}
-	for _, alg := range []jose.Algorithm{jose.ES256, jose.PS256, jose.EdDSA} {
+	for _, alg := range jose.ClientAlgorithms() {
 		k := jose.PublicKey{Algorithm: alg, Key: public}
 		if k.ID, err = jose.Thumbprint(public); err != nil {
 			break

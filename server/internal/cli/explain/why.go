@@ -5,14 +5,12 @@ package explain
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-	"github.com/watchword-dev/watchword/server/internal/cli/service"
 )
 
 // Why makes the command "why".
@@ -44,11 +42,13 @@ refused is never told any of this.`,
 			if len(args) == 1 {
 				return whyRecorded(c, cmd, args[0])
 			}
-			if q.Method != "" && !slices.Contains(service.AuthMethods, q.Method) {
-				return base.Usage(cmd, "--auth: %q is not one of %s", q.Method, strings.Join(service.AuthMethods, ", "))
+			var err error
+			if q.Method != "" {
+				if q.Method, err = base.NameOf(cmd, "--auth", api.AuthMethods(), q.Method); err != nil {
+					return err
+				}
 			}
 			if at != "" {
-				var err error
 				if q.At, err = base.ParseMoment(at); err != nil {
 					return base.Usage(cmd, "--at: %v", err)
 				}
@@ -59,7 +59,7 @@ refused is never told any of this.`,
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&q.Scopes, "scope", nil, "scope that is asked for; repeat for more")
-	flags.StringVar(&q.Method, "auth", "", "how the caller proves itself")
+	flags.StringVar(&q.Method, "auth", "", "how the caller proves itself: "+strings.Join(base.Names(api.AuthMethods()), ", "))
 	flags.BoolVar(&q.Bound, "bound", false, "it brings the proof of a key")
 	flags.StringVar(&q.Network, "network", "", "the address it asks from, as in 10.1.2.3")
 	flags.StringVar(&q.OnBehalfOf, "on-behalf-of", "", "the service whose token it exchanges")

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
@@ -91,7 +92,7 @@ have not fetched it yet refuse its tokens until they do.`,
 		},
 	}
 	cmd.Flags().StringVar(&r.Use, "use", "", "what the key is for: access, credential or audit (default access)")
-	cmd.Flags().StringVar(&r.Algorithm, "algorithm", "", "ES256, RS256, PS256 or EdDSA (default: the server's)")
+	cmd.Flags().StringVar(&r.Algorithm, "algorithm", "", jose.List(jose.Algorithms())+" (default: the server's)")
 	cmd.Flags().BoolVar(&r.Now, "now", false, "sign with the new key at once")
 	return c.WithJSON(cmd)
 }

@@ -147,7 +147,7 @@ func demoSetUp(c *base.CLI, ctx context.Context, cfg config.Config, server *app.
 			}
 			continue
 		}
-		if _, err := admin.CreateService(ctx, api.NewService{Name: s.name, Description: "a service of the demo", Probe: probe}); err != nil {
+		if _, err := admin.CreateService(ctx, api.NewService{Name: s.name, ServicePatch: api.ServicePatch{Description: new("a service of the demo"), Probe: &probe}}); err != nil {
 			return fmt.Errorf("create service %s: %w", s.name, err)
 		}
 	}

@@ -3,156 +3,116 @@ package service
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-	"github.com/watchword-dev/watchword/server/internal/clientauth"
-	"github.com/watchword-dev/watchword/server/internal/issuer"
+	"github.com/watchword-dev/watchword/server/internal/config"
 )
 
-// grantNames are the short names of grant types, for people.
-var grantNames = map[string]string{
-	"client_credentials": issuer.ClientCredentials,
-	"token-exchange":     issuer.TokenExchange,
-	"jwt-bearer":         issuer.JWTBearer,
-}
-
-// AuthMethods are all ways in which a service can prove itself.
-var AuthMethods = []string{
-	clientauth.ClientSecretBasic, clientauth.ClientSecretPost, clientauth.PrivateKeyJWT,
-	clientauth.TLSClientAuth, clientauth.SelfSignedTLSClientAuth, clientauth.Bootstrap,
-}
-
-// serviceFlags say what a service is to be.
-type serviceFlags struct {
-	description, ttl, algorithm, binding string
-	audiences, methods, grants           []string
-	owner, probe, defaultTarget          string
-	labels                               []string
-	tokenEndpoint, multiple, observe     bool
-}
-
-func (f *serviceFlags) define(cmd *cobra.Command) {
+// defineSettings gives a command a flag for each setting of a service.
+func defineSettings(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.description, "description", "", "what it is, for people")
-	flags.StringVar(&f.ttl, "token-ttl", "", "lifetime of tokens for this service as a target, as in 5m; 0: the server's default")
-	flags.StringVar(&f.algorithm, "algorithm", "", "algorithm that signs tokens for this service: ES256, RS256, PS256 or EdDSA; empty: the server's default")
-	flags.StringArrayVar(&f.audiences, "audience", nil, "absolute URI by which it is asked for too; repeat for more")
-	flags.StringArrayVar(&f.methods, "auth-method", nil, "a way in which it may prove itself, and no others: "+strings.Join(AuthMethods, ", ")+"; repeat for more")
-	flags.StringArrayVar(&f.grants, "grant", nil, "a grant type it may use at the token endpoint, and no others: client_credentials, token-exchange or jwt-bearer; repeat for more")
-	flags.StringVar(&f.binding, "binding", "", "how the tokens it gets must be bound to a key of its own: required, dpop or mtls; empty: as it asks")
-	flags.BoolVar(&f.tokenEndpoint, "token-endpoint-audience", false, "take client assertions that name the token endpoint as their audience too, for older clients")
-	flags.BoolVar(&f.multiple, "multiple-targets", false, "let it ask for one token that is good for several services")
-	flags.StringVar(&f.owner, "owner", "", "who answers for it")
-	flags.StringArrayVar(&f.labels, "label", nil, "what it is, as team=web; repeat for more")
-	flags.BoolVar(&f.observe, "observe", false, "allow calls to it that no rule allows, and record them")
-	flags.StringVar(&f.probe, "probe", "", "URL that is sent tokens it must refuse, to see whether it does")
-	flags.StringVar(&f.defaultTarget, "default-target", "", "whom its tokens are for when it asks without saying so")
-}
-
-// check reads what of the flags the server would not understand.
-func (f *serviceFlags) check(cmd *cobra.Command) error {
-	for _, list := range []*[]string{&f.audiences, &f.methods, &f.grants, &f.labels} {
-		*list = slices.DeleteFunc(*list, func(s string) bool { return s == "" })
-		if *list == nil {
-			*list = []string{}
+	for _, m := range api.ServiceMembers() {
+		if m.Flag == "" {
+			continue
+		}
+		usage := base.FlagUsage(m.Doc)
+		if m.Values != nil {
+			usage += ": " + strings.Join(base.Names(m.Values), ", ")
+		}
+		switch m.Of(&api.ServiceSettings{}).(type) {
+		case *string:
+			flags.String(m.Flag, "", usage)
+		case *bool:
+			flags.Bool(m.Flag, false, usage)
+		case *int64:
+			flags.String(m.Flag, "", usage+", as in "+m.Example)
+		case *[]string:
+			flags.StringArray(m.Flag, nil, usage+"; repeat for more")
 		}
 	}
-	for _, m := range f.methods {
-		if !slices.Contains(AuthMethods, m) {
-			return base.Usage(cmd, "--auth-method: %q is not one of %s", m, strings.Join(AuthMethods, ", "))
+}
+
+// settingsGiven has the settings that the command line names, and no others.
+func settingsGiven(cmd *cobra.Command) (p api.ServicePatch, err error) {
+	flags := cmd.Flags()
+	for _, m := range api.ServiceMembers() {
+		if m.Flag == "" || !flags.Changed(m.Flag) {
+			continue
+		}
+		switch to := m.In(&p).(type) {
+		case **string:
+			var text string
+			if text, err = flags.GetString(m.Flag); err == nil && text != "" {
+				text, err = nameOf(cmd, m, text)
+			}
+			*to = &text
+		case **bool:
+			var on bool
+			on, err = flags.GetBool(m.Flag)
+			*to = &on
+		case **int64:
+			var seconds int64
+			if text := cmd.Flag(m.Flag).Value.String(); text != "" {
+				seconds, err = base.Seconds(cmd, "--"+m.Flag, text)
+			}
+			*to = &seconds
+		case **[]string:
+			list := []string{} // --audience "" is none
+			var given []string
+			given, err = flags.GetStringArray(m.Flag)
+			for _, text := range given {
+				if text != "" && err == nil {
+					text, err = nameOf(cmd, m, text)
+					list = append(list, text)
+				}
+			}
+			*to = &list
+		}
+		if err != nil {
+			return p, err
 		}
 	}
-	for i, g := range f.grants {
-		long, ok := grantNames[g]
-		switch {
-		case ok:
-			f.grants[i] = long
-		case g != issuer.TokenExchange && g != issuer.JWTBearer:
-			return base.Usage(cmd, "--grant: %q is not one of client_credentials, token-exchange, jwt-bearer", g)
+	return p, nil
+}
+
+// nameOf is a value of a setting as it travels: text, or the name for which text is short.
+func nameOf(cmd *cobra.Command, m api.ServiceMember, text string) (string, error) {
+	if m.Values == nil {
+		return text, nil
+	}
+	return base.NameOf(cmd, "--"+m.Flag, m.Values, text)
+}
+
+// settingWords are what people read of a setting. Empty: nothing.
+func settingWords(m api.ServiceMember, s api.Service) string {
+	switch v := m.Of(&s.ServiceSettings).(type) {
+	case *string:
+		if *v != "" {
+			return *v
+		}
+	case *bool:
+		if *v {
+			return m.Words[1]
+		}
+		return m.Words[0]
+	case *int64:
+		if *v != 0 {
+			return config.FormatDuration(time.Duration(*v) * time.Second)
+		}
+	case *[]string:
+		if len(*v) > 0 {
+			return strings.Join(*v, " ")
 		}
 	}
-	return nil
+	return m.Empty
 }
 
-func (f *serviceFlags) service(cmd *cobra.Command, name string) (s api.NewService, err error) {
-	if err := f.check(cmd); err != nil {
-		return s, err
-	}
-	s = api.NewService{
-		Name: name, Description: f.description, Algorithm: f.algorithm,
-		Audiences: f.audiences, AuthMethods: f.methods, GrantTypes: f.grants, Binding: f.binding,
-		TokenEndpointAudience: f.tokenEndpoint, MultipleTargets: f.multiple,
-		Owner: f.owner, Labels: f.labels, Observe: f.observe, Probe: f.probe, DefaultTarget: f.defaultTarget,
-	}
-	if f.ttl != "" {
-		s.TokenTTLSeconds, err = base.Seconds(cmd, "--token-ttl", f.ttl)
-	}
-	return s, err
-}
-
-// change has what was given, and nothing else.
-func (f *serviceFlags) change(cmd *cobra.Command) (change api.ServicePatch, err error) {
-	if err := f.check(cmd); err != nil {
-		return change, err
-	}
-	var ttl int64
-	if f.ttl != "" {
-		if ttl, err = base.Seconds(cmd, "--token-ttl", f.ttl); err != nil {
-			return change, err
-		}
-	}
-	given := cmd.Flags().Changed
-	setIf(given("description"), &change.Description, &f.description)
-	setIf(given("token-ttl"), &change.TokenTTLSeconds, &ttl)
-	setIf(given("algorithm"), &change.Algorithm, &f.algorithm)
-	setIf(given("audience"), &change.Audiences, &f.audiences)
-	setIf(given("auth-method"), &change.AuthMethods, &f.methods)
-	setIf(given("grant"), &change.GrantTypes, &f.grants)
-	setIf(given("binding"), &change.Binding, &f.binding)
-	setIf(given("token-endpoint-audience"), &change.TokenEndpointAudience, &f.tokenEndpoint)
-	setIf(given("multiple-targets"), &change.MultipleTargets, &f.multiple)
-	setIf(given("owner"), &change.Owner, &f.owner)
-	setIf(given("label"), &change.Labels, &f.labels)
-	setIf(given("observe"), &change.Observe, &f.observe)
-	setIf(given("probe"), &change.Probe, &f.probe)
-	setIf(given("default-target"), &change.DefaultTarget, &f.defaultTarget)
-	if change == (api.ServicePatch{}) {
-		return change, base.Usage(cmd, "nothing to change: give one of the flags that --help lists")
-	}
-	return change, nil
-}
-
-func setIf[T any](given bool, to **T, from *T) {
-	if given {
-		*to = from
-	}
-}
-
-// What a service may do, for people.
-
-func orAny(names []string) string {
-	if len(names) == 0 {
-		return "any"
-	}
-	return strings.Join(names, " ")
-}
-
-func bindingOf(s api.Service) string {
-	switch s.Binding {
-	case "":
-		return "optional"
-	case "required":
-		return "required, by DPoP or mTLS"
-	}
-	return "required, by " + map[string]string{"dpop": "DPoP", "mtls": "mTLS"}[s.Binding]
-}
-
-func assertionsOf(s api.Service) string {
-	if s.TokenEndpointAudience {
-		return "may name the token endpoint as their audience"
-	}
-	return ""
+// words are those of the setting with that name.
+func words(name string, s api.Service) string {
+	all := api.ServiceMembers()
+	return settingWords(all[slices.IndexFunc(all, func(m api.ServiceMember) bool { return m.Name == name })], s)
 }

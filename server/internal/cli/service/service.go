@@ -4,15 +4,12 @@ package service
 import (
 	"fmt"
 	"net/http"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
-	"github.com/watchword-dev/watchword/server/internal/config"
 )
 
 // Command makes the command "service".
@@ -32,7 +29,6 @@ and made again inherits no credential and no rule.`,
 }
 
 func serviceCreate(c *base.CLI) *cobra.Command {
-	var f serviceFlags
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a service",
@@ -45,10 +41,11 @@ digits, '.', '_' and '-', and begins with a letter or a digit.`,
   watchword service create orders --audience https://orders.example.com`,
 		Args: base.Exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := f.service(cmd, args[0])
+			settings, err := settingsGiven(cmd)
 			if err != nil {
 				return err
 			}
+			s := api.NewService{Name: args[0], ServicePatch: settings}
 			admin, err := c.Admin(cmd)
 			if err != nil {
 				return err
@@ -69,15 +66,16 @@ digits, '.', '_' and '-', and begins with a letter or a digit.`,
 			return c.Printf("created service %s (%s)", made.Name, made.UID)
 		},
 	}
-	f.define(cmd)
+	defineSettings(cmd)
 	return c.WithJSON(cmd)
 }
 
 func serviceList(c *base.CLI) *cobra.Command {
 	return c.WithJSON(&cobra.Command{
-		Use:     "list",
-		Short:   "List the services",
-		Long:    `Lists all services by name, and whether each is enabled.`,
+		Use:   "list",
+		Short: "List the services",
+		Long: `Lists all services by name, whether each is enabled, and whether it only observes: then any
+service gets a token for it, whatever the rules say.`,
 		Example: `  watchword service list --json`,
 		Args:    base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -93,34 +91,20 @@ func serviceList(c *base.CLI) *cobra.Command {
 				return c.PrintJSON(map[string]any{"services": all})
 			}
 			rows := [][]string{{"NAME", "STATUS", "TOKEN TTL", "ALGORITHM", "CREATED", "DESCRIPTION"}}
-			for _, a := range all {
-				s := a
-				rows = append(rows, []string{s.Name, status(s), ttlOf(s), orDefault(s.Algorithm), base.Moment(s.CreatedAt), s.Description})
+			for _, s := range all {
+				rows = append(rows, []string{s.Name, status(s), words("tokenTtlSeconds", s), words("algorithm", s), base.Moment(s.CreatedAt), s.Description})
 			}
 			return c.PrintTable(rows)
 		},
 	})
 }
 
+// status tells whether a service is enabled, and whether its rules count.
 func status(s api.Service) string {
-	if s.Disabled {
-		return "disabled"
+	if s.Observe {
+		return words("disabled", s) + ", only observes"
 	}
-	return "enabled"
-}
-
-func ttlOf(s api.Service) string {
-	if s.TokenTTLSeconds == 0 {
-		return "default"
-	}
-	return config.FormatDuration(time.Duration(s.TokenTTLSeconds) * time.Second)
-}
-
-func orDefault(s string) string {
-	if s == "" {
-		return "default"
-	}
-	return s
+	return words("disabled", s)
 }
 
 func serviceShow(c *base.CLI) *cobra.Command {
@@ -144,22 +128,19 @@ func serviceShow(c *base.CLI) *cobra.Command {
 	})
 }
 
-func printService(c *base.CLI, a api.Service) error {
+func printService(c *base.CLI, s api.Service) error {
 	if c.JSON {
-		return c.PrintJSON(a)
+		return c.PrintJSON(s)
 	}
-	s := a
-	return c.PrintFields("name", s.Name, "uid", s.UID, "description", s.Description, "owner", s.Owner, "labels", strings.Join(s.Labels, " "),
-		"managed by", s.ManagedBy, "status", status(s), "enforces", map[bool]string{true: "nothing: it only observes"}[s.Observe],
-		"token ttl", ttlOf(s), "algorithm", orDefault(s.Algorithm),
-		"audiences", strings.Join(s.Audiences, " "), "proves itself by", orAny(s.AuthMethods), "grants", orAny(s.GrantTypes), "binding", bindingOf(s),
-		"assertions", assertionsOf(s), "targets a token", map[bool]string{true: "several"}[s.MultipleTargets], "default target", s.DefaultTarget,
-		"probe", s.Probe, "version", fmt.Sprint(s.Version),
-		"created", base.Moment(s.CreatedAt), "updated", base.Moment(s.UpdatedAt))
+	fields := []string{"name", s.Name, "uid", s.UID}
+	for _, m := range api.ServiceMembers() {
+		fields = append(fields, m.Label, settingWords(m, s))
+	}
+	return c.PrintFields(append(fields, "managed by", s.ManagedBy, "version", fmt.Sprint(s.Version),
+		"created", base.Moment(s.CreatedAt), "updated", base.Moment(s.UpdatedAt))...)
 }
 
 func serviceUpdate(c *base.CLI) *cobra.Command {
-	var f serviceFlags
 	var version int64
 	cmd := &cobra.Command{
 		Use:   "update NAME",
@@ -173,14 +154,17 @@ service has that version, which "watchword service show" tells.`,
   watchword service update m1 --algorithm "" --if-version 3`,
 		Args: base.Exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			change, err := f.change(cmd)
+			change, err := settingsGiven(cmd)
 			if err != nil {
 				return err
+			}
+			if change == (api.ServicePatch{}) {
+				return base.Usage(cmd, "nothing to change: give one of the flags that --help lists")
 			}
 			return changeService(c, cmd, args[0], version, change)
 		},
 	}
-	f.define(cmd)
+	defineSettings(cmd)
 	cmd.Flags().Int64Var(&version, "if-version", 0, "change only this version")
 	return c.WithJSON(cmd)
 }

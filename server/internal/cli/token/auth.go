@@ -7,34 +7,28 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/client"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
-// tokenMethods are the ways to prove who asks, by the names people write, and what each needs.
-var tokenMethods = []struct {
-	name, method string
-	needs        []string // flags
-}{
-	{"bootstrap", "bootstrap", nil},
-	{"secret-basic", "client_secret_basic", []string{"as", "secret-file"}},
-	{"secret-post", "client_secret_post", []string{"as", "secret-file"}},
-	{"private-key-jwt", "private_key_jwt", []string{"as", "key-file"}},
-	{"tls", "tls_client_auth", []string{"as", "cert-file"}},
-	{"self-signed-tls", "self_signed_tls_client_auth", []string{"as", "cert-file"}},
-}
+// flagsFor are the flags that name what methods of the SDK need. The credential of bootstrap may also be made by the
+// operator.
+var flagsFor = map[string]string{"ClientID": "as", "Secret": "secret-file", "Key": "key-file", "Certificate": "cert-file"}
 
-func tokenMethodNames() string {
-	var names []string
-	for _, m := range tokenMethods {
-		names = append(names, m.name)
+// methods are the ways to prove who asks that the SDK knows.
+func methods() []api.Name {
+	known := map[string]bool{}
+	for _, m := range client.Methods() {
+		known[m.Name] = true
 	}
-	return strings.Join(names, ", ")
+	return slices.DeleteFunc(api.AuthMethods(), func(n api.Name) bool { return !known[n.Name] })
 }
 
 // proof is what the flags of token get say about who asks, and how the token is to be bound.
@@ -49,7 +43,7 @@ type proof struct {
 func (p *proof) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&p.as, "as", "", "service that calls")
-	flags.StringVar(&p.method, "method", "", "how it proves itself: "+tokenMethodNames()+" (default: by the files named)")
+	flags.StringVar(&p.method, "method", "", "how it proves itself: "+strings.Join(base.Names(methods()), ", ")+" (default: by the files named)")
 	flags.StringVar(&p.credentialFile, "credential-file", "", "file of its bootstrap credential")
 	flags.StringVar(&p.secretFile, "secret-file", "", "file of its client secret")
 	flags.StringVar(&p.keyFile, "key-file", "", "file of its private key, JWK or PEM")
@@ -68,11 +62,11 @@ func (p *proof) check(cmd *cobra.Command) error {
 		switch {
 		case p.credentialFile != "":
 		case p.secretFile != "":
-			p.method = "secret-basic"
+			p.method = api.ClientSecretBasic
 		case p.keyFile != "" && p.certKeyFile == "" && p.certFile != "":
 			return base.Usage(cmd, "--method is missing: a certificate is for tls or self-signed-tls")
 		case p.keyFile != "":
-			p.method = "private-key-jwt"
+			p.method = api.PrivateKeyJWT
 		case p.certFile != "":
 			return base.Usage(cmd, "--method is missing: a certificate is for tls or self-signed-tls")
 		}
@@ -94,18 +88,22 @@ func (p *proof) check(cmd *cobra.Command) error {
 	if p.method == "" {
 		return nil
 	}
-	for _, m := range tokenMethods {
-		if m.name != p.method {
-			continue
-		}
-		for _, flag := range m.needs {
-			if cmd.Flag(flag).Value.String() == "" {
-				return base.Usage(cmd, "--%s is missing, which %s needs", flag, m.name)
-			}
-		}
-		return nil
+	var err error
+	if p.method, err = base.NameOf(cmd, "--method", methods(), p.method); err != nil {
+		return err
 	}
-	return base.Usage(cmd, "--method: %q is not one of %s", p.method, tokenMethodNames())
+	for _, need := range p.sdkMethod().Needs {
+		if flag := flagsFor[need]; flag != "" && cmd.Flag(flag).Value.String() == "" {
+			return base.Usage(cmd, "--%s is missing, which %s needs", flag, base.Short(methods(), p.method))
+		}
+	}
+	return nil
+}
+
+// sdkMethod is the method in the SDK.
+func (p *proof) sdkMethod() client.Method {
+	all := client.Methods()
+	return all[slices.IndexFunc(all, func(m client.Method) bool { return m.Name == p.method })]
 }
 
 // config is that of a client which proves itself with credential, when the method is bootstrap, or
@@ -126,17 +124,7 @@ func (p *proof) config(credential client.CredentialSource) (cfg client.Config, e
 		cfg.Credential = credential
 		return cfg, nil
 	}
-	name := ""
-	for _, m := range tokenMethods {
-		if m.name == p.method {
-			name = m.method
-		}
-	}
-	for _, m := range client.Methods() {
-		if m.Name == name {
-			cfg.Auth = m.New(client.Identity{ClientID: p.as, Secret: client.File(p.secretFile), Key: client.KeyFile(p.keyFile), Credential: credential})
-		}
-	}
+	cfg.Auth = p.sdkMethod().New(client.Identity{ClientID: p.as, Secret: client.File(p.secretFile), Key: client.KeyFile(p.keyFile), Credential: credential})
 	return cfg, nil
 }
 

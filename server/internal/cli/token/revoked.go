@@ -42,7 +42,7 @@ func fetchDenyList(ctx context.Context, server string, keys *jose.KeySet, now ti
 	if t.Type != "denylist+jwt" {
 		return nil, errors.New("what is there is no deny-list")
 	}
-	if err := t.Verify(keys, accessAlgorithms); err != nil {
+	if err := t.Verify(keys, jose.Algorithms()); err != nil {
 		return nil, err
 	}
 	var l denyList

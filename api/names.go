@@ -1,0 +1,106 @@
+package api
+
+import "github.com/watchword-dev/watchword/internal/jose"
+
+// Name is one of a list of names that requests and answers have, such as an authentication method. Everything that
+// offers or checks such names ranges over the functions below: the metadata, the OpenAPI document, the schema of call
+// map files, and the flags of the command line.
+type Name struct {
+	Name  string // as it travels
+	Short string // what the command line takes too; empty: nothing
+	Doc   string // a sentence
+}
+
+// Names of the methods by which a service can prove itself (IANA, OAuth Token Endpoint Authentication Methods;
+// bootstrap is Watchword's own).
+const (
+	ClientSecretBasic       = "client_secret_basic"
+	ClientSecretPost        = "client_secret_post"
+	PrivateKeyJWT           = "private_key_jwt"
+	TLSClientAuth           = "tls_client_auth"
+	SelfSignedTLSClientAuth = "self_signed_tls_client_auth"
+	Bootstrap               = "bootstrap"
+)
+
+// AuthMethods returns all methods by which a service can prove itself.
+func AuthMethods() []Name {
+	return []Name{
+		{ClientSecretBasic, "secret-basic", "A client secret in the Authorization header (RFC 6749, section 2.3.1)."},
+		{ClientSecretPost, "secret-post", "A client secret in the body (RFC 6749, section 2.3.1)."},
+		{PrivateKeyJWT, "private-key-jwt", "An assertion that is signed with a key of the service (RFC 7523)."},
+		{TLSClientAuth, "tls", "A certificate of an authority that the server trusts (RFC 8705, section 2.1)."},
+		{SelfSignedTLSClientAuth, "self-signed-tls", "A certificate that is registered with the server (RFC 8705, section 2.2)."},
+		{Bootstrap, "", "The long-lived token of POST /accesstoken."},
+	}
+}
+
+// Grant types of the OAuth token endpoint.
+const (
+	GrantClientCredentials = "client_credentials"                              // RFC 6749, section 4.4
+	GrantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693
+	GrantJWTBearer         = "urn:ietf:params:oauth:grant-type:jwt-bearer"     // RFC 7523, section 2.1
+)
+
+// GrantTypes returns all grant types of the OAuth token endpoint.
+func GrantTypes() []Name {
+	return []Name{
+		{GrantClientCredentials, "", "A token for the service itself (RFC 6749, section 4.4)."},
+		{GrantTokenExchange, "token-exchange", "A token in exchange for one that the service received (RFC 8693)."},
+		{GrantJWTBearer, "jwt-bearer", "A token for an assertion (RFC 7523)."},
+	}
+}
+
+// Algorithms returns the algorithms that can sign access tokens.
+func Algorithms() (all []Name) {
+	for _, a := range jose.Algorithms() {
+		all = append(all, Name{Name: string(a)})
+	}
+	return all
+}
+
+// How the tokens that a service gets must be bound to a key of its own. Empty: they need not be.
+const (
+	BindingRequired = "required"
+	BindingDPoP     = "dpop"
+	BindingMTLS     = "mtls"
+)
+
+// Bindings returns all ways in which tokens can have to be bound.
+func Bindings() []Name {
+	return []Name{
+		{BindingRequired, "", "By DPoP or by a client certificate."},
+		{BindingDPoP, "", "By DPoP (RFC 9449)."},
+		{BindingMTLS, "", "By a client certificate (RFC 8705)."},
+	}
+}
+
+// Kinds of credentials.
+const (
+	KindBootstrap   = "bootstrap"
+	KindSecret      = "secret"
+	KindKey         = "key"
+	KindJWKS        = "jwks"
+	KindCertificate = "certificate"
+	KindTLSSubject  = "tls_subject"
+)
+
+// CredentialKinds returns all kinds of credentials.
+func CredentialKinds() []Name {
+	return []Name{
+		{KindBootstrap, "", "A long-lived JWT."},
+		{KindSecret, "", "A client secret that the server makes."},
+		{KindKey, "", "A public key, whose private half signs assertions."},
+		{KindJWKS, "", "A URL at which the service publishes such keys."},
+		{KindCertificate, "", "A self-signed certificate."},
+		{KindTLSSubject, "tls-subject", "A name in certificates of an authority that the server trusts."},
+	}
+}
+
+// NamesOf returns the names as they travel.
+func NamesOf(list []Name) []string {
+	names := make([]string, len(list))
+	for i, n := range list {
+		names[i] = n.Name
+	}
+	return names
+}
