@@ -244,7 +244,16 @@ func (d *Directory) CatchUp(ctx context.Context) error {
 				continue
 			}
 			seen[subject] = true
-			if s, err = d.reload(ctx, s, subject); err != nil {
+			switch s, err = d.reload(ctx, s, subject); {
+			case errors.Is(err, errUnknownSubject):
+				// What it is that changed only a newer version knows. It may be that a rule went, so nothing of
+				// what is in force can be kept unread.
+				d.o.Logger.Warn("a newer version changed what this one does not know; everything is read anew", "subject", subject, "revision", c.Revision)
+				if err := d.load(context.WithoutCancel(ctx)); err != nil {
+					return err
+				}
+				return d.keysChanged(context.WithoutCancel(ctx))
+			case err != nil:
 				return fmt.Errorf("apply change %d of %s: %w", c.Revision, subject, err)
 			}
 		}
@@ -292,7 +301,7 @@ func (d *Directory) reload(ctx context.Context, s *Snapshot, subject string) (*S
 	case "service":
 		uid, err := ParseUID(rest)
 		if err != nil {
-			return nil, err
+			return nil, errUnknownSubject
 		}
 		svc, err := d.store.ReadService(ctx, uid)
 		if errors.Is(err, ErrNotFound) {
@@ -313,7 +322,7 @@ func (d *Directory) reload(ctx context.Context, s *Snapshot, subject string) (*S
 	case "rule":
 		e, err := parseEdge(rest)
 		if err != nil {
-			return nil, err
+			return nil, errUnknownSubject
 		}
 		r, err := d.store.ReadRule(ctx, e)
 		if errors.Is(err, ErrNotFound) {
@@ -351,10 +360,13 @@ func (d *Directory) reload(ctx context.Context, s *Snapshot, subject string) (*S
 		return s.withEpoch(epoch), nil
 	case SubjectKeys:
 		return s, d.keysChanged(ctx)
-	default: // written by a newer version for something this one does not hold
-		return s, nil
+	default:
+		return nil, errUnknownSubject
 	}
 }
+
+// errUnknownSubject reports that a newer version wrote the change.
+var errUnknownSubject = errors.New("unknown kind of subject")
 
 // tombstone says until when the tokens of a deleted service must be denied.
 func (d *Directory) tombstone(ctx context.Context, uid UID) (until time.Time, err error) {

@@ -157,3 +157,35 @@ func TestAudienceThatMovedIsFoundByWhoFollows(t *testing.T) {
 		}
 	}
 }
+
+// F73: a replica of an older version follows a change of a kind it does not know by reading everything.
+func TestAChangeOfAnUnknownKindIsFollowed(t *testing.T) {
+	for _, subject := range []string{"rules-matching/m1", "rule/by-name/m1/m2", "service/m1", ""} {
+		db := open(t)
+		newer, older := load(t, db, directory.Options{}), load(t, db, directory.Options{})
+		for _, name := range []string{"m1", "m2"} {
+			if _, err := newer.CreateService(t.Context(), operator, directory.NewService{Name: name}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, _, err := newer.Allow(t.Context(), operator, "m1", "m2", directory.NewRule{}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := older.CatchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if older.Snapshot().Rule(r.Edge) == nil {
+			t.Fatal("the rule is not followed")
+		}
+		if _, err := db.DeleteRule(t.Context(), r.Edge, r.Version, directory.Change{At: time.Now(), Subject: subject}); err != nil {
+			t.Fatal(err)
+		}
+		if err := older.CatchUp(t.Context()); err != nil {
+			t.Fatalf("%q: %v", subject, err)
+		}
+		if older.Snapshot().Rule(r.Edge) != nil {
+			t.Errorf("%q: the rule is still in force", subject)
+		}
+	}
+}
