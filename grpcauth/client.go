@@ -12,21 +12,21 @@ import (
 	"github.com/watchword-dev/watchword/client"
 )
 
-// Caller sends a token of one source with each call. It is safe for concurrent use.
+// Caller adds a token to each call. It is safe for concurrent use.
 type Caller struct {
 	source   *client.TokenSource
 	insecure bool
 }
 
-// CallerOptions has what is optional. The zero value is for calls over TLS.
+// CallerOptions are optional settings. The zero value is for calls over TLS.
 type CallerOptions struct {
-	// AllowInsecure permits connections without TLS, as to a sidecar on the same host. Whoever is on the
-	// way then reads the tokens.
+	// AllowInsecure permits connections without TLS, for example to a sidecar on the same host. Everybody on the
+	// network path can then read the tokens.
 	AllowInsecure bool
 }
 
-// NewCaller makes a Caller of a source, which is of one target, as Client.TokenSource or
-// Client.ExchangeSource return it:
+// NewCaller returns a Caller that uses the tokens of source, which Client.TokenSource or Client.ExchangeSource
+// returns for one target:
 //
 //	m2 := grpcauth.NewCaller(c.TokenSource("m2"), grpcauth.CallerOptions{})
 //	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(creds),
@@ -35,12 +35,12 @@ func NewCaller(source *client.TokenSource, opts CallerOptions) *Caller {
 	return &Caller{source, opts.AllowInsecure}
 }
 
-// Credentials are for grpc.WithPerRPCCredentials, where interceptors cannot be used: a rejected token
-// is then not renewed before its time.
+// Credentials returns credentials for grpc.WithPerRPCCredentials. Use them if interceptors cannot be used; a
+// rejected token is then not replaced.
 func (c *Caller) Credentials() credentials.PerRPCCredentials { return perRPC{c, nil} }
 
-// Unary is a grpc.UnaryClientInterceptor. A call that the callee answers with Unauthenticated is
-// made once more if there is another token; see client.TokenSource.Renewed.
+// Unary is a grpc.UnaryClientInterceptor. If the server answers Unauthenticated, the call is made once more if
+// there is another token; see client.TokenSource.Renewed.
 func (c *Caller) Unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	token, err := c.token(ctx)
 	if err != nil {
@@ -57,7 +57,7 @@ func (c *Caller) Unary(ctx context.Context, method string, req, reply any, conn 
 	return invoke(ctx, method, req, reply, conn, c.with(opts, token)...)
 }
 
-// with adds the token to the options of one call.
+// with returns the options of a call with the token added.
 func (c *Caller) with(opts []grpc.CallOption, token client.Token) []grpc.CallOption {
 	own := make([]grpc.CallOption, 0, len(opts)+1)
 	return append(append(own, opts...), grpc.PerRPCCredentials(perRPC{c, &token}))
@@ -75,7 +75,7 @@ func (c *Caller) token(ctx context.Context) (client.Token, error) {
 	return token, nil
 }
 
-// perRPC is the token of one call, or of whichever call asks.
+// perRPC adds the given token to a call, or one from the source.
 type perRPC struct {
 	caller *Caller
 	token  *client.Token
@@ -95,12 +95,12 @@ func (p perRPC) GetRequestMetadata(ctx context.Context, _ ...string) (map[string
 
 func (p perRPC) RequireTransportSecurity() bool { return !p.caller.insecure }
 
-// callError is an error of package client in the words of gRPC.
+// callError is an error of package client with a gRPC status.
 type callError struct{ error }
 
 func (e callError) Unwrap() error { return e.error }
 
-// GRPCStatus is what status.FromError finds.
+// GRPCStatus returns the status for status.FromError.
 func (e callError) GRPCStatus() *status.Status {
 	var denied *client.DeniedError
 	var away *client.UnavailableError

@@ -15,10 +15,10 @@ import (
 	"github.com/watchword-dev/watchword/client"
 )
 
-// Stream is a grpc.StreamClientInterceptor. A stream that the callee refuses with Unauthenticated is
-// begun once more with another token, if the client sends one message only, as in
-// server-streaming calls. One that sends more cannot be sent again and fails; the token is renewed, so that
-// the next is good. The token counts at the beginning of a stream, however long that lasts.
+// Stream is a grpc.StreamClientInterceptor. If the server refuses a stream with Unauthenticated, the stream is
+// started once more with another token, provided that the client sends only one message, as in server-streaming
+// calls. A stream on which the client sends several messages cannot be started again and fails, but the token is
+// renewed for the next one. The token is checked at the start of a stream only, however long the stream lasts.
 func (c *Caller) Stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	token, err := c.token(ctx)
 	if err != nil {
@@ -34,15 +34,15 @@ func (c *Caller) Stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.C
 	return &stream{ClientStream: s, ctx: ctx, caller: c, token: token, begin: begin, once: !desc.ClientStreams}, nil
 }
 
-// stream begins again at the first answer, if that is a refusal.
+// stream starts again if the first answer is a refusal.
 type stream struct {
 	ctx    context.Context
 	caller *Caller
 	token  client.Token
 	begin  func(client.Token) (grpc.ClientStream, error)
-	once   bool // the client sends one message
+	once   bool // the client sends only one message
 
-	mu sync.Mutex // sending, receiving and asking for headers may be at the same time
+	mu sync.Mutex // sending, receiving and reading headers may be concurrent
 	grpc.ClientStream
 	sent     proto.Message
 	answered bool
@@ -57,7 +57,7 @@ func (s *stream) current() grpc.ClientStream {
 func (s *stream) SendMsg(m any) error {
 	if p, ok := m.(proto.Message); ok && s.once {
 		s.mu.Lock()
-		s.sent = proto.Clone(p) // the caller may use the message again once it is sent
+		s.sent = proto.Clone(p) // the caller may reuse the message after sending
 		s.mu.Unlock()
 	}
 	return s.current().SendMsg(m)
@@ -89,7 +89,7 @@ func (s *stream) RecvMsg(m any) error {
 	s.mu.Lock()
 	s.ClientStream = again
 	s.mu.Unlock()
-	// An error of sending shows its cause at receiving.
+	// If sending fails with io.EOF, receiving returns the cause.
 	if err := again.SendMsg(sent); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}

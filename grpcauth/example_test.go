@@ -16,7 +16,7 @@ import (
 	"github.com/watchword-dev/watchword/verify"
 )
 
-// Both sides, here in one program and without TLS.
+// Client and server, here in one program and without TLS.
 func Example() {
 	auth := clienttest.NewServer()
 	defer auth.Close()
@@ -37,7 +37,7 @@ func Example() {
 	address, creds := l.Addr().String(), insecure.NewCredentials()
 	options := grpcauth.CallerOptions{AllowInsecure: true}
 
-	// The called side. Handlers find the claims with verify.ClaimsFrom(ctx).
+	// The server. Handlers find the claims with verify.ClaimsFrom(ctx).
 	guard, err := grpcauth.NewGuard(v, grpcauth.GuardOptions{
 		Scopes: map[string][]string{"/grpc.testing.TestService/UnaryCall": {"read"}},
 		Public: []string{"/grpc.health.v1.Health/"},
@@ -51,7 +51,7 @@ func Example() {
 	go func() { _ = s.Serve(l) }()
 	defer s.Stop()
 
-	// The calling side.
+	// The client.
 	m2 := grpcauth.NewCaller(c.TokenSource("m2", "read"), options)
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(creds),
 		grpc.WithUnaryInterceptor(m2.Unary), grpc.WithStreamInterceptor(m2.Stream))

@@ -19,24 +19,23 @@ import (
 	"github.com/watchword-dev/watchword/verify"
 )
 
-// Guard lets calls through that carry a valid access token. It is safe for concurrent use.
+// Guard admits calls that have a valid access token. It is safe for concurrent use.
 type Guard struct {
 	verifier *verify.Verifier
 	scopes   map[string][]string
 	public   []string
 }
 
-// GuardOptions has what is optional. The zero value wants a token, and no scope, for each method.
+// GuardOptions are optional settings. The zero value requires a token, and no scope, for each method.
 type GuardOptions struct {
-	// Scopes are what the token must have, all of them, by full method name: "/echo.Echo/Write". A
-	// name that ends in a slash is of all methods of the service that have none of their own.
+	// Scopes are the scopes that a token must have, by full method name such as "/echo.Echo/Write". A name that ends
+	// in a slash is for all methods of the service that are not named themselves.
 	Scopes map[string][]string
-	// Public are methods, or services, named likewise, that need no token:
-	// "/grpc.health.v1.Health/".
+	// Public are methods or services that need no token, in the same form: "/grpc.health.v1.Health/".
 	Public []string
 }
 
-// NewGuard makes a Guard. Its errors are those of the options.
+// NewGuard returns a Guard. It returns an error only if opts is wrong.
 //
 //	guard, err := grpcauth.NewGuard(verifier, grpcauth.GuardOptions{
 //		Scopes: map[string][]string{"/echo.Echo/Write": {"write"}},
@@ -50,11 +49,11 @@ func NewGuard(v *verify.Verifier, opts GuardOptions) (*Guard, error) {
 			return nil, err
 		}
 		if len(scopes) == 0 {
-			return nil, fmt.Errorf("grpcauth: no scope for %s: leave it out, or name some", method)
+			return nil, fmt.Errorf("grpcauth: Scopes has no scope for %s: remove the method, or name a scope", method)
 		}
 		for _, s := range scopes {
 			if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
-				return nil, fmt.Errorf("grpcauth: %q of %s is not a scope (RFC 6749, section 3.3)", s, method)
+				return nil, fmt.Errorf("grpcauth: %q for %s is not a scope (RFC 6749, section 3.3)", s, method)
 			}
 		}
 		g.scopes[method] = slices.Clone(scopes)
@@ -67,7 +66,8 @@ func NewGuard(v *verify.Verifier, opts GuardOptions) (*Guard, error) {
 	return g, nil
 }
 
-// checkMethod: a name that matches nothing would leave its method without its scopes.
+// checkMethod returns an error for a name that can match no method, because the method that was meant would need no
+// scopes.
 func checkMethod(name string) error {
 	service, _, ok := strings.Cut(strings.TrimPrefix(name, "/"), "/")
 	if !strings.HasPrefix(name, "/") || !ok || service == "" || strings.Count(name, "/") != 2 {
@@ -76,22 +76,22 @@ func checkMethod(name string) error {
 	return nil
 }
 
-// Unary is a grpc.UnaryServerInterceptor. Handlers find the claims with verify.ClaimsFrom, and a client
-// finds the token with client.FromContext.
+// Unary is a grpc.UnaryServerInterceptor. Handlers find the claims with verify.ClaimsFrom, and a client finds the
+// token with client.FromContext.
 //
-// It answers Unauthenticated when there is no token, or not a good one, PermissionDenied when the token lacks a scope,
-// and Unavailable when tokens cannot be checked.
+// It answers Unauthenticated if there is no valid token, PermissionDenied if the token lacks a scope, and
+// Unavailable if tokens cannot be checked.
 func (g *Guard) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 	ctx, challenges, err := g.admit(ctx, info.FullMethod)
 	if err != nil {
-		_ = grpc.SetTrailer(ctx, challenges) // the status says the same
+		_ = grpc.SetTrailer(ctx, challenges) // the status has the same information
 		return nil, err
 	}
 	return handle(ctx, req)
 }
 
-// Stream is a grpc.StreamServerInterceptor; see Unary. The token counts at the beginning of a
-// stream, however long that lasts.
+// Stream is a grpc.StreamServerInterceptor; see Unary. The token is checked at the start of a stream only, however
+// long the stream lasts.
 func (g *Guard) Stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	ctx, challenges, err := g.admit(s.Context(), info.FullMethod)
 	if err != nil {
@@ -108,7 +108,7 @@ type serverStream struct {
 
 func (s serverStream) Context() context.Context { return s.ctx }
 
-// admit checks the token of a call. With an error it returns the challenges for its trailer.
+// admit checks the token of a call. If it returns an error, it also returns the challenges for the trailer.
 func (g *Guard) admit(ctx context.Context, method string) (context.Context, metadata.MD, error) {
 	service := method[:strings.LastIndexByte(method, '/')+1]
 	if slices.Contains(g.public, method) || slices.Contains(g.public, service) {
@@ -134,7 +134,7 @@ func (g *Guard) admit(ctx context.Context, method string) (context.Context, meta
 
 var errDPoP = errors.New("DPoP")
 
-// credentialsOf takes the token from the metadata (RFC 6750, section 2.1).
+// credentialsOf returns the token in the metadata (RFC 6750, section 2.1).
 func credentialsOf(ctx context.Context) (string, error) {
 	values := metadata.ValueFromIncomingContext(ctx, "authorization")
 	if len(values) == 0 {
@@ -144,7 +144,7 @@ func credentialsOf(ctx context.Context) (string, error) {
 		return "", verify.ErrTwoCredentials
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
-	switch { // RFC 9110, section 11.1: no case
+	switch { // RFC 9110, section 11.1: not case-sensitive
 	case strings.EqualFold(scheme, "Bearer"):
 		return strings.TrimLeft(token, " "), nil
 	case strings.EqualFold(scheme, "DPoP"):
@@ -182,7 +182,7 @@ func (g *Guard) refusal(err error) error {
 	return status.Error(code, r.Description)
 }
 
-// challenges are what HTTP callees say of why, for proxies and for people.
+// challenges returns the challenges that an HTTP service would send, for proxies and for people.
 func (g *Guard) challenges(err error) metadata.MD {
 	md := metadata.MD{}
 	for _, c := range g.verifier.Refusal(err).Challenges {

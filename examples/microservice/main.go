@@ -2,8 +2,8 @@
 //
 //	go run ./examples/microservice m1
 //
-// m1, m2 and m3 listen on ports 8001, 8002 and 8003; another name needs --listen. What the
-// service does, and why it does not listen on other addresses, is told in package service.
+// m1, m2 and m3 listen on ports 8001, 8002 and 8003; another name needs --listen. Package service describes what
+// the service does, and why it listens on loopback addresses only.
 package main
 
 import (
@@ -51,13 +51,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	}
 	o.service.Credential = client.File(o.credentialFile)
 	if _, err := o.service.Credential.Credential(ctx); err != nil {
-		return fmt.Errorf("%w\nmake one with: watchword credential create %s --out %s", err, o.name, o.credentialFile)
+		return fmt.Errorf("%w\nCreate one with: watchword credential create %s --out %s", err, o.name, o.credentialFile)
 	}
 	s, err := service.New(o.service)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = s.Close() }() // nothing is left to lose
+	defer func() { _ = s.Close() }() // the program ends anyway
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
 	if netaddr.IsTaken(err) {
 		return fmt.Errorf("address %s is taken; choose another with --listen 127.0.0.1:PORT", o.listen)
@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	return serve(ctx, l, s)
 }
 
-// serve answers until ctx ends, then lets requests under way finish.
+// serve answers until ctx ends, and then lets the current requests finish.
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{
 		Handler:           h,
@@ -113,7 +113,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (options, e
 		return o, err
 	}
 	if flags.NArg() == 0 {
-		return o, errors.New("which service? For instance: microservice m1")
+		return o, errors.New("the name of the service is missing, as in: microservice m1")
 	}
 	o.name = flags.Arg(0)
 	if err := flags.Parse(flags.Args()[1:]); err != nil { // flags may follow the name
@@ -125,7 +125,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (options, e
 	return o, o.complete()
 }
 
-// complete fills in what depends on the name.
+// complete sets the options that depend on the name.
 func (o *options) complete() error {
 	o.service.Name = o.name
 	if o.listen == "" {

@@ -1,21 +1,21 @@
-// Package incoming carries the access token of the request being served through its context: what
-// verifies the request puts it there, and a client that calls on with the caller's identity takes
-// it. It does not know what a token says.
+// Package incoming keeps the access token of the request that is being served in the context of the request. The
+// code that verifies the request puts it there, and a client that exchanges it takes it. The package does not read
+// the token.
 package incoming
 
 import "context"
 
 type key struct{}
 
-// held hides the token from whoever prints a context.
+// held is a token that is not printed with the context.
 type held func() string
 
-// With returns a context that carries token.
+// With returns a context with token.
 func With(ctx context.Context, token string) context.Context {
 	return context.WithValue(ctx, key{}, held(func() string { return token }))
 }
 
-// From returns the token ctx carries, or "".
+// From returns the token in ctx, or "".
 func From(ctx context.Context) string {
 	if h, ok := ctx.Value(key{}).(held); ok {
 		return h()

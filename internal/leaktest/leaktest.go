@@ -1,5 +1,5 @@
-// Package leaktest fails a package's tests when they leave goroutines behind. It is small and our own
-// because every module that the tests here require is in the module graph of whoever imports the SDK.
+// Package leaktest makes the tests of a package fail if they leave goroutines behind. It is not a module of others,
+// because every module that the tests here require is in the module graph of programs that import the SDK.
 package leaktest
 
 import (
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// patience is how long goroutines that are ending have to end.
+// patience is the time that goroutines have to end.
 const patience = 5 * time.Second
 
 // Main runs the tests of m and exits. The status is 1 when the tests pass and a goroutine that they

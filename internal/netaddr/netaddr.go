@@ -1,5 +1,5 @@
-// Package netaddr knows which hosts are this machine, and by which names a listener may be called. It
-// looks no name up.
+// Package netaddr reports which hosts are this machine, and by which names a listener may be called. It does not
+// resolve names.
 package netaddr
 
 import (
@@ -9,8 +9,8 @@ import (
 )
 
 // IsLoopback reports whether host, without port and brackets, is reached without leaving this machine: an
-// address in 127.0.0.0/8, ::1, localhost or a name below it (RFC 6761, section 6.3), in any case. For
-// every other name the answer is no.
+// address in 127.0.0.0/8, ::1, localhost or a name below it (RFC 6761, section 6.3), in any case. It returns
+// false for every other name.
 func IsLoopback(host string) bool {
 	name := strings.ToLower(host)
 	if name == "localhost" || len(name) > len(".localhost") && strings.HasSuffix(name, ".localhost") {
@@ -20,7 +20,7 @@ func IsLoopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// Hosts are the names of a listener besides its addresses.
+// Hosts are the names of a listener, in addition to its addresses.
 type Hosts map[string]bool
 
 // NewHosts returns localhost and names, each of which may have a port.
@@ -34,9 +34,9 @@ func NewHosts(names ...string) Hosts {
 	return h
 }
 
-// Match reports whether header, the Host header of a request, names the listener: by one of h, by a
-// loopback address or by the address the connection arrived at, which is arrived (it may be nil). A web
-// page whose own name was made to lead here (DNS rebinding) sends its own name, which is none of these.
+// Match reports whether header, the Host header of a request, names the listener: by one of h, by a loopback
+// address, or by the address at which the connection arrived, which is arrived (it may be nil). A web page whose
+// name resolves to this listener (DNS rebinding) sends its own name, which is none of these.
 func (h Hosts) Match(header string, arrived net.Addr) bool {
 	name := hostOf(header)
 	if h[name] {
@@ -57,7 +57,7 @@ func (h Hosts) Match(header string, arrived net.Addr) bool {
 	return err == nil && own.Addr().Unmap() == address
 }
 
-// hostOf is s without port and brackets, in lower case.
+// hostOf returns s without port and brackets, in lower case.
 func hostOf(s string) string {
 	if host, _, err := net.SplitHostPort(s); err == nil {
 		s = host

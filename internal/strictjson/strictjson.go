@@ -1,11 +1,9 @@
-// Package strictjson decodes one JSON text from outside, the way RFC 8259 and
-// I-JSON (RFC 7493) ask and encoding/json does not: a repeated member, invalid UTF-8, a
-// lone surrogate and bytes after the value are errors, and members are known by their exact
-// case only. It knows nothing of what the text means.
+// Package strictjson decodes a JSON text from outside as RFC 8259 and I-JSON (RFC 7493) require, which
+// encoding/json does not: a repeated member, invalid UTF-8, a lone surrogate and bytes after the value are errors,
+// and the names of members match only in their exact case. It does not know what the text means.
 //
-// It is a thin layer over github.com/go-json-experiment/json, which is the
-// encoding/json/v2 of Go 1.27 for older toolchains, and adds the two limits that
-// library leaves out: nesting and number of members.
+// It is a thin layer over github.com/go-json-experiment/json, which is the encoding/json/v2 of Go 1.27 for older
+// toolchains. It adds two limits that the library does not have: the depth of nesting and the number of members.
 package strictjson
 
 import (
@@ -19,28 +17,27 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Limits of one text. A legitimate request, JWT header or claim set stays far below.
+// The limits of a text. Legitimate requests, JWT headers and claim sets are far below them.
 const (
 	MaxDepth   = 32
-	MaxMembers = 256 // object members and array elements, all levels together
+	MaxMembers = 256 // object members and array elements, on all levels together
 )
 
 var (
-	// ErrTooComplex says that a text nests deeper than MaxDepth or has more than MaxMembers.
+	// ErrTooComplex means that a text is nested deeper than MaxDepth or has more than MaxMembers members.
 	ErrTooComplex = errors.New("JSON text nests too deeply or has too many members")
-	// ErrTooLarge says that a text goes on past the caller's byte limit.
+	// ErrTooLarge means that a text is longer than the caller's limit.
 	ErrTooLarge = errors.New("JSON text is too large")
 )
 
-// Unmarshal decodes data, which must hold exactly one JSON value. Members v does not
-// name are ignored.
+// Unmarshal decodes data, which must be exactly one JSON value. Members that v does not have are ignored.
 func Unmarshal(data []byte, v any) error { return unmarshal(data, v, MaxMembers) }
 
-// UnmarshalWide is Unmarshal with another bound on the members, for texts that hold a list.
+// UnmarshalWide is Unmarshal with another limit on the number of members, for texts that contain a list.
 func UnmarshalWide(data []byte, v any, members int) error { return unmarshal(data, v, members) }
 
-// UnmarshalLong is Unmarshal without the limits on nesting and members, for a text whose sender
-// is known: one whose signature has been checked.
+// UnmarshalLong is Unmarshal without the limits on nesting and members. It is for texts whose signature has been
+// verified.
 func UnmarshalLong(data []byte, v any) error { return json.Unmarshal(data, v) }
 
 // UnmarshalKnown is Unmarshal, but a member that v does not name is an error, and so is null. It returns
@@ -53,7 +50,7 @@ func UnmarshalKnown(data []byte, v any) (read map[string]bool, err error) {
 			return errNull
 		}
 		read[string(dec.StackPointer())] = true
-		return errors.ErrUnsupported // let the library go on as it does without this function
+		return errors.ErrUnsupported // the library then continues as without this function
 	}
 	return read, unmarshal(data, v, MaxMembers, json.RejectUnknownMembers(true), json.WithUnmarshalers(json.UnmarshalFromFunc(note)))
 }
@@ -97,8 +94,8 @@ func unmarshal(data []byte, v any, members int, options ...json.Options) error {
 	return json.Unmarshal(data, v, options...)
 }
 
-// Read decodes the text in r, of which it reads no more than limit+1 bytes. A text over
-// the limit is ErrTooLarge, unless what was read is already malformed: then that error.
+// Read decodes the text in r, of which it reads at most limit+1 bytes. It returns ErrTooLarge for a longer text,
+// unless what was read is already malformed.
 func Read(r io.Reader, limit int64, v any) error {
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
@@ -113,15 +110,15 @@ func Read(r io.Reader, limit int64, v any) error {
 	return Unmarshal(data, v)
 }
 
-// simple reports that data cannot be over the limits even if every such byte counted, as is
-// so for the texts of real requests. It need not be walked then.
+// simple reports whether data is so short that it cannot exceed the limits, as most requests are. Then it need not be
+// measured.
 func simple(data []byte) bool {
 	opens := bytes.Count(data, []byte("{")) + bytes.Count(data, []byte("["))
 	return opens <= MaxDepth && opens+bytes.Count(data, []byte(",")) <= MaxMembers
 }
 
-// measure walks the tokens of data, without allocating values, so that a text too deep
-// or too wide is refused before anything is built from it.
+// measure reads the tokens of data without allocating values, so that a text that exceeds the limits is refused
+// before it is decoded.
 func measure(data []byte, most int) error {
 	dec := jsontext.NewDecoder(bytes.NewReader(data))
 	members := 0
@@ -133,7 +130,7 @@ func measure(data []byte, most int) error {
 			return err
 		}
 		members++
-		// Each object member is two tokens, its name and its value.
+		// An object member is two tokens, its name and its value.
 		if dec.StackDepth() > MaxDepth || members > 2*most {
 			return ErrTooComplex
 		}

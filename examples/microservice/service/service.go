@@ -1,12 +1,11 @@
-// Package service is the service of Watchword's demo, and a pattern for one's own: it is
-// called with tokens, which it verifies, and calls others with tokens, which it obtains.
-// It uses nothing but packages client and verify.
+// Package service is the service of Watchword's demo, and an example for your own. It verifies the tokens with
+// which it is called, and obtains tokens to call other services. It uses only packages client and verify.
 //
-// GET /hello is for services: it wants a token whose audience is this service.
-// POST /query is for the person trying the demo: it calls another service's /hello and
-// returns the answer. It asks nobody who they are, and lends this service's identity to
-// whoever can reach it. That is why the demo listens on loopback addresses only; leave
-// /query out of a real service.
+// GET /hello is for services. It requires a token whose audience is this service.
+//
+// POST /query is for the person who tries the demo. It calls /hello of another service and returns the answer. It
+// does not authenticate, so everybody who can reach it can use the identity of this service. That is why the demo
+// listens on loopback addresses only. Do not have /query in a real service.
 package service
 
 import (
@@ -27,28 +26,28 @@ import (
 )
 
 const (
-	maxBody     = 4 << 10  // of a query
-	maxAnswer   = 64 << 10 // of a callee
+	maxBody     = 4 << 10  // size of a query
+	maxAnswer   = 64 << 10 // size of an answer of another service
 	callTimeout = 15 * time.Second
-	warmUp      = 2 * time.Second // for keys at start; later they are fetched when needed
+	warmUp      = 2 * time.Second // for fetching keys at the start; later they are fetched when needed
 )
 
 // Config describes one service. Name and Credential are required.
 type Config struct {
-	Name       string                  // this service, as the call map knows it
+	Name       string                  // the name of this service in the call map
 	Server     string                  // the authorization server; empty means http://localhost:8000
-	Credential client.CredentialSource // proves that this is Name
+	Credential client.CredentialSource // the credential of Name
 	Peers      map[string]string       // service name -> base URL; nil means DefaultPeers()
-	Issuer     string                  // of accepted tokens; empty means auth-server
+	Issuer     string                  // the issuer of tokens that are accepted; empty means auth-server
 	Logger     *slog.Logger            // nil means slog.Default()
 
 	// AllowHTTP permits plain http to an authorization server on another host.
 	AllowHTTP bool
 
-	now func() time.Time // of the client, for tests
+	now func() time.Time // the clock of the client, for tests
 }
 
-// DefaultPeers is where m1, m2 and m3 of the demo are.
+// DefaultPeers returns the URLs of m1, m2 and m3 of the demo.
 func DefaultPeers() map[string]string {
 	return map[string]string{
 		"m1": "http://127.0.0.1:8001",
@@ -57,7 +56,7 @@ func DefaultPeers() map[string]string {
 	}
 }
 
-// Service is one running service, an http.Handler.
+// Service is a running service. It is an http.Handler.
 type Service struct {
 	name   string
 	client *client.Client
@@ -67,7 +66,7 @@ type Service struct {
 	mux    *http.ServeMux
 }
 
-// New makes a service. The authorization server need not be up yet.
+// New returns a service. The authorization server need not run yet.
 func New(cfg Config) (*Service, error) {
 	if cfg.Server == "" {
 		cfg.Server = "http://localhost:8000"
@@ -99,9 +98,9 @@ func New(cfg Config) (*Service, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), warmUp)
 	defer cancel()
 	v, err := verify.New(ctx, verify.Config{
-		Server:    strings.TrimSuffix(cfg.Server, "/"), // its keys, and what it revoked
+		Server:    strings.TrimSuffix(cfg.Server, "/"), // for its key set and deny-list
 		Issuer:    cfg.Issuer,
-		Audience:  cfg.Name, // a token for anybody else is refused
+		Audience:  cfg.Name, // tokens for other services are refused
 		AllowHTTP: cfg.AllowHTTP,
 		Logger:    cfg.Logger,
 	})
@@ -111,18 +110,18 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{name: cfg.Name, client: c, verify: v, peers: cfg.Peers, log: cfg.Logger, mux: http.NewServeMux()}
 	s.mux.Handle("GET /hello", v.Middleware(http.HandlerFunc(s.hello)))
-	// A web page that the person visits must not reach /query through the browser.
+	// Web pages that the person visits must not reach /query through the browser.
 	s.mux.Handle("POST /query", http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.query)))
 	return s, nil
 }
 
-// Close ends what runs in the background. Call it when no more requests come.
+// Close stops the background work. Call it after the last request.
 func (s *Service) Close() error { return errors.Join(s.client.Close(), s.verify.Close()) }
 
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
 func (s *Service) hello(w http.ResponseWriter, r *http.Request) {
-	claims := verify.ClaimsFrom(r.Context()) // there, behind Middleware
+	claims := verify.ClaimsFrom(r.Context()) // not nil, because this is behind Middleware
 	text(w, http.StatusOK, fmt.Sprintf("Hello to %s from %s!", claims.Subject, s.name))
 }
 
@@ -153,7 +152,7 @@ func (s *Service) query(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// call asks target for its greeting, with a token.
+// call returns the greeting of target, which it calls with a token.
 func (s *Service) call(ctx context.Context, target, base string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+"/hello", nil)
 	if err != nil {
@@ -163,7 +162,7 @@ func (s *Service) call(ctx context.Context, target, base string) (string, error)
 	if err != nil {
 		return "", fmt.Errorf("call %s: %w", target, err)
 	}
-	defer func() { _ = resp.Body.Close() }() // read as far as wanted below
+	defer func() { _ = resp.Body.Close() }() // the part that is needed is read below
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return "", fmt.Errorf("read the answer of %s: %w", target, err)
@@ -176,8 +175,7 @@ func (s *Service) call(ctx context.Context, target, base string) (string, error)
 
 var errQuery = errors.New(`the body must be one JSON object like {"target":"m2"}`)
 
-// parseQuery reads {"target":"m2"} and nothing else: json.Unmarshal would take a repeated
-// member, "TARGET", and whatever follows the object.
+// parseQuery reads {"target":"m2"} and nothing else. json.Unmarshal would accept a repeated member and "TARGET".
 func parseQuery(r io.Reader) (target string, err error) {
 	body, err := io.ReadAll(r)
 	if err != nil || !utf8.Valid(body) {
@@ -206,5 +204,5 @@ func text(w http.ResponseWriter, status int, message string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, message) // the caller may be gone
+	_, _ = io.WriteString(w, message) // the client may have gone
 }
