@@ -7,7 +7,7 @@ type Question struct {
 	Caller      string    `json:"caller" minLength:"1" maxLength:"128" example:"m1" doc:"Name of the service that would ask."`
 	Target      string    `json:"target,omitempty" maxLength:"512" example:"m2" doc:"Name or audience of the service the token would be for. Absent: the caller's default target."`
 	Scopes      []string  `json:"scopes,omitempty" nullable:"false" maxItems:"64" example:"[\"write\"]" doc:"What would be asked for. None: all there is."`
-	Grant       string    `json:"grant,omitempty" names:"grants" example:"client_credentials" doc:"The OAuth grant. Empty: POST /accesstoken or, with onBehalfOf, token exchange."`
+	Grant       string    `json:"grant,omitempty" names:"grants" example:"client_credentials" doc:"The OAuth grant. Empty: token exchange with onBehalfOf; POST /accesstoken, where the rest of the question fits it; else client_credentials."`
 	Method      string    `json:"method,omitempty" names:"methods" example:"private_key_jwt" doc:"How the caller would prove itself. Empty: nobody says; a rule that wants a way is not met."`
 	Bound       bool      `json:"bound,omitempty" example:"false" doc:"It would bring the proof of a key."`
 	Network     string    `json:"network,omitempty" maxLength:"64" example:"10.1.2.3" doc:"The address it would ask from."`

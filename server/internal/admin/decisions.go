@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -57,8 +58,9 @@ func (a *handlers) explainDecision(ctx context.Context, in *struct{ Body api.Que
 	if q.Target != "" {
 		r.Targets = []string{q.Target}
 	}
-	if r.Grant != "" || q.Target == "" { // POST /accesstoken knows no default target
-		r.Endpoint = issuer.TokenEndpoint
+	// POST /accesstoken knows neither grants nor a default target, and one way to prove who asks.
+	if r.Grant != "" || q.Target == "" || q.Method != "" && q.Method != api.Bootstrap {
+		r.Endpoint, r.Grant = issuer.TokenEndpoint, cmp.Or(r.Grant, api.GrantClientCredentials)
 	}
 	if q.Network != "" {
 		if r.Address, err = netip.ParseAddr(q.Network); err != nil {
@@ -86,11 +88,11 @@ func (a *handlers) explained(ctx context.Context, r issuer.Rehearsal) (*api.Expl
 		return nil, err
 	}
 	out := a.Issuer.Rehearse(r)
-	asked := words.Asked{Caller: out.Caller, Target: out.Target, Scopes: r.Scopes, Method: r.Method, Grant: r.Grant, At: out.Question.At}
+	asked := words.Asked{Caller: out.Caller, Target: out.Target, Scopes: r.Scopes, Method: r.Method, Grant: out.Grant, At: out.Question.At}
 	var e api.Explanation
 	v := out.Verdict
 	switch {
-	case out.Reason == string(policy.Allowed), out.Reason == string(v.Reason), out.Reason == string(policy.CallerDisabled):
+	case out.Allowed(), out.Reason == string(v.Reason), out.Reason == string(policy.CallerDisabled):
 		if v.Reason == "" {
 			v.Reason = policy.Reason(out.Reason)
 		}
@@ -143,15 +145,16 @@ func (a *handlers) readDecision(ctx context.Context, in *struct {
 	return &answered[api.Decision]{d}, nil
 }
 
-// again is the request of a record, if that tells who made it. Whether its token was bound, and
+// again is the token request of a record, if that tells who made it. Whether its token was bound, and
 // whether it was to tell who acts, no record says.
 func again(r *audit.Record) (issuer.Rehearsal, bool) {
 	scopes, err := directory.ParseScopes(r.Scope)
-	if r.Caller == "" || r.CallerUID == "" || err != nil {
+	at := issuer.Endpoint(r.Endpoint)
+	if r.Caller == "" || r.CallerUID == "" || err != nil || at != issuer.AccessTokenEndpoint && at != issuer.TokenEndpoint {
 		return issuer.Rehearsal{}, false
 	}
 	address, _ := netip.ParseAddr(r.Address) // none: none
-	q := issuer.Rehearsal{Endpoint: issuer.Endpoint(r.Endpoint), Caller: r.Caller, Method: r.Method, Grant: r.Grant, Targets: strings.Fields(r.Target), Scopes: scopes, Address: address, OnBehalfOf: r.OnBehalfOf}
+	q := issuer.Rehearsal{Endpoint: at, Caller: r.Caller, Method: r.Method, Credential: r.Credential, Grant: r.Grant, Targets: strings.Fields(r.Target), Scopes: scopes, Address: address, OnBehalfOf: r.OnBehalfOf}
 	if r.Reason == string(policy.ImpersonateForbidden) {
 		q.Impersonate = true
 	}

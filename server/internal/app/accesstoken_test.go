@@ -341,29 +341,6 @@ func TestCredentialRemembersWhereItWasUsedAndMayBePinned(t *testing.T) {
 	}
 }
 
-func TestScopesAreThoseOfTheRule(t *testing.T) {
-	s := start(t, testConfig(t))
-	m1, _, _ := s.demo()
-	s.allow("m1", "m2", "write", "read")
-	for _, c := range []struct{ body, scope string }{
-		{`{"target":"m2"}`, "read write"},
-		{`{"target":"m2","scope":""}`, "read write"},
-		{`{"target":"m2","scope":"read"}`, "read"},
-		{`{"target":"m2","scope":"write read write"}`, "read write"},
-	} {
-		a := s.ask(m1, c.body)
-		if a.status != 200 {
-			t.Fatalf("%s: got %d %s", c.body, a.status, a.body)
-		}
-		if got := part(t, a.json(t)["accessToken"].(string), 1)["scope"]; got != c.scope {
-			t.Errorf("%s: got scope %v, want %s", c.body, got, c.scope)
-		}
-	}
-	if a := s.ask(m1, `{"target":"m2","scope":"read admin"}`); a.status != 401 {
-		t.Errorf("a scope too many: got %d", a.status)
-	}
-}
-
 func TestTargetSetsLifetimeAndAlgorithm(t *testing.T) {
 	s := start(t, testConfig(t))
 	m1, _, _ := s.demo()

@@ -1,30 +1,23 @@
 package app
 
 import (
-	"crypto/elliptic"
-	"encoding/base64"
-	"math/big"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/directory"
-	"github.com/watchword-dev/watchword/server/internal/keys"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
 func TestIntrospectionAndRevocation(t *testing.T) {
 	onBothStores(t, map[string]func(*testing.T, *world){
-		"active":        introspectActive,
-		"audience":      introspectIsForTheAudience,
-		"who asks":      introspectAuthenticates,
-		"signed":        introspectSigned,
-		"every method":  introspectByEveryMethod,
-		"revoke":        revokeOwn,
-		"revoke others": revokeOthers,
-		"twin":          revokeTwin,
-		"who revokes":   revokeAuthenticates,
+		"active":       introspectActive,
+		"who asks":     introspectAuthenticates,
+		"signed":       introspectSigned,
+		"every method": introspectByEveryMethod,
+		"revoke":       revokeOwn,
+		"who revokes":  revokeAuthenticates,
 	})
 }
 
@@ -62,49 +55,6 @@ func introspectActive(t *testing.T, w *world) {
 	w.changed(t, "m1", func(svc *directory.Service) { svc.Disabled = true })
 	if a := w.introspect("m2", token); a.body != `{"active":false}` {
 		t.Errorf("of a disabled service: got %s", a.body)
-	}
-}
-
-// INT-003.
-func introspectIsForTheAudience(t *testing.T, w *world) {
-	token := w.get("m1", "m2")
-	signer, err := w.s.ring.Signer(keys.UseAccess, jose.ES256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// ours is signed by the key of access tokens, and is none.
-	ours := func(typ, from, to string) string {
-		s, err := signer.Sign(typ, []byte(strings.Replace(payload(t, token), from, to, 1)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	if m := w.introspect("m2", ours("at+jwt", "", "")).json(t); m["active"] != true {
-		t.Fatalf("got %v", m)
-	}
-	for what, a := range map[string]answer{
-		"its subject":   w.introspect("m1", token),
-		"a third":       w.introspect("m3", token),
-		"nonsense":      w.introspect("m2", "x"),
-		"not signed":    w.introspect("m2", token[:strings.LastIndexByte(token, '.')+1]),
-		"an assertion":  w.introspect("m2", w.assertion("m5", nil)),
-		"for an URI":    w.introspect("m3", w.get("m1", "https://m2.test/api")),
-		"with a twist":  w.introspect("m2", token+"="),
-		"another type":  w.introspect("m2", ours("JWT", "", "")),
-		"no type":       w.introspect("m2", ours("", "", "")),
-		"another iss":   w.introspect("m2", ours("at+jwt", issuerURL, "https://other.test")),
-		"no exp":        w.introspect("m2", ours("at+jwt", `"exp"`, `"ex"`)),
-		"no jti":        w.introspect("m2", ours("at+jwt", `"jti"`, `"jt"`)),
-		"no deps":       w.introspect("m2", ours("at+jwt", `"deps"`, `"dep"`)),
-		"another realm": w.introspect("m2", sign(newKey(), claims(part(t, token, 0)).String(), payload(t, token))),
-	} {
-		if a.status != 200 || a.body != `{"active":false}` {
-			t.Errorf("%s: got %d %s", what, a.status, a.body)
-		}
-	}
-	if m := w.introspect("m2", w.get("m1", "https://m2.test/api")).json(t); m["active"] != true || m["aud"] != "https://m2.test/api" {
-		t.Errorf("by the other name of its audience: got %v", m)
 	}
 }
 
@@ -248,39 +198,6 @@ func revokeOwn(t *testing.T, w *world) {
 		}
 	}
 	refused(t, "no token", w.revoke("m1", ""), 400, "invalid_request")
-}
-
-// RFC 7009, section 2.1: a client revokes its own.
-func revokeOthers(t *testing.T, w *world) {
-	token := w.get("m1", "m2")
-	for _, other := range []string{"m2", "m3"} {
-		refused(t, other, w.revoke(other, token), 400, "unauthorized_client")
-	}
-	if m := w.introspect("m2", token).json(t); m["active"] != true {
-		t.Errorf("got %v", m)
-	}
-}
-
-// REV-007: another form of a revoked token is revoked too.
-func revokeTwin(t *testing.T, w *world) {
-	token := w.get("m1", "m2")
-	i := strings.LastIndexByte(token, '.')
-	raw, err := base64.RawURLEncoding.DecodeString(token[i+1:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	order := elliptic.P256().Params().N
-	new(big.Int).Sub(order, new(big.Int).SetBytes(raw[32:])).FillBytes(raw[32:])
-	twin := token[:i+1] + base64.RawURLEncoding.EncodeToString(raw)
-	if m := w.introspect("m2", twin).json(t); m["active"] != true {
-		t.Fatalf("the twin is not one: %v", m)
-	}
-	w.revoke("m1", token)
-	for _, form := range []string{twin, token + "=", token} {
-		if a := w.introspect("m2", form); a.body != `{"active":false}` {
-			t.Errorf("got %s", a.body)
-		}
-	}
 }
 
 // REV-004.

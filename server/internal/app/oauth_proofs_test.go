@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
@@ -121,12 +120,4 @@ func keyThumbprint(key *ecdsa.PrivateKey) string {
 		panic(err)
 	}
 	return jkt
-}
-
-// withHS256 signs with a public key as if it were a secret.
-func withHS256(secret, payload string) string {
-	input := b64(`{"alg":"HS256"}`) + "." + b64(payload)
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(input))
-	return input + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }

@@ -175,7 +175,7 @@ func TestProbeGivesNothingAway(t *testing.T) {
 		s.operate("PATCH", "/services/m2", `{"probe":"`+url+`"}`)
 		svc, _ := s.s.directory.Snapshot().Service("m2")
 		r, err := s.prober().Probe(t.Context(), directory.Author{Actor: "test"}, svc, "")
-		if err != nil || r.Outcome != api.ProbeUnclear || !strings.Contains(r.Why, "not an address services have") {
+		if err != nil || r.Outcome != api.ProbeUnclear || !strings.Contains(r.Why, "no service has such an address") {
 			t.Errorf("%s: got %+v, %v", url, r, err)
 		}
 	}

@@ -81,9 +81,10 @@ type Identity struct {
 type Failure struct {
 	// Reason is for the audit log: "expired", "audience_mismatch", ...
 	Reason string
-	// Claimed is the name the proof bore: when its signature was good, or, for a secret, as sent.
+	// Claimed is the name the proof bore: when its signature was good or, for a secret, as sent. With Away it is
+	// that of the service whose keys cannot be had.
 	Claimed string
-	// CredentialID is the credential's id, when its signature was good.
+	// CredentialID is the credential's id, when its signature was good or, with Away, when it says where the keys are.
 	CredentialID string
 	// Kind is what the caller may know.
 	Kind FailureKind
@@ -215,8 +216,13 @@ func (a *Authenticator) Authenticate(ctx context.Context, p *Presented, s *direc
 	switch {
 	case p.ClientID != "" && p.ClientID != id.Service.Name:
 		return refuse(Refused, "client_id_mismatch")
-	case len(id.Service.AuthMethods) > 0 && !slices.Contains(id.Service.AuthMethods, id.Method):
+	case !Accepts(id.Service, id.Method):
 		return refuse(Refused, "method_not_accepted")
 	}
 	return id, nil
+}
+
+// Accepts reports whether a service may prove itself by a method, as far as its operator has said.
+func Accepts(s *directory.Service, method string) bool {
+	return len(s.AuthMethods) == 0 || slices.Contains(s.AuthMethods, method)
 }

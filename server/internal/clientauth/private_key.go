@@ -164,13 +164,13 @@ func (m *privateKey) signer(ctx context.Context, t *jose.Token, svc *directory.S
 			}
 		}
 	}
-	var away error
+	var away *Failure
 	for _, c := range published {
 		switch found, err := m.sets.signed(ctx, c.Material, find, now); {
 		case found:
 			return c, nil
-		case err != nil:
-			away = err
+		case err != nil: // which service is known, though not whether it is the one that asks
+			away = &Failure{Reason: "keys_unavailable", Claimed: svc.Name, CredentialID: c.ID, Kind: Away, Cause: err}
 		}
 	}
 	// Last, for the audit log: a key that was good once.
@@ -180,7 +180,7 @@ func (m *privateKey) signer(ctx context.Context, t *jose.Token, svc *directory.S
 		}
 	}
 	if away != nil {
-		return nil, &Failure{Reason: "keys_unavailable", Kind: Away, Cause: away}
+		return nil, away
 	}
 	if find.left == maxKeysTried {
 		m.nobodys(t)

@@ -122,7 +122,7 @@ var table = []Setting{
 		field: func(c *Config) value { return boolean{&c.OAuth.StatusList} },
 	}, {
 		Key: "oauth.max_actors", Default: "5",
-		Doc:   "Number of services that may act in one token, one on behalf of the other (RFC 8693).",
+		Doc:   "Number of exchanges that may lead to one token, and so of the services that may act in it (RFC 8693).",
 		field: func(c *Config) value { return count{&c.OAuth.MaxActors, 1, 16} },
 	}, {
 		Key: "oauth.dpop_require_nonce", Default: "false",

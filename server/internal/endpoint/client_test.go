@@ -114,3 +114,18 @@ const (
 	pemBegin = "-----BEGIN CERTIFICATE-----"
 	pemEnd   = "-----END CERTIFICATE-----"
 )
+
+// NAT-019: of two Authorization headers none is chosen, even where both say the same or one of them nothing.
+func TestTwoAuthorizationHeadersAreRefused(t *testing.T) {
+	const bearerA, bearerB, basicA, basicB = "Bearer a", "Bearer b", "Basic YTpi", "Basic Yzpk"
+	for _, values := range [][]string{
+		{bearerA, bearerB}, {bearerA, bearerA}, {bearerA, ""}, {basicA, basicB}, {basicA, basicA}, {basicA, ""}, {"", basicA}, {basicA, bearerA}, {bearerA, basicA, ""},
+	} {
+		if _, bad := basic(values); bad == nil || bad.reason != "two_credentials" {
+			t.Errorf("%q as Basic: got %+v", values, bad)
+		}
+		if _, bad := bearer(values); bad == nil || bad.reason != "two_credentials" {
+			t.Errorf("%q as Bearer: got %+v", values, bad)
+		}
+	}
+}

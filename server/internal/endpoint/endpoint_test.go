@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/issuer"
 	"github.com/watchword-dev/watchword/server/internal/web"
@@ -230,3 +231,16 @@ func TestKeysThatAreNotLoadedArePublishedAsNone(t *testing.T) {
 type noKeys struct{}
 
 func (noKeys) JWKS() ([]byte, string, time.Duration) { return nil, "", time.Minute }
+
+func TestGrantsAreThoseThatThereAre(t *testing.T) {
+	var types []string
+	for _, g := range Grants() {
+		types = append(types, g.Type)
+	}
+	known := api.NamesOf(api.GrantTypes())
+	slices.Sort(types)
+	slices.Sort(known)
+	if !slices.Equal(types, known) {
+		t.Errorf("read are %q, and there are %q", types, known)
+	}
+}

@@ -55,6 +55,7 @@ var replies = map[issuer.RefusalKind]reply{
 	issuer.Denied:             {code: "invalid_target", text: meansAndToDo},
 	issuer.InvalidScope:       {code: "invalid_scope", text: means},
 	issuer.UnauthorizedClient: {code: "unauthorized_client", text: means},
+	issuer.UnsupportedGrant:   {code: "unsupported_grant_type", text: whatToDo},
 	issuer.InvalidGrant:       {code: "invalid_grant", text: means},
 	issuer.InvalidProof:       {code: "invalid_dpop_proof", text: itsOwn},
 	issuer.NonceNeeded:        {code: "use_dpop_nonce", text: itsOwn},

@@ -30,9 +30,8 @@ func grantOf(grantType string) (Grant, *problem) {
 			return g, nil
 		}
 	}
-	bad := malformed("unsupported_grant_type", "the metadata has the grant_types_supported")
-	bad.code = "unsupported_grant_type"
-	return Grant{}, bad
+	// The issuer refuses it, once it knows whose request that is.
+	return Grant{Type: grantType}, nil
 }
 
 var grants = Grants()

@@ -39,6 +39,9 @@ func (e *endpoints) propose(q *request) (p *issuer.Proposal, g Grant, bad *probl
 	if p.Presented, bad = e.presented(q); bad != nil {
 		return nil, g, bad
 	}
+	if g.read == nil {
+		return p, g, nil
+	}
 	if bad = g.read(q.form, p); bad != nil {
 		return nil, g, bad
 	}

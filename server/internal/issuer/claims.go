@@ -8,7 +8,7 @@ import (
 
 // claims of a token about to be signed. Times are whole seconds. Empty members are left out.
 type claims struct {
-	oauth            bool // of the OAuth doors: their issuer, and the client
+	oauth            bool // of TokenEndpoint: its issuer, and the client
 	subject          string
 	audiences        []string
 	id, scope        string
@@ -17,6 +17,8 @@ type claims struct {
 	key, certificate string // cnf
 	actors           []string
 	mayAct           string
+	mayActUID        string
+	targets          []string // uids
 	deps             []string
 	statusURI        string
 	statusIndex      int64
@@ -34,7 +36,7 @@ func newClaimsBuilder(plainIssuer, issuer string) claimsBuilder {
 // payload is the claim set as JSON: the registered claims of RFC 7519, section 4.1, then those
 // of RFC 9068 and the others.
 func (b claimsBuilder) payload(c *claims) []byte {
-	p := make([]byte, 0, 384+len(c.scope)+40*len(c.deps))
+	p := make([]byte, 0, 384+len(c.scope)+40*(len(c.deps)+len(c.targets)))
 	p = append(p, `{"iss":`...)
 	if c.oauth {
 		p = append(p, b.issuer...)
@@ -60,9 +62,12 @@ func (b claimsBuilder) payload(c *claims) []byte {
 	if c.mayAct != "" {
 		p = append(p, `,"may_act":{"sub":"`...)
 		p = append(p, c.mayAct...)
+		p = append(p, `","uid":"`...)
+		p = append(p, c.mayActUID...)
 		p = append(p, `"}`...)
 	}
-	p = appendDeps(p, c.deps)
+	p = appendIDs(p, "targets", c.targets)
+	p = appendIDs(p, "deps", c.deps)
 	if c.statusURI != "" {
 		p = append(p, `,"status":{"status_list":{"idx":`...)
 		p = strconv.AppendInt(p, c.statusIndex, 10)
@@ -128,17 +133,19 @@ func appendActors(p []byte, actors []string) []byte {
 	return p
 }
 
-func appendDeps(p []byte, deps []string) []byte {
-	for i, d := range deps {
+func appendIDs(p []byte, name string, ids []string) []byte {
+	for i, id := range ids {
 		if i == 0 {
-			p = append(p, `,"deps":["`...)
+			p = append(p, `,"`...)
+			p = append(p, name...)
+			p = append(p, `":["`...)
 		} else {
 			p = append(p, `,"`...)
 		}
-		p = append(p, d...)
+		p = append(p, id...)
 		p = append(p, '"')
 	}
-	if len(deps) > 0 {
+	if len(ids) > 0 {
 		p = append(p, ']')
 	}
 	return p

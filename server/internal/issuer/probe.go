@@ -3,7 +3,6 @@ package issuer
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -105,10 +104,10 @@ func (p *Prober) payload(t ProbeToken) []byte {
 	start := i.o.Now().Add(t.Later).Truncate(time.Second)
 	c := claims{
 		oauth: t.OAuth, subject: ProbeName, audiences: []string{p.service.Name}, id: directory.RandomID(),
-		issuedAt: start, expiry: start.Add(ProbeLife), key: t.Key, deps: p.deps,
+		issuedAt: start, expiry: start.Add(ProbeLife), key: t.Key, targets: []string{directory.FormatUID(p.service.UID)}, deps: p.deps,
 	}
 	if t.Audience != "" {
-		c.audiences = []string{t.Audience}
+		c.audiences, c.targets = []string{t.Audience}, nil
 	}
 	if t.Later > 0 {
 		c.issuedAt = start.Add(-t.Later) // it is nbf that says so
@@ -142,12 +141,4 @@ func (p *Prober) Revoke(ctx context.Context, token string) error {
 		return fmt.Errorf("revoke probe token: it is %s", why)
 	}
 	return p.issuer.directory.RevokeToken(ctx, p.by, jti, expiry, status)
-}
-
-// isProbe reports whether c is of a probe token. Only this file mints any for ProbeName.
-func isProbe(c *jose.Claims) bool {
-	var m struct {
-		Probe bool `json:"probe"`
-	}
-	return c.Subject == ProbeName && json.Unmarshal(c.Raw, &m) == nil && m.Probe
 }

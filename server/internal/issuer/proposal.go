@@ -39,9 +39,9 @@ type Proposal struct {
 	Scopes []string
 	// Proof is that of a key the token is to be bound to.
 	Proof Proof
-	// Exchange is with the grant TokenExchange whose token is exchanged.
+	// Exchange is with the grant api.GrantTokenExchange whose token is exchanged.
 	Exchange Exchange
-	// GrantAssertion is with the grant JWTBearer the assertion that is the grant. Presented may be
+	// GrantAssertion is with the grant api.GrantJWTBearer the assertion that is the grant. Presented may be
 	// empty then; what it proves must be the same service.
 	GrantAssertion string
 }
@@ -101,6 +101,7 @@ const (
 	InvalidProof                          // the proof of a key is not good, or missing
 	NonceNeeded                           // the proof of a key must have a nonce of this server
 	Throttled                             // too many failures
+	UnsupportedGrant                      // there is no such grant
 )
 
 func (r *Refusal) Error() string { return "refused: " + r.Reason }

@@ -4,63 +4,62 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
-	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/once"
 )
 
-// authenticate finds out who asks.
-func (i *Issuer) authenticate(ctx context.Context, a *attempt) error {
-	if err := i.directory.Fresh(); err != nil {
-		return err
+// presented are the proofs that a request carries.
+type presented struct{ i *Issuer }
+
+func (p presented) identify(ctx context.Context, a *attempt) (clientauth.Identity, error) {
+	if err := p.i.directory.Fresh(); err != nil {
+		return clientauth.Identity{}, err
 	}
 	if a.Grant == api.GrantJWTBearer {
-		return i.authenticateByGrant(ctx, a)
+		return p.identifyByGrant(ctx, a)
 	}
-	id, failure := i.auth.Authenticate(ctx, &a.Presented, a.snapshot, a.now)
-	if failure != nil {
-		return a.failed(failure)
+	id, failure := p.i.auth.Authenticate(ctx, &a.Presented, a.snapshot, a.now)
+	switch {
+	case failure == nil:
+		return id, nil
+	case failure.Kind == clientauth.Missing && a.Endpoint == TokenEndpoint && !isGrant(a.Grant):
+		// No client could have it. Who tried to prove itself is told first whether it did (RFC 6749, section 5.2).
+		a.event.Caller = failure.Claimed
+		return id, unsupportedGrant()
 	}
-	a.identified(id)
-	return nil
+	return id, a.failed(failure)
 }
 
-// authenticateByGrant: the assertion that is the grant says who asks. It is checked as one that
+// identifyByGrant: the assertion that is the grant says who asks. It is checked as one that
 // authenticates a client, so that a service that does not accept those cannot be spoken for by
 // one. Client authentication beside it is not needed (RFC 7521, section 4.1), but must not
 // be another's.
-func (i *Issuer) authenticateByGrant(ctx context.Context, a *attempt) error {
+func (p presented) identifyByGrant(ctx context.Context, a *attempt) (clientauth.Identity, error) {
 	assertion := clientauth.Presented{Assertion: a.GrantAssertion, ClientID: a.Presented.ClientID, Address: a.Presented.Address}
-	id, failure := i.auth.Authenticate(ctx, &assertion, a.snapshot, a.now)
+	id, failure := p.i.auth.Authenticate(ctx, &assertion, a.snapshot, a.now)
 	if failure != nil {
-		return a.failed(failure, InvalidGrant)
+		return id, a.failed(failure, InvalidGrant)
 	}
 	if id.Method != api.PrivateKeyJWT { // a bootstrap credential is signed by this server
-		return a.failed(&clientauth.Failure{Reason: "wrong_type", Claimed: id.Service.Name, CredentialID: id.CredentialID}, InvalidGrant)
+		return id, a.failed(&clientauth.Failure{Reason: "wrong_type", Claimed: id.Service.Name, CredentialID: id.CredentialID}, InvalidGrant)
 	}
 	beside := a.Presented
 	beside.Certificates = nil // they bind the token; what proves is the assertion
-	client, failure := i.auth.Authenticate(ctx, &beside, a.snapshot, a.now)
+	client, failure := p.i.auth.Authenticate(ctx, &beside, a.snapshot, a.now)
 	switch {
 	case failure != nil && failure.Kind == clientauth.Missing:
 	case failure != nil:
-		return a.failed(failure)
+		return id, a.failed(failure)
 	case client.Service.UID != id.Service.UID:
-		return a.failed(&clientauth.Failure{Reason: "grant_of_another", Claimed: client.Service.Name, CredentialID: client.CredentialID}, InvalidGrant)
+		return id, a.failed(&clientauth.Failure{Reason: "grant_of_another", Claimed: client.Service.Name, CredentialID: client.CredentialID}, InvalidGrant)
 	default:
 		id.Once = append(id.Once, client.Once...)
 	}
-	a.identified(id)
-	return nil
-}
-
-func (a *attempt) identified(id clientauth.Identity) {
-	a.caller = id
-	a.event.Caller, a.event.CallerUID = id.Service.Name, directory.FormatUID(id.Service.UID)
-	a.event.Credential, a.event.Method = id.CredentialID, id.Method
+	return id, nil
 }
 
 // failed is the refusal for a failure of authentication; kind is what the caller is told when
@@ -86,9 +85,8 @@ func (a *attempt) failed(f *clientauth.Failure, kind ...RefusalKind) error {
 
 // binding is the key a token is bound to. The zero value: none.
 type binding struct {
-	key         string      // RFC 7638 thumbprint of a DPoP key, as cnf.jkt
-	certificate string      // SHA-256 of a certificate, as cnf.x5t#S256
-	once        *once.Entry // what the proof of the key uses up
+	key         string // RFC 7638 thumbprint of a DPoP key, as cnf.jkt
+	certificate string // SHA-256 of a certificate, as cnf.x5t#S256
 }
 
 func (b binding) tokenType() string {
@@ -98,65 +96,46 @@ func (b binding) tokenType() string {
 	return Bearer
 }
 
-// bind checks the proof of a key and says to what the token is bound. To the certificate it is
-// bound only where it counted: a client whose TLS library happens to present one, and who proved
-// itself otherwise, may not present it to the target.
-func (i *Issuer) bind(_ context.Context, a *attempt) error {
-	wants := a.caller.Service.Binding
-	if len(a.Proof.Headers) > 0 {
-		if err := i.checkProof(a); err != nil {
-			return err
-		}
-	}
-	byCertificate := a.caller.Method == api.TLSClientAuth || a.caller.Method == api.SelfSignedTLSClientAuth
-	if len(a.Presented.Certificates) > 0 && (wants == api.BindingMTLS ||
-		a.binding.key == "" && (byCertificate || wants == api.BindingRequired)) {
-		a.binding.certificate = clientauth.CertificateThumbprint(a.Presented.Certificates[0])
-	}
-	if refusal := a.unbound(); refusal != nil {
-		return refusal
-	}
-	return nil
+// shown are the keys of which a caller has shown that it has them.
+type shown struct {
+	key         string      // RFC 7638 thumbprint, of a DPoP proof
+	certificate string      // SHA-256, of the certificate of the connection
+	once        *once.Entry // what the DPoP proof uses up
 }
 
-// unbound refuses what is not bound in the way the service wants.
-func (a *attempt) unbound() *Refusal {
-	wants := a.caller.Service.Binding
-	switch {
-	case wants == api.BindingDPoP && a.binding.key == "", wants == api.BindingRequired && a.binding.key == "" && a.binding.certificate == "":
-		return &Refusal{Kind: InvalidProof, Reason: "unbound", Text: "tokens of this client must be bound to a key: send a DPoP proof"}
-	case wants == api.BindingMTLS && a.binding.certificate == "":
-		return &Refusal{Kind: Malformed, Reason: "unbound", Text: "tokens of this client must be bound to its certificate: present it"}
+func (p presented) keys(a *attempt) (s shown, err error) {
+	if len(a.Presented.Certificates) > 0 {
+		s.certificate = clientauth.CertificateThumbprint(a.Presented.Certificates[0])
 	}
-	return nil
-}
-
-func (i *Issuer) checkProof(a *attempt) error {
+	if len(a.Proof.Headers) == 0 {
+		return s, nil
+	}
 	proof, err := dpop.Check(a.Proof.Headers, dpop.Expect{
-		Method: a.Proof.Method, URL: a.Proof.URL, Now: a.now, Nonces: i.o.Nonces, RequireNonce: i.o.RequireNonce,
+		Method: a.Proof.Method, URL: a.Proof.URL, Now: a.now, Nonces: p.i.o.Nonces, RequireNonce: p.i.o.RequireNonce,
 	})
 	switch {
 	case errors.Is(err, dpop.ErrNonce):
-		return &Refusal{Kind: NonceNeeded, Reason: "dpop_nonce_needed", Text: err.Error()}
+		return s, &Refusal{Kind: NonceNeeded, Reason: "dpop_nonce_needed", Text: err.Error()}
 	case err != nil:
-		return &Refusal{Kind: InvalidProof, Reason: "invalid_dpop_proof", Text: err.Error()}
+		return s, &Refusal{Kind: InvalidProof, Reason: "invalid_dpop_proof", Text: err.Error()}
 	}
-	a.binding.key = proof.Key
-	a.binding.once = &once.Entry{Key: proof.ReplayKey, Until: proof.ReplayUntil}
-	return nil
+	s.key, s.once = proof.Key, &once.Entry{Key: proof.ReplayKey, Until: proof.ReplayUntil}
+	return s, nil
 }
 
-// spend uses up what may be used once: the assertion and the proof. Only what is good in every
-// other way gets here, so nobody can use up what is another's.
-func (i *Issuer) spend(ctx context.Context, a *attempt) error {
+func (p presented) read(token string, now time.Time) (*Inspected, string) {
+	return p.i.read(token, now)
+}
+
+func (p presented) spend(ctx context.Context, a *attempt) error {
 	entries := a.caller.Once
-	if a.binding.once != nil {
-		entries = append(entries[:len(entries):len(entries)], *a.binding.once)
+	if a.shown.once != nil {
+		entries = append(entries[:len(entries):len(entries)], *a.shown.once)
 	}
 	if len(entries) == 0 {
 		return nil
 	}
-	fresh, err := i.once.Use(ctx, entries...)
+	fresh, err := p.i.once.Use(ctx, entries...)
 	if err != nil {
 		return fmt.Errorf("see whether the proof was used before: %w", err)
 	}

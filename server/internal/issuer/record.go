@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/audit"
+	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
@@ -19,25 +20,27 @@ func (i *Issuer) event(r Request, now time.Time) audit.Event {
 	return e
 }
 
-// refuse records a refusal. The id names its record: it is empty when there is none, because nobody
-// proved who asks and there were many such requests.
-func (i *Issuer) refuse(ctx context.Context, e audit.Event, r *Refusal) (decisionID string, err error) {
-	e.Outcome, e.Reason = audit.Refused, r.Reason
-	id, err := i.record(ctx, e)
-	if err != nil {
-		return id, err
+// conclude records a request that ended with err: a *Refusal, which it returns, or a failure of the server. The id names
+// the record. It is empty when there is none, because nobody proved who asks and there were many such requests.
+func (i *Issuer) conclude(ctx context.Context, e audit.Event, err error) (decisionID string, _ error) {
+	var refusal *Refusal
+	var failure *clientauth.Failure
+	switch {
+	case errors.As(err, &refusal):
+		e.Outcome, e.Reason = audit.Refused, refusal.Reason
+		if id, err := i.record(ctx, e); err != nil {
+			return id, err
+		} else {
+			return id, refusal
+		}
+	case errors.As(err, &failure): // what is needed to authenticate the caller cannot be had
+		e.Reason = failure.Reason
+	default:
+		e.Reason = "server_failed"
 	}
-	return id, r
-}
-
-// fail records a request that the server itself could not serve.
-func (i *Issuer) fail(ctx context.Context, e audit.Event, cause error) (decisionID string, err error) {
-	e.Outcome, e.Reason = audit.Failed, "server_failed"
-	id, err := i.record(ctx, e)
-	if err != nil {
-		cause = errors.Join(cause, err)
-	}
-	return id, fmt.Errorf("%w: %w", ErrUnavailable, cause)
+	e.Outcome = audit.Failed
+	id, unrecorded := i.record(ctx, e)
+	return id, fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(err, unrecorded))
 }
 
 // record writes down what was done.

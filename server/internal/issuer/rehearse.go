@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
@@ -15,19 +15,22 @@ import (
 
 // Rehearsal is a proposal without its proofs: what would come out if it were made.
 type Rehearsal struct {
-	// Caller is the service that would prove itself by Method. Empty Method: in a way that its
-	// service accepts.
-	Caller, Method string
-	// Endpoint and Grant are those of a Proposal. With OnBehalfOf they are TokenEndpoint and TokenExchange.
+	// Endpoint and Grant are those of a Proposal. A token is exchanged at TokenEndpoint, by api.GrantTokenExchange.
 	Endpoint Endpoint
 	Grant    string
-	Targets  []string
-	Scopes   []string // sorted
+	// Caller is the service that would prove itself by Method. Empty Method: in a way that the service accepts.
+	Caller, Method string
+	// Credential is the id of what it would prove itself with. Empty: any.
+	Credential string
+	Targets    []string
+	Scopes     []string // sorted
 	// Bound: it would bring the proof of a key.
 	Bound   bool
 	Address netip.Addr
-	// OnBehalfOf is the service whose token for Caller it would exchange; Impersonate is that of
-	// Exchange.
+	// Exchanges is how the token came to be that Caller would exchange.
+	Exchanges *Rehearsal
+	// OnBehalfOf is the service whose token Caller would exchange, where Exchanges is nil: the token then came on the
+	// shortest way there is.
 	OnBehalfOf  string
 	Impersonate bool
 	// At is when. Zero: now.
@@ -36,114 +39,208 @@ type Rehearsal struct {
 
 // Rehearsed is what would come out.
 type Rehearsed struct {
-	// Caller, Target and At of the question that decided. With OnBehalfOf it may be the one whether
+	// Caller, Target, Grant and At of the question that decided. With Exchanges or OnBehalfOf it may be the one whether
 	// there is a token to exchange.
-	Caller, Target string
-	Question       directory.Question
+	Caller, Target, Grant string
+	Question              directory.Question
 	// Verdict of the call map. Zero: it was not asked, since Reason is about the caller.
 	Verdict directory.Verdict
 	// Reason is as in the audit log; policy.Allowed: there would be a token.
 	Reason   string
 	Scopes   []string
 	Snapshot *directory.Snapshot
+
+	token []byte // its claims
 }
 
-// Rehearse walks r through the same steps as AccessToken, but for the proofs, and makes, records and
+// Allowed reports whether there would be a token.
+func (r *Rehearsed) Allowed() bool { return r.Reason == string(policy.Allowed) }
+
+// Rehearse walks r as AccessToken walks a proposal, with proofs that are supposed to be good. It signs, records and
 // counts nothing.
 func (i *Issuer) Rehearse(r Rehearsal) Rehearsed {
-	s := i.directory.Snapshot()
 	if r.At.IsZero() {
 		r.At = i.o.Now()
 	}
-	if r.OnBehalfOf == "" {
-		return i.rehearse(s, r, nil)
+	if r.Exchanges == nil && r.OnBehalfOf != "" {
+		s := i.directory.Snapshot()
+		if r.Exchanges = i.received(s, &r); r.Exchanges == nil {
+			r.Exchanges = i.likely(s, &r, hop{from: r.OnBehalfOf, to: r.Caller}, nil)
+		}
 	}
-	// Whose token is exchanged, and what it is good for.
-	first := i.rehearse(s, received(s, r), nil)
-	if first.Reason != string(policy.Allowed) {
-		return first
-	}
-	sub := &subject{name: r.OnBehalfOf, scopes: first.Scopes, expiry: r.At.Add(i.o.TTL), exchange: policy.Delegate}
-	if r.Impersonate {
-		sub.exchange = policy.Impersonate
-	} else {
-		sub.actors = []string{r.Caller}
-	}
-	r.Endpoint, r.Grant = TokenEndpoint, api.GrantTokenExchange
-	out := i.rehearse(s, r, sub)
-	if by := first.Verdict.Rule.MayAct(); by != (directory.UID{}) && by != out.Question.Caller {
-		out.Reason, out.Scopes = "not_in_may_act", nil
-	}
-	return out
+	return i.rehearse(&r)
 }
 
-// received is how the token that is exchanged came to be: nothing is known of that, so in whatever way
-// the rule wants.
-func received(s *directory.Snapshot, r Rehearsal) Rehearsal {
-	first := Rehearsal{Endpoint: AccessTokenEndpoint, Caller: r.OnBehalfOf, Targets: []string{r.Caller}, Bound: true, Address: r.Address, At: r.At}
-	from, ok1 := s.Service(r.OnBehalfOf)
-	to, ok2 := s.Service(r.Caller)
-	if !ok1 || !ok2 {
-		return first
-	}
-	if rule := s.Rule(policy.Edge{Caller: from.UID, Target: to.UID}); rule != nil && rule.Terms != nil && rule.Terms.When != nil {
-		if m := rule.Terms.When.Methods; len(m) > 0 {
-			first.Method = m[0]
+func (i *Issuer) rehearse(r *Rehearsal) Rehearsed {
+	supposed := supposed{i, r, nil}
+	p := &Proposal{Request: Request{Endpoint: r.Endpoint, Address: r.Address}, Grant: r.Grant, Targets: r.Targets, Scopes: r.Scopes}
+	if r.Exchanges != nil {
+		first := *r.Exchanges
+		first.At = r.At
+		received := i.rehearse(&first)
+		if !received.Allowed() {
+			return received
 		}
-		if n := rule.Terms.When.Networks; len(n) > 0 {
-			first.Address = n[0].Addr()
-		}
+		supposed.subject = received.token
+		p.Endpoint, p.Grant, p.Exchange.Impersonate = TokenEndpoint, api.GrantTokenExchange, r.Impersonate
 	}
-	return first
-}
-
-func (i *Issuer) rehearse(s *directory.Snapshot, r Rehearsal, sub *subject) Rehearsed {
-	a := &attempt{
-		Proposal: &Proposal{Request: Request{Endpoint: r.Endpoint, Address: r.Address}, Grant: r.Grant, Targets: r.Targets, Scopes: r.Scopes},
-		now:      r.At, snapshot: s, subject: sub, rehearsed: true,
+	a := i.attempt(p, supposed, func() time.Time { return r.At })
+	g, err := i.walk(context.Background(), a)
+	out := Rehearsed{Caller: r.Caller, Grant: p.Grant, Target: strings.Join(a.Targets, " "), Question: directory.Question{At: a.now}, Snapshot: a.snapshot}
+	if svc := a.caller.Service; svc != nil {
+		out.Question.Caller = svc.UID
 	}
-	out := Rehearsed{Caller: r.Caller, Snapshot: s}
-	if len(r.Targets) > 0 {
-		out.Target = r.Targets[0]
-	}
-	svc, ok := s.Service(r.Caller)
-	if !ok {
-		out.Reason = string(policy.CallerDisabled)
-		return out
-	}
-	a.caller = clientauth.Identity{Service: svc, Method: r.Method}
-	if r.Bound {
-		a.binding.key = "rehearsed"
-		if svc.Binding == api.BindingMTLS {
-			a.binding.certificate = "rehearsed"
-		}
-	}
-	refusal := i.rehearsePermit(a)
-	if refusal == nil {
-		var g *grant
-		if g, refusal = i.decide(a); refusal == nil {
-			out.Scopes = g.scopes
-		}
-	}
-	out.Question, out.Verdict, out.Reason = a.question(out.Target), a.verdict, string(policy.Allowed)
-	if len(a.Targets) > 0 {
-		out.Target = a.Targets[0] // the default one, where none was asked for
-		out.Question.Target = out.Target
-	}
-	if refusal != nil {
-		out.Reason = refusal.Reason
-	}
-	return out
-}
-
-// rehearsePermit is what is refused before the call map is asked.
-func (i *Issuer) rehearsePermit(a *attempt) *Refusal {
-	if m := a.caller.Service.AuthMethods; a.caller.Method != "" && len(m) > 0 && !slices.Contains(m, a.caller.Method) {
-		return &Refusal{Kind: InvalidToken, Reason: "method_not_accepted"}
+	if n := len(a.asked); n > 0 {
+		out.Question, out.Verdict = a.asked[n-1].question, a.asked[n-1].verdict
+		out.Target = out.Question.Target
 	}
 	var refusal *Refusal
-	if errors.As(i.permit(context.Background(), a), &refusal) {
-		return refusal
+	switch {
+	case errors.As(err, &refusal):
+		out.Reason = refusal.Reason
+	case err != nil:
+		out.Reason = "server_failed"
+	default:
+		out.Reason, out.Scopes, out.token = string(policy.Allowed), g.scopes, g.minting.payload
 	}
-	return a.unbound()
+	return out
+}
+
+// supposed are the proofs of a rehearsal: good ones, that were never made.
+type supposed struct {
+	i       *Issuer
+	r       *Rehearsal
+	subject []byte // the claims of the token that is exchanged
+}
+
+// What is supposed is as long as what is real, so that a token is too large, or is not, in both.
+var (
+	supposedCredential = strings.Repeat("0", 32)
+	supposedThumbprint = strings.Repeat("A", 43)
+)
+
+func (s supposed) identify(_ context.Context, a *attempt) (id clientauth.Identity, err error) {
+	svc, ok := a.snapshot.Service(s.r.Caller)
+	if !ok {
+		return id, &Refusal{Kind: InvalidToken, Reason: "unknown_service"}
+	}
+	id = clientauth.Identity{Service: svc, Method: s.r.Method, CredentialID: s.r.Credential}
+	if id.Method == "" && a.Grant == api.GrantJWTBearer {
+		id.Method = api.PrivateKeyJWT
+	}
+	if id.CredentialID == "" {
+		id.CredentialID = supposedCredential
+	}
+	if id.Method != "" && !clientauth.Accepts(svc, id.Method) {
+		return id, &Refusal{Kind: InvalidToken, Reason: "method_not_accepted"}
+	}
+	return id, nil
+}
+
+func (s supposed) keys(a *attempt) (k shown, err error) {
+	if s.r.Bound {
+		k.key = supposedThumbprint
+	}
+	if a.byCertificate() || s.r.Bound && a.caller.Service.Binding == api.BindingMTLS {
+		k.certificate = supposedThumbprint
+	}
+	return k, nil
+}
+
+func (s supposed) spend(context.Context, *attempt) error { return nil }
+
+func (s supposed) read(_ string, now time.Time) (*Inspected, string) {
+	return s.i.parse(s.subject, "", now)
+}
+
+// maxTried bounds how many hops are rehearsed to find a way: it takes a second or so.
+const maxTried = 200_000
+
+// hop is that a service gets a token for another.
+type hop struct{ from, to string }
+
+// received is the shortest way on which r.Caller may have received a token of r.OnBehalfOf with the scopes of r, or nil.
+// Tokens travel by exchange, or are exchanged by whom their may_act names.
+func (i *Issuer) received(s *directory.Snapshot, r *Rehearsal) *Rehearsal {
+	type holder struct {
+		name string
+		got  *Rehearsal // nil: it is the subject itself
+	}
+	hops := hopsOf(s, r.OnBehalfOf)
+	seen, tried := map[string]bool{r.OnBehalfOf: true}, 0
+	for queue := []holder{{r.OnBehalfOf, nil}}; len(queue) > 0; queue = queue[1:] {
+		for _, to := range hops[queue[0].name] {
+			if tried++; tried > maxTried {
+				return nil
+			}
+			next := i.likely(s, r, hop{queue[0].name, to}, queue[0].got)
+			out := i.rehearse(next)
+			if !out.Allowed() {
+				continue
+			}
+			by := to
+			if svc, ok := s.ServiceByUID(out.Verdict.Rule.MayAct()); ok {
+				by = svc.Name
+			}
+			if by == r.Caller {
+				return next
+			}
+			if !seen[by] {
+				seen[by] = true
+				queue = append(queue, holder{by, next})
+			}
+		}
+	}
+	return nil
+}
+
+// hopsOf are the targets of the rules that may be part of a way of a token of subject, by caller.
+func hopsOf(s *directory.Snapshot, subject string) map[string][]string {
+	hops := map[string][]string{}
+	first, _ := s.Service(subject)
+	for rule := range s.Rules() {
+		from, ok1 := s.ServiceByUID(rule.Caller)
+		to, ok2 := s.ServiceByUID(rule.Target)
+		if ok1 && ok2 && (from == first || rule.Exchange() != policy.NoExchange) {
+			hops[from.Name] = append(hops[from.Name], to.Name)
+		}
+	}
+	for svc := range s.All() {
+		if svc.Observe { // whom everybody may call
+			hops[subject] = append(hops[subject], svc.Name)
+		}
+	}
+	return hops
+}
+
+// likely is a hop made in whatever way its rule wants: of how a token came to be, nothing is known.
+func (i *Issuer) likely(s *directory.Snapshot, r *Rehearsal, h hop, got *Rehearsal) *Rehearsal {
+	next := &Rehearsal{
+		Endpoint: AccessTokenEndpoint, Caller: h.from, Targets: []string{h.to}, Scopes: r.Scopes, Address: r.Address,
+		Exchanges: got, Bound: got != nil && got.Bound, At: r.At,
+	}
+	from, ok1 := s.Service(h.from)
+	to, ok2 := s.Service(h.to)
+	if !ok1 || !ok2 {
+		return next
+	}
+	next.Bound = next.Bound || from.Binding != ""
+	rule := s.Rule(policy.Edge{Caller: from.UID, Target: to.UID})
+	if rule == nil || rule.Terms == nil || rule.Terms.When == nil {
+		return next
+	}
+	when := rule.Terms.When
+	next.Bound = next.Bound || when.Bound
+	if len(when.Networks) > 0 {
+		next.Address = when.Networks[0].Addr()
+	}
+	for _, m := range when.Methods {
+		if clientauth.Accepts(from, m) {
+			next.Method = m
+		}
+	}
+	if next.Method != "" && next.Method != api.Bootstrap {
+		next.Endpoint, next.Grant = TokenEndpoint, api.GrantClientCredentials
+	}
+	return next
 }

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,26 +16,25 @@ type minting struct {
 	issuedAt  time.Time
 	expiresAt time.Time
 	payload   []byte
-	sign      func() (string, error)
+	longest   int // bytes that the payload may have
+	signer    *jose.Signer
 	once      sync.Once
 	value     string
 	err       error
 }
 
 func (m *minting) token() (string, error) {
-	m.once.Do(func() { m.value, m.err = m.sign() })
+	m.once.Do(func() { m.value, m.err = m.signer.Sign(AccessTokenType, m.payload) })
 	return m.value, m.err
 }
 
-// fits says whether the token is not too long for the headers of a request. It is measured
-// before anything is signed or recorded.
-func (m *minting) fits(signer *jose.Signer) bool {
-	return signer.Size(AccessTokenType, len(m.payload)) <= MaxTokenSize
-}
+// fits reports whether the token is short enough for the headers of a request. It is measured before anything is
+// signed or recorded.
+func (m *minting) fits() bool { return m.signer.Size(AccessTokenType, m.longest) <= MaxTokenSize }
 
 // mint prepares a token for g; nothing is signed until token is called.
 func (i *Issuer) mint(g *grant, signer *jose.Signer) *minting {
-	m := &minting{id: directory.RandomID(), issuedAt: g.now.Truncate(time.Second)}
+	m := &minting{id: directory.RandomID(), issuedAt: g.now.Truncate(time.Second), signer: signer}
 	m.expiresAt = m.issuedAt.Add(g.ttl)
 	c := claims{
 		oauth: g.oauth, subject: g.caller.Service.Name, audiences: g.audiences, id: m.id, scope: strings.Join(g.scopes, " "),
@@ -44,8 +44,12 @@ func (i *Issuer) mint(g *grant, signer *jose.Signer) *minting {
 	if g.subject != nil {
 		c.subject, c.actors, c.deps = g.subject.name, g.subject.actors, g.subject.deps
 	}
+	for _, svc := range g.targets {
+		c.targets = append(c.targets, directory.FormatUID(svc.UID))
+	}
 	if g.mayAct != (directory.UID{}) {
-		c.mayAct = directory.FormatUID(g.mayAct) // of a service that is gone: nobody has that name
+		c.mayActUID = directory.FormatUID(g.mayAct)
+		c.mayAct = c.mayActUID // of a service that is gone: nobody has that name
 		if svc, ok := g.snapshot.ServiceByUID(g.mayAct); ok {
 			c.mayAct = svc.Name
 		}
@@ -57,9 +61,16 @@ func (i *Issuer) mint(g *grant, signer *jose.Signer) *minting {
 		}
 	}
 	m.payload = i.claims.payload(&c)
-	m.sign = func() (string, error) { return signer.Sign(AccessTokenType, m.payload) }
+	m.longest = len(m.payload)
+	if c.statusURI != "" {
+		// Tokens that differ in their places alone are all too long, or none is.
+		m.longest += longestIndex - len(strconv.FormatInt(c.statusIndex, 10))
+	}
 	return m
 }
+
+// longestIndex is how many digits a place in a status list has at most.
+const longestIndex = 5
 
 // reuse hands one token to a burst of equal requests, within a window the operator sets.
 type reuse struct {
@@ -80,16 +91,15 @@ type reuseKey struct {
 	revision     int64
 }
 
-// find returns the token to hand out for g: a new one, unless an equal one was made within
-// the window.
-func (r *reuse) find(i *Issuer, g *grant, signer *jose.Signer) *minting {
+// find returns the token to hand out for g: its own, unless an equal one was made within the window.
+func (r *reuse) find(g *grant) *minting {
 	// A token that is bound or exchanged is one request's own.
 	if r.window <= 0 || g.binding != (binding{}) || g.subject != nil {
-		return i.mint(g, signer)
+		return g.minting
 	}
 	key := reuseKey{
 		g.caller.CredentialID, g.caller.Service.UID, strings.Join(g.audiences, " "), g.oauth,
-		strings.Join(g.scopes, " "), signer.ID(), g.snapshot.Revision(),
+		strings.Join(g.scopes, " "), g.minting.signer.ID(), g.snapshot.Revision(),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,7 +111,6 @@ func (r *reuse) find(i *Issuer, g *grant, signer *jose.Signer) *minting {
 	if m, ok := r.recent[key]; ok && m.expiresAt.Sub(g.now) > g.now.Sub(m.issuedAt) {
 		return m
 	}
-	m := i.mint(g, signer)
-	r.recent[key] = m
-	return m
+	r.recent[key] = g.minting
+	return g.minting
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
-	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
@@ -28,7 +27,7 @@ func (i *Issuer) readSubject(_ context.Context, a *attempt) error {
 		return nil
 	}
 	refuse := func(reason, text string) error { return &Refusal{Kind: Malformed, Reason: reason, Text: text} }
-	t, why := i.inspect(a.Exchange.Subject, a.snapshot, a.now)
+	t, why := i.inspect(a.Exchange.Subject, a.proofs, a.snapshot, a.now)
 	if why != "" {
 		return refuse("subject_token_"+why, "the subject token is not good")
 	}
@@ -41,10 +40,14 @@ func (i *Issuer) readSubject(_ context.Context, a *attempt) error {
 		return refuse(why, "the subject token is not for this client to exchange")
 	}
 	if a.Exchange.Actor != "" {
-		actor, why := i.inspect(a.Exchange.Actor, a.snapshot, a.now)
+		actor, why := i.inspect(a.Exchange.Actor, a.proofs, a.snapshot, a.now)
 		if why != "" || actor.Subject == nil || len(actor.Claims.Actors) > 0 || actor.Subject.UID != a.caller.Service.UID {
 			return refuse("actor_token_of_another", "the actor token is not one of this client")
 		}
+	}
+	if a.binding == (binding{}) && (c.Bound || t.Subject.Binding != "") {
+		// Who steals a bound token must not be able to exchange it for one that is not (RFC 9700, section 2.2.1).
+		return &Refusal{Kind: InvalidProof, Reason: "subject_token_bound", Text: "the subject token is bound to a key, so what it is exchanged for must be bound to one of this client: send a DPoP proof, or authenticate by certificate"}
 	}
 	scopes, err := directory.ParseScopes(c.Scope)
 	if err != nil {
@@ -54,43 +57,34 @@ func (i *Issuer) readSubject(_ context.Context, a *attempt) error {
 		name: c.Subject, deps: append(slices.Clone(c.Deps), c.ID, directory.FormatUID(a.caller.Service.UID), a.caller.CredentialID),
 		scopes: scopes, expiry: c.Expiry, exchange: policy.Delegate,
 	}
+	// The deps are two of the first token, and three for each exchange.
+	tooLong := (len(a.subject.deps)-2)/3 > i.o.MaxActors
 	if a.Exchange.Impersonate {
 		a.subject.exchange, a.subject.actors = policy.Impersonate, c.Actors
+		if tooLong {
+			return refuse("impersonation_chain_too_long", "the subject token was exchanged too often already")
+		}
 		return nil
 	}
 	// The chain only grows (RFC 8693, section 4.1): the current actor is the outermost.
 	a.subject.actors = append([]string{a.caller.Service.Name}, c.Actors...)
-	if len(a.subject.actors) > i.o.MaxActors {
+	if tooLong {
 		return refuse("chain_too_long", "too many services have acted on this subject's behalf already")
 	}
 	return nil
 }
 
-// mayExchange is "" when the service may exchange t, else why not. A token that was meant for
-// another is another's to use: who got hold of it must not become its subject (RFC 9700, section
-// 2.3). Where the token names who may act (RFC 8693, section 4.4), that service may, and no
-// other.
+// mayExchange is "" when the service may exchange t, else why not. A token that was meant for another is another's to
+// use: who got hold of it must not become its subject (RFC 9700, section 2.3). Where the token names who may act (RFC
+// 8693, section 4.4), that service may, and no other.
 func mayExchange(t *Inspected, by *directory.Service) string {
-	if isOlder(t.Claims, by) {
-		return "subject_token_older_than_client"
-	}
-	if t.Claims.MayAct != "" {
-		if t.Claims.MayAct != by.Name {
+	switch {
+	case t.Claims.MayAct != "":
+		if t.own.MayAct.UID != directory.FormatUID(by.UID) {
 			return "not_in_may_act"
 		}
-		return ""
+	case !t.isFor(by):
+		return "subject_token_for_another"
 	}
-	for _, aud := range t.Claims.Audience {
-		if aud == by.Name || slices.Contains(by.Audiences, aud) {
-			return ""
-		}
-	}
-	return "subject_token_for_another"
-}
-
-// isOlder says that a token was made before the service. Tokens know those they are for by name only,
-// and a service that is deleted and made again is another one (CVE-2026-55670). Tokens count time in
-// whole seconds.
-func isOlder(c *jose.Claims, than *directory.Service) bool {
-	return c.IssuedAt.Before(than.CreatedAt.Truncate(time.Second))
+	return ""
 }
