@@ -1,6 +1,5 @@
 # Targets for people; `make help` lists them.
 GO ?= go
-TOOL = $(GO) tool -modfile=tools/go.mod
 
 .PHONY: help build demo test bench fuzz lint generate clean
 
@@ -22,10 +21,8 @@ bench: ## measure, as ratios against ceilings of the same run
 fuzz: ## run every fuzz target for FUZZTIME (default 20s) each
 	./scripts/fuzz
 
-lint: ## what the tools have to say
-	$(TOOL) gofumpt -l .
-	$(TOOL) golangci-lint run ./... ./server/... ./grpcauth/...
-	$(TOOL) deadcode -test ./... ./server/... ./grpcauth/...
+lint: ## formatting, linters, dead code, generated files, builds for other platforms
+	./scripts/lint
 
 generate: ## make again what is generated and committed
 	$(GO) generate ./... ./server/...

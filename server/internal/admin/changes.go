@@ -22,7 +22,8 @@ func (a *handlers) changes() {
 	register(a, operation{
 		method: http.MethodGet, path: "/info", id: "readInfo", action: action{name: "info.read"}, tag: "history",
 		summary: "Read what this server is", description: "Its version, issuer, database, the revision in force, and where its audit log ends.",
-		answer: api.Info{Version: "v0.1.0", Commit: "9446837f0e1d2c3b4a5968778695a4b3c2d1e0f1", Issuer: "http://localhost:8000", PlainIssuer: "auth-server", Revision: 42, Database: "sqlite", Algorithms: algorithms,
+		answer: api.Info{
+			Version: "v0.1.0", Commit: "9446837f0e1d2c3b4a5968778695a4b3c2d1e0f1", Issuer: "http://localhost:8000", PlainIssuer: "auth-server", Revision: 42, Database: "sqlite", Algorithms: algorithms,
 			AuditEnd: api.AuditEnd{Record: 1234, Hash: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
 		},
 	}, a.readInfo)
