@@ -71,7 +71,7 @@ func ExampleConfig_externalURL() {
 	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
 	// Output:
 	// 200 Hello to m1 from m2!
-	// 401 DPoP realm="watchword", error="invalid_dpop_proof", error_description="DPoP proof does not hold: used before", algs="ES256 PS256 EdDSA"
+	// 401 DPoP realm="watchword", error="invalid_dpop_proof", error_description="DPoP proof is not valid: used before", algs="ES256 PS256 EdDSA"
 	// 401 DPoP realm="watchword", error="invalid_token", error_description="token is bound to a key and is not a bearer token", algs="ES256 PS256 EdDSA"
 }
 

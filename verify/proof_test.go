@@ -135,7 +135,7 @@ func TestProofIsGoodOnce(t *testing.T) {
 			switch w := send(h, "GET", "DPoP "+token, proof); {
 			case w.Code == 200:
 				passed.Add(1)
-			case w.Code == 401 && strings.Contains(w.Header().Get("WWW-Authenticate"), `error="invalid_dpop_proof", error_description="DPoP proof does not hold: used before"`):
+			case w.Code == 401 && strings.Contains(w.Header().Get("WWW-Authenticate"), `error="invalid_dpop_proof", error_description="DPoP proof is not valid: used before"`):
 				replays.Add(1)
 			default:
 				t.Errorf("got %d %v", w.Code, w.Header())

@@ -1,6 +1,6 @@
-// Package dpop makes and checks DPoP proofs (RFC 9449): signed notes by which a sender shows that
-// it has the key a token is, or will be, bound to. It reads no clock and keeps nothing: whether a
-// proof was seen before is for the caller to know, by the proof's ReplayKey.
+// Package dpop creates and checks DPoP proofs (RFC 9449), with which a sender proves that it has the key to which a
+// token is, or will be, bound. It reads no clock and has no state. The caller has to know whether a proof was used
+// before, by the ReplayKey of the proof.
 package dpop
 
 import (
@@ -17,79 +17,78 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// The iat of a proof lies in [now-MaxAge, now+MaxAhead], whatever nonce it has: RFC 9449,
-// section 11.1, and for clocks ahead FAPI 2.0 Security Profile, section 5.3.2.1.
+// The iat of a proof must be in [now-MaxAge, now+MaxAhead], even if it has a nonce (RFC 9449, section 11.1; for
+// clocks that are fast, FAPI 2.0 Security Profile, section 5.3.2.1).
 const (
 	MaxAge   = 60 * time.Second
 	MaxAhead = 10 * time.Second
 )
 
-// MaxID is the longest jti, in bytes.
+// MaxID is the maximum length of a jti, in bytes.
 const MaxID = 128
 
-// Type is the typ of proofs.
+// Type is the header typ of proofs.
 const Type = "dpop+jwt"
 
-// Header is the name of the header that carries a proof, NonceHeader of the one that answers with
-// the nonce for the next.
+// Header is the name of the HTTP header with a proof. NonceHeader is the name of the header of an answer with the
+// nonce for the next proof.
 const (
 	Header      = "DPoP"
 	NonceHeader = "DPoP-Nonce"
 )
 
-// Errors of Check, told apart with errors.Is. Their texts have no part of the proof and fit an
+// The errors of Check, for errors.Is. Their texts contain no part of the proof, and are allowed in an
 // error_description (RFC 6749, section 5.2).
 var (
-	// ErrProof: there is not exactly one proof, or it does not hold. Answer invalid_dpop_proof.
-	ErrProof = errors.New("DPoP proof does not hold")
-	// ErrMissing: there is none at all. It is an ErrProof.
+	// ErrProof means that there is not exactly one proof, or that it is not valid. Answer invalid_dpop_proof.
+	ErrProof = errors.New("DPoP proof is not valid")
+	// ErrMissing means that there is no proof. It is an ErrProof.
 	ErrMissing = fmt.Errorf("%w: no DPoP header", ErrProof)
-	// ErrKey: a sound proof, but of another key than the token is bound to. A resource answers
-	// invalid_token (RFC 9449, section 7.1). It is an ErrProof.
+	// ErrKey means that the proof is valid, but for another key than that to which the token is bound. A resource
+	// server answers invalid_token (RFC 9449, section 7.1). It is an ErrProof.
 	ErrKey = fmt.Errorf("%w: signed with another key than the token is bound to", ErrProof)
-	// ErrReplayed is not from Check, but for callers that find the ReplayKey used: a proof that was
-	// seen before. It is an ErrProof.
+	// ErrReplayed is not returned by Check. It is for callers that find that the ReplayKey was used before. It is an
+	// ErrProof.
 	ErrReplayed = fmt.Errorf("%w: used before", ErrProof)
-	// ErrNonce: the proof needs a nonce, or a newer one. Answer use_dpop_nonce, with the nonce to
-	// use in NonceHeader (RFC 9449, sections 8 and 9). It is no ErrProof.
+	// ErrNonce means that the proof needs a nonce, or a newer one. Answer use_dpop_nonce, with a nonce in NonceHeader
+	// (RFC 9449, sections 8 and 9). It is not an ErrProof.
 	ErrNonce = errors.New("DPoP proof needs the nonce of this answer")
 )
 
-// Expect says what a proof must hold for. Method, URL and Now are required.
+// Expect is what a proof is compared with. Method, URL and Now are required.
 type Expect struct {
 	Method string // of the request, in its exact case
-	URL    string // of the request, as the outside knows it; query and fragment do not count
+	URL    string // of the request, as the client knows it; query and fragment are ignored
 	Now    time.Time
 
-	// AccessToken the proof comes with. Empty: none, as at a token endpoint.
+	// AccessToken is the token with which the proof was sent. It is empty at a token endpoint.
 	AccessToken string
-	// Key is the RFC 7638 thumbprint of the key that must have signed. Empty: any key.
+	// Key is the RFC 7638 thumbprint of the key that must have signed the proof. If empty, any key is accepted.
 	Key string
 	// Algorithms accepted. Nil: those of Algorithms.
 	Algorithms []jose.Algorithm
-	// Nonces, if not nil, checks the nonce of proofs that have one. RequireNonce asks for one
-	// of every proof.
+	// Nonces, if not nil, checks the nonce of proofs that have one. RequireNonce refuses proofs that have none.
 	Nonces       *Nonces
 	RequireNonce bool
 }
 
-// Proof is one that held.
+// Proof is a valid proof.
 type Proof struct {
 	Key      string // RFC 7638 SHA-256 thumbprint of the key that signed: cnf.jkt
 	ID       string // jti
 	IssuedAt time.Time
-	Nonce    string // empty when absent
+	Nonce    string // empty if absent
 
 	// ReplayKey is the same for two proofs that must not both be accepted (RFC 9449, section
 	// 11.1): 43 characters of base64url, a hash of key, method, normalised URL and jti.
 	ReplayKey string
-	// ReplayUntil is until when to remember ReplayKey. From then on the proof is too old. Who
-	// shares what is remembered between machines adds what their clocks may differ by.
+	// ReplayUntil is the time until which ReplayKey must be remembered. After that, the proof is too old. If ReplayKeys
+	// are shared between machines, add the time by which their clocks may differ.
 	ReplayUntil time.Time
 }
 
-// Check makes the twelve checks of RFC 9449, section 4.3, given the values of all DPoP
-// headers of a request. That the proof is new is left to the caller.
+// Check does the checks of RFC 9449, section 4.3, with the values of all DPoP headers of a request. The caller has
+// to check that the proof was not used before.
 func Check(headers []string, e Expect) (*Proof, error) {
 	t, key, err := read(headers, e)
 	if err != nil {
@@ -103,7 +102,7 @@ func Check(headers []string, e Expect) (*Proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The signature last: it costs more than all else.
+	// The signature is checked last, because that takes longer than everything else.
 	if t.VerifyWith(key) != nil { // checks 6
 		return nil, errSignature
 	}
@@ -123,7 +122,7 @@ func Check(headers []string, e Expect) (*Proof, error) {
 	}, nil
 }
 
-// Why a proof does not hold.
+// The reasons why a proof is not valid.
 var (
 	errSeveral   = fmt.Errorf("%w: more than one", ErrProof)
 	errShape     = fmt.Errorf("%w: not one well-formed signed token that brings a sound public key", ErrProof)
@@ -139,7 +138,7 @@ var (
 	errSignature = fmt.Errorf("%w: signature does not match", ErrProof)
 )
 
-// read makes checks 1, 2, 4, 5 and 7.
+// read does checks 1, 2, 4, 5 and 7.
 func read(headers []string, e Expect) (*jose.Token, jose.PublicKey, error) {
 	var none jose.PublicKey
 	switch {
@@ -163,7 +162,7 @@ func read(headers []string, e Expect) (*jose.Token, jose.PublicKey, error) {
 	switch {
 	case !slices.Contains(algorithms, key.Algorithm):
 		return nil, none, errAlgorithm
-	// Media types have no case (RFC 8725, section 3.11; RFC 7515, section 4.1.9).
+	// Media types are not case-sensitive (RFC 8725, section 3.11; RFC 7515, section 4.1.9).
 	case !strings.EqualFold(t.Type, Type) && !strings.EqualFold(t.Type, "application/"+Type):
 		return nil, none, errType
 	}
@@ -178,7 +177,7 @@ type claims struct {
 	hasNonce                      bool
 }
 
-// parseClaims makes check 3.
+// parseClaims does check 3.
 func parseClaims(payload []byte) (*claims, error) {
 	registered, err := jose.ParseClaims(payload)
 	if err != nil {
@@ -203,7 +202,7 @@ func parseClaims(payload []byte) (*claims, error) {
 	return c, nil
 }
 
-// check makes checks 8, 9, 11 and the first half of 12, and returns the normalised URL.
+// check does checks 8, 9, 11 and the first half of 12, and returns the normalised URL.
 func (c *claims) check(e Expect) (url string, err error) {
 	if c.Method != e.Method {
 		return "", errMethod
@@ -238,13 +237,13 @@ func (c *claims) checkNonce(e Expect) error {
 	return nil
 }
 
-// TokenHash is the ath of an access token.
+// TokenHash returns the ath of an access token.
 func TokenHash(accessToken string) string {
 	sum := sha256.Sum256([]byte(accessToken))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// replayKey hashes values of which none but the last can have a line feed.
+// replayKey returns a hash of the values. Only the last of them can contain a line feed.
 func replayKey(jkt, method, url, id string) string {
 	sum := sha256.Sum256([]byte(jkt + "\n" + method + "\n" + url + "\n" + id))
 	return base64.RawURLEncoding.EncodeToString(sum[:])

@@ -9,8 +9,8 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 )
 
-// NewProof makes a proof for one request: signed by signer, with its public key in the header.
-// nonce and accessToken may be empty. url may have a query and a fragment, which are left out.
+// NewProof returns a proof for one request, signed by signer and with its public key in the header. nonce and
+// accessToken may be empty. url may have a query and a fragment, which are omitted.
 func NewProof(signer *jose.Signer, method, url, nonce, accessToken string, now time.Time) (string, error) {
 	target, err := normalise(url)
 	if err != nil {

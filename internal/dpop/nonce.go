@@ -9,25 +9,25 @@ import (
 	"time"
 )
 
-// How long one nonce is handed out.
+// How long a nonce is issued.
 const (
 	MinNonceLife     = 10 * time.Second
 	DefaultNonceLife = 2 * time.Minute
 	MaxNonceLife     = 5 * time.Minute
 )
 
-// NonceKeySize is the length of a key for Nonces, in bytes.
+// NonceKeySize is the length of the key for Nonces, in bytes.
 const NonceKeySize = 32
 
-// Nonces makes and recognises nonces (RFC 9449, section 8). It keeps none: a nonce is a slot of time
-// and its MAC, so that all who share the key know each other's nonces. A nonce is handed out for
-// one slot and accepted for the next one too. It is safe for concurrent use.
+// Nonces issues and checks nonces (RFC 9449, section 8). It stores none: a nonce is the number of a time slot and
+// its MAC, so all replicas with the same key accept each other's nonces. A nonce is issued in one slot, and is also
+// accepted in the next one. Nonces is safe for concurrent use.
 type Nonces struct {
 	key  [NonceKeySize]byte
 	life time.Duration
 }
 
-// NewNonces takes a key of NonceKeySize random bytes and how long a slot is. Zero is
+// NewNonces returns Nonces with a key of NonceKeySize random bytes and slots of length life. Zero means
 // DefaultNonceLife.
 func NewNonces(key []byte, life time.Duration) (*Nonces, error) {
 	if life == 0 {
@@ -44,14 +44,14 @@ func NewNonces(key []byte, life time.Duration) (*Nonces, error) {
 	return n, nil
 }
 
-// nonceMAC is 128 bits: more than can be guessed while a nonce lives.
+// nonceMAC is 128 bits, which cannot be guessed while a nonce is accepted.
 const nonceMAC = 16
 
-// Next is the nonce to hand out now.
+// Next returns the nonce to issue now.
 func (n *Nonces) Next(now time.Time) string { return n.of(n.slot(now)) }
 
-// Valid says whether nonce is of this slot or the last one, or of the next, from a machine
-// whose clock is ahead.
+// Valid reports whether nonce is from the current slot, the previous one or, if the clock of another machine is
+// fast, the next one.
 func (n *Nonces) Valid(nonce string, now time.Time) bool {
 	slot := n.slot(now)
 	valid := false

@@ -7,16 +7,16 @@ import (
 
 var errNotURL = errors.New("not an absolute http or https URL")
 
-// normalise brings the URL of a request into one form, without query and fragment: RFC 9449,
-// section 4.3, item 9, which asks for RFC 3986, sections 6.2.2 and 6.2.3. It is its own parser
-// since net/url decodes paths, which loses what %2F and / tell apart.
+// normalise returns the URL of a request in normal form, without query and fragment (RFC 9449, section 4.3, item 9,
+// which requires RFC 3986, sections 6.2.2 and 6.2.3). It does not use net/url, which decodes paths and so does not
+// distinguish %2F from /.
 func normalise(s string) (string, error) {
 	if i := strings.IndexAny(s, "?#"); i >= 0 {
 		s = s[:i]
 	}
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c > '~' || strings.IndexByte("\\\"<>^`{|}", c) >= 0 {
-			return "", errNotURL // RFC 3986 has no place for these
+			return "", errNotURL // RFC 3986 does not allow these
 		}
 	}
 	scheme, rest, ok := strings.Cut(s, "://")
@@ -36,14 +36,14 @@ func normalise(s string) (string, error) {
 		return "", err
 	}
 	if n := len(scheme) + len("://") + len(host); strings.HasPrefix(s, scheme) && len(s) == n+len(path) && s[len(scheme)+3:n] == host && s[n:] == path {
-		return s, nil // as nearly always
+		return s, nil // the usual case
 	}
 	return scheme + "://" + host + path, nil
 }
 
-// normaliseHost takes a port that is the scheme's own away.
+// normaliseHost removes the default port of the scheme.
 func normaliseHost(scheme, authority string) (string, error) {
-	// User info and encoded hosts are ways to write one URL and have another read.
+	// User information and encoded hosts can make a URL look like another one.
 	if strings.ContainsAny(authority, "@%") {
 		return "", errNotURL
 	}
@@ -61,8 +61,8 @@ func normaliseHost(scheme, authority string) (string, error) {
 	return host + ":" + port, nil
 }
 
-// normalisePath decodes what needs no encoding, writes the rest of the encodings in upper case, and
-// then takes dot segments out: an encoded dot is a dot.
+// normalisePath decodes characters that need no encoding, writes the other encodings in upper case, and then
+// removes dot segments. An encoded dot is a dot.
 func normalisePath(path string) (string, error) {
 	if strings.IndexByte(path, '%') >= 0 {
 		var err error
@@ -107,12 +107,12 @@ func unhex(c byte) int {
 	return strings.IndexByte("0123456789abcdef", c)
 }
 
-// isUnreserved: RFC 3986, section 2.3.
+// isUnreserved reports whether c is an unreserved character (RFC 3986, section 2.3).
 func isUnreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
 
-// removeDotSegments: RFC 3986, section 5.2.4, for a path that begins with a slash.
+// removeDotSegments removes dot segments (RFC 3986, section 5.2.4) from a path that begins with a slash.
 func removeDotSegments(path string) string {
 	var kept []string
 	segments := strings.Split(path[1:], "/")
@@ -133,7 +133,7 @@ func removeDotSegments(path string) string {
 	return "/" + strings.Join(kept, "/")
 }
 
-// IsURL says whether s is an absolute http or https URL of the kind that proofs can be for.
+// IsURL reports whether s is an absolute http or https URL for which there can be a proof.
 func IsURL(s string) bool {
 	_, err := normalise(s)
 	return err == nil

@@ -13,30 +13,30 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// Claims are the registered claims of a token. A string or time that is absent is zero.
+// Claims are the registered claims of a token. Absent strings and times are zero.
 type Claims struct {
 	Issuer, Subject, ID, Scope, ClientID string
 
 	Audience        []string
-	AudienceIsArray bool // aud was written as an array
+	AudienceIsArray bool // whether aud was an array
 
 	IssuedAt, NotBefore, Expiry time.Time
 
-	// Bound: has cnf, so it is good only with proof of a key (RFC 7800). Of which key, one or both
-	// of these say, unless it is a way of saying it that this package does not know.
+	// Bound reports whether there is a cnf claim, so that the token needs a proof of a key (RFC 7800). One or both of
+	// the next fields identify the key, unless cnf identifies it in a way that this package does not support.
 	Bound             bool
 	KeyThumbprint     string // cnf.jkt: RFC 7638 thumbprint of a DPoP key (RFC 9449, section 6.1)
 	CertificateSHA256 string // cnf.x5t#S256: hash of a certificate in base64url (RFC 8705, section 3.1)
 
 	Actors []string // subs of the act chain, the current actor first (RFC 8693, section 4.1)
 	MayAct string   // may_act.sub (RFC 8693, section 4.4)
-	Deps   []string // deps: ids this token is refused with, the uid of sub first
+	Deps   []string // deps: the ids on which the token depends, the uid of sub first
 
-	Raw []byte // the whole claim set
+	Raw []byte // all claims
 }
 
-// ParseClaims reads a claim set. Repeated names, a registered claim of another type than its
-// own (null among them), and dates outside (0, MaxDate] are errors.
+// ParseClaims reads a claim set. Repeated names, registered claims of the wrong type or null, and dates outside (0,
+// MaxDate] are errors.
 func ParseClaims(payload []byte) (*Claims, error) {
 	var m struct {
 		Issuer    text         `json:"iss"`
@@ -53,9 +53,9 @@ func ParseClaims(payload []byte) (*Claims, error) {
 		MayAct    party        `json:"may_act"`
 		Deps      texts        `json:"deps"`
 	}
-	// The text of the error would quote the claims.
+	// The error is not wrapped, because its text has parts of the claims.
 	if err := strictjson.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("%w claims: not one strict JSON object with registered claims of their types", ErrMalformed)
+		return nil, fmt.Errorf("%w claims: not one strict JSON object with registered claims of the right types", ErrMalformed)
 	}
 	if k := jsontext.Value(payload).Kind(); k != '{' {
 		return nil, fmt.Errorf("%w claims: not a JSON object", ErrMalformed)
@@ -107,7 +107,7 @@ func (d *date) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if err != nil {
 		return err
 	}
-	// 64 bits of floating point hold any such date to a quarter of a microsecond.
+	// A float64 represents any such date with an error of at most a quarter of a microsecond.
 	f, err := strconv.ParseFloat(number.String(), 64)
 	if err != nil || !(f > 0 && f <= maxDate) {
 		return errDate

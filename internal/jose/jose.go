@@ -1,14 +1,12 @@
-// Package jose reads and writes what JOSE puts on the wire: compact signed tokens
-// (RFC 7515), keys and key sets (RFC 7517), registered claims (RFC 7519). It is stricter
-// than those allow wherever laxness has been a way in. It does not know whose a key is,
-// which issuer or audience to expect, or what time it is.
+// Package jose reads and writes compact signed tokens (RFC 7515), keys and key sets (RFC 7517) and registered
+// claims (RFC 7519). It is stricter than the RFCs where leniency has led to vulnerabilities. It does not know the
+// owner of a key, the expected issuer and audience, or the time.
 //
-// Keys are read and written by go-jose/v4, which is imported nowhere else; but for those of
-// P-256, since every DPoP proof brings one. Signing and verifying a compact token are a few
-// lines over the standard library, here: through go-jose either costs 6 to 7 microseconds and 60 to 100 allocations more
-// (ES256, Go 1.26), and its parser takes what ours must refuse first in any case (line
-// breaks inside base64, algorithms that are not of the key). The tests hold the two
-// against each other.
+// Keys are read and written with go-jose/v4, which no other package imports, except for P-256 keys, because every
+// DPoP proof has one. Signing and verifying a compact token uses the standard library directly. With go-jose, each
+// takes 6 to 7 microseconds and 60 to 100 allocations more (ES256, Go 1.26), and its parser accepts what this
+// package must refuse anyway (line breaks inside base64, algorithms other than that of the key). The tests compare
+// both.
 package jose
 
 import (
@@ -24,43 +22,42 @@ import (
 	"strings"
 )
 
-// Errors that callers tell apart. None of them carries a part of the token.
+// Errors for errors.Is. None of them contains a part of the token.
 var (
-	// ErrMalformed: not a compact signed token, or a claim set or key that breaks the rules.
+	// ErrMalformed means that it is not a compact signed token, or that a claim set or key is malformed.
 	ErrMalformed = errors.New("malformed")
-	// ErrTooLarge: longer than MaxTokenSize. It is an ErrMalformed.
+	// ErrTooLarge means that a token is longer than MaxTokenSize. It is an ErrMalformed.
 	ErrTooLarge = fmt.Errorf("%w token: too large", ErrMalformed)
-	// ErrAlgorithm: an algorithm that is unknown, not allowed here, or not the key's own.
+	// ErrAlgorithm means that an algorithm is unknown, not allowed, or not that of the key.
 	ErrAlgorithm = errors.New("signature algorithm not accepted")
-	// ErrNoKey: the token names no key.
+	// ErrNoKey means that the token names no key.
 	ErrNoKey = errors.New("token names no key")
-	// ErrUnknownKey: the token names a key that is not in the set.
+	// ErrUnknownKey means that the token names a key that is not in the set.
 	ErrUnknownKey = errors.New("unknown signing key")
-	// ErrSignature: the signature is not one of the key over these bytes.
+	// ErrSignature means that the key has not made the signature of these bytes.
 	ErrSignature = errors.New("signature does not match")
-	// ErrWeakKey: a key too short, too long or known to be broken.
+	// ErrWeakKey means that a key is too short, too long or known to be insecure.
 	ErrWeakKey = errors.New("key is not safe to use")
 )
 
 // Algorithm is a signature algorithm (RFC 7518, section 3.1; RFC 8037).
 type Algorithm string
 
-// The algorithms. There is no symmetric one: whoever could verify could also sign.
+// The algorithms. There is no symmetric one, because everybody who can verify could also sign.
 const (
 	ES256 Algorithm = "ES256" // ECDSA on P-256
 	RS256 Algorithm = "RS256" // RSA, PKCS #1 v1.5
 	PS256 Algorithm = "PS256" // RSA-PSS
-	EdDSA Algorithm = "EdDSA" // Ed25519; "Ed25519" (RFC 9864) is read as the same
+	EdDSA Algorithm = "EdDSA" // Ed25519; "Ed25519" (RFC 9864) is read as EdDSA
 )
 
-// Algorithms are all there are, the default one first.
+// Algorithms returns all algorithms, the default first.
 func Algorithms() []Algorithm { return []Algorithm{ES256, RS256, PS256, EdDSA} }
 
-// ClientAlgorithms are those by which clients prove themselves and keys of their own: not RS256 (FAPI 2.0, section
-// 5.4).
+// ClientAlgorithms returns the algorithms for assertions and proofs of clients, without RS256 (FAPI 2.0, section 5.4).
 func ClientAlgorithms() []Algorithm { return []Algorithm{ES256, PS256, EdDSA} }
 
-// ParseAlgorithm reads the name of an algorithm, in its exact case.
+// ParseAlgorithm returns the algorithm with this name, in its exact case.
 func ParseAlgorithm(s string) (Algorithm, error) {
 	if s == "Ed25519" {
 		return EdDSA, nil
@@ -71,7 +68,7 @@ func ParseAlgorithm(s string) (Algorithm, error) {
 	return "", fmt.Errorf("%w: use one of %s", ErrAlgorithm, List(Algorithms()))
 }
 
-// List is algorithms as a sentence names them.
+// List returns algorithms as a list for a sentence.
 func List(algorithms []Algorithm) string {
 	names := make([]string, len(algorithms))
 	for i, a := range algorithms {
@@ -80,15 +77,15 @@ func List(algorithms []Algorithm) string {
 	return strings.Join(names, ", ")
 }
 
-// RSA moduli in bits. Below, factoring comes within reach (RFC 7518, section 3.3); above,
-// one signature check costs milliseconds.
+// The sizes of RSA moduli in bits. Smaller ones are insecure (RFC 7518, section 3.3). With larger ones, verifying a
+// signature takes milliseconds.
 const (
 	minRSABits = 2048
 	maxRSABits = 8192
 	newRSABits = 3072 // 128 bits of security: NIST SP 800-57 part 1, table 2
 )
 
-// GenerateKey makes a private key for alg.
+// GenerateKey returns a new private key for alg.
 func GenerateKey(alg Algorithm) (crypto.Signer, error) {
 	switch alg {
 	case ES256:

@@ -18,14 +18,14 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// PublicKey is a key that verifies: one key, one algorithm (RFC 8725, section 3.1).
+// PublicKey is a key that verifies signatures with one algorithm (RFC 8725, section 3.1).
 type PublicKey struct {
 	ID        string
 	Algorithm Algorithm
 	Key       crypto.PublicKey // *ecdsa.PublicKey, *rsa.PublicKey or ed25519.PublicKey
 }
 
-// Thumbprint is the RFC 7638 SHA-256 thumbprint of pub in base64url: what our key ids are.
+// Thumbprint returns the RFC 7638 SHA-256 thumbprint of pub in base64url. Watchword's key ids are thumbprints.
 func Thumbprint(pub crypto.PublicKey) (string, error) {
 	input, err := thumbprintInput(pub)
 	if err != nil {
@@ -35,7 +35,7 @@ func Thumbprint(pub crypto.PublicKey) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
 }
 
-// JWK is the key as a JSON Web Key, for signatures.
+// JWK returns the key as a JSON Web Key for signatures.
 func (k PublicKey) JWK() ([]byte, error) {
 	if err := k.check(); err != nil {
 		return nil, err
@@ -43,11 +43,11 @@ func (k PublicKey) JWK() ([]byte, error) {
 	return josev4.JSONWebKey{Key: k.Key, KeyID: k.ID, Algorithm: string(k.Algorithm), Use: "sig"}.MarshalJSON()
 }
 
-// check says whether the key is one that may verify under its algorithm.
+// check returns an error if the key may not verify signatures with its algorithm.
 func (k PublicKey) check() error {
 	switch pub := k.Key.(type) {
 	case *ecdsa.PublicKey:
-		// The point is on the curve: Go's verifier and go-jose's reader both check it.
+		// Go's verifier and go-jose's reader check that the point is on the curve.
 		if k.Algorithm != ES256 || pub == nil || pub.Curve != elliptic.P256() {
 			return fmt.Errorf("%w: %s with an elliptic curve key", ErrAlgorithm, k.Algorithm)
 		}
@@ -75,13 +75,12 @@ func checkRSA(pub *rsa.PublicKey) error {
 	case pub.E < 3 || pub.E%2 == 0 || pub.E > math.MaxInt32:
 		return fmt.Errorf("%w: RSA exponent %d", ErrWeakKey, pub.E)
 	case rocaFingerprint(pub.N):
-		return fmt.Errorf("%w: RSA key made by a chip with the ROCA fault, CVE-2017-15361", ErrWeakKey)
+		return fmt.Errorf("%w: RSA key with the ROCA weakness, CVE-2017-15361", ErrWeakKey)
 	}
 	return nil
 }
 
-// jwk has the members of a JSON Web Key that decide whether it may be used, and those a
-// public key consists of.
+// jwk has the members of a JSON Web Key that determine whether it may be used, and those of public keys.
 type jwk struct {
 	KeyType    text     `json:"kty"`
 	Use        text     `json:"use"`
@@ -105,9 +104,9 @@ type jwk struct {
 	K     presence `json:"k"`
 }
 
-// ParseJWK reads one public key for signatures. Refused: private and symmetric keys, keys
-// for encryption, algorithms that are not of the key's type, weak keys. An RSA key that names
-// no algorithm is taken for RS256, since that is what issuers who leave it out sign with.
+// ParseJWK reads a public key for signatures. It refuses private and symmetric keys, keys for encryption,
+// algorithms that do not match the type of the key, and weak keys. An RSA key without alg is for RS256, with which
+// issuers that omit alg sign.
 func ParseJWK(b []byte) (PublicKey, error) {
 	m, err := readJWK(b)
 	if err != nil {
@@ -124,8 +123,7 @@ func readJWK(b []byte) (*jwk, error) {
 	return &m, nil
 }
 
-// publicKey is the key, if it may be used. An RSA key that names no algorithm is one for
-// algorithmOfRSA.
+// publicKey returns the key, if it may be used. An RSA key without alg is for algorithmOfRSA.
 func (m *jwk) publicKey(algorithmOfRSA Algorithm) (PublicKey, error) {
 	if m.D || m.P || m.Q || m.DP || m.DQ || m.QI || m.K || m.Other {
 		return PublicKey{}, fmt.Errorf("%w JWK: has private members", ErrMalformed)
@@ -163,8 +161,8 @@ func (m *jwk) algorithm(ofRSA Algorithm) (Algorithm, error) {
 	return "", fmt.Errorf("%w: key type not supported", ErrAlgorithm)
 }
 
-// key reads P-256 itself. Of other keys it hands go-jose the members that make the key and no
-// others: it would also parse certificates, which nobody here looks at.
+// key reads P-256 keys itself. For other keys, it passes only the members of the key to go-jose, which would also
+// parse certificates that are not used here.
 func (m *jwk) key() (crypto.PublicKey, error) {
 	if m.KeyType.s == "EC" && m.Curve.s == "P-256" {
 		return p256Key(m.X.s, m.Y.s)

@@ -10,10 +10,10 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// MaxKeys is how many keys a JWK Set can have that is read here. Watchword never publishes as many.
+// MaxKeys is the maximum number of keys in a JWK Set. Watchword never publishes that many.
 const MaxKeys = 512
 
-// maxKeyMembers is how many members and array elements a key has in the mean, at most: some carry certificates.
+// maxKeyMembers is the maximum mean number of members and array elements of a key. Some keys have certificates.
 const maxKeyMembers = 20
 
 // KeySet is an immutable set of keys with distinct ids. The nil set is empty.
@@ -22,8 +22,8 @@ type KeySet struct {
 	byID map[string]int
 }
 
-// NewKeySet makes a set of keys. One that has no id, is not sound or repeats an id is left
-// out: it could never verify anything.
+// NewKeySet returns a set of keys. It omits keys without an id, keys that may not be used, and keys with the id of
+// another key, because they could never verify anything.
 func NewKeySet(keys ...PublicKey) *KeySet {
 	s := &KeySet{byID: make(map[string]int, len(keys))}
 	for _, k := range keys {
@@ -36,8 +36,8 @@ func NewKeySet(keys ...PublicKey) *KeySet {
 	return s
 }
 
-// ParseKeySet reads a JWK Set. A key that cannot be used here is passed over (RFC 7517,
-// section 5); two usable keys with one id are an error, because nothing says which is meant.
+// ParseKeySet reads a JWK Set. It ignores keys that cannot be used (RFC 7517, section 5). Two usable keys with the
+// same id are an error, because it is not clear which is meant.
 func ParseKeySet(b []byte) (*KeySet, error) {
 	members, err := keySetMembers(b)
 	if err != nil {
@@ -52,7 +52,7 @@ func ParseKeySet(b []byte) (*KeySet, error) {
 	}
 	s := NewKeySet(keys...)
 	if len(s.keys) != len(keys) {
-		return nil, fmt.Errorf("%w key set: two keys have one id", ErrMalformed)
+		return nil, fmt.Errorf("%w key set: two keys have the same id", ErrMalformed)
 	}
 	return s, nil
 }
@@ -73,7 +73,7 @@ func keySetMembers(b []byte) ([]jsontext.Value, error) {
 	return doc.Keys, nil
 }
 
-// Keys are the keys, in their order.
+// Keys returns the keys, in their order.
 func (s *KeySet) Keys() []PublicKey {
 	if s == nil {
 		return nil
@@ -93,11 +93,11 @@ func (s *KeySet) Find(kid string) (PublicKey, bool) {
 	return s.keys[i], true
 }
 
-// JSON is the set as a JWK Set document.
+// JSON returns the set as a JWK Set document.
 func (s *KeySet) JSON() []byte {
 	var members [][]byte
 	for _, k := range s.Keys() {
-		if b, err := k.JWK(); err == nil { // cannot fail: checked when the set was made
+		if b, err := k.JWK(); err == nil { // cannot fail, because NewKeySet checks the keys
 			members = append(members, b)
 		}
 	}

@@ -7,18 +7,17 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxActors is the longest act chain read. What an authorization server allows is less.
+// MaxActors is the maximum length of an act chain. Authorization servers allow fewer.
 const MaxActors = 16
 
 var (
 	errNotObject  = errors.New("not a JSON object")
 	errNotStrings = errors.New("not an array of strings")
-	errNoSubject  = errors.New("names nobody: no sub")
+	errNoSubject  = errors.New("it has no sub")
 	errTooMany    = errors.New("chain of actors is too long")
 )
 
-// confirmation is cnf (RFC 7800, section 3.1). Members nobody here knows are passed over, and
-// leave a token that nobody here can use.
+// confirmation is cnf (RFC 7800, section 3.1). Unknown members are ignored. A token that has only those cannot be used.
 type confirmation struct {
 	set bool
 
@@ -38,7 +37,7 @@ func (c *confirmation) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// actors are the subs of an act chain, outermost first.
+// actors are the sub claims of an act chain, the outermost first.
 type actors []string
 
 func (a *actors) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
@@ -49,7 +48,7 @@ func (a *actors) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if dec.PeekKind() != '{' {
 		return errNotObject
 	}
-	// Not deeper than the claim set may nest: see package strictjson.
+	// Package strictjson limits the depth.
 	if err := json.UnmarshalDecode(dec, &m); err != nil {
 		return err
 	}
@@ -63,8 +62,7 @@ func (a *actors) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// party is the sub of may_act. Other ways to name who may act would be a limit that is not
-// held, so they are errors.
+// party is the sub of may_act. Other members would be restrictions that are not checked, so they are errors.
 type party string
 
 func (p *party) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
@@ -84,7 +82,7 @@ func (p *party) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// texts is an array of strings, none of them null.
+// texts is an array of strings without null.
 type texts []string
 
 func (l *texts) UnmarshalJSONFrom(dec *jsontext.Decoder) error {

@@ -10,9 +10,9 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// ParsePrivateJWK makes a Signer of a private key in JWK form (RFC 7517). A key without kid is
-// named by its thumbprint; an RSA key without alg signs with PS256, the stronger of the two. Errors have no part of
-// the key.
+// ParsePrivateJWK returns a Signer for a private key in JWK form (RFC 7517). The id of a key without kid is its
+// thumbprint. An RSA key without alg signs with PS256, which is stronger than RS256. Errors contain no part of the
+// key.
 func ParsePrivateJWK(b []byte) (*Signer, error) {
 	var m jwk
 	if err := strictjson.Unmarshal(b, &m); err != nil {
@@ -22,11 +22,11 @@ func ParsePrivateJWK(b []byte) (*Signer, error) {
 		return nil, fmt.Errorf("%w private JWK: not for making signatures", ErrMalformed)
 	}
 	if !m.D {
-		return nil, fmt.Errorf("%w private JWK: the private half is not in it", ErrMalformed)
+		return nil, fmt.Errorf("%w private JWK: it has no private key", ErrMalformed)
 	}
 	var k josev4.JSONWebKey
 	if err := k.UnmarshalJSON(b); err != nil || !k.Valid() {
-		return nil, fmt.Errorf("%w private JWK: not a valid key", ErrMalformed) // the cause may quote it
+		return nil, fmt.Errorf("%w private JWK: not a valid key", ErrMalformed) // not wrapped, because it may contain the key
 	}
 	key, ok := k.Key.(crypto.Signer)
 	if !ok {
@@ -42,8 +42,8 @@ func ParsePrivateJWK(b []byte) (*Signer, error) {
 	return SignerOf(m.ID.s, key)
 }
 
-// SignerOf makes a Signer with the algorithm that fits the key: ES256, PS256 or EdDSA. An empty
-// id means the key's thumbprint.
+// SignerOf returns a Signer with the algorithm for the type of the key: ES256, PS256 or EdDSA. If id is empty, it
+// is the key's thumbprint.
 func SignerOf(id string, key crypto.Signer) (*Signer, error) {
 	if key == nil {
 		return nil, fmt.Errorf("%w: no key", ErrMalformed)
@@ -66,16 +66,15 @@ func newSigner(id string, alg Algorithm, key crypto.Signer) (*Signer, error) {
 	return NewSigner(id, alg, key)
 }
 
-// PrivateJWK is a private key as a JSON Web Key, for the one who is to sign with it and for nobody
-// else. An empty id means the key's thumbprint.
+// PrivateJWK returns a private key as a JSON Web Key. If id is empty, it is the key's thumbprint.
 func PrivateJWK(id string, alg Algorithm, key crypto.Signer) ([]byte, error) {
-	s, err := newSigner(id, alg, key) // checks that they go together
+	s, err := newSigner(id, alg, key) // checks that the algorithm matches the key
 	if err != nil {
 		return nil, err
 	}
 	b, err := josev4.JSONWebKey{Key: key, KeyID: s.ID(), Algorithm: string(alg), Use: "sig"}.MarshalJSON()
 	if err != nil {
-		return nil, fmt.Errorf("%w private key: it cannot be written as a JWK", ErrMalformed) // the cause may quote it
+		return nil, fmt.Errorf("%w private key: it cannot be written as a JWK", ErrMalformed) // not wrapped, because it may contain the key
 	}
 	return b, nil
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// proofHeader is header of a token that must bring its key.
+// proofHeader is the header of a token that must contain its key.
 type proofHeader struct {
 	Algorithm text `json:"alg"`
 	Type      text `json:"typ"`
@@ -27,10 +27,10 @@ type proofHeader struct {
 	Certs     presence `json:"x5c"`
 }
 
-// ParseProof reads the shape of a compact token that brings the public key of its sender, as a
-// proof of possession does (RFC 9449, section 4.2), and that key. It is as strict as Parse; the
-// key must be public, sound, and for the algorithm of the header. Nothing is verified
-// yet: that is VerifyWith, and it shows only that the sender has the key.
+// ParseProof parses a compact token that contains the public key of its sender, such as a proof of possession (RFC
+// 9449, section 4.2), and returns both. It is as strict as Parse. The key must be public, allowed, and for the
+// algorithm of the header. The signature is not verified; use VerifyWith, which shows only that the sender has the
+// key.
 func ParseProof(compact string) (*Token, PublicKey, error) {
 	t, head, err := split(compact, MaxTokenSize)
 	if err != nil {
@@ -52,9 +52,9 @@ func (t *Token) readProofHeader(b []byte) (PublicKey, error) {
 	case !h.Algorithm.set:
 		return PublicKey{}, fmt.Errorf("%w token: header has no alg", ErrMalformed)
 	case bool(h.Critical || h.Unencoded):
-		return PublicKey{}, fmt.Errorf("%w token: header demands an extension (crit, b64)", ErrMalformed)
+		return PublicKey{}, fmt.Errorf("%w token: header requires an extension (crit, b64)", ErrMalformed)
 	case bool(h.KeyURL || h.CertURL || h.Certs):
-		return PublicKey{}, fmt.Errorf("%w token: header points at a key elsewhere (jku, x5u, x5c)", ErrMalformed)
+		return PublicKey{}, fmt.Errorf("%w token: header refers to a key elsewhere (jku, x5u, x5c)", ErrMalformed)
 	case h.Key == nil:
 		return PublicKey{}, fmt.Errorf("%w token: header has no jwk", ErrMalformed)
 	}
@@ -67,15 +67,15 @@ func (t *Token) readProofHeader(b []byte) (PublicKey, error) {
 		return PublicKey{}, err
 	}
 	if k.Algorithm != alg {
-		return PublicKey{}, fmt.Errorf("%w: the header and its key name two", ErrAlgorithm)
+		return PublicKey{}, fmt.Errorf("%w: the header and its key have different ones", ErrAlgorithm)
 	}
 	t.Algorithm, t.Type = h.Algorithm.s, h.Type.s
 	return k, nil
 }
 
-// SignProof is Sign with the public key in the header in place of its id.
+// SignProof is like Sign, with the public key in the header instead of its id.
 func (s *Signer) SignProof(typ string, payload []byte) (string, error) {
-	// The key of the map cannot be a typ: it has a NUL.
+	// The key of the map has a NUL, so it cannot be a typ.
 	const mark = "\x00jwk "
 	header, ok := s.headers.Load(mark + typ)
 	if !ok {
@@ -97,11 +97,10 @@ func (s *Signer) SignProof(typ string, payload []byte) (string, error) {
 	return s.sign(header.(string), payload)
 }
 
-// ParseClientJWK reads the public key a client registers to sign its assertions with, and
-// returns it with the form in which to store it: a JWK of public members, with kid and alg. A key
-// without an id gets its thumbprint for one. Unlike ParseJWK, which reads keys of issuers, an RSA
-// key that names no algorithm is taken for PS256, and RS256 is refused (FAPI 2.0 Security
-// Profile, section 5.4.1).
+// ParseClientJWK reads the public key that a client registers for its assertions. It returns the key, and the JWK
+// to store, with the public members, kid and alg. The id of a key without kid is its thumbprint. Unlike with
+// ParseJWK, which reads keys of issuers, an RSA key without alg is for PS256, and RS256 is refused (FAPI 2.0
+// Security Profile, section 5.4.1).
 func ParseClientJWK(b []byte) (k PublicKey, canonical []byte, err error) {
 	m, err := readJWK(b)
 	if err != nil {
@@ -111,7 +110,7 @@ func ParseClientJWK(b []byte) (k PublicKey, canonical []byte, err error) {
 		return PublicKey{}, nil, err
 	}
 	if k.Algorithm == RS256 {
-		return PublicKey{}, nil, fmt.Errorf("%w: RS256 is not for clients: use one of %s", ErrAlgorithm, List(ClientAlgorithms()))
+		return PublicKey{}, nil, fmt.Errorf("%w: RS256 is not accepted from clients; use one of %s", ErrAlgorithm, List(ClientAlgorithms()))
 	}
 	switch {
 	case !m.ID.set:
@@ -125,9 +124,8 @@ func ParseClientJWK(b []byte) (k PublicKey, canonical []byte, err error) {
 	return k, canonical, err
 }
 
-// ParseClientKeys reads the JWK Set a client publishes. Keys that cannot be used are passed over,
-// as ParseKeySet does; those that share an id are all returned, since assertions name
-// their algorithm too.
+// ParseClientKeys reads the JWK Set that a client publishes. Like ParseKeySet, it ignores keys that cannot be used.
+// Keys with the same id are all returned, because assertions also name their algorithm.
 func ParseClientKeys(b []byte) ([]PublicKey, error) {
 	members, err := keySetMembers(b)
 	if err != nil {
@@ -142,7 +140,7 @@ func ParseClientKeys(b []byte) ([]PublicKey, error) {
 	return keys, nil
 }
 
-// maxKeyID is the longest kid of a client's key, in bytes: it is stored, and named in logs.
+// maxKeyID is the maximum length of the kid of a client's key, in bytes. It is stored and logged.
 const maxKeyID = 128
 
 func isKeyID(s string) bool {
@@ -150,14 +148,14 @@ func isKeyID(s string) bool {
 	return printable && s != "" && len(s) <= maxKeyID
 }
 
-// p256Key reads a key of P-256, the one most proofs bring, without go-jose: that takes 5 times
-// as long and 20 times the allocations. The point is checked to be on the curve.
+// p256Key reads a P-256 key, which most proofs have, without go-jose, which takes 5 times as long and 20 times as
+// many allocations. It checks that the point is on the curve.
 func p256Key(x, y string) (*ecdsa.PublicKey, error) {
 	const size = 32
 	var point [1 + 2*size]byte
 	point[0] = 4 // uncompressed (SEC 1, section 2.3.3)
 	for i, s := range []string{x, y} {
-		// Coordinates have their full length (RFC 7518, section 6.2.1.2).
+		// RFC 7518, section 6.2.1.2: coordinates have their full length.
 		if len(s) != base64.RawURLEncoding.EncodedLen(size) || !isBase64URL(s) {
 			return nil, fmt.Errorf("%w JWK: a coordinate is not %d bytes in base64url", ErrMalformed, size)
 		}
@@ -172,8 +170,8 @@ func p256Key(x, y string) (*ecdsa.PublicKey, error) {
 	return key, nil
 }
 
-// thumbprintInput is what RFC 7638, section 3 hashes: the members a public key consists of, in
-// their order. It is a JWK, too.
+// thumbprintInput returns the input of the hash in RFC 7638, section 3: a JWK with the members of the public key,
+// in their order.
 func thumbprintInput(pub any) ([]byte, error) {
 	var b []byte
 	switch pub := pub.(type) {

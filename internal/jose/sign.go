@@ -13,16 +13,15 @@ import (
 	"sync"
 )
 
-// Signer makes tokens with one key. It is safe for concurrent use.
+// Signer signs tokens with one key. It is safe for concurrent use.
 type Signer struct {
 	public  PublicKey
 	key     crypto.Signer
-	size    int      // of a signature, in bytes
+	size    int      // the size of a signature, in bytes
 	headers sync.Map // typ -> encoded header and its dot; a server has two or three types
 }
 
-// NewSigner makes a Signer of a private key, which may live in a device: only its Sign
-// method is used.
+// NewSigner returns a Signer for a private key. Only the Sign method of key is used, so the key may be in a device.
 func NewSigner(id string, alg Algorithm, key crypto.Signer) (*Signer, error) {
 	if key == nil || id == "" {
 		return nil, errors.New("signer needs a key and a key id")
@@ -38,19 +37,19 @@ func NewSigner(id string, alg Algorithm, key crypto.Signer) (*Signer, error) {
 	return s, nil
 }
 
-// ID is the key id that tokens name.
+// ID returns the key id for the header of tokens.
 func (s *Signer) ID() string { return s.public.ID }
 
-// Algorithm that signs.
+// Algorithm returns the signature algorithm.
 func (s *Signer) Algorithm() Algorithm { return s.public.Algorithm }
 
-// Key is the private key itself, for who proves with it in another way.
+// Key returns the private key itself, for other uses.
 func (s *Signer) Key() crypto.Signer { return s.key }
 
-// Public is the key that verifies.
+// Public returns the public key.
 func (s *Signer) Public() PublicKey { return s.public }
 
-// Sign makes a compact token of payload, with kid, typ (unless empty) and alg in its header.
+// Sign returns a compact token with payload, and with kid, typ (unless empty) and alg in its header.
 func (s *Signer) Sign(typ string, payload []byte) (string, error) {
 	header, err := s.header(typ)
 	if err != nil {
@@ -71,9 +70,9 @@ func (s *Signer) sign(header string, payload []byte) (string, error) {
 	return string(base64.RawURLEncoding.AppendEncode(token, signature)), nil
 }
 
-// Size is how long a token of this type with so many bytes of payload is.
+// Size returns the length of a token of this type with a payload of this length, in bytes.
 func (s *Signer) Size(typ string, payload int) int {
-	header, _ := s.header(typ) // what Sign would say
+	header, _ := s.header(typ) // Sign returns the error
 	return len(header) + base64.RawURLEncoding.EncodedLen(payload) + 1 + base64.RawURLEncoding.EncodedLen(s.size)
 }
 
@@ -112,16 +111,15 @@ func (s *Signer) signature(input []byte) ([]byte, error) {
 	return fixedLength(der)
 }
 
-// pssOptions: the salt is as long as the hash (RFC 7518, section 3.5).
+// pssOptions set the length of the salt to that of the hash (RFC 7518, section 3.5).
 var pssOptions = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
 
-// fixedLength turns an ECDSA signature from ASN.1, which is what Go and devices make, into
-// r and s of 32 bytes each (RFC 7518, section 3.4). It is read by hand: encoding/asn1
-// and its big integers took two microseconds of every token.
+// fixedLength converts an ECDSA signature from ASN.1, as Go and devices return it, to r and s of 32 bytes each (RFC
+// 7518, section 3.4). It does not use encoding/asn1, which takes two microseconds with its big integers.
 func fixedLength(der []byte) ([]byte, error) {
 	const half = signatureSize / 2
 	out := make([]byte, signatureSize)
-	// A sequence of two integers of at most 33 bytes has its length in one byte.
+	// The length of a sequence of two integers of at most 33 bytes is one byte.
 	if len(der) < 2 || der[0] != 0x30 || int(der[1]) != len(der)-2 {
 		return nil, errNotECDSA
 	}
@@ -135,7 +133,7 @@ func fixedLength(der []byte) ([]byte, error) {
 	return out, nil
 }
 
-var errNotECDSA = errors.New("signer answered with something other than an ECDSA signature of P-256")
+var errNotECDSA = errors.New("the signer did not return an ECDSA signature for P-256")
 
 // integer reads a positive ASN.1 integer into out, big-endian, and returns what follows it.
 func integer(der, out []byte) (rest []byte, ok bool) {

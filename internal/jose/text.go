@@ -8,7 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// text is a JSON string that knows whether it was there. Unlike a Go string it refuses null.
+// text is a JSON string that may be absent. Unlike a Go string, it does not accept null.
 type text struct {
 	s   string
 	set bool
@@ -24,7 +24,7 @@ func (t *text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return json.UnmarshalDecode(dec, &t.s)
 }
 
-// presence is whether a member was there, whatever its value.
+// presence reports whether a member was present, with any value.
 type presence bool
 
 func (p *presence) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
@@ -32,8 +32,8 @@ func (p *presence) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return dec.SkipValue()
 }
 
-// isBase64URL says whether s has only characters of the base64url alphabet. Go's decoders
-// would skip CR and LF, even the strict ones.
+// isBase64URL reports whether s has only characters of the base64url alphabet. Go's decoders ignore CR and LF, even
+// in strict mode.
 func isBase64URL(s string) bool {
 	for i := range len(s) {
 		if !base64URL[s[i]] {

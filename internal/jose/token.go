@@ -14,28 +14,26 @@ import (
 	"github.com/watchword-dev/watchword/internal/strictjson"
 )
 
-// MaxTokenSize is the longest token read, in bytes. Longer ones are refused before anything
-// else is done with them (CVE-2025-30204, CVE-2025-27144).
+// MaxTokenSize is the maximum length of a token, in bytes. Longer ones are refused before they are parsed
+// (CVE-2025-30204, CVE-2025-27144).
 const MaxTokenSize = 8 << 10
 
-// signatureSize of ES256 (RFC 7518, section 3.4) and of Ed25519, in bytes.
+// signatureSize is the size of a signature of ES256 (RFC 7518, section 3.4) and Ed25519, in bytes.
 const signatureSize = 64
 
-// Token is a compact token as received. Its shape is sound; nothing else is known of it
-// until Verify has returned nil.
+// Token is a compact token as received. It is well-formed, but must not be trusted until Verify has returned nil.
 type Token struct {
 	KeyID     string // kid, empty when absent
 	Algorithm string // alg
 	Type      string // typ, empty when absent
 	Payload   []byte
 
-	input     string // what the signature is over: the bytes as received (RFC 7515, section 5.2)
+	input     string // the bytes that are signed, as received (RFC 7515, section 5.2)
 	signature []byte
 }
 
-// header has the members that are used, and those that make a token refused: extensions we
-// would have to understand (RFC 7515, section 4.1.11; RFC 7797), and keys or places of keys
-// the sender chose (RFC 8725, section 3.10).
+// header has the members that are used, and those with which a token is refused: extensions that must be understood
+// (RFC 7515, section 4.1.11; RFC 7797), and keys or URLs of keys that the sender chose (RFC 8725, section 3.10).
 type header struct {
 	Algorithm text `json:"alg"`
 	KeyID     text `json:"kid"`
@@ -49,10 +47,10 @@ type header struct {
 	Certs     presence `json:"x5c"`
 }
 
-// Parse reads the shape of a compact token of at most MaxTokenSize bytes.
+// Parse parses a compact token of at most MaxTokenSize bytes. It does not verify the signature.
 func Parse(compact string) (*Token, error) { return ParseLong(compact, MaxTokenSize) }
 
-// ParseLong is Parse with a limit of its own, for documents that are signed as tokens are.
+// ParseLong is Parse with another limit, for documents that are signed like tokens.
 func ParseLong(compact string, limit int) (*Token, error) {
 	t, head, err := split(compact, limit)
 	if err != nil {
@@ -64,12 +62,12 @@ func ParseLong(compact string, limit int) (*Token, error) {
 	return t, nil
 }
 
-// split decodes the three parts. The header is not read yet.
+// split decodes the three parts. It does not read the header.
 func split(compact string, limit int) (t *Token, head []byte, err error) {
 	if len(compact) > limit {
 		return nil, nil, ErrTooLarge
 	}
-	// A JWE has four dots and goes no further: there is no decryption here.
+	// A JWE has four dots. It is refused, because this package does not decrypt.
 	if strings.Count(compact, ".") != 2 {
 		return nil, nil, fmt.Errorf("%w token: not three parts", ErrMalformed)
 	}
@@ -93,7 +91,7 @@ func split(compact string, limit int) (t *Token, head []byte, err error) {
 	return t, head, nil
 }
 
-// readHeader says nothing of what the header holds: it is the sender's text.
+// readHeader reads the header. Its errors contain nothing from the header, which the sender wrote.
 func (t *Token) readHeader(b []byte) error {
 	var h header
 	if err := strictjson.Unmarshal(b, &h); err != nil {
@@ -103,9 +101,9 @@ func (t *Token) readHeader(b []byte) error {
 	case !h.Algorithm.set:
 		return fmt.Errorf("%w token: header has no alg", ErrMalformed)
 	case bool(h.Critical || h.Unencoded):
-		return fmt.Errorf("%w token: header demands an extension (crit, b64)", ErrMalformed)
+		return fmt.Errorf("%w token: header requires an extension (crit, b64)", ErrMalformed)
 	case bool(h.Key || h.KeyURL || h.CertURL || h.Certs):
-		return fmt.Errorf("%w token: header brings its own key (jwk, jku, x5u, x5c)", ErrMalformed)
+		return fmt.Errorf("%w token: header contains its own key (jwk, jku, x5u, x5c)", ErrMalformed)
 	}
 	t.Algorithm, t.KeyID, t.Type = h.Algorithm.s, h.KeyID.s, h.Type.s
 	return nil
@@ -120,11 +118,11 @@ func decode(part, s string) ([]byte, error) {
 	return nil, fmt.Errorf("%w %s is not base64url", ErrMalformed, part)
 }
 
-// Verify checks the signature with the key of keys that the token names, whose algorithm must
-// be the token's and one of allowed.
+// Verify checks the signature with the key in keys that the token names. The algorithm of the key must be that of
+// the token, and one of allowed.
 //
-// A token that verifies has twins that do: of an ES256 signature (r, s) anyone can make
-// (r, n-s). What must happen once is told by jti, never by the token's bytes.
+// From an ES256 signature (r, s), anybody can make another valid one, (r, n-s). So what must be used once is
+// identified by jti, and never by the bytes of a token.
 func (t *Token) Verify(keys *KeySet, allowed []Algorithm) error {
 	if alg, err := ParseAlgorithm(t.Algorithm); err != nil || !slices.Contains(allowed, alg) {
 		return ErrAlgorithm
@@ -139,8 +137,8 @@ func (t *Token) Verify(keys *KeySet, allowed []Algorithm) error {
 	return t.verify(k)
 }
 
-// VerifyWith checks the signature with k, whatever key the token names: for issuers that
-// name none. The token's algorithm must be k's.
+// VerifyWith checks the signature with k, even if the token names another key or none. The algorithm of the token
+// must be that of k.
 func (t *Token) VerifyWith(k PublicKey) error {
 	if err := k.check(); err != nil {
 		return err
