@@ -5,10 +5,16 @@ package watchword_test
 import (
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"os/exec"
 	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -30,6 +36,7 @@ var arrows = map[string][]string{
 	"internal/jose":              {"internal/strictjson"},
 	"internal/dpop":              {"internal/jose", "internal/strictjson"},
 	"internal/incoming":          {},
+	"internal/shell":             {},
 	"internal/leaktest":          {},
 	"internal/netaddr":           {},
 	"api":                        {"internal/jose"},
@@ -48,7 +55,7 @@ var arrows = map[string][]string{
 	"server/internal/usage":      {"server/internal/policy"},
 	"server/internal/callmap":    {"api", "server/internal/directory", "server/internal/policy", "server/internal/spelling"},
 	"server/internal/probe":      {"api", "server/internal/outbound", "server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/jose"},
-	"server/internal/explain":    {"api", "internal/reason", "server/internal/directory", "server/internal/policy", "server/internal/usage"},
+	"server/internal/explain":    {"api", "internal/reason", "internal/shell", "server/internal/directory", "server/internal/policy", "server/internal/usage"},
 
 	// What is called, by services and by operators. These never import each other.
 	"server/internal/endpoint":    {"api", "server/internal/clientauth", "server/internal/directory", "internal/dpop", "internal/reason", "server/internal/issuer", "internal/strictjson", "server/internal/web"},
@@ -62,7 +69,7 @@ var arrows = map[string][]string{
 	"server/internal/store/storetest": {"server/internal/directory"},
 
 	// The SDK brings nothing of the server with it.
-	"client":                        {"api", "internal/dpop", "internal/incoming", "internal/jose", "internal/netaddr", "internal/strictjson"},
+	"client":                        {"api", "internal/shell", "internal/dpop", "internal/incoming", "internal/jose", "internal/netaddr", "internal/strictjson"},
 	"client/clienttest":             {"api", "internal/dpop", "internal/jose", "internal/strictjson", "client"},
 	"verify":                        {"internal/dpop", "internal/incoming", "internal/jose", "internal/netaddr", "internal/strictjson"},
 	"verify/verifytest":             {"internal/dpop", "internal/jose", "verify"},
@@ -89,14 +96,14 @@ var fences = map[string]string{
 var outermost = []string{"server/cmd/watchword", "server/internal/cli", "server/internal/cli/*", "server/internal/app", "server/internal/differential", "server/internal/bench", "server/internal/conformance", "server/interop"}
 
 type goPackage struct {
-	ImportPath, Doc string
-	Imports         []string
-	GoFiles         []string
+	ImportPath, Dir, Doc string
+	Imports              []string
+	GoFiles              []string
 }
 
 func packages(t *testing.T) []goPackage {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Doc,Imports,GoFiles", "./...", "./server/...").Output()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Dir,Doc,Imports,GoFiles", "./...", "./server/...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
@@ -145,6 +152,50 @@ func matches(patterns []string, name string) bool {
 		ok, err := path.Match(pattern, name)
 		return ok && err == nil
 	})
+}
+
+// An operator pastes the commands that are printed. The names in them come from whoever made a request, so
+// that package shell has to quote them: text with a place for a value, or joined to one, does not.
+func TestF10CommandsWithNamesAreMadeByPackageShell(t *testing.T) {
+	const command = `(?:\./)?watchword (?:allow|apply|audit|blast|callmap|config|credential|demo|disallow|explain|graph|impact|keys|plan|probe|revocation|rules|serve|service|status|suggest|test|token|unused|why)\b`
+	filled, open := regexp.MustCompile(command+"[^\n]*%[a-z]"), regexp.MustCompile(command+"[^\n]*$")
+	for _, p := range packages(t) {
+		for _, name := range p.GoFiles {
+			file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := func(e ast.Expr) string {
+				lit, ok := e.(*ast.BasicLit)
+				if !ok || lit.Kind != token.STRING {
+					return ""
+				}
+				s, _ := strconv.Unquote(lit.Value)
+				return s
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				bad := ""
+				switch n := n.(type) {
+				case *ast.BinaryExpr:
+					if s := text(n.X); n.Op == token.ADD && open.MatchString(s) {
+						bad = s
+					} else if sum, ok := n.X.(*ast.BinaryExpr); ok && n.Op == token.ADD && open.MatchString(text(sum.Y)) {
+						bad = text(sum.Y)
+					}
+				case *ast.CallExpr:
+					for _, arg := range n.Args {
+						if s := text(arg); filled.MatchString(s) {
+							bad = s
+						}
+					}
+				}
+				if bad != "" {
+					t.Errorf("%s/%s: a name is written into %q, which shell.Command has to do", p.ImportPath, name, bad)
+				}
+				return true
+			})
+		}
+	}
 }
 
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {

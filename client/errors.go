@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/watchword-dev/watchword/internal/shell"
 )
 
 // DeniedError means that the server refused. The answer stays the same until an operator changes something, so the
@@ -49,12 +51,12 @@ func (e *DeniedError) advice() string {
 		case e.Caller == "":
 			return "no rule allows it, or there is no such service; ask an operator to run: " + e.why()
 		}
-		return fmt.Sprintf("no rule allows it, or there is no such service; ask an operator to run: watchword allow %s %s", e.Caller, e.Target)
+		return "no rule allows it, or there is no such service; ask an operator to run: " + shell.Command("watchword", "allow", e.Caller, e.Target)
 	case "invalid_token", "invalid_client":
 		if e.Caller == "" {
 			return "the credential was not accepted; it may be expired or revoked; ask an operator for a new credential"
 		}
-		return fmt.Sprintf("the credential of %s was not accepted; it may be expired or revoked; ask an operator to run: watchword credential create %s", e.Caller, e.Caller)
+		return fmt.Sprintf("the credential of %s was not accepted; it may be expired or revoked; ask an operator to run: %s", e.Caller, shell.Command("watchword", "credential", "create", e.Caller))
 	case "":
 		return "the server refused; is its address right?"
 	}
@@ -75,7 +77,7 @@ func (e *DeniedError) why() string {
 	if e.DecisionID == "" {
 		return "watchword audit tail"
 	}
-	return "watchword why " + e.DecisionID
+	return shell.Command("watchword", "why", e.DecisionID)
 }
 
 // UnavailableError means that the server could not be reached, or gave no usable answer.

@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	}
 	o.service.Credential = client.File(o.credentialFile)
 	if _, err := o.service.Credential.Credential(ctx); err != nil {
-		return fmt.Errorf("%w\nCreate one with: watchword credential create %s --out %s", err, o.name, o.credentialFile)
+		return fmt.Errorf("%w\nCreate one with: watchword credential create", err)
 	}
 	s, err := service.New(o.service)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -28,6 +29,7 @@ func TestMain(m *testing.M) {
 //	take NAME REGEXP     set NAME to the first group of REGEXP in the last stdout
 //	mode PERM FILE       want these permissions
 //	callee NAME [--open] run a service to probe: see callee_test.go
+//	[unshare]            whether a script may mount file systems in a namespace of its own
 //	authority            make certificates, and have programs trust them: see authority_test.go
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -51,6 +53,16 @@ func TestScripts(t *testing.T) {
 
 			"authority": authority,
 			"callee":    callee,
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "unshare" {
+				return false, fmt.Errorf("there is no condition %q", name)
+			}
+			err := exec.Command("unshare", "-rm", "true").Run()
+			if err != nil && os.Getenv("WWTEST") == "all" {
+				return false, fmt.Errorf("this machine makes no user namespaces: %w", err)
+			}
+			return err == nil, nil
 		},
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -142,13 +143,13 @@ func flow(items []string) string {
 	return "[" + strings.Join(quotedItems, ", ") + "]"
 }
 
-// quoted writes text as a YAML scalar: plain where nobody could read it otherwise, else as JSON,
-// which YAML reads.
+// quoted writes text as a YAML scalar: plain where nobody could read it otherwise, else in double quotes.
+// The escapes of Go are escapes of YAML (YAML 1.2, section 5.7), and what does not print is escaped.
 func quoted(s string) string {
 	if isPlain(s) {
 		return s
 	}
-	return jsonText(s)
+	return strconv.Quote(s)
 }
 
 // isPlain: begins with a letter, has only characters that mean nothing in YAML, and is no word

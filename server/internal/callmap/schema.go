@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 )
 
-//go:generate go run ../../cmd/watchword callmap schema --out ../../../docs/callmap.schema.json
+//go:generate sh -c "go run ../../cmd/watchword callmap schema > ../../../docs/callmap.schema.json"
 
 // SchemaURL is where editors find the schema, and its identity.
 const SchemaURL = "https://raw.githubusercontent.com/watchword-dev/watchword/main/docs/callmap.schema.json"

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
@@ -19,21 +20,23 @@ func Before(s *directory.Snapshot, a Asked, reason string) api.Explanation {
 		w.Text, w.Command = fmt.Sprintf("there is no service %s", a.Caller), "watchword service create "+a.Caller
 		return w
 	}
-	update := "watchword service update " + a.Caller
+	update := func(words ...string) string {
+		return shell.Command(append([]string{"watchword", "service", "update", a.Caller}, words...)...)
+	}
 	switch reason {
 	case "grant_not_allowed":
 		w.Text = fmt.Sprintf("%s may use the grants %s; %s was asked", a.Caller, strings.Join(svc.GrantTypes, ", "), a.Grant)
-		w.Command = update + flags("--grant", append(svc.GrantTypes[:len(svc.GrantTypes):len(svc.GrantTypes)], a.Grant))
+		w.Command = update(flags("--grant", append(svc.GrantTypes[:len(svc.GrantTypes):len(svc.GrantTypes)], a.Grant))...)
 	case "method_not_accepted":
 		w.Text = fmt.Sprintf("%s may prove itself by %s; it would do so by %s", a.Caller, strings.Join(svc.AuthMethods, ", "), a.Method)
-		w.Command = update + flags("--auth-method", append(svc.AuthMethods[:len(svc.AuthMethods):len(svc.AuthMethods)], a.Method))
+		w.Command = update(flags("--auth-method", append(svc.AuthMethods[:len(svc.AuthMethods):len(svc.AuthMethods)], a.Method))...)
 	case "unbound":
 		w.Text = fmt.Sprintf("tokens of %s must be bound to a key of its own (%s); this one would not be", a.Caller, svc.Binding)
 	case "not_in_may_act":
 		w.Text = fmt.Sprintf("%s may not exchange the token: the rule that gave it names another service that may", a.Caller)
 	case "several_targets":
 		w.Text = a.Caller + " may ask for a token for one target at a time"
-		w.Command = update + " --multiple-targets"
+		w.Command = update("--multiple-targets")
 	}
 	if svc.ManagedBy != "" {
 		return owned(w, svc.ManagedBy)

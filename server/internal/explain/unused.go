@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/usage"
@@ -112,7 +113,7 @@ func byOwner(managedBy string, command func() string) func() string {
 func (t *Tally) idleServices(u *api.Unused) (all []idle) {
 	for i := range t.st.Services {
 		if svc := &t.st.Services[i]; !t.services[svc.UID] && t.judged(u, svc.CreatedAt) {
-			all = append(all, idle{api.Idle{Kind: "service", What: svc.Name}, byOwner(svc.ManagedBy, func() string { return "watchword service delete " + svc.Name })})
+			all = append(all, idle{api.Idle{Kind: "service", What: svc.Name}, byOwner(svc.ManagedBy, func() string { return shell.Command("watchword", "service", "delete", svc.Name) })})
 		}
 	}
 	return sorted(all)
@@ -125,7 +126,7 @@ func (t *Tally) idleCredentials(u *api.Unused, names map[directory.UID]*director
 		if svc == nil || c.Good(now) != "" || !c.LastUsedAt.Before(t.since) || !t.judged(u, c.CreatedAt) {
 			continue
 		}
-		it := idle{api.Idle{Kind: "credential", What: c.ID + " of " + svc.Name}, func() string { return "watchword credential revoke " + c.ID }}
+		it := idle{api.Idle{Kind: "credential", What: c.ID + " of " + svc.Name}, func() string { return shell.Command("watchword", "credential", "revoke", c.ID) }}
 		if !c.LastUsedAt.IsZero() {
 			last := c.LastUsedAt.UTC()
 			it.Last = &last
@@ -146,7 +147,7 @@ func (t *Tally) idleRules(u *api.Unused, s *directory.Snapshot, names map[direct
 			if t.judged(u, r.CreatedAt) {
 				all = append(all, idle{
 					api.Idle{Kind: "rule", What: from.Name + " -> " + to.Name},
-					byOwner(r.ManagedBy, func() string { return "watchword disallow " + from.Name + " " + to.Name }),
+					byOwner(r.ManagedBy, func() string { return shell.Command("watchword", "disallow", from.Name, to.Name) }),
 				})
 			}
 			continue

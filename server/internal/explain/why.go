@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
@@ -35,7 +36,7 @@ func Explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy stri
 		w.Reason = string(v.Observed)
 		w.Text, w.Command = miss(s, a, refused)
 		w.Text = fmt.Sprintf("%s; allowed all the same, since %s only observes", w.Text, a.Target)
-		if w.Command = "watchword service update " + a.Target + " --observe=false"; v.Target.ManagedBy != "" {
+		if w.Command = shell.Command("watchword", "service", "update", a.Target, "--observe=false"); v.Target.ManagedBy != "" {
 			w.Command = fmt.Sprintf("say enforce: enforce of %s in the call map file of %q, and apply it", a.Target, v.Target.ManagedBy)
 		}
 		return w
@@ -43,7 +44,7 @@ func Explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy stri
 	if v.Allowed() {
 		w.Scopes = v.Scopes
 		w.Text = fmt.Sprintf("the rule %s -> %s allows it%s%s", a.Caller, a.Target, forScopes(v.Rule.Scopes()), ends(v.Rule))
-		w.Command = "watchword disallow " + a.Caller + " " + a.Target
+		w.Command = shell.Command("watchword", "disallow", a.Caller, a.Target)
 		return owned(w, managedBy)
 	}
 	w.Text, w.Command = miss(s, a, v)
@@ -89,13 +90,13 @@ func miss(s *directory.Snapshot, a Asked, v directory.Verdict) (text, command st
 	switch v.Reason {
 	case policy.CallerDisabled:
 		if _, ok := s.Service(a.Caller); !ok {
-			return fmt.Sprintf("there is no service %s", a.Caller), "watchword service create " + a.Caller
+			return noService(a.Caller)
 		}
-		return a.Caller + " is disabled", "watchword service enable " + a.Caller
+		return a.Caller + " is disabled", shell.Command("watchword", "service", "enable", a.Caller)
 	case policy.UnknownTarget:
-		return fmt.Sprintf("there is no service %s", a.Target), "watchword service create " + a.Target
+		return noService(a.Target)
 	case policy.TargetDisabled:
-		return a.Target + " is disabled", "watchword service enable " + a.Target
+		return a.Target + " is disabled", shell.Command("watchword", "service", "enable", a.Target)
 	case policy.NoRule:
 		return noRule(s, a, edge), allow(s, a, &policy.Rule{}, a.Scopes, policy.NoExchange)
 	case policy.RuleEnded:
@@ -124,19 +125,19 @@ func allow(s *directory.Snapshot, a Asked, r *policy.Rule, scopes []string, exch
 	if r.Terms != nil && r.Terms.When != nil {
 		return "change the rule in a call map file and apply it: it has conditions"
 	}
-	command := "watchword allow " + a.Caller + " " + a.Target + flags("--scope", scopes)
+	words := append([]string{"watchword", "allow", a.Caller, a.Target}, flags("--scope", scopes)...)
 	if exchange != policy.NoExchange {
-		command += " --exchange " + string(exchange)
+		words = append(words, "--exchange", string(exchange))
 	}
 	if by := r.MayAct(); by != (directory.UID{}) {
 		if svc, ok := s.ServiceByUID(by); ok {
-			command += " --may-act " + svc.Name
+			words = append(words, "--may-act", svc.Name)
 		}
 	}
 	if r.Until != 0 && r.Until > a.At.UnixMicro() {
-		command += " --until " + moment(r.Until)
+		words = append(words, "--until", moment(r.Until))
 	}
-	return command
+	return shell.Command(words...)
 }
 
 // noRule also says when there is one the other way round, which is the commonest mistake.
@@ -170,23 +171,21 @@ func condition(edge string, a Asked, v directory.Verdict) string {
 	return edge + ": " + string(v.Reason)
 }
 
-func flags(name string, values []string) string {
-	var b strings.Builder
-	for _, v := range values {
-		b.WriteString(" " + name + " " + shell(v))
+// noService says that name is of no service. No service can be made of a name that is none: whoever asks
+// for a token chooses what stands there.
+func noService(name string) (text, command string) {
+	if _, err := directory.ParseName(name); err != nil {
+		return fmt.Sprintf("there is no service %q", name), ""
 	}
-	return b.String()
+	return "there is no service " + name, shell.Command("watchword", "service", "create", name)
 }
 
-// shell writes s as one word of a command line: scopes may have characters that shells read.
-func shell(s string) string {
-	plain := func(c rune) bool {
-		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("._-:/@,+=%", c)
+// flags gives each value the flag name.
+func flags(name string, values []string) (words []string) {
+	for _, v := range values {
+		words = append(words, name, v)
 	}
-	if s != "" && strings.TrimFunc(s, plain) == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	return words
 }
 
 // without is what of some is not in all.

@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +88,39 @@ func TestCommandSaysAllOfTheRule(t *testing.T) {
 		}
 		if got := Explain(s, Asked{Caller: "m1", Target: "m2", Scopes: c.q.Scopes, At: now}, v, "web"); !strings.Contains(got.Command, `file of "web"`) {
 			t.Errorf("owned: got %q", got.Command)
+		}
+	}
+}
+
+// F10: whoever asks for a token chooses the target's name and the scopes, and an operator pastes the command.
+func TestF10CommandsRunNothingThatACallerWrote(t *testing.T) {
+	hostile := []string{"audience=$(touch${IFS}pwned)", "m3;touch pwned", "`touch pwned`", "m3\ntouch pwned", "m3\u009b2J", "--help", "", "a b"}
+	for _, name := range hostile {
+		s := directory.NewSnapshot(&directory.State{Services: []directory.Service{{UID: uid(0), Name: "m1"}}}, 0)
+		for _, a := range []Asked{{Caller: "m1", Target: name, At: now}, {Caller: name, Target: "m1", At: now}} {
+			for _, reason := range []policy.Reason{policy.UnknownTarget, policy.CallerDisabled} {
+				w := Explain(s, a, directory.Verdict{Decision: policy.Decision{Reason: reason}}, "")
+				if missing := map[policy.Reason]string{policy.UnknownTarget: a.Target, policy.CallerDisabled: a.Caller}[reason]; missing == name && w.Command != "" {
+					t.Errorf("%q cannot be a service's name, and the command is %s", name, w.Command)
+				}
+				if strings.ContainsFunc(w.Text, func(c rune) bool { return c < ' ' || c == 0x7f || 0x80 <= c && c < 0xa0 }) {
+					t.Errorf("%q: the text commands the terminal: %q", name, w.Text)
+				}
+			}
+		}
+	}
+	st := &directory.State{Services: []directory.Service{{UID: uid(0), Name: "m1"}, {UID: uid(1), Name: "m2"}}}
+	for _, scope := range []string{"$(touch pwned)", "`touch$IFS'pwned'`", ";touch>pwned", "'", "a*", "=x"} {
+		v := directory.NewSnapshot(st, 0).Decide(directory.Question{Caller: uid(0), Target: "m2", Scopes: []string{scope}, At: now})
+		w := Explain(directory.NewSnapshot(st, 0), Asked{Caller: "m1", Target: "m2", Scopes: []string{scope}, At: now}, v, "")
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", `watchword() { for word; do printf '[%s]' "$word"; done; }; `+w.Command)
+		cmd.Dir = t.TempDir()
+		out, err := cmd.Output()
+		if want := "[allow][m1][m2][--scope][" + scope + "]"; err != nil || string(out) != want {
+			t.Errorf("a shell reads %s as %s, %v; want %s", w.Command, out, err, want)
+		}
+		if files, err := os.ReadDir(cmd.Dir); err != nil || len(files) > 0 {
+			t.Errorf("%s wrote %v, %v", w.Command, files, err)
 		}
 	}
 }

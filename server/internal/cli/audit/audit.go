@@ -8,8 +8,11 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +46,7 @@ func auditTail(c *base.CLI) *cobra.Command {
 		Short: "Show the last records",
 		Long: `Shows the last records of the audit log, oldest first, and with -f those that are added.
 A record of a decision ends with its id, which the caller sees in the header
-Watchword-Decision. With --json the records are printed as they stand in the log, one a line.`,
+Watchword-Decision. With --json the records are printed as the log has them, one a line.`,
 		Example: `  watchword audit tail -n 100
   watchword audit tail -f --json`,
 		Args: base.Exactly(),
@@ -54,8 +57,7 @@ Watchword-Decision. With --json the records are printed as they stand in the log
 			dir := c.Settings(cmd).Audit.Dir
 			err := audit.Tail(cmd.Context(), dir, n, follow, func(line []byte) error {
 				if c.JSON {
-					_, err := fmt.Fprintf(c.Stdout, "%s\n", line)
-					return err
+					return c.Printf("%s", line)
 				}
 				return printRecord(c, line)
 			})
@@ -79,9 +81,7 @@ func printRecord(c *base.CLI, line []byte) error {
 	if err != nil {
 		return c.Printf("not a record: %q", line)
 	}
-	// One line a record: names that callers made up would else write lines of their own.
-	text := strings.ReplaceAll(strings.Join(recordParts(r.Event), "  "), "\n", `\u000a`)
-	return c.Printf("%s  %-10s  %-8s  %s", r.At.UTC().Format("2006-01-02 15:04:05Z"), r.Kind, r.Outcome, text)
+	return c.Printf("%s  %-10s  %-8s  %s", r.At.UTC().Format("2006-01-02 15:04:05Z"), word(string(r.Kind)), word(string(r.Outcome)), strings.Join(recordParts(r.Event), "  "))
 }
 
 // recordParts is what there is to say of an event, in the order in which it is asked for.
@@ -89,11 +89,11 @@ func recordParts(e audit.Event) []string {
 	var parts []string
 	add := func(name, value string) {
 		if value != "" {
-			parts = append(parts, name+value)
+			parts = append(parts, name+word(value))
 		}
 	}
 	if e.Kind == audit.KindDecision {
-		parts = append(parts, base.Or(e.Caller, "?")+" -> "+base.Or(e.Target, "?"))
+		parts = append(parts, word(base.Or(e.Caller, "?"))+" -> "+word(base.Or(e.Target, "?")))
 	}
 	add("", e.Action)
 	add("", e.Subject)
@@ -112,6 +112,16 @@ func recordParts(e audit.Event) []string {
 	add("from=", e.Address)
 	add("id=", e.ID)
 	return parts
+}
+
+// word writes a value so that it is one, on one line: callers choose names and scopes, and would else write
+// fields and records of their own.
+func word(s string) string {
+	own := func(r rune) bool { return r == ' ' || r == '"' || r == '=' || !unicode.IsPrint(r) }
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, own) {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
 func auditVerify(c *base.CLI) *cobra.Command {
@@ -171,7 +181,7 @@ func knownOfLog(c *base.CLI, cmd *cobra.Command, file string) (audit.Known, erro
 			if cmd.Context().Err() != nil {
 				return known, context.Cause(cmd.Context())
 			}
-			c.Say("warning: the signatures over the log are not checked: %s", base.Clean(c.Text(err)))
+			c.Say("warning: the signatures over the log are not checked: %s", c.Text(err))
 			return known, nil
 		}
 	}

@@ -1,11 +1,13 @@
 package audit
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/audit"
+	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
 func TestTailSaysWhatWouldHaveComeOutOtherwise(t *testing.T) {
@@ -43,6 +45,33 @@ func TestALogWithoutASignatureIsNotProved(t *testing.T) {
 		v := judge(c.report, c.known, began.Add(c.after))
 		if v.proved != c.proved || (v.cause == nil) != (c.next == "") || !strings.HasSuffix(v.next, c.next) {
 			t.Errorf("%s: got %+v; want %d proved and %q", name, v, c.proved, c.next)
+		}
+	}
+}
+
+// F13: callers choose the names and scopes in a record, and must not write fields or records of their own.
+func TestF13AValueIsOneWord(t *testing.T) {
+	for value, want := range map[string]string{
+		"m2":                                   "m2",
+		"m2  scope=admin  from=10.9.9.9  id=0": `"m2  scope=admin  from=10.9.9.9  id=0"`,
+		"scope=admin":                          `"scope=admin"`,
+		"m2\n2026-11-24 16:00:00Z  decision":   `"m2\n2026-11-24 16:00:00Z  decision"`,
+		"m\u009b2J\x7f\u202e":                  `"m\u009b2J\x7f\u202e"`,
+		"a\x9b":                                `"a\x9b"`,
+		`m"2`:                                  `"m\"2"`,
+	} {
+		var out strings.Builder
+		c := &base.CLI{Stdout: &out}
+		line, err := json.Marshal(map[string]any{"kind": "decision", "outcome": "refused", "caller": "m1", "target": value, "action": value, "scope": value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := audit.Event{Kind: audit.KindDecision, Outcome: audit.Refused, Caller: value, Target: value, Scope: value, Actor: value, Detail: map[string]string{"detail": value}}
+		if got, all := strings.Join(recordParts(e), "  "), strings.ReplaceAll("V -> V  scope=V  by=V  detail=V", "V", want); got != all {
+			t.Errorf("%q: got %s, want %s", value, got, all)
+		}
+		if err := printRecord(c, line); err != nil || strings.Count(out.String(), "\n") != 1 || strings.ContainsAny(out.String(), "\u009b\x7f\u202e") {
+			t.Errorf("%q: printed %q, %v", value, out.String(), err)
 		}
 	}
 }

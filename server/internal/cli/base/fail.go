@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/internal/netaddr"
+	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/operator"
+	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
 // usageError is a command line that makes no sense.
@@ -55,7 +56,7 @@ func (c *CLI) Fail(err error) int {
 	case errors.Is(err, ErrSaid):
 		return 1
 	}
-	c.Say("watchword: %s", Clean(c.Text(err)))
+	c.Say("watchword: %s", c.Text(err))
 	if bad, ok := errors.AsType[*usageError](err); ok {
 		c.Say("See: %s --help", bad.command)
 		return 2
@@ -121,7 +122,11 @@ func UnknownService(err error, name string) error {
 	if StatusOf(err) != http.StatusNotFound {
 		return err
 	}
-	return Next(fmt.Errorf("there is no service %q", name), "Make it with: watchword service create %s\nOr list those there are with: watchword service list", name)
+	list := "List those there are with: watchword service list"
+	if _, err := directory.ParseName(name); err == nil {
+		list = "Make it with: " + shell.Command("watchword", "service", "create", name) + "\n" + list
+	}
+	return Next(fmt.Errorf("there is no service %q", name), "%s", list)
 }
 
 // PathError is an error about a file without the name of the system call.
@@ -131,27 +136,6 @@ func PathError(err error) error {
 	}
 	return err
 }
-
-// Clean keeps what came from outside from commanding the terminal: a control character is
-// shown as its escape.
-func Clean(s string) string {
-	printable := func(r rune) bool { return r == '\n' || r >= ' ' && r != 0x7f && (r < 0x80 || r > 0x9f) && !bidi(r) }
-	if strings.IndexFunc(s, func(r rune) bool { return !printable(r) }) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if printable(r) {
-			b.WriteRune(r)
-		} else {
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.String()
-}
-
-// bidi says whether r changes the direction of the text after it.
-func bidi(r rune) bool { return '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069' }
 
 // UnknownCredential adds to a "not found" where the ids are.
 func UnknownCredential(err error, id string) error {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -134,14 +133,4 @@ func (c *CLI) Ask(cmd *cobra.Command, question, why string) error {
 		return errors.New("nothing was done")
 	}
 	return nil
-}
-
-// ReadFile reads a small file that the user named: at most 1 MiB of it.
-func ReadFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, PathError(err)
-	}
-	defer func() { _ = f.Close() }() // only read from
-	return io.ReadAll(io.LimitReader(f, 1<<20))
 }

@@ -78,6 +78,7 @@ func (c *CLI) WithJSON(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
+// Getenv returns the value of an environment variable, or "".
 func (c *CLI) Getenv(name string) string {
 	for _, kv := range c.Environ {
 		if value, ok := strings.CutPrefix(kv, name+"="); ok {
@@ -87,9 +88,9 @@ func (c *CLI) Getenv(name string) string {
 	return ""
 }
 
-// Say writes one line of conversation.
+// Say writes to stderr what is not the answer.
 func (c *CLI) Say(format string, args ...any) {
-	fmt.Fprintf(c.Stderr, format+"\n", args...) // nobody is left to tell when it fails
+	fmt.Fprintln(c.Stderr, Clean(fmt.Sprintf(format, args...))) // nobody is left to tell when it fails
 }
 
 // Day is how people write the moment a day begins, in UTC.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -55,9 +56,7 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.App
 	if what.Base != 0 && what.Base != plan.Base {
 		return base.Next(fmt.Errorf("the directory is at revision %d, and not at %d any more: nothing was done", plan.Base, what.Base), "Plan again, and look at what is different.")
 	}
-	if err := printPlan(c, c.Stderr, plan); err != nil {
-		return err
-	}
+	c.Say("%s", strings.TrimSuffix(planText(plan), "\n"))
 	if plan.Failed > 0 {
 		c.Say("watchword: %d of %d tests fail, so nothing was changed", plan.Failed, len(plan.Tests))
 		return base.ErrSaid

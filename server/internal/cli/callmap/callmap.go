@@ -2,7 +2,10 @@
 package callmap
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -90,7 +93,7 @@ them, and exits with 1 when there are some.`,
 				}
 				switch changed := string(text) != f.Text; {
 				case !write && !check, f.Name == "stdin":
-					if _, err := c.Stdout.Write(text); err != nil {
+					if err := c.Answer(string(text)); err != nil {
 						return err
 					}
 				case changed:
@@ -115,12 +118,12 @@ them, and exits with 1 when there are some.`,
 // reformatted names a file that looked otherwise, and writes it if it is to be.
 func reformatted(c *base.CLI, name string, text []byte, write bool) error {
 	if write {
-		info, err := os.Stat(name)
+		root, err := os.OpenRoot(filepath.Dir(name)) // as in readRegular
 		if err != nil {
 			return base.PathError(err)
 		}
-		if err := os.WriteFile(name, text, info.Mode().Perm()); err != nil {
-			return base.PathError(err)
+		if err := errors.Join(root.WriteFile(filepath.Base(name), text, 0o644), root.Close()); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
 		}
 	}
 	return c.Printf("%s", name)
@@ -137,22 +140,9 @@ while they are written. For the YAML language server, begin a file with this lin
 		Example: `  watchword callmap schema --out callmap.schema.json`,
 		Args:    base.Exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			return writeOut(c, out, callmap.Schema())
+			return c.WriteOut(out, callmap.Schema())
 		},
 	}
-	cmd.Flags().StringVar(&out, "out", "", "write it to this file")
+	cmd.Flags().StringVar(&out, "out", "", "write it to this new file")
 	return cmd
-}
-
-// writeOut writes the answer to a file, or to stdout if none is named.
-func writeOut(c *base.CLI, file string, text []byte) error {
-	if file == "" {
-		_, err := c.Stdout.Write(text)
-		return err
-	}
-	if err := os.WriteFile(file, text, 0o644); err != nil {
-		return base.PathError(err)
-	}
-	c.Say("wrote %s", file)
-	return nil
 }

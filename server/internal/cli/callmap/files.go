@@ -35,57 +35,83 @@ func readFiles(c *base.CLI, cmd *cobra.Command, names []string) ([]api.CallMapFi
 	return files, parsed, err
 }
 
-// readTexts reads the files of the call map; of a folder those that end with .yaml or .yml, in
-// the order of their names.
+// maxText is what the operator API takes in one request.
+const maxText = 64 << 20
+
+// readTexts reads the files of the call map.
 func readTexts(c *base.CLI, cmd *cobra.Command, names []string) (files []api.CallMapFile, err error) {
 	if len(names) == 0 {
 		return nil, base.Usage(cmd, "-f is missing: name the file of the call map, or its folder")
 	}
 	for _, name := range names {
 		if name == "-" {
-			text, err := io.ReadAll(c.Stdin)
+			text, err := io.ReadAll(io.LimitReader(c.Stdin, maxText))
 			if err != nil {
 				return nil, fmt.Errorf("read stdin: %w", err)
 			}
 			files = append(files, api.CallMapFile{Name: "stdin", Text: string(text)})
 			continue
 		}
-		paths, err := filesBelow(name)
+		found, err := readBelow(name)
 		if err != nil {
 			return nil, err
 		}
-		for _, path := range paths {
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return nil, base.PathError(err)
-			}
-			files = append(files, api.CallMapFile{Name: filepath.ToSlash(path), Text: string(text)})
-		}
+		files = append(files, found...)
 	}
 	return files, nil
 }
 
-func filesBelow(name string) (paths []string, err error) {
+// readBelow reads a file, or of a folder those that end with .yaml or .yml, in the order of their names.
+func readBelow(name string) (files []api.CallMapFile, err error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, base.Next(base.PathError(err), "Name the file of the call map, or its folder. There is none yet? Write what is there with: watchword callmap export --out callmap.yaml")
 	}
 	if !info.IsDir() {
-		return []string{name}, nil
+		text, err := readRegular(name)
+		return []api.CallMapFile{{Name: filepath.ToSlash(name), Text: text}}, err
 	}
 	entries, err := os.ReadDir(name) // sorted
 	if err != nil {
 		return nil, base.PathError(err)
 	}
 	for _, e := range entries {
-		if ext := filepath.Ext(e.Name()); !e.IsDir() && !strings.HasPrefix(e.Name(), ".") && (ext == ".yaml" || ext == ".yml") {
-			paths = append(paths, filepath.Join(name, e.Name()))
+		if ext := filepath.Ext(e.Name()); e.IsDir() || strings.HasPrefix(e.Name(), ".") || ext != ".yaml" && ext != ".yml" {
+			continue
 		}
+		path := filepath.Join(name, e.Name())
+		text, err := readRegular(path)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, api.CallMapFile{Name: filepath.ToSlash(path), Text: text})
 	}
-	if len(paths) == 0 {
-		return nil, fmt.Errorf("%s has no *.yaml files", name)
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s has no *.yaml or *.yml files", name)
 	}
-	return paths, nil
+	return files, nil
+}
+
+// readRegular reads a regular file of its folder. Whoever proposes a change of the call map may put a
+// symbolic link there, to a secret or a device: one that leads out of the folder is not followed, as a
+// message about the file would quote what is there.
+func readRegular(name string) (string, error) {
+	root, err := os.OpenRoot(filepath.Dir(name))
+	if err != nil {
+		return "", base.PathError(err)
+	}
+	defer func() { _ = root.Close() }() // only read from
+	info, err := root.Stat(filepath.Base(name))
+	switch {
+	case err != nil:
+		return "", base.Next(fmt.Errorf("%s: %w", name, errors.Unwrap(err)), "A symbolic link may only lead to a file in the same folder.")
+	case !info.Mode().IsRegular():
+		return "", base.Next(fmt.Errorf("%s is not a regular file", name), "Use -f - to read standard input.")
+	case info.Size() > maxText:
+		return "", fmt.Errorf("%s has %d bytes, and a call map has at most %d", name, info.Size(), maxText)
+	}
+	text, err := root.ReadFile(filepath.Base(name))
+	return string(text), base.PathError(err)
 }
 
 // parseFiles reads what the files say, without any server. Mistakes are told all at once.

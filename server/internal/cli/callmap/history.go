@@ -3,7 +3,6 @@ package callmap
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -38,10 +37,7 @@ belong to it.`,
 			case c.JSON:
 				return c.PrintJSON(document)
 			}
-			if _, err := os.Stat(out); out != "" && err == nil {
-				return base.Next(fmt.Errorf("%s is there already, and an export overwrites nothing", out), "Name another file with --out, or remove this one.")
-			}
-			return writeOut(c, out, []byte(joined(document)))
+			return c.WriteOut(out, []byte(joined(document)))
 		},
 	}
 	cmd.Flags().StringVar(&owner, "managed-by", "", `the owner ("callmap" if none is named, with what was made by hand)`)
@@ -137,8 +133,7 @@ func callMapShow(c *base.CLI) *cobra.Command {
 			case c.JSON:
 				return c.PrintJSON(document)
 			}
-			_, err = fmt.Fprint(c.Stdout, joined(document))
-			return err
+			return c.Answer(joined(document))
 		},
 	}
 	return base.AsOperator(c.WithJSON(cmd))

@@ -2,7 +2,6 @@ package callmap
 
 import (
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,7 +37,7 @@ printed as a graph: what is added, changed (thick) and removed (dotted).`,
   watchword plan --from-shadow --days 7`,
 		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			draw, known := map[string]func(io.Writer, []api.PlannedChange) error{"text": nil, "mermaid": drawMermaid, "dot": drawDOT}[format]
+			draw, known := map[string]func([]api.PlannedChange) string{"text": nil, "mermaid": drawMermaid, "dot": drawDOT}[format]
 			if !known {
 				return base.Usage(cmd, "--format: %q is not text, mermaid or dot", format)
 			}
@@ -66,9 +65,9 @@ printed as a graph: what is added, changed (thick) and removed (dotted).`,
 			case c.JSON:
 				err = c.PrintJSON(plan)
 			case draw != nil:
-				err = draw(c.Stdout, plan.Changes)
+				err = c.Answer(base.Clean(draw(plan.Changes)))
 			default:
-				err = printPlan(c, c.Stdout, plan)
+				err = c.Answer(base.Clean(planText(plan)))
 			}
 			if err != nil {
 				return err
@@ -103,7 +102,8 @@ func planned(c *base.CLI, p api.CallMapPlan) error {
 	return nil
 }
 
-func printPlan(c *base.CLI, w io.Writer, p api.CallMapPlan) error {
+// planText is a plan for people.
+func planText(p api.CallMapPlan) string {
 	var b strings.Builder
 	for _, change := range p.Changes {
 		fmt.Fprintln(&b, change)
@@ -131,8 +131,7 @@ func printPlan(c *base.CLI, w io.Writer, p api.CallMapPlan) error {
 	if len(p.Tests) > 0 {
 		fmt.Fprintln(&b, testSummary(len(p.Tests), p.Failed))
 	}
-	_, err := io.WriteString(w, base.Clean(b.String()))
-	return err
+	return b.String()
 }
 
 func testSummary(all, failed int) string {

@@ -2,11 +2,9 @@ package callmap
 
 import (
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/watchword-dev/watchword/api"
-	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
 // edge is a rule of a plan, for drawing.
@@ -37,7 +35,7 @@ func drawn(changes []api.PlannedChange) (edges []edge, nodes []string) {
 
 var signs = map[string]string{"add": "+", "change": "~", "remove": "-"}
 
-func drawMermaid(w io.Writer, changes []api.PlannedChange) error {
+func drawMermaid(changes []api.PlannedChange) string {
 	edges, nodes := drawn(changes)
 	ids := map[string]string{}
 	var b strings.Builder
@@ -51,8 +49,7 @@ func drawMermaid(w io.Writer, changes []api.PlannedChange) error {
 		label := strings.TrimSpace(signs[e.op] + " " + e.text)
 		fmt.Fprintf(&b, "  %s %s|\"%s\"| %s\n", ids[e.from], arrows[e.op], mermaidText(label), ids[e.to])
 	}
-	_, err := io.WriteString(w, base.Clean(b.String()))
-	return err
+	return b.String()
 }
 
 // mermaidText: in a quoted text only these two mean anything.
@@ -60,7 +57,7 @@ func mermaidText(s string) string {
 	return strings.NewReplacer(`#`, "#35;", `"`, "#quot;").Replace(s)
 }
 
-func drawDOT(w io.Writer, changes []api.PlannedChange) error {
+func drawDOT(changes []api.PlannedChange) string {
 	edges, nodes := drawn(changes)
 	var b strings.Builder
 	b.WriteString("digraph plan {\n  rankdir=LR;\n")
@@ -72,6 +69,5 @@ func drawDOT(w io.Writer, changes []api.PlannedChange) error {
 		fmt.Fprintf(&b, "  %q -> %q [%s, label=%q];\n", e.from, e.to, looks[e.op], strings.TrimSpace(signs[e.op]+" "+e.text))
 	}
 	b.WriteString("}\n")
-	_, err := io.WriteString(w, base.Clean(b.String()))
-	return err
+	return b.String()
 }

@@ -134,7 +134,7 @@ func shadow(c *base.CLI, cmd *cobra.Command, admin *operator.Client, files []api
 		return c.Printf("the shadow has ended, in revision %d", set.Revision)
 	}
 	for _, l := range set.LeftOut {
-		c.Say("not in the shadow: %s", base.Clean(l))
+		c.Say("not in the shadow: %s", l)
 	}
 	return c.Printf("%d edges are decided beside the call map, from revision %d on", set.Rules, set.Revision)
 }

@@ -3,7 +3,6 @@ package callmap
 import (
 	"encoding/xml"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -55,7 +54,7 @@ fails.`,
 		},
 	}
 	cmd.Flags().BoolVar(&offline, "offline", false, "ask no server: the files alone say what there is")
-	cmd.Flags().StringVar(&junit, "junit", "", "also write the results to this file, as JUnit XML")
+	cmd.Flags().StringVar(&junit, "junit", "", "also write the results to this new file, as JUnit XML")
 	return base.AsOperator(c.WithJSON(withFiles(cmd, &names)))
 }
 
@@ -159,5 +158,5 @@ func writeJUnit(file string, results []api.CallMapTest) error {
 	if err != nil {
 		return err
 	}
-	return base.PathError(os.WriteFile(file, []byte(xml.Header+string(text)+"\n"), 0o644))
+	return base.WriteNewFile(file, 0o644, []byte(xml.Header+string(text)+"\n"))
 }

@@ -192,11 +192,11 @@ func sayIssued(c *base.CLI, i api.RotatedCredential) {
 	if cr.NotBefore != nil {
 		from = "from " + base.Moment(*cr.NotBefore) + " "
 	}
-	c.Say("credential %s of %s, good %suntil %s", cr.ID, base.Clean(cr.Service), from, base.Moment(cr.ExpiresAt))
+	c.Say("credential %s of %s, good %suntil %s", cr.ID, cr.Service, from, base.Moment(cr.ExpiresAt))
 	if i.Replaced.ID != "" {
 		c.Say("credential %s, which it replaces, is good until %s", i.Replaced.ID, base.Moment(i.Replaced.ExpiresAt))
 	}
 	if i.Warning != "" {
-		c.Say("warning: %s", base.Clean(i.Warning))
+		c.Say("warning: %s", i.Warning)
 	}
 }

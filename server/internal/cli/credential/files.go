@@ -14,71 +14,101 @@ import (
 	"io/fs"
 	"math/big"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
-// newFile makes a file that is not there yet.
-func newFile(name string, mode fs.FileMode) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if errors.Is(err, fs.ErrExist) {
-		return nil, base.Next(fmt.Errorf("%s is there already, and credentials overwrite nothing", name), "Name another file, or remove this one.")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("make the file for the credential: %w", base.PathError(err))
-	}
-	return f, nil
-}
+// room is more than a credential takes on the disk.
+const room = 8 << 10
 
-// keep writes all of a new file to the disk, or removes it.
-func keep(f *os.File, content []byte) error {
-	_, err := f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("write the credential: %w", err), os.Remove(f.Name()))
-	}
-	return nil
-}
-
-// issueSecret makes a credential whose secret the server makes. The file is there before the
-// credential, so that none is made that cannot be kept, and it is revoked when it could not be
-// written all the same.
+// issueSecret makes a credential whose secret the server makes, and writes it to a new file of that name,
+// or to stdout if there is none. What can fail is done before the server is asked; if the secret cannot be
+// written all the same, the credential is revoked, since nobody has it.
 func issueSecret(c *base.CLI, ctx context.Context, admin *operator.Client, name string, issue issueCall) error {
-	if name == "" {
-		issued, err := issue(ctx)
-		if err != nil {
-			return err
-		}
-		sayIssued(c, issued)
-		if c.JSON {
-			if issued.Replaced.ID == "" {
-				return c.PrintJSON(issued.IssuedCredential)
-			}
-			return c.PrintJSON(issued)
-		}
-		_, err = fmt.Fprintln(c.Stdout, issued.Token+issued.Secret)
-		return err
-	}
-	f, err := newFile(name, 0o600)
+	write, discard, err := placeFor(c, name)
 	if err != nil {
 		return err
 	}
 	issued, err := issue(ctx)
 	if err != nil {
-		return errors.Join(err, f.Close(), os.Remove(name))
+		return errors.Join(err, discard())
 	}
-	if err := keep(f, []byte(issued.Token+issued.Secret+"\n")); err != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		_, undone := admin.RevokeCredential(ctx, issued.Credential.ID)
-		return errors.Join(err, undone)
+	if err := write(issued); err != nil {
+		return withdraw(ctx, admin, issued, errors.Join(err, discard()))
 	}
-	return sayWritten(c, issued, name)
+	if name != "" {
+		return sayWritten(c, issued, name)
+	}
+	sayIssued(c, issued)
+	return nil
+}
+
+// placeFor makes the place to which a credential is written, and takes the room for it on the disk.
+func placeFor(c *base.CLI, name string) (write func(api.RotatedCredential) error, discard func() error, err error) {
+	if name == "" {
+		signal.Ignore(syscall.SIGPIPE) // a reader that is gone is an error here, and not the end of the process
+		if _, err := c.Stdout.Write(nil); err != nil {
+			return nil, nil, fmt.Errorf("the credential could not be written: %w", base.PathError(err))
+		}
+		return func(issued api.RotatedCredential) error {
+			if c.JSON && issued.Replaced.ID == "" {
+				return c.PrintJSON(issued.IssuedCredential)
+			}
+			if c.JSON {
+				return c.PrintJSON(issued)
+			}
+			return c.Answer(issued.Token + issued.Secret + "\n")
+		}, func() error { return nil }, nil
+	}
+	f, err := base.NewFile(name, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	discard = func() error {
+		_ = f.Close() // it may be closed already
+		return os.Remove(name)
+	}
+	_, err = f.Write(make([]byte, room))
+	if err = errors.Join(err, f.Sync()); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("make room for the credential: %w", base.PathError(err)), discard())
+	}
+	return func(issued api.RotatedCredential) error {
+		secret := issued.Token + issued.Secret + "\n"
+		_, err := f.WriteAt([]byte(secret), 0)
+		return errors.Join(err, f.Truncate(int64(len(secret))), f.Sync(), f.Close())
+	}, discard, nil
+}
+
+// withdraw revokes a credential that could not be written, and says what is different now.
+func withdraw(ctx context.Context, admin *operator.Client, issued api.RotatedCredential, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // also when it was interrupted
+	defer cancel()
+	cr := issued.Credential
+	cause = fmt.Errorf("the new credential could not be written: %w", cause)
+	text := fmt.Sprintf("Credential %s, which nobody has, was revoked.", cr.ID)
+	if _, err := admin.RevokeCredential(ctx, cr.ID); err != nil {
+		cause = fmt.Errorf("%w; and it could not be revoked: %w", cause, err)
+		text = fmt.Sprintf("Credential %s, which nobody has, is good until %s. Revoke it with: %s",
+			cr.ID, base.Moment(cr.ExpiresAt), shell.Command("watchword", "credential", "revoke", cr.ID))
+	}
+	if issued.Replaced.ID != "" {
+		old := issued.Replaced
+		if now, err := admin.Credential(ctx, old.ID); err == nil {
+			old = now
+		}
+		text += fmt.Sprintf("\nCredential %s, which it was to replace, is good until %s. Make another before then with: %s",
+			old.ID, base.Moment(old.ExpiresAt), shell.Command("watchword", "credential", "create", cr.Service, "--kind", cr.Kind, "--name", cr.Name))
+	}
+	return base.Next(cause, "%s", text)
 }
 
 func sayWritten(c *base.CLI, issued api.RotatedCredential, names ...string) error {
@@ -93,7 +123,7 @@ func sayWritten(c *base.CLI, issued api.RotatedCredential, names ...string) erro
 		}
 		return c.PrintJSON(answer)
 	}
-	return c.Printf("wrote %s", strings.Join(names, " and "))
+	return c.Printf("wrote %s", base.Line(strings.Join(names, " and ")))
 }
 
 // issueKey makes a pair, or reads the public half of one, and sends the public half. The private
@@ -132,11 +162,7 @@ func issueKey(c *base.CLI, ctx context.Context, n *newCredential, issue issueCal
 	if err != nil {
 		return err
 	}
-	f, err := newFile(n.out, 0o600)
-	if err != nil {
-		return err
-	}
-	if err := keep(f, private); err != nil {
+	if err := base.WriteNewFile(n.out, 0o600, private); err != nil {
 		return err
 	}
 	issued, err := issue(ctx)
@@ -181,11 +207,7 @@ func issueCertificate(c *base.CLI, ctx context.Context, n *newCredential, servic
 		mode    fs.FileMode
 		content []byte
 	}{{n.out, 0o600, private}, {n.outCert, 0o644, []byte(n.Certificate)}} {
-		f, err := newFile(file.name, file.mode)
-		if err != nil {
-			return undo(err)
-		}
-		if err := keep(f, file.content); err != nil {
+		if err := base.WriteNewFile(file.name, file.mode, file.content); err != nil {
 			return undo(err)
 		}
 		written = append(written, file.name)

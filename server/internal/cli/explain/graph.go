@@ -1,8 +1,6 @@
 package explain
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
@@ -40,11 +38,10 @@ show, or as JSON. --from and --to leave what lies on the ways from or to a servi
 			case "json":
 				return c.PrintJSON(g)
 			case "mermaid":
-				_, err = fmt.Fprint(c.Stdout, base.Clean(explain.Mermaid(g)))
+				return c.Answer(base.Clean(explain.Mermaid(g)))
 			default:
-				_, err = fmt.Fprint(c.Stdout, base.Clean(explain.DOT(g)))
+				return c.Answer(base.Clean(explain.DOT(g)))
 			}
-			return err
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "dot", "dot, mermaid or json")

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
@@ -80,7 +81,7 @@ func unknownUse(c *base.CLI, cmd *cobra.Command, admin *operator.Client, err err
 	if _, told := errors.AsType[*base.NextError](err); told {
 		return err
 	}
-	return base.Next(fmt.Errorf("there is no rule %s -> %s", what.Caller, what.Target), "List the rules with: watchword rules --caller %s", what.Caller)
+	return base.Next(fmt.Errorf("there is no rule %s -> %s", what.Caller, what.Target), "List the rules with: %s", shell.Command("watchword", "rules", "--caller", what.Caller))
 }
 
 func printImpact(c *base.CLI, i api.Impact) error {

@@ -88,7 +88,7 @@ func printExplanation(c *base.CLI, e api.Explanation) error {
 	if e.Allowed {
 		verdict, change = "allowed", "To forbid it"
 	}
-	text := fmt.Sprintf("%s: %s", verdict, e.Text)
+	text := fmt.Sprintf("%s: %s", verdict, base.Line(e.Text))
 	if len(e.Scopes) > 0 {
 		text += "\nThe token would have: " + strings.Join(e.Scopes, " ")
 	}
@@ -96,7 +96,7 @@ func printExplanation(c *base.CLI, e api.Explanation) error {
 		text += "\nThe rules of the shadow would say: " + e.Shadow
 	}
 	if e.Command != "" {
-		text += "\n" + change + ": " + e.Command
+		text += "\n" + change + ": " + base.Line(e.Command)
 	}
 	return c.Printf("%s", text)
 }

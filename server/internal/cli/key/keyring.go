@@ -9,6 +9,7 @@ import (
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
@@ -85,7 +86,8 @@ func OfFile(name string) (*Ring, error) {
 		return nil, fmt.Errorf("read the keys in %s: %w", name, err)
 	}
 	if len(set.Keys()) == 0 {
-		return nil, base.Next(fmt.Errorf("%s has no key of the audit log", name), "Write it, while the server runs, with: watchword keys list --json > %s", name)
+		return nil, base.Next(fmt.Errorf("%s has no key of the audit log", name), "Write it, while the server runs, with: %s > %s",
+			shell.Command("watchword", "keys", "list", "--json"), shell.Quote(name))
 	}
 	return &Ring{Set: set}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
@@ -83,7 +84,8 @@ func probeOne(c *base.CLI, cmd *cobra.Command, admin *operator.Client, name, oth
 			err = c.Printf("%s", verdictOf(p))
 		}
 		if p.Outcome != api.ProbeRefused && p.Outcome != api.ProbeAccepted {
-			c.Say("Is it running, and does it answer 2xx to a good token there? See where with: watchword service show %s\nName another URL with: watchword service update %s --probe URL", name, name)
+			c.Say("Is it running, and does it answer 2xx to a good token there? See where with: %s\nName another URL with: %s",
+				shell.Command("watchword", "service", "show", name), shell.Command("watchword", "service", "update", name, "--probe", "URL"))
 		}
 	}
 	return errors.Join(err, judged(p))
@@ -130,7 +132,7 @@ func judged(probes ...api.ProbeResult) error {
 func probed(cmd *cobra.Command, admin *operator.Client, name, other string) (api.ProbeResult, error) {
 	p, err := admin.Probe(cmd.Context(), name, api.NewProbe{Other: other})
 	if base.StatusOf(err) == http.StatusConflict {
-		return p, base.Next(fmt.Errorf("service %q has no probe URL", name), "Set one with: watchword service update %s --probe URL", name)
+		return p, base.Next(fmt.Errorf("service %q has no probe URL", name), "Set one with: %s", shell.Command("watchword", "service", "update", name, "--probe", "URL"))
 	}
 	return p, base.UnknownService(err, name)
 }
@@ -171,7 +173,7 @@ func probeAll(c *base.CLI, cmd *cobra.Command, admin *operator.Client, other str
 		}
 	}
 	if len(without) > 0 {
-		c.Say("without a probe URL: %s", base.Clean(strings.Join(without, " ")))
+		c.Say("without a probe URL: %s", strings.Join(without, " "))
 	}
 	return judged(probes...)
 }

@@ -1,27 +1,31 @@
 package server
 
 import (
-	"fmt"
 	"os"
 	"strings"
 
+	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/server/internal/config"
 )
 
 // tour is what the demo prints: lines that work when they are pasted into a shell, each
 // with the answer it gets.
 func tour(server string, peers map[string]string, credentials string, cfg config.Config) string {
-	program := "watchword"
-	if strings.Contains(os.Args[0], "go-build") { // go run left no program behind
-		program = "go run ./cmd/watchword"
-	}
-	flags := " --data " + cfg.Data
-	if cfg.Admin.Listen != config.Default().Admin.Listen {
-		flags += " --admin-url http://" + cfg.Admin.Listen
+	command := func(words ...string) string {
+		program := []string{"watchword"}
+		if strings.Contains(os.Args[0], "go-build") { // go run left no program behind
+			program = []string{"go", "run", "./server/cmd/watchword"}
+		}
+		words = append(words, "--data", cfg.Data)
+		if cfg.Admin.Listen != config.Default().Admin.Listen {
+			words = append(words, "--admin-url", "http://"+cfg.Admin.Listen)
+		}
+		return shell.Command(append(program, words...)...)
 	}
 	return strings.NewReplacer(
-		"SERVER", server, "M1", peers["m1"], "M2", peers["m2"], "M3", peers["m3"], "KEYS", credentials, "RULES", program+" rules"+flags, "PROBE", program+" probe --all"+flags,
-	).Replace(tourText) + fmt.Sprintln("Ctrl-C ends the demo.")
+		"SERVER", server, "M1", peers["m1"], "M2", peers["m2"], "M3", peers["m3"], "KEYS", shell.Quote(credentials),
+		"RULES", command("rules"), "PROBE", command("probe", "--all"),
+	).Replace(tourText) + "Ctrl-C ends the demo.\n"
 }
 
 const tourText = `The server is at SERVER, m1 at M1, m2 at M2, m3 at M3.

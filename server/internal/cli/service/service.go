@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
@@ -55,7 +56,7 @@ digits, '.', '_' and '-', and begins with a letter or a digit.`,
 				if _, err := admin.Service(cmd.Context(), s.Name); err != nil {
 					return base.Next(fmt.Errorf("one of the audiences is another service's"), "See whose with: watchword service list --json")
 				}
-				return base.Next(fmt.Errorf("there is a service %q already", s.Name), "See it with: watchword service show %s", s.Name)
+				return base.Next(fmt.Errorf("there is a service %q already", s.Name), "See it with: %s", shell.Command("watchword", "service", "show", s.Name))
 			}
 			if err != nil {
 				return err

@@ -18,6 +18,7 @@ import (
 	"github.com/watchword-dev/watchword/client"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/netaddr"
+	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
@@ -219,7 +220,7 @@ func whyOf(denied *client.DeniedError) string {
 	if denied.DecisionID == "" {
 		return "The audit log says why: watchword audit tail"
 	}
-	return "An operator sees why with: watchword why " + denied.DecisionID
+	return "An operator sees why with: " + shell.Command("watchword", "why", denied.DecisionID)
 }
 
 // explainToken adds what to do to the errors of the SDK.
@@ -227,9 +228,10 @@ func explainToken(err error) error {
 	if denied, ok := errors.AsType[*client.DeniedError](err); ok {
 		switch denied.Code {
 		case "invalid_client":
-			return base.Next(err, "%s\nSee the service's credentials with: watchword credential list %s", whyOf(denied), base.Or(denied.Caller, "SERVICE"))
+			return base.Next(err, "%s\nSee the service's credentials with: %s", whyOf(denied), shell.Command("watchword", "credential", "list", base.Or(denied.Caller, "SERVICE")))
 		case "invalid_token":
-			return base.Next(err, "%s\nThe credential is expired, revoked or not of this server. See it with: watchword token inspect < FILE\nMake another with: watchword credential create %s --out FILE", whyOf(denied), base.Or(denied.Caller, "SERVICE"))
+			return base.Next(err, "%s\nThe credential is expired, revoked or not of this server. See it with: watchword token inspect < FILE\nMake another with: %s",
+				whyOf(denied), shell.Command("watchword", "credential", "create", base.Or(denied.Caller, "SERVICE"), "--out", "FILE"))
 		}
 		return base.Next(err, "%s", whyOf(denied))
 	}
