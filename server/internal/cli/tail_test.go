@@ -38,7 +38,7 @@ func TestTailFollowsUntilItIsTold(t *testing.T) {
 		switch {
 		case strings.Contains(text, "m1 ->"): // the last one when it began: now one more
 			record("m\x1b[2J\n2026-11-24 16:00:00Z  decision  allowed  m3")
-		case strings.Contains(text, `3 ->`):
+		case strings.Contains(text, `3" ->`):
 			interrupt()
 		}
 	}), &complaints)

@@ -25,7 +25,7 @@ and made again inherits no credential and no rule.`,
   watchword service list`,
 	}
 	group.AddCommand(serviceCreate(c), serviceList(c), serviceShow(c), serviceUpdate(c),
-		serviceSwitch(c, "disable", true), serviceSwitch(c, "enable", false), serviceDelete(c))
+		serviceDisable(c), serviceEnable(c), serviceDelete(c))
 	return base.AsOperator(base.Group(group))
 }
 
@@ -185,21 +185,33 @@ func changeService(c *base.CLI, cmd *cobra.Command, name string, version int64, 
 	return printService(c, s)
 }
 
-func serviceSwitch(c *base.CLI, verb string, disabled bool) *cobra.Command {
-	long := "Lets a disabled service call and be called again, by the rules it has."
-	if disabled {
-		long = "Refuses the service every token, and everybody tokens for it, until it is enabled again.\nIts credentials and rules stay. Tokens it has already are refused by introspection at once\nand by who follows the deny-list within a second; who only checks signatures takes them\nuntil they expire."
-	}
-	return c.WithJSON(&cobra.Command{
-		Use:     verb + " NAME",
-		Short:   map[bool]string{true: "Take a service out, for a while", false: "Put a service back"}[disabled],
-		Long:    long,
-		Example: "  watchword service " + verb + " m1",
-		Args:    base.Exactly("NAME"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return changeService(c, cmd, args[0], 0, api.ServicePatch{Disabled: &disabled})
-		},
+func serviceDisable(c *base.CLI) *cobra.Command {
+	return serviceSwitch(c, true, &cobra.Command{
+		Use:   "disable NAME",
+		Short: "Take a service out, for a while",
+		Long: `Refuses the service every token, and everybody tokens for it, until it is enabled again.
+Its credentials and rules stay. Tokens it has already are refused by introspection at once
+and by who follows the deny-list within a second; who only checks signatures takes them
+until they expire.`,
+		Example: `  watchword service disable m1`,
 	})
+}
+
+func serviceEnable(c *base.CLI) *cobra.Command {
+	return serviceSwitch(c, false, &cobra.Command{
+		Use:     "enable NAME",
+		Short:   "Put a service back",
+		Long:    `Lets a disabled service call and be called again, by the rules it has.`,
+		Example: `  watchword service enable m1`,
+	})
+}
+
+func serviceSwitch(c *base.CLI, disabled bool, cmd *cobra.Command) *cobra.Command {
+	cmd.Args = base.Exactly("NAME")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return changeService(c, cmd, args[0], 0, api.ServicePatch{Disabled: &disabled})
+	}
+	return c.WithJSON(cmd)
 }
 
 func serviceDelete(c *base.CLI) *cobra.Command {
