@@ -17,7 +17,7 @@ func Before(s *directory.Snapshot, a Asked, reason string) api.Explanation {
 	w := api.Explanation{Reason: reason, Text: Recorded(reason)}
 	svc, ok := s.Service(a.Caller)
 	if !ok {
-		w.Text, w.Command = fmt.Sprintf("there is no service %s", a.Caller), "watchword service create "+a.Caller
+		w.Text, w.Command = noService(a.Caller)
 		return w
 	}
 	update := func(words ...string) string {
