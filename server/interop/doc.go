@@ -2,12 +2,12 @@
 // started as a user would. It knows of the server only what its clients and operators see.
 //
 // Clients of the SuperTokens core are supertokens-node 16.7 and 24 and supertokens-golang 0.25,
-// with jsonwebtoken and jwks-rsa as verifiers. Clients and resource servers of the OAuth door are in
+// with jsonwebtoken and jwks-rsa as verifiers. Clients and resource servers of the OAuth endpoints are in
 // the folder clients and in the commands of the module golang: each is one that docs/clients has a
 // page about, and the page shows the file that ran.
 //
 // The tests need Node.js 20 or later and npm, and Debian's haproxy, httpd with mod_oauth2 and Python
 // libraries; scripts/needs installs them. Package-lock.json and golang/go.sum pin the rest. Where
 // something is missing, tests fail under CI=true and WWTEST=all, as `make test` sets it: what
-// real clients make of the doors is not to go untested unseen.
+// real clients make of the endpoints is not to go untested unseen.
 package interop

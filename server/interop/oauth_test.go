@@ -149,7 +149,7 @@ func (o *oauth) token(t *testing.T, resource string) string {
 	return answer.AccessToken
 }
 
-// post sends a form to a door, as a service with a secret.
+// post sends a form to an endpoint, as a service with a secret.
 func (o *oauth) post(t *testing.T, service, path string, form url.Values) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, o.issuer+path, strings.NewReader(form.Encode()))

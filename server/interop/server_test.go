@@ -55,7 +55,7 @@ type server struct {
 	env []string // how the command line finds it
 
 	public, operators string // URLs
-	core              string // URL of the SuperTokens door, with the base path of an app
+	core              string // URL of the SuperTokens interface, with the base path of an app
 	pid               int
 }
 
@@ -134,7 +134,7 @@ func (s *server) run(t *testing.T, args ...string) {
 	}
 }
 
-// client is the environment of a process that is a client of the door.
+// client is the environment of a process that is a client of the interface.
 func (s *server) client(more ...string) []string {
 	return append([]string{"CORE=" + s.core, "API_KEY=" + apiKey}, more...)
 }

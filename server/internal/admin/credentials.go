@@ -263,7 +263,7 @@ func optional(t time.Time) *time.Time {
 	return &t
 }
 
-// isCredentialID says whether id is 32 hexadecimal digits, as all are.
+// isCredentialID reports whether id is 32 hexadecimal digits, as all are.
 func isCredentialID(id string) bool {
 	for _, c := range []byte(id) {
 		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {

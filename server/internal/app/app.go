@@ -43,20 +43,20 @@ type Server struct {
 	registry *prometheus.Registry
 	stack    *web.Stack
 
-	db        *store.DB
-	sealer    *keys.Sealer
-	ring      *keys.Ring
-	directory *directory.Directory
-	log       *audit.Log
-	auth      *clientauth.Authenticator
-	issuer    *issuer.Issuer
-	shared    keys.Secret
-	once      *once.Register
-	revoked   *revocation.Publisher
-	nonces    *dpop.Nonces
-	usage     *usage.Recorder
-	door      *supertokens.Door // nil while it is off
-	probes    *probe.Prober
+	db             *store.DB
+	sealer         *keys.Sealer
+	ring           *keys.Ring
+	directory      *directory.Directory
+	log            *audit.Log
+	auth           *clientauth.Authenticator
+	issuer         *issuer.Issuer
+	shared         keys.Secret
+	once           *once.Register
+	revoked        *revocation.Publisher
+	nonces         *dpop.Nonces
+	usage          *usage.Recorder
+	superTokensAPI *supertokens.Interface // nil while it is off
+	probes         *probe.Prober
 
 	operatorToken operatorToken
 	listeners     []*listener
@@ -200,11 +200,11 @@ func (s *Server) openSuperTokens(ctx context.Context) (err error) {
 	for _, k := range c.APIKeys {
 		apiKeys = append(apiKeys, k.Reveal())
 	}
-	s.door, err = supertokens.New(s.db, s.sealer, s.log, apiKeys, supertokens.Options{Apps: c.Apps, BasePath: c.BasePath, Logger: s.logger})
+	s.superTokensAPI, err = supertokens.New(s.db, s.sealer, s.log, apiKeys, supertokens.Options{Apps: c.Apps, BasePath: c.BasePath, Logger: s.logger})
 	if err != nil {
 		return err
 	}
-	return s.door.Load(ctx)
+	return s.superTokensAPI.Load(ctx)
 }
 
 func (s *Server) openIssuer(context.Context) (err error) {
@@ -218,8 +218,8 @@ func (s *Server) openIssuer(context.Context) (err error) {
 		Credentials:   func() *jose.KeySet { return s.ring.Verifiers(keys.UseCredential) },
 		Access:        func() *jose.KeySet { return s.ring.Verifiers(keys.UseAccess) },
 	}
-	if s.door != nil && s.cfg.SuperTokens.TrustBootstrap {
-		auth.Foreign = s.door.BootstrapKeys
+	if s.superTokensAPI != nil && s.cfg.SuperTokens.TrustBootstrap {
+		auth.Foreign = s.superTokensAPI.BootstrapKeys
 	}
 	if auth.ClientCAs, err = s.openClientCAs(); err != nil {
 		return err
@@ -324,8 +324,8 @@ func newBallast() []byte { return make([]byte, 12<<20) }
 
 func (s *Server) loops() []func(context.Context) error {
 	loops := []func(context.Context) error{s.log.Run, s.ring.Run, s.directory.Run, s.once.Run, s.usage.Run, s.revoked.Run, s.checkStore}
-	if s.door != nil {
-		loops = append(loops, s.door.Run)
+	if s.superTokensAPI != nil {
+		loops = append(loops, s.superTokensAPI.Run)
 	}
 	if s.cfg.Probe.Every > 0 {
 		loops = append(loops, s.probeAll)

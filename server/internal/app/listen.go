@@ -56,7 +56,7 @@ func (s *Server) listen(ctx context.Context) error {
 		{services, s.cfg.Listen, "--listen", s.cfg.TLS, s.public()},
 		{"operators", s.cfg.Admin.Listen, "--admin-listen", s.cfg.Admin.TLS, nil},
 	}
-	if s.door != nil {
+	if s.superTokensAPI != nil {
 		bind = append(bind, struct {
 			name, address, flag string
 			tls                 config.TLS

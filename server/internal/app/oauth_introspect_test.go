@@ -125,7 +125,7 @@ func introspectSigned(t *testing.T, w *world) {
 	}
 }
 
-// Every way to prove itself counts at all doors.
+// Every way to prove itself counts at all endpoints.
 func introspectByEveryMethod(t *testing.T, w *world) {
 	proofs := w.everyMethod(t)
 	if len(proofs) < 5 {

@@ -127,7 +127,7 @@ func TestIssuerWithPath(t *testing.T) {
 			t.Errorf("%q: keys: got %d", base, a.status)
 		}
 		if a := s.do(s.request("POST", s.url+base+"/accesstoken", `{"target":"m2"}`, "Authorization", "Bearer "+credential)); a.status != 200 {
-			t.Errorf("%q: the plain door: got %d", base, a.status)
+			t.Errorf("%q: /accesstoken: got %d", base, a.status)
 		}
 	}
 }

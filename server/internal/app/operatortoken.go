@@ -21,7 +21,7 @@ import (
 // operatorToken is the hash of the secret that opens the admin API.
 type operatorToken struct{ sum [sha256.Size]byte }
 
-// verify says whether token is the operator's, in a time that does not tell how nearly.
+// verify reports whether token is the operator's, in a time that does not tell how nearly.
 func (t operatorToken) verify(token string) bool {
 	sum := sha256.Sum256([]byte(token))
 	return subtle.ConstantTimeCompare(sum[:], t.sum[:]) == 1

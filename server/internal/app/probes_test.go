@@ -158,7 +158,7 @@ func TestProbeGivesNothingAway(t *testing.T) {
 			t.Error("a token is in the log or the result")
 		}
 		if a := s.ask(token, `{"target":"m2"}`); a.status != http.StatusUnauthorized {
-			t.Errorf("a probe token opened the plain door: %d", a.status)
+			t.Errorf("a probe token opened /accesstoken: %d", a.status)
 		}
 		exchange := s.request("POST", s.url+"/oauth2/token", "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token="+token+
 			"&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token&audience=m3")

@@ -58,7 +58,7 @@ func eventually(t *testing.T, what string, ask func() bool) {
 	}
 }
 
-// placed says whether the status list of the token has it as INVALID.
+// placed reports whether the status list of the token has it as INVALID.
 func (s *server) placed(token string) bool {
 	s.t.Helper()
 	list := part(s.t, token, 1)["status"].(map[string]any)["status_list"].(map[string]any)

@@ -59,9 +59,9 @@ func (s *Server) public() http.Handler {
 
 // superTokens is what clients of the SuperTokens core reach.
 func (s *Server) superTokens() http.Handler {
-	door := s.door.Handler()
+	handler := s.superTokensAPI.Handler()
 	return s.stack.Handle("supertokens", func(w http.ResponseWriter, r *http.Request) error {
-		door.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 		return nil
 	})
 }

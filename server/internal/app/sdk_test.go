@@ -245,7 +245,7 @@ func (w *sdkWorld) resourceTransport() *http.Transport {
 }
 
 // The SDK against the server and package verify: every method there is, with tokens that are bound
-// in every way there is, at both doors, with nonces and without.
+// in every way there is, at both endpoints, with nonces and without.
 func TestSDKGetsAndUsesTokensByEveryMethod(t *testing.T) {
 	for _, nonce := range []bool{false, true} {
 		t.Run(fmt.Sprint("nonce=", nonce), func(t *testing.T) {
@@ -260,7 +260,7 @@ func TestSDKGetsAndUsesTokensByEveryMethod(t *testing.T) {
 					t.Errorf("the server offers %s, which the SDK does not have", name)
 				}
 			}
-			plain := client.Method{Name: "plain door", New: func(client.Identity) *client.Auth { return nil }}
+			plain := client.Method{Name: "/accesstoken", New: func(client.Identity) *client.Auth { return nil }}
 			for _, binding := range []string{"", api.BindingMTLS} {
 				w.bind("m1", binding)
 				for _, method := range append(client.Methods(), plain) {

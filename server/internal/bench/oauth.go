@@ -33,7 +33,7 @@ func (s *server) clientSecret(service string) (string, error) {
 	return c["secret"].(string), nil
 }
 
-// oauth compares the OAuth doors with bare handlers that make and check the same signatures.
+// oauth compares the OAuth endpoints with bare handlers that make and check the same signatures.
 func (b *bench) oauth() ([]line, error) {
 	s, err := b.serve("oauth")
 	if err != nil {

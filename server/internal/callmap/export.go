@@ -50,7 +50,7 @@ func exportServices(b *strings.Builder, state *directory.State, owner string) {
 	}
 }
 
-// exported says whether what belongs to managedBy, or to nobody, is in the file of owner.
+// exported reports whether what belongs to managedBy, or to nobody, is in the file of owner.
 func exported(managedBy, owner string) bool {
 	return managedBy == owner || managedBy == "" && owner == DefaultOwner
 }

@@ -43,7 +43,7 @@ type RuleChange struct {
 	Old, New       *directory.Rule
 }
 
-// Empty says whether nothing would change.
+// Empty reports whether nothing would change.
 func (p *Plan) Empty() bool { return len(p.Services) == 0 && len(p.Rules) == 0 && !p.ShadowChanged }
 
 // planner makes a plan.
@@ -250,7 +250,7 @@ func (p *planner) readRule(f *File, r *Rule) {
 	}
 }
 
-// sameTerms says whether two rules say the same of their edge.
+// sameTerms reports whether two rules say the same of their edge.
 func sameTerms(a, b *directory.Rule) bool {
 	return slices.Equal(a.Scopes, b.Scopes) && a.Exchange == b.Exchange && a.MayAct == b.MayAct && a.Until.Equal(b.Until) &&
 		a.ManagedBy == b.ManagedBy && directory.FormatWhen(a.When) == directory.FormatWhen(b.When)
@@ -317,7 +317,7 @@ func sameShadow(a, b directory.ShadowRule) bool {
 	return a.Edge == b.Edge && a.Absent == b.Absent && sameTerms(&a.Rule, &b.Rule)
 }
 
-// stays says whether the service is not removed by the plan.
+// stays reports whether the service is not removed by the plan.
 func (p *planner) stays(uid directory.UID) bool {
 	svc := p.byName[p.plan.names[uid]]
 	return svc != nil && svc.UID == uid

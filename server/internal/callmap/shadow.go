@@ -106,7 +106,7 @@ func (p *Plan) Overlay() (rules []directory.ShadowRule, leftOut []string) {
 	return rules, leftOut
 }
 
-// sameMeaning says whether two rules decide alike, whoever owns them.
+// sameMeaning reports whether two rules decide alike, whoever owns them.
 func sameMeaning(a, b *directory.Rule) bool {
 	other := *b
 	other.ManagedBy = a.ManagedBy

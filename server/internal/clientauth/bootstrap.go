@@ -31,7 +31,7 @@ func newBootstrap(o Options) *bootstrap { return &bootstrap{o: o} }
 
 func (b *bootstrap) Name() string { return api.Bootstrap }
 
-// Presents: at the plain door as a bearer token, at the OAuth doors as an assertion of its own
+// Presents: at /accesstoken as a bearer token, at the OAuth endpoints as an assertion of its own
 // type.
 func (b *bootstrap) Presents(p *Presented) bool { return p.Bearer != "" || p.isBootstrap() }
 
@@ -100,7 +100,7 @@ type ring int
 const (
 	own     ring = iota // this server's, for credentials
 	access              // this server's, for access tokens
-	foreign             // the SuperTokens door's
+	foreign             // the SuperTokens interface's
 )
 
 // signed checks the signature of token, or remembers that it did. A key that was revoked
@@ -172,7 +172,7 @@ func (b *bootstrap) verify(token string) (*signedToken, error) {
 		return nil, err
 	}
 	if t.from == foreign {
-		// The foreign door signs whatever it is given under one type, and numbers nothing. Its
+		// The foreign interface signs whatever it is given under one type, and numbers nothing. Its
 		// algorithm is not malleable, so the signed bytes name the credential.
 		sum := sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))
 		t.id = "st-" + hex.EncodeToString(sum[:16])

@@ -18,7 +18,7 @@ import (
 
 // Presented is what a request carried to prove who sent it. Most fields are secrets.
 type Presented struct {
-	// Bearer is the token of an Authorization: Bearer header, at the plain door.
+	// Bearer is the token of an Authorization: Bearer header, at /accesstoken.
 	Bearer string
 	// ClientID is the client_id of the form (RFC 6749, section 2.3.1), empty when absent. Where
 	// the proof names a client too, both must be one.
@@ -119,7 +119,7 @@ func (f *Failure) Unwrap() error { return f.Cause }
 type Method interface {
 	// Name is one of api.AuthMethods.
 	Name() string
-	// Presents says whether p carries a proof of this method.
+	// Presents reports whether p carries a proof of this method.
 	Presents(p *Presented) bool
 	// Authenticate checks the proof against the directory as it stands.
 	Authenticate(ctx context.Context, p *Presented, s *directory.Snapshot, now time.Time) (Identity, *Failure)
@@ -149,7 +149,7 @@ type Options struct {
 	// asked for so that the audit log can say that a callee replayed its caller's token.
 	Access func() *jose.KeySet
 	// Foreign are keys of others whose bootstrap credentials are honoured too: those of the
-	// SuperTokens door while the operator trusts it for that. Nil: nobody's.
+	// SuperTokens interface while the operator trusts it for that. Nil: nobody's.
 	Foreign func() *jose.KeySet
 }
 

@@ -92,7 +92,7 @@ func (r *dnReader) next() (c byte, ok bool) {
 	return c, true
 }
 
-// ends says whether a value does.
+// ends reports whether a value does.
 func (r *dnReader) ends() bool { return r.rest == "" || r.rest[0] == ',' || r.rest[0] == '+' }
 
 func (r *dnReader) attribute() (a attribute, err error) {

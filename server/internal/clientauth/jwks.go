@@ -33,7 +33,7 @@ const (
 	keySetStale = 24 * time.Hour
 )
 
-// CheckKeySetURL says whether keys may be fetched from a jwks_uri: over TLS, or from this machine.
+// CheckKeySetURL reports whether keys may be fetched from a jwks_uri: over TLS, or from this machine.
 // Where the name leads is checked with each connection.
 func CheckKeySetURL(s string) error {
 	u, err := url.Parse(s)
@@ -104,7 +104,7 @@ func (k *keySets) wait(address string) (end func(), ok bool) {
 	}, true
 }
 
-// signed says whether a key published at address signed what find is about. An error says that
+// signed reports whether a key published at address signed what find is about. An error says that
 // there are no keys to try.
 func (k *keySets) signed(ctx context.Context, address string, find *search, now time.Time) (bool, error) {
 	set, err := k.at(ctx, address, now, false)
@@ -168,7 +168,7 @@ func (k *keySets) at(ctx context.Context, address string, now time.Time, anew bo
 	}
 }
 
-// serves says whether s answers a question, so that nothing is fetched.
+// serves reports whether s answers a question, so that nothing is fetched.
 func (s *keySet) serves(now time.Time, anew bool) bool {
 	asked := now.Sub(s.tried)
 	switch {

@@ -135,7 +135,7 @@ type search struct {
 	why  string // nothing was found
 }
 
-// signedBy says whether k signed the assertion. A kid that is named must be the key's, and the
+// signedBy reports whether k signed the assertion. A kid that is named must be the key's, and the
 // algorithm always is (RFC 8725, section 3.1).
 func (s *search) signedBy(k *jose.PublicKey) bool {
 	alg, _ := jose.ParseAlgorithm(s.Algorithm)

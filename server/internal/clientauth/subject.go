@@ -45,7 +45,7 @@ func ParseTLSSubject(s string) (material string, err error) {
 	return "", errors.New("must begin with one of dn:, dns:, uri:, ip: and email: before the name")
 }
 
-// isSubject says whether the certificate is for subject: its whole distinguished name, or one
+// isSubject reports whether the certificate is for subject: its whole distinguished name, or one
 // of the alternative names of that kind. A name in the wrong place is none, and there are no
 // wildcards. In the certificate those are ASCII: crypto/x509 reads no others.
 func isSubject(subject string, c *x509.Certificate) bool {

@@ -22,12 +22,12 @@ import (
 type overTLS struct {
 	name string
 	kind directory.Kind
-	// ours says whether the certificate is one of this method. It names itself as its issuer, or it
+	// ours reports whether the certificate is one of this method. It names itself as its issuer, or it
 	// does not: so no request is one of both.
 	ours func(*x509.Certificate) bool
 	// trusted is "" when the certificates are good at the moment now, else why not.
 	trusted func(chain []*x509.Certificate, now time.Time) string
-	// of says whether a credential with this material is for the certificate.
+	// of reports whether a credential with this material is for the certificate.
 	of func(material string, c *x509.Certificate) bool
 }
 
@@ -82,7 +82,7 @@ func (m *overTLS) Authenticate(_ context.Context, p *Presented, s *directory.Sna
 	return Identity{}, f
 }
 
-// CheckSelfSigned says whether c can be registered for self_signed_tls_client_auth. The error is for
+// CheckSelfSigned reports whether c can be registered for self_signed_tls_client_auth. The error is for
 // the operator.
 func CheckSelfSigned(c *x509.Certificate) error {
 	switch {

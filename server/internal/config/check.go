@@ -74,7 +74,7 @@ func (l *Loaded) check() []Problem {
 		add("keys.rotate_every", fmt.Sprintf("is so short that more than %d keys of an algorithm would be published at a time, since tokens live up to token.max_ttl (%s)", maxScheduledKeys, FormatDuration(c.Token.MaxTTL)), "lengthen it or shorten token.max_ttl")
 	}
 	if c.SuperTokens.TrustBootstrap && !c.SuperTokens.Enabled() {
-		add("supertokens.trust_bootstrap", "is true while the SuperTokens door is shut", "set supertokens.api_keys, or leave it out")
+		add("supertokens.trust_bootstrap", "is true while the SuperTokens interface is off", "set supertokens.api_keys, or leave it out")
 	}
 	return problems
 }

@@ -42,7 +42,7 @@ type Config struct {
 // TLS of one listener, from files. Both are empty (plain HTTP) or neither.
 type TLS struct{ CertFile, KeyFile string }
 
-// Enabled says whether the listener speaks TLS.
+// Enabled reports whether the listener speaks TLS.
 func (t TLS) Enabled() bool { return t.CertFile != "" }
 
 // Token is about the access tokens issued.
@@ -64,7 +64,7 @@ type Proxy struct {
 	CertificateHeader string
 }
 
-// OAuth is about the OAuth doors.
+// OAuth is about the OAuth endpoints.
 type OAuth struct {
 	// StatusList puts a place in a status list into tokens.
 	StatusList bool
@@ -100,7 +100,7 @@ type Admin struct {
 	Hosts []string
 }
 
-// SuperTokens is about the SuperTokens door.
+// SuperTokens is about the SuperTokens interface.
 type SuperTokens struct {
 	Listen  string
 	TLS     TLS
@@ -111,7 +111,7 @@ type SuperTokens struct {
 	TrustBootstrap bool
 }
 
-// Enabled says whether the door opens: only when there is a key to open it with.
+// Enabled reports whether the interface is served: only when there is an API key.
 func (s SuperTokens) Enabled() bool { return len(s.APIKeys) > 0 }
 
 // Audit is about the audit log.

@@ -180,7 +180,7 @@ func (r *loader) environment(environ []string) map[string]entry {
 
 var injectedName = regexp.MustCompile(`^WATCHWORD_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 
-// injected says whether Kubernetes put the variable there: it does for every Service in the
+// injected reports whether Kubernetes put the variable there: it does for every Service in the
 // namespace, and that in front of this server is likely named watchword.
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 func injected(name, text string) bool {

@@ -60,7 +60,7 @@ func TestWrongValuesAreRefusedWithAFix(t *testing.T) {
 		{"WATCHWORD_SUPERTOKENS_API_KEYS=aaaaaaaaaaaaaaaaaaaaaaaaa", "is easy to guess"},
 		{"WATCHWORD_SUPERTOKENS_APPS=public,m2M-auth", `"m2M-auth" is not an app id`},
 		{"WATCHWORD_SUPERTOKENS_BASE_PATH=auth/", "is not a path"},
-		{"WATCHWORD_SUPERTOKENS_TRUST_BOOTSTRAP=true", "while the SuperTokens door is shut"},
+		{"WATCHWORD_SUPERTOKENS_TRUST_BOOTSTRAP=true", "while the SuperTokens interface is off"},
 		{"WATCHWORD_INSECURE_HTTP=yes", `"yes" is neither true nor false`},
 		{"WATCHWORD_AUDIT_MAX_SIZE=64MB", "is not a size"},
 		{"WATCHWORD_AUDIT_MAX_SIZE=1KiB", "choose from 1MiB to 16GiB"},
@@ -94,7 +94,7 @@ func TestOtherMachinesNeedTLSOrAWordThatItIsElsewhere(t *testing.T) {
 	}
 	open := []string{"WATCHWORD_SUPERTOKENS_LISTEN=:3567", "WATCHWORD_SUPERTOKENS_API_KEYS=abcdefghijklmnopqrst"}
 	if got := problemsOf(t, Sources{Environ: open}); !strings.HasPrefix(got, "supertokens.listen (WATCHWORD_SUPERTOKENS_LISTEN): :3567 can be reached") {
-		t.Errorf("an open SuperTokens door: got %q", got)
+		t.Errorf("the SuperTokens interface with a key: got %q", got)
 	}
 }
 

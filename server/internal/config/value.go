@@ -240,7 +240,7 @@ func (v database) text() string {
 	return u.Redacted()
 }
 
-// hasPassword says whether a database URL holds a password, in any of the places libpq takes
+// hasPassword reports whether a database URL holds a password, in any of the places libpq takes
 // one from.
 func hasPassword(s string) bool {
 	u, err := url.Parse(s)
@@ -262,7 +262,7 @@ func isPassword(parameter string) bool {
 	return strings.Contains(strings.ToLower(parameter), "password")
 }
 
-// apiKeys are the keys of the SuperTokens door.
+// apiKeys are the keys of the SuperTokens interface.
 type apiKeys struct{ to *[]Secret }
 
 func (v apiKeys) set(s string) error {

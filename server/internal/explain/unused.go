@@ -93,7 +93,7 @@ type idle struct {
 	command func() string
 }
 
-// judged says whether something was there in all of the window, and counts it if not.
+// judged reports whether something was there in all of the window, and counts it if not.
 func (t *Tally) judged(u *api.Unused, made time.Time) bool {
 	if made.After(t.since) {
 		u.Young++

@@ -160,7 +160,7 @@ func (r *Register) Run(ctx context.Context) error {
 	return nil
 }
 
-// flush commits what waits, and says whether there was something.
+// flush commits what waits, and reports whether there was something.
 func (r *Register) flush(ctx context.Context) bool {
 	runtime.Gosched() // whoever can run now may have an entry
 	r.mu.Lock()

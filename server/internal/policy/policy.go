@@ -126,7 +126,7 @@ type Decision struct {
 	Scopes []string
 }
 
-// Allowed says whether the answer is yes. The zero Decision is a no.
+// Allowed reports whether the answer is yes. The zero Decision is a no.
 func (d Decision) Allowed() bool { return d.Reason == Allowed }
 
 // CallMap is all rules, immutable. The zero value allows nothing.
@@ -205,7 +205,7 @@ func decide(rule *Rule, q Query) Decision {
 }
 
 // DecideOver answers q as if the rules of overlay stood in the place of those m has for the same
-// edges, and says whether overlay has one for this edge at all.
+// edges, and reports whether overlay has one for this edge at all.
 func (m CallMap) DecideOver(overlay CallMap, q Query) (d Decision, over bool) {
 	if rule := overlay.rules.find(q.Edge); rule != nil {
 		return decide(rule, q), true
@@ -242,7 +242,7 @@ func intersection(a, b []string) (both []string) {
 	return both
 }
 
-// subset says whether all of some are in all; both are sorted.
+// subset reports whether all of some are in all; both are sorted.
 func subset(some, all []string) bool {
 	for _, s := range some {
 		i, found := slices.BinarySearch(all, s)

@@ -61,7 +61,7 @@ func contains(networks []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// Contain says whether the moment, in microseconds since 1970, is within h.
+// Contain reports whether the moment, in microseconds since 1970, is within h.
 func (h Hours) Contain(at int64) bool {
 	if h == (Hours{}) {
 		return true

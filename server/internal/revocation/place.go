@@ -15,7 +15,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
-// StatusPath is where the status lists are, below the issuer: the ids their tokens hang on with
+// StatusPath is where the status lists are, below the issuer: the ids their tokens depend on with
 // a dot between two, a slash, and the name of the list.
 const StatusPath = "/oauth2/status/"
 
@@ -47,7 +47,7 @@ func newPlaces(issuer string, key []byte) *places {
 	}
 }
 
-// Place gives a token that hangs on deps a place in a status list that no other token has, here,
+// Place gives a token that depends on deps a place in a status list that no other token has, here,
 // on other replicas and after a restart. It does no I/O.
 func (p *Publisher) Place(deps []string) (uri string, index int64) {
 	n := p.places.count.Add(1) - 1
@@ -92,7 +92,7 @@ func (s *places) find(path string) (deps []string, list string, ok bool) {
 	return deps, list, true
 }
 
-// isDep knows the shapes of what tokens hang on: uids of services, ids of credentials, jtis.
+// isDep knows the shapes of what tokens depend on: uids of services, ids of credentials, jtis.
 func isDep(s string) bool {
 	if _, err := directory.ParseUID(s); err == nil {
 		return true

@@ -99,7 +99,7 @@ func readStatus(t testing.TB, p *revocation.Publisher, uri string) []int64 {
 	return revokedIn(inflate(t, m.List.List))
 }
 
-// A revoked token has its bit, on another replica and after a restart too; what it hangs on has
+// A revoked token has its bit, on another replica and after a restart too; what it depends on has
 // the bits of all.
 func TestStatusListsSayWhatWasRevoked(t *testing.T) {
 	r := open(t)

@@ -240,7 +240,7 @@ func TestDeletedServiceLeavesNothingBehind(t *testing.T) {
 		want := &directory.State{
 			Revision: 11, Services: []directory.Service{s[1], s[2], again},
 			Credentials: []directory.Credential{keptCredential}, Rules: []directory.Rule{kept},
-			// But for the word that no token may hang on it.
+			// But for the word that no token may depend on it.
 			Revocations: []directory.Revocation{gone(s[0].UID)},
 		}
 		byName := cmpopts.SortSlices(func(a, b directory.Service) bool { return a.UID[15] < b.UID[15] })

@@ -83,7 +83,7 @@ func parseURL(databaseURL string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// misread says whether a part of the password, with a character that ought to have been
+// misread reports whether a part of the password, with a character that ought to have been
 // escaped, may stand where connection errors show it.
 func misread(c *pgx.ConnConfig) bool {
 	parts := append(slices.Collect(maps.Keys(c.RuntimeParams)), c.Host, c.Database)
@@ -159,14 +159,14 @@ func generationOf(c *pgx.Conn) int64 {
 	return g
 }
 
-// useless says whether err means that its connection cannot do the work any more: the server
+// useless reports whether err means that its connection cannot do the work any more: the server
 // ends it, or became a standby under it (25006, after a failover that kept connections).
 func useless(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "08") || slices.Contains([]string{"25006", "57P01", "57P02", "57P03"}, pg.Code))
 }
 
-// retriable says whether the server rolled the transaction back only because of another one.
+// retriable reports whether the server rolled the transaction back only because of another one.
 func retriable(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")

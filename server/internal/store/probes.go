@@ -24,7 +24,7 @@ func (db *DB) SaveProbe(ctx context.Context, service directory.UID, at time.Time
 }
 
 // ClaimProbe notes that a probe of the service begins now, unless one began after the moment notAfter,
-// and says whether it did. Of several callers one is told so.
+// and reports whether it did. Of several callers one is told so.
 func (db *DB) ClaimProbe(ctx context.Context, service directory.UID, now, notAfter time.Time) (mine bool, err error) {
 	err = db.write(ctx, func(ctx context.Context, t tx) error {
 		n, err := t.exec(ctx, `INSERT INTO probes (service, begun_at, result) SELECT uid, CAST($2 AS BIGINT), '' FROM services WHERE uid = $1

@@ -154,7 +154,7 @@ func orElse(rows int64, err, why error) error {
 	return err
 }
 
-// orWhy finds out why a compare-and-swap touched no row: count, a query, says whether there
+// orWhy finds out why a compare-and-swap touched no row: count, a query, reports whether there
 // is a row at all.
 func (t tx) orWhy(ctx context.Context, rows int64, err error, count string, args ...any) error {
 	if err != nil || rows > 0 {

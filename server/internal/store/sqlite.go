@@ -217,7 +217,7 @@ func inspect(ctx context.Context, path string) (version int64, err error) {
 	return version, nil
 }
 
-// Check reads the whole SQLite file and says whether it is damaged. On PostgreSQL it does
+// Check reads the whole SQLite file and reports whether it is damaged. On PostgreSQL it does
 // nothing: that checks its own.
 func (db *DB) Check(ctx context.Context) error {
 	if db.engine != sqliteEngine {

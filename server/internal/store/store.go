@@ -110,7 +110,7 @@ func (db *DB) Close() error {
 	return errors.Join(errs...)
 }
 
-// Ping says whether the database takes changes.
+// Ping reports whether the database takes changes.
 func (db *DB) Ping(ctx context.Context) error {
 	for _, f := range db.files {
 		if err := f.stillThere(); err != nil {

@@ -122,7 +122,7 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, o sql.TxOptions, work func(
 	return err
 }
 
-// try does work once, and says whether to do it again: the connection was lost, or the
+// try does work once, and reports whether to do it again: the connection was lost, or the
 // server asked for it, while it is certain that nothing was committed.
 func (db *DB) try(ctx context.Context, pool *sql.DB, o sql.TxOptions, work func(context.Context, tx) error) (again bool, err error) {
 	conn, err := pool.Conn(ctx)
@@ -145,7 +145,7 @@ func (db *DB) try(ctx context.Context, pool *sql.DB, o sql.TxOptions, work func(
 	return false, nil
 }
 
-// lost says whether conn can no longer be used, after err, and then takes it out of the pool,
+// lost reports whether conn can no longer be used, after err, and then takes it out of the pool,
 // and with it the others that were made before: what ended one of them mostly ended all.
 func (db *DB) lost(ctx context.Context, conn *sql.Conn, err error) (lost bool) {
 	// When ctx ends, database/sql takes the connection back by itself, which says nothing about

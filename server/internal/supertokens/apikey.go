@@ -10,7 +10,7 @@ import (
 )
 
 // errAPIKey names the rule and never the key.
-var errAPIKey = errors.New("an API key of the SuperTokens door must have at least 20 characters, only A-Z, a-z, 0-9, '=' and '-'")
+var errAPIKey = errors.New("an API key of the SuperTokens interface must have at least 20 characters, only A-Z, a-z, 0-9, '=' and '-'")
 
 var apiKeySyntax = regexp.MustCompile(`^[A-Za-z0-9=-]{20,}$`)
 
@@ -44,7 +44,7 @@ func newAPIKeys(keys []string) (apiKeys, error) {
 	return digests, nil
 }
 
-// allow says whether h carries one of the keys. The header api-key wins over Authorization.
+// allow reports whether h carries one of the keys. The header api-key wins over Authorization.
 func (a apiKeys) allow(h http.Header) bool {
 	var sent string
 	if v, ok := h["Api-Key"]; ok {

@@ -7,10 +7,10 @@ import "context"
 
 const LookAgain = lookAgain
 
-func (d *Door) Prune(ctx context.Context) error { return d.prune(ctx) }
+func (d *Interface) Prune(ctx context.Context) error { return d.prune(ctx) }
 
 // Use reads the keys of app as a request does.
-func (d *Door) Use(ctx context.Context, app string) error {
+func (d *Interface) Use(ctx context.Context, app string) error {
 	_, err := d.rings[app].keys(ctx)
 	return err
 }

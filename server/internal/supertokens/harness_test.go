@@ -76,9 +76,9 @@ func (r *recorder) last(t *testing.T) audit.Event {
 	return r.events[len(r.events)-1]
 }
 
-// fixture is a door with all it stands on.
+// fixture is an Interface with all it stands on.
 type fixture struct {
-	*supertokens.Door
+	*supertokens.Interface
 	clock *clock
 	audit *recorder
 }
@@ -116,7 +116,7 @@ func newReplica(t testing.TB, s supertokens.Store, sealer supertokens.Sealer, c 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &fixture{Door: d, clock: c, audit: r}
+	return &fixture{Interface: d, clock: c, audit: r}
 }
 
 // header lines "name: value" of a request.

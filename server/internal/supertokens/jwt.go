@@ -23,7 +23,7 @@ type jwtRequest struct {
 }
 
 // createJWT records what it refuses too; a token was recorded before it was signed.
-func (d *Door) createJWT(c *call) *reply {
+func (d *Interface) createJWT(c *call) *reply {
 	a := d.mint(c)
 	if c.recorded || a.status >= http.StatusInternalServerError {
 		return a
@@ -40,7 +40,7 @@ func (d *Door) createJWT(c *call) *reply {
 	return a
 }
 
-func (d *Door) mint(c *call) *reply {
+func (d *Interface) mint(c *call) *reply {
 	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, web.BodyLimit))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		return text(http.StatusRequestEntityTooLarge, "Request body is larger than 65536 bytes")

@@ -63,7 +63,7 @@ func TestTokenIsSignedWithTheStaticKey(t *testing.T) {
 	}
 }
 
-// verify checks the signature of token with the door's key set, by hand.
+// verify checks the signature of token with the interface's key set, by hand.
 func verify(t *testing.T, f *fixture, path, token string) {
 	t.Helper()
 	var set struct {

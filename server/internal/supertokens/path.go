@@ -23,7 +23,7 @@ var (
 
 // parsePath reads base path, app, tenant and endpoint, in this order, whatever the case. A
 // path of nothing known is &unknown.
-func (d *Door) parsePath(u *url.URL) target {
+func (d *Interface) parsePath(u *url.URL) target {
 	t := target{endpoint: &unknown, app: publicApp}
 	// A path written in an unusual way, %2F for a slash, is nothing that a client sends.
 	if u.RawPath != "" {

@@ -36,7 +36,7 @@ const (
 
 var errNoKey = errors.New("no key can sign now")
 
-// expired says whether a dynamic key made at createdAt is published no longer.
+// expired reports whether a dynamic key made at createdAt is published no longer.
 func expired(createdAt time.Time, interval time.Duration, now time.Time) bool {
 	return createdAt.Before(now.Add(-interval - retention))
 }
@@ -68,7 +68,7 @@ func (s *keySet) signs(k *signingKey, now time.Time) bool {
 	return now.Before(k.createdAt.Add(s.interval))
 }
 
-// complete says whether every request can be answered from s.
+// complete reports whether every request can be answered from s.
 func (s *keySet) complete(now time.Time) bool {
 	return s != nil && s.signer(true, now) != nil && s.signer(false, now) != nil
 }
@@ -101,21 +101,21 @@ func first(keys []*signingKey) *signingKey {
 
 // ring is the keys of one app, read through from the store.
 type ring struct {
-	door  *Door
+	owner *Interface
 	app   string
 	lock  chan struct{} // held by whoever reads the store
 	state atomic.Pointer[keySet]
 }
 
-func newRing(d *Door, app string) *ring {
-	return &ring{door: d, app: app, lock: make(chan struct{}, 1)}
+func newRing(d *Interface, app string) *ring {
+	return &ring{owner: d, app: app, lock: make(chan struct{}, 1)}
 }
 
 // keys returns the keys to answer a request from. While the store is away those at hand are
-// used as long as they may sign: keys of this door are never revoked, so an old set is not
+// used as long as they may sign: keys of this interface are never revoked, so an old set is not
 // a wrong one.
 func (r *ring) keys(ctx context.Context) (*keySet, error) {
-	now := r.door.now()
+	now := r.owner.now()
 	s := r.state.Load()
 	if s != nil && now.Before(s.lookAt) {
 		return s, nil
@@ -155,12 +155,12 @@ func (r *ring) refresh(ctx context.Context, s *keySet, now time.Time) (*keySet, 
 	case err != nil && s == nil:
 		return nil, fmt.Errorf("keys of app %q: %w", r.app, err)
 	case err != nil:
-		r.door.logger.Warn("cannot read the keys of the SuperTokens door; going on with those at hand", "app", r.app, "error", err)
+		r.owner.logger.Warn("cannot read the keys of the SuperTokens interface; going on with those at hand", "app", r.app, "error", err)
 		fresh = &keySet{static: s.static, dynamic: s.dynamic, interval: s.interval, lookAt: now.Add(time.Second)}
 	}
 	r.state.Store(fresh)
 	if s == nil || !slices.Equal(s.static, fresh.static) {
-		r.door.staticKeysChanged()
+		r.owner.staticKeysChanged()
 	}
 	return fresh, nil
 }
@@ -168,7 +168,7 @@ func (r *ring) refresh(ctx context.Context, s *keySet, now time.Time) (*keySet, 
 // read returns the keys as stored, after making those that are missing. What was opened
 // before is not opened again.
 func (r *ring) read(ctx context.Context, before *keySet, now time.Time) (*keySet, error) {
-	stored, err := r.door.store.SigningKeys(ctx, r.app)
+	stored, err := r.owner.store.SigningKeys(ctx, r.app)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func (r *ring) read(ctx context.Context, before *keySet, now time.Time) (*keySet
 	}
 	if made {
 		// Not what was just made: another replica may have been faster.
-		if stored, err = r.door.store.SigningKeys(ctx, r.app); err != nil {
+		if stored, err = r.owner.store.SigningKeys(ctx, r.app); err != nil {
 			return nil, err
 		}
 	}
@@ -186,7 +186,7 @@ func (r *ring) read(ctx context.Context, before *keySet, now time.Time) (*keySet
 }
 
 // make stores a static key when there is none, and a dynamic one when the newest is about
-// to end. It says whether anything may be new in the store.
+// to end. It reports whether anything may be new in the store.
 func (r *ring) make(ctx context.Context, stored []SigningKey, now time.Time) (made bool, err error) {
 	if !slices.ContainsFunc(stored, func(k SigningKey) bool { return k.Static }) {
 		if err := r.insert(ctx, "s-"+uuid.NewString(), true, now, time.Time{}); err != nil {
@@ -194,7 +194,7 @@ func (r *ring) make(ctx context.Context, stored []SigningKey, now time.Time) (ma
 		}
 		made = true
 	}
-	young := now.Add(overlap - r.door.interval)
+	young := now.Add(overlap - r.owner.interval)
 	if !slices.ContainsFunc(stored, func(k SigningKey) bool { return !k.Static && !k.CreatedAt.Before(young) }) {
 		if err := r.insert(ctx, "d-"+strconv.FormatInt(now.UnixMilli(), 10), false, now, young); err != nil {
 			return false, err
@@ -213,12 +213,12 @@ func (r *ring) insert(ctx context.Context, id string, static bool, now, unless t
 	if err != nil {
 		return fmt.Errorf("encode key %s: %w", id, err)
 	}
-	sealed, err := r.door.sealer.Seal(sealID(r.app, id), plain)
+	sealed, err := r.owner.sealer.Seal(sealID(r.app, id), plain)
 	if err != nil {
 		return fmt.Errorf("seal key %s: %w", id, err)
 	}
 	now = time.UnixMilli(now.UnixMilli())
-	_, err = r.door.store.InsertSigningKey(ctx,
+	_, err = r.owner.store.InsertSigningKey(ctx,
 		SigningKey{ID: id, App: r.app, Static: static, Sealed: sealed, CreatedAt: now}, unless,
 		directory.Change{
 			At: now, Actor: "system", Action: "supertokens.key.create", Subject: "supertokens/" + r.app,
@@ -237,14 +237,14 @@ func (r *ring) open(stored []SigningKey, before *keySet, now time.Time) (*keySet
 			opened[k.id] = k
 		}
 	}
-	s := &keySet{interval: r.door.interval}
+	s := &keySet{interval: r.owner.interval}
 	for _, k := range stored {
 		if !k.Static && expired(k.CreatedAt, s.interval, now) {
 			continue
 		}
 		key, ok := opened[k.ID]
 		if !ok {
-			plain, err := r.door.sealer.Open(sealID(r.app, k.ID), k.Sealed)
+			plain, err := r.owner.sealer.Open(sealID(r.app, k.ID), k.Sealed)
 			if err != nil {
 				return nil, fmt.Errorf("open key %s: %w", k.ID, err)
 			}

@@ -18,7 +18,7 @@ type Sealer interface {
 // server's own.
 func sealID(app, id string) string { return "supertokens/" + app + "/" + id }
 
-// Resealer is the keys.Resealer for what the door has stored. It is not the door's, which may
+// Resealer is the keys.Resealer for what the interface has stored. It is not the interface's, which may
 // be shut while its keys are still there.
 type Resealer struct{ Store Store }
 

@@ -29,7 +29,7 @@ func TestKeyThatCannotBeOpenedStopsTheDoor(t *testing.T) {
 		t.Error("Load found nothing wrong")
 	}
 	if stored, err := db.SigningKeys(t.Context(), "public"); err != nil || len(stored) != 2 {
-		t.Errorf("the door made new keys over those it cannot open: %v, %v", stored, err)
+		t.Errorf("the interface made new keys over those it cannot open: %v, %v", stored, err)
 	}
 }
 

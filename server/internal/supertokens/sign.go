@@ -45,7 +45,7 @@ func newSigningKey(stored SigningKey, plain []byte) (*signingKey, error) {
 }
 
 // sign makes a compact JWS (RFC 7515, section 7.1) of claims. It uses crypto/rsa directly because
-// the order of the header's members is part of this door's contract.
+// the order of the header's members is part of this interface's contract.
 func (k *signingKey) sign(claims []byte) (string, error) {
 	input := k.header + "." + base64.RawURLEncoding.EncodeToString(claims)
 	digest := sha256.Sum256([]byte(input))

@@ -23,7 +23,7 @@ type SigningKey struct {
 	CreatedAt time.Time
 }
 
-// Store is what the door needs of storage. Several replicas share it.
+// Store is what the interface needs of storage. Several replicas share it.
 type Store interface {
 	// SigningKeys reads all keys of app, in no order.
 	SigningKeys(ctx context.Context, app string) ([]SigningKey, error)

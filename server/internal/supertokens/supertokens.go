@@ -33,7 +33,7 @@ type Auditor interface {
 	Append(ctx context.Context, e audit.Event) error
 }
 
-// Options of a Door. The zero value works.
+// Options of an Interface. The zero value works.
 type Options struct {
 	// Apps that exist, besides "public". Nil: "m2m-auth".
 	Apps []string
@@ -51,12 +51,12 @@ const (
 	updateInterval = 168 * time.Hour
 )
 
-// ErrNoAPIKey: the door is not opened to everybody. Nothing was stored.
-var ErrNoAPIKey = errors.New("no API key is configured for the SuperTokens door")
+// ErrNoAPIKey: the interface is not opened to everybody. Nothing was stored.
+var ErrNoAPIKey = errors.New("no API key is configured for the SuperTokens interface")
 
-// Door is an http.Handler for a listener of its own. New opens it; Load makes or reads its
+// Interface is an http.Handler for a listener of its own. New opens it; Load makes or reads its
 // keys; Run keeps house.
-type Door struct {
+type Interface struct {
 	store    Store
 	sealer   Sealer
 	auditor  Auditor
@@ -73,9 +73,9 @@ type Door struct {
 
 var appName = regexp.MustCompile(`^[a-z0-9-]+$`)
 
-// New makes a door. It makes no key material: Load does, or the first request.
-func New(store Store, sealer Sealer, auditor Auditor, keys []string, o Options) (*Door, error) {
-	d := &Door{
+// New makes an Interface. It makes no key material: Load does, or the first request.
+func New(store Store, sealer Sealer, auditor Auditor, keys []string, o Options) (*Interface, error) {
+	d := &Interface{
 		store: store, sealer: sealer, auditor: auditor,
 		rings:    map[string]*ring{},
 		base:     segments(o.BasePath),
@@ -112,11 +112,11 @@ func New(store Store, sealer Sealer, auditor Auditor, keys []string, o Options) 
 	return d, nil
 }
 
-// Handler is the door itself, to be mounted at the root of its listener.
-func (d *Door) Handler() http.Handler { return http.HandlerFunc(d.serve) }
+// Handler is the interface itself, to be mounted at the root of its listener.
+func (d *Interface) Handler() http.Handler { return http.HandlerFunc(d.serve) }
 
 // Load reads the keys of all apps and makes those that are missing.
-func (d *Door) Load(ctx context.Context) error {
+func (d *Interface) Load(ctx context.Context) error {
 	for _, r := range d.rings {
 		if _, err := r.keys(ctx); err != nil {
 			return err
@@ -127,13 +127,13 @@ func (d *Door) Load(ctx context.Context) error {
 
 // Run deletes dynamic keys that are published no longer, at once and then daily, until ctx
 // ends.
-func (d *Door) Run(ctx context.Context) error {
+func (d *Interface) Run(ctx context.Context) error {
 	tick := time.NewTicker(24 * time.Hour)
 	defer tick.Stop()
 	for {
 		if err := d.prune(ctx); err != nil && ctx.Err() == nil {
 			// Keys that stay longer than they must do no harm: they are not published.
-			d.logger.Error("cannot delete old keys of the SuperTokens door; trying again in a day", "error", err)
+			d.logger.Error("cannot delete old keys of the SuperTokens interface; trying again in a day", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -143,7 +143,7 @@ func (d *Door) Run(ctx context.Context) error {
 	}
 }
 
-func (d *Door) prune(ctx context.Context) error {
+func (d *Interface) prune(ctx context.Context) error {
 	now := d.now()
 	for app := range d.rings {
 		stored, err := d.store.SigningKeys(ctx, app)
@@ -168,7 +168,7 @@ func (d *Door) prune(ctx context.Context) error {
 }
 
 // BootstrapKeys are the static keys of all apps: they verify the long-lived credentials that
-// an auth server had this door sign, {"iss":"auth-server","sub":"m1","aud":"auth-server"}.
+// an auth server had this interface sign, {"iss":"auth-server","sub":"m1","aud":"auth-server"}.
 // It reads no store and never waits; before Load the set is empty.
 //
 // The set proves only that a holder of an API key had these bytes signed. Such holders choose
@@ -176,7 +176,7 @@ func (d *Door) prune(ctx context.Context) error {
 // server, whose iss is "auth-server" too. Whoever honours a credential verified with this set must
 // therefore check that
 //
-//   - the operator has the door trusted for it,
+//   - the operator has the interface trusted for it,
 //   - typ is "JWT" and alg RS256, as for no token of the server itself,
 //   - iss and aud, both, are exactly the server's name, aud as a string,
 //   - exp is there and ahead, and
@@ -185,10 +185,10 @@ func (d *Door) prune(ctx context.Context) error {
 //
 // Dynamic keys are left out: they leave the key set days after they signed, credentials
 // live for years.
-func (d *Door) BootstrapKeys() *jose.KeySet { return d.bootstrap.Load() }
+func (d *Interface) BootstrapKeys() *jose.KeySet { return d.bootstrap.Load() }
 
 // staticKeysChanged makes the set of BootstrapKeys anew.
-func (d *Door) staticKeysChanged() {
+func (d *Interface) staticKeysChanged() {
 	d.bootstrapMu.Lock()
 	defer d.bootstrapMu.Unlock()
 	var keys []jose.PublicKey

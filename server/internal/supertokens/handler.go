@@ -19,23 +19,23 @@ import (
 type endpoint struct {
 	path    string
 	methods []string
-	// key says whether an API key is needed.
+	// key reports whether an API key is needed.
 	key bool
 	// anyVersion endpoints take a cdi-version that is not known.
 	anyVersion bool
-	serve      func(*Door, *call) *reply
+	serve      func(*Interface, *call) *reply
 }
 
 var (
 	get       = []string{http.MethodGet}
 	endpoints = []endpoint{
-		{path: "/", methods: helloMethods, serve: inApp((*Door).hello)},
-		{path: "/hello", methods: helloMethods, anyVersion: true, serve: inApp((*Door).hello)},
-		{path: "/apiversion", methods: get, key: true, anyVersion: true, serve: inApp((*Door).apiVersion)},
-		{path: "/telemetry", methods: get, key: true, serve: inApp((*Door).telemetry)},
-		{path: "/recipe/jwt", methods: []string{http.MethodPost}, key: true, serve: (*Door).createJWT},
-		{path: "/recipe/jwt/jwks", methods: get, key: true, serve: inApp((*Door).recipeJWKS)},
-		{path: "/.well-known/jwks.json", methods: get, anyVersion: true, serve: inApp((*Door).publicJWKS)},
+		{path: "/", methods: helloMethods, serve: inApp((*Interface).hello)},
+		{path: "/hello", methods: helloMethods, anyVersion: true, serve: inApp((*Interface).hello)},
+		{path: "/apiversion", methods: get, key: true, anyVersion: true, serve: inApp((*Interface).apiVersion)},
+		{path: "/telemetry", methods: get, key: true, serve: inApp((*Interface).telemetry)},
+		{path: "/recipe/jwt", methods: []string{http.MethodPost}, key: true, serve: (*Interface).createJWT},
+		{path: "/recipe/jwt/jwks", methods: get, key: true, serve: inApp((*Interface).recipeJWKS)},
+		{path: "/.well-known/jwks.json", methods: get, anyVersion: true, serve: inApp((*Interface).publicJWKS)},
 	}
 	unknown      = endpoint{}
 	helloMethods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}
@@ -66,19 +66,19 @@ func jsonText(body string) *reply            { return &reply{status: http.Status
 
 // unavailable is the answer when the server cannot do its part. The cause is for the log; a
 // client that hung up is not the server's fault.
-func (d *Door) unavailable(c *call, attempt string, err error) *reply {
+func (d *Interface) unavailable(c *call, attempt string, err error) *reply {
 	level := slog.LevelError
 	if c.r.Context().Err() != nil {
 		level = slog.LevelDebug
 	}
-	d.logger.Log(c.r.Context(), level, "the SuperTokens door cannot answer", "attempt", attempt, "app", c.app, "error", err)
+	d.logger.Log(c.r.Context(), level, "the SuperTokens interface cannot answer", "attempt", attempt, "app", c.app, "error", err)
 	return &reply{
 		status: http.StatusServiceUnavailable, body: "Service unavailable, try again later",
 		header: http.Header{"Retry-After": {"1"}},
 	}
 }
 
-func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
+func (d *Interface) serve(w http.ResponseWriter, r *http.Request) {
 	a := d.answer(&call{target: d.parsePath(r.URL), w: w, r: r})
 	header := w.Header()
 	for k, v := range a.header {
@@ -95,7 +95,7 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer makes the checks common to all endpoints, in the core's order.
-func (d *Door) answer(c *call) *reply {
+func (d *Interface) answer(c *call) *reply {
 	e := c.endpoint
 	// As in the core, an app that does not exist has no API keys to ask for. It has nothing else
 	// either: every endpoint refuses it below.
@@ -123,8 +123,8 @@ func (d *Door) answer(c *call) *reply {
 }
 
 // inApp is serve for an app that exists.
-func inApp(serve func(*Door, *call) *reply) func(*Door, *call) *reply {
-	return func(d *Door, c *call) *reply {
+func inApp(serve func(*Interface, *call) *reply) func(*Interface, *call) *reply {
+	return func(d *Interface, c *call) *reply {
 		if refusal := d.checkApp(c); refusal != nil {
 			return refusal
 		}
@@ -134,7 +134,7 @@ func inApp(serve func(*Door, *call) *reply) func(*Door, *call) *reply {
 
 // checkApp refuses apps and tenants that do not exist. All endpoints here belong to an app, and
 // no app has tenants.
-func (d *Door) checkApp(c *call) *reply {
+func (d *Interface) checkApp(c *call) *reply {
 	if c.tenant != "" && c.version.atLeast("5.0") {
 		return text(http.StatusForbidden, "Only public tenantId can call this app specific API")
 	}
@@ -146,7 +146,7 @@ func (d *Door) checkApp(c *call) *reply {
 }
 
 // refuseKey records the attempt before it is answered.
-func (d *Door) refuseKey(c *call) *reply {
+func (d *Interface) refuseKey(c *call) *reply {
 	e := d.event(c, audit.Refused)
 	e.Reason = "invalid_api_key"
 	e.Detail = map[string]string{"app": c.app, "path": c.endpoint.path}
@@ -156,7 +156,7 @@ func (d *Door) refuseKey(c *call) *reply {
 	return text(http.StatusUnauthorized, "Invalid API key")
 }
 
-func (d *Door) event(c *call, outcome audit.Outcome) audit.Event {
+func (d *Interface) event(c *call, outcome audit.Outcome) audit.Event {
 	e := audit.Event{
 		ID: directory.RandomID(), At: d.now(), Kind: audit.KindMint, Outcome: outcome, Action: "mint",
 		Endpoint: "supertokens", Unproven: !c.keyed, RequestID: web.RequestID(c.w),
@@ -167,8 +167,8 @@ func (d *Door) event(c *call, outcome audit.Outcome) audit.Event {
 	return e
 }
 
-// record gives the audit log two seconds, as every door does.
-func (d *Door) record(c *call, e audit.Event) error {
+// record gives the audit log two seconds, as every endpoint does.
+func (d *Interface) record(c *call, e audit.Event) error {
 	// A client that closed its half of the connection still waits for the answer.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), 2*time.Second)
 	defer cancel()
@@ -176,18 +176,18 @@ func (d *Door) record(c *call, e audit.Event) error {
 	return d.auditor.Append(ctx, e)
 }
 
-func (d *Door) hello(*call) *reply { return text(http.StatusOK, "Hello") }
+func (d *Interface) hello(*call) *reply { return text(http.StatusOK, "Hello") }
 
 // apiVersion lists the versions. The core also stores the domains in the query, which nothing
 // here needs.
-func (d *Door) apiVersion(*call) *reply {
+func (d *Interface) apiVersion(*call) *reply {
 	return jsonText(`{"versions":["` + strings.Join(versions, `","`) + `"]}`)
 }
 
 // telemetry: there is none.
-func (d *Door) telemetry(*call) *reply { return jsonText(`{"exists":false}`) }
+func (d *Interface) telemetry(*call) *reply { return jsonText(`{"exists":false}`) }
 
-func (d *Door) publicJWKS(c *call) *reply {
+func (d *Interface) publicJWKS(c *call) *reply {
 	keys, maxAge, err := d.jwks(c)
 	if err != nil {
 		return d.unavailable(c, "publish keys", err)
@@ -197,7 +197,7 @@ func (d *Door) publicJWKS(c *call) *reply {
 	return a
 }
 
-func (d *Door) recipeJWKS(c *call) *reply {
+func (d *Interface) recipeJWKS(c *call) *reply {
 	keys, _, err := d.jwks(c)
 	if err != nil {
 		return d.unavailable(c, "publish keys", err)
@@ -207,7 +207,7 @@ func (d *Door) recipeJWKS(c *call) *reply {
 
 // jwks returns the published keys as a JSON array, and for how many seconds no other will
 // be made.
-func (d *Door) jwks(c *call) (keys string, maxAge int64, err error) {
+func (d *Interface) jwks(c *call) (keys string, maxAge int64, err error) {
 	s, err := d.rings[c.app].keys(c.r.Context())
 	if err != nil {
 		return "", 0, err
