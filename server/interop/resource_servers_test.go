@@ -53,7 +53,7 @@ func (s *service) try(t *testing.T, path string) {
 		"another subject":               "Bearer " + forged(good, ""),
 		"alg none":                      "Bearer " + forged(good, `{"alg":"none","typ":"at+jwt"}`),
 		"no signature":                  "Bearer " + parts[0] + "." + parts[1] + ".",
-		"a token of /accesstoken":     "Bearer " + s.o.plainToken(t),
+		"a token of /accesstoken":       "Bearer " + s.o.plainToken(t),
 		"a bootstrap credential":        "Bearer " + s.o.bootstrap(t),
 		"a bound token without a proof": "Bearer " + s.o.boundToken(t),
 		"an answer of introspection":    "Bearer " + said,
