@@ -50,7 +50,7 @@ func (a *handlers) decisions() {
 
 func (a *handlers) explainDecision(ctx context.Context, in *struct{ Body api.Question }) (*answered[api.Explanation], error) {
 	q := in.Body
-	r := issuer.Rehearsal{Endpoint: issuer.AccessTokenEndpoint, Caller: q.Caller, Grant: q.Grant, Method: q.Method, Bound: q.Bound, OnBehalfOf: q.OnBehalfOf, Impersonate: q.Impersonate, At: q.At}
+	r := issuer.Rehearsal{Endpoint: issuer.AccessTokenEndpoint, Caller: q.Caller, Grant: q.Grant, Method: q.Method, Key: q.Bound, Certificate: q.Bound, OnBehalfOf: q.OnBehalfOf, Impersonate: q.Impersonate, At: q.At}
 	var err error
 	if r.Scopes, err = scopesOf(q.Scopes); err != nil {
 		return nil, err
@@ -145,8 +145,8 @@ func (a *handlers) readDecision(ctx context.Context, in *struct {
 	return &answered[api.Decision]{d}, nil
 }
 
-// again is the token request of a record, if that tells who made it. Whether its token was bound, and
-// whether it was to tell who acts, no record says.
+// again is the token request of a record, if that tells who made it. Records of early versions do not say whether the
+// token was bound, nor whether it was to tell who acts.
 func again(r *audit.Record) (issuer.Rehearsal, bool) {
 	scopes, err := directory.ParseScopes(r.Scope)
 	at := issuer.Endpoint(r.Endpoint)
@@ -155,8 +155,7 @@ func again(r *audit.Record) (issuer.Rehearsal, bool) {
 	}
 	address, _ := netip.ParseAddr(r.Address) // none: none
 	q := issuer.Rehearsal{Endpoint: at, Caller: r.Caller, Method: r.Method, Credential: r.Credential, Grant: r.Grant, Targets: strings.Fields(r.Target), Scopes: scopes, Address: address, OnBehalfOf: r.OnBehalfOf}
-	if r.Reason == string(policy.ImpersonateForbidden) {
-		q.Impersonate = true
-	}
+	q.Key, q.Certificate = strings.Contains(r.Bound, "jkt"), strings.Contains(r.Bound, "x5t")
+	q.Impersonate = r.Exchange == string(policy.Impersonate)
 	return q, true
 }

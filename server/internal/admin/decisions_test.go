@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -133,4 +134,49 @@ func TestADecisionIsReadOnlyFromALogThatHoldsTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.ask("GET", "/decisions/"+id, "").wantProblem("a forged record", 409)
+}
+
+// F31: a decision that was made is explained with what the record tells of the request: to what its token was bound, and
+// by which way it acts for whom.
+func TestF31RecordedRequestIsAllowedTodayAsItWasThen(t *testing.T) {
+	s := start(t)
+	s.services("m1", "m2", "m3", "m4")
+	bearer := map[string]string{}
+	for _, name := range []string{"m1", "m2", "m3"} {
+		var c struct{ Token string }
+		s.must("POST", "/services/"+name+"/credentials", "{}").into(&c)
+		bearer[name] = c.Token
+	}
+	s.must("PUT", "/rules/m1/m2", "{}")
+	s.must("PUT", "/rules/m2/m3", `{"exchange":"delegate"}`)
+	s.must("PUT", "/rules/m3/m4", `{"exchange":"impersonate"}`)
+	ask := func(caller, target, subject string, edit func(*issuer.Proposal)) string {
+		t.Helper()
+		p := &issuer.Proposal{
+			Request: issuer.Request{Endpoint: issuer.TokenEndpoint}, Grant: api.GrantClientCredentials,
+			Presented: clientauth.Presented{Assertion: bearer[caller]}, Targets: []string{target},
+		}
+		if subject != "" {
+			p.Grant, p.Exchange.Subject = api.GrantTokenExchange, subject
+		}
+		edit(p)
+		token, id, err := s.issuer.AccessToken(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var d api.Decision
+		s.must("GET", "/decisions/"+id, "").into(&d)
+		if d.Today == nil || !d.Today.Allowed || d.Today.Caller != caller || d.Today.Target != target {
+			t.Errorf("%s -> %s: allowed, and today %+v", caller, target, d.Today)
+		}
+		return token.Value
+	}
+	nothing := func(*issuer.Proposal) {}
+	received := ask("m2", "m3", ask("m1", "m2", "", nothing), nothing)
+	ask("m3", "m4", received, nothing)
+	ask("m3", "m4", received, func(p *issuer.Proposal) { p.Exchange.Impersonate = true })
+	s.must("PATCH", "/services/m1", `{"binding":"mtls"}`)
+	ask("m1", "m2", "", func(p *issuer.Proposal) {
+		p.Presented.Certificates = []*x509.Certificate{{Raw: []byte("a certificate")}}
+	})
 }

@@ -58,7 +58,9 @@ type Event struct {
 	Credential string `json:"credential,omitempty"` // id
 	Method     string `json:"method,omitempty"`     // by which the caller proved itself
 	Grant      string `json:"grant,omitempty"`      // of OAuth, as asked
+	Bound      string `json:"bound,omitempty"`      // to what the token was to be bound, as members of cnf: "jkt x5t#S256"
 	OnBehalfOf string `json:"onBehalfOf,omitempty"` // sub of the token that was exchanged
+	Exchange   string `json:"exchange,omitempty"`   // policy.Exchange, with OnBehalfOf
 	// WouldRefuse is why a call was not allowed that its observing target let through, and Shadow what
 	// the overlay of the call map would have said, when that is something else.
 	WouldRefuse string `json:"wouldRefuse,omitempty"`

@@ -39,7 +39,7 @@ func TestExchangedTokenNamesSubjectAndActor(t *testing.T) {
 		t.Errorf("got deps %v of %v", d, of)
 	}
 	r := w.record(id)
-	if r.Caller != "m2" || r.OnBehalfOf != "m1" || r.Target != "m3" || r.Outcome != audit.Allowed || r.Token != c["jti"] || r.Grant != api.GrantTokenExchange {
+	if r.Caller != "m2" || r.OnBehalfOf != "m1" || r.Target != "m3" || r.Outcome != audit.Allowed || r.Token != c["jti"] || r.Grant != api.GrantTokenExchange || r.Exchange != "delegate" {
 		t.Errorf("recorded %+v", r)
 	}
 	counted := w.counted()
@@ -262,7 +262,7 @@ func TestImpersonationLeavesNoActor(t *testing.T) {
 	if c := w.claims(token.Value); c["sub"] != "m1" || c["act"] != nil || c["client_id"] != "m2" {
 		t.Errorf("got %v", c)
 	}
-	if r := w.record(id); r.Caller != "m2" || r.OnBehalfOf != "m1" {
+	if r := w.record(id); r.Caller != "m2" || r.OnBehalfOf != "m1" || r.Exchange != "impersonate" {
 		t.Errorf("recorded %+v", r)
 	}
 }

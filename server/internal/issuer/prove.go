@@ -89,6 +89,25 @@ type binding struct {
 	certificate string // SHA-256 of a certificate, as cnf.x5t#S256
 }
 
+// members of cnf, for the audit log.
+func (b binding) members() string {
+	switch {
+	case b.key != "" && b.certificate != "":
+		return boundToKey + " " + boundToCertificate
+	case b.key != "":
+		return boundToKey
+	case b.certificate != "":
+		return boundToCertificate
+	}
+	return ""
+}
+
+// The members of cnf (RFC 9449, section 6.1; RFC 8705, section 3.1).
+const (
+	boundToKey         = "jkt"
+	boundToCertificate = "x5t#S256"
+)
+
 func (b binding) tokenType() string {
 	if b.key != "" {
 		return DPoP

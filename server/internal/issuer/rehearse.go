@@ -24,9 +24,9 @@ type Rehearsal struct {
 	Credential string
 	Targets    []string
 	Scopes     []string // sorted
-	// Bound: it would bring the proof of a key.
-	Bound   bool
-	Address netip.Addr
+	// Key: it would bring the proof of a key. Certificate: it would present a certificate.
+	Key, Certificate bool
+	Address          netip.Addr
 	// Exchanges is how the token came to be that Caller would exchange.
 	Exchanges *Rehearsal
 	// OnBehalfOf is the service whose token Caller would exchange, where Exchanges is nil: the token then came on the
@@ -138,10 +138,10 @@ func (s supposed) identify(_ context.Context, a *attempt) (id clientauth.Identit
 }
 
 func (s supposed) keys(a *attempt) (k shown, err error) {
-	if s.r.Bound {
+	if s.r.Key {
 		k.key = supposedThumbprint
 	}
-	if a.byCertificate() || s.r.Bound && a.caller.Service.Binding == api.BindingMTLS {
+	if s.r.Certificate || a.byCertificate() {
 		k.certificate = supposedThumbprint
 	}
 	return k, nil
@@ -217,20 +217,21 @@ func hopsOf(s *directory.Snapshot, subject string) map[string][]string {
 func (i *Issuer) likely(s *directory.Snapshot, r *Rehearsal, h hop, got *Rehearsal) *Rehearsal {
 	next := &Rehearsal{
 		Endpoint: AccessTokenEndpoint, Caller: h.from, Targets: []string{h.to}, Scopes: r.Scopes, Address: r.Address,
-		Exchanges: got, Bound: got != nil && got.Bound, At: r.At,
+		Exchanges: got, At: r.At,
 	}
 	from, ok1 := s.Service(h.from)
 	to, ok2 := s.Service(h.to)
 	if !ok1 || !ok2 {
 		return next
 	}
-	next.Bound = next.Bound || from.Binding != ""
+	next.Key = got != nil && got.Key || from.Binding != ""
 	rule := s.Rule(policy.Edge{Caller: from.UID, Target: to.UID})
-	if rule == nil || rule.Terms == nil || rule.Terms.When == nil {
-		return next
+	when := &policy.When{}
+	if rule != nil && rule.Terms != nil && rule.Terms.When != nil {
+		when = rule.Terms.When
 	}
-	when := rule.Terms.When
-	next.Bound = next.Bound || when.Bound
+	next.Key = next.Key || when.Bound
+	next.Certificate = next.Key
 	if len(when.Networks) > 0 {
 		next.Address = when.Networks[0].Addr()
 	}

@@ -1,6 +1,7 @@
 package issuer_test
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -146,12 +147,11 @@ func (w *world) drawRequest(t *rapid.T, caller string, exchange bool) (*issuer.P
 	}
 	p.Address = rapid.SampledFrom(addresses).Draw(t, "address")
 	p.Presented.Address = p.Address
-	if r.Bound = rapid.Bool().Draw(t, "bound"); r.Bound {
+	if r.Key = rapid.Bool().Draw(t, "key"); r.Key {
 		w.withProof(w.proofs[caller].key)(p)
-		// What proves that it has a certificate presents it in any case.
-		if svc, _ := w.directory.Snapshot().Service(caller); svc.Binding == api.BindingMTLS && len(p.Presented.Certificates) == 0 {
-			p.Presented.Certificates = w.by(api.SelfSignedTLSClientAuth, caller).Presented.Certificates
-		}
+	}
+	if r.Certificate = seldom(t, 2, "certificate"); r.Certificate {
+		p.Presented.Certificates = []*x509.Certificate{w.proofs[caller].certificate}
 	}
 	r.Targets, r.Scopes, r.Address = slices.Clone(p.Targets), p.Scopes, p.Address
 	return p, r

@@ -183,7 +183,7 @@ func TestBindingIsDemanded(t *testing.T) {
 		}, []change{none}},
 		{api.BindingDPoP, issuer.InvalidProof, map[string]*issuer.Proposal{jkt: w.propose("m1", "m2", proof(), with)}, []change{none, with}},
 		{api.BindingMTLS, issuer.Malformed, map[string]*issuer.Proposal{
-			x5t: w.propose("m1", "m2", with), x5t + " " + jkt: w.propose("m1", "m2", proof(), with),
+			x5t: w.propose("m1", "m2", with), jkt + " " + x5t: w.propose("m1", "m2", proof(), with),
 		}, []change{none, proof()}},
 	} {
 		w.edit("m1", func(svc *directory.Service) { svc.Binding = c.binding })
@@ -192,8 +192,11 @@ func TestBindingIsDemanded(t *testing.T) {
 			w.refused("binding "+string(c.binding)+", plain", w.by(api.Bootstrap, "m1", plain, to("m2"), bad), c.kind, "unbound")
 		}
 		for want, p := range c.good {
-			got, _, err := w.issuer.AccessToken(t.Context(), p)
+			got, id, err := w.issuer.AccessToken(t.Context(), p)
 			w.must(err)
+			if r := w.record(id); r.Bound != want {
+				t.Errorf("binding %q: recorded as bound to %q, want %q", c.binding, r.Bound, want)
+			}
 			cnf, _ := w.claims(got.Value)["cnf"].(map[string]any)
 			for _, name := range []string{jkt, x5t} {
 				if (cnf[name] != nil) != strings.Contains(want, name) {

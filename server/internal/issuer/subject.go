@@ -35,7 +35,10 @@ func (i *Issuer) readSubject(_ context.Context, a *attempt) error {
 		return refuse("subject_token_of_probe", "the subject token is not good")
 	}
 	c := t.Claims
-	a.event.OnBehalfOf = c.Subject
+	a.event.OnBehalfOf, a.event.Exchange = c.Subject, string(policy.Delegate)
+	if a.Exchange.Impersonate {
+		a.event.Exchange = string(policy.Impersonate)
+	}
 	if why := mayExchange(t, a.caller.Service); why != "" {
 		return refuse(why, "the subject token is not for this client to exchange")
 	}

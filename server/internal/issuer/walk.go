@@ -139,6 +139,7 @@ func (i *Issuer) bind(_ context.Context, a *attempt) (err error) {
 	if wants == api.BindingMTLS || a.binding.key == "" && (a.byCertificate() || wants == api.BindingRequired) {
 		a.binding.certificate = a.shown.certificate
 	}
+	a.event.Bound = a.binding.members()
 	return a.bound()
 }
 
