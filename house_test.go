@@ -69,8 +69,8 @@ var arrows = map[string][]string{
 	"server/internal/store/storetest": {"server/internal/directory"},
 
 	// The SDK brings nothing of the server with it.
-	"client":                        {"api", "internal/shell", "internal/dpop", "internal/incoming", "internal/jose", "internal/netaddr", "internal/strictjson"},
-	"client/clienttest":             {"api", "internal/dpop", "internal/jose", "internal/strictjson", "client"},
+	"client":                        {"api", "internal/shell", "internal/dpop", "internal/incoming", "internal/jose", "internal/reason", "internal/netaddr", "internal/strictjson"},
+	"client/clienttest":             {"api", "internal/dpop", "internal/jose", "internal/reason", "internal/strictjson", "client"},
 	"verify":                        {"internal/dpop", "internal/incoming", "internal/jose", "internal/netaddr", "internal/strictjson"},
 	"verify/verifytest":             {"internal/dpop", "internal/jose", "verify"},
 	"examples/microservice":         {"client", "examples/microservice/service", "internal/netaddr"},

@@ -24,7 +24,10 @@ type Explanation struct {
 	Reason  string `json:"reason" example:"scope_not_granted" doc:"As the audit log has it."`
 	Text    string `json:"text" example:"m1 -> m2 exists for read; write was asked" doc:"The rule that allowed, or the nearest miss, in words."`
 	// Command would change the outcome. Empty: there is none.
-	Command  string   `json:"command,omitempty" example:"watchword allow m1 m2 --scope read --scope write" doc:"What would change it."`
+	Command string `json:"command,omitempty" example:"watchword allow m1 m2 --scope read --scope write" doc:"What would change it."`
+	// Advice says what to do where there is no command, and See where the documentation explains the reason.
+	Advice   string   `json:"advice,omitempty" example:"Have the caller ask for fewer scopes. The rule can stay as it is." doc:"What to do, where no command would change it."`
+	See      string   `json:"see,omitempty" example:"docs/errors.md#scope_not_granted" doc:"Where the documentation explains the reason."`
 	Scopes   []string `json:"scopes,omitempty" example:"[\"read\"]" doc:"What the token would have."`
 	Shadow   string   `json:"shadow,omitempty" example:"no_rule" doc:"What the rules of the shadow would say, where they say something else."`
 	Revision int64    `json:"revision" example:"42" doc:"The revision of the directory that was asked."`
@@ -37,7 +40,9 @@ type Decision struct {
 	Outcome    string       `json:"outcome" enum:"allowed,refused,failed" example:"refused" doc:"What came out."`
 	Reason     string       `json:"reason" example:"no_rule" doc:"Why, in a word."`
 	Text       string       `json:"text" example:"no rule allowed it" doc:"Why, in words."`
-	Endpoint   string       `json:"door,omitempty" example:"oauth" doc:"Where it was asked."`
+	Advice     string       `json:"advice,omitempty" example:"Renew it before it ends: watchword credential rotate ID; watchword credential list shows the dates." doc:"What to do about it."`
+	See        string       `json:"see,omitempty" example:"docs/errors.md#no_rule" doc:"Where the documentation explains the reason."`
+	Endpoint   string       `json:"door,omitempty" example:"oauth2/token" doc:"Where it was asked."`
 	Address    string       `json:"address,omitempty" example:"10.1.2.3" doc:"From where."`
 	Caller     string       `json:"caller,omitempty" example:"m1" doc:"Who asked; as claimed, where that was not proved."`
 	Target     string       `json:"target,omitempty" example:"m2" doc:"For whom, as asked."`

@@ -225,7 +225,7 @@ func (c *Client) launch(e *entry, now time.Time) (*flight, error) {
 	}
 	try, ok := c.gate.admit(now)
 	if !ok {
-		return nil, &UnavailableError{Server: c.server, RetryIn: c.gate.next.Sub(now), Err: c.gate.last}
+		return nil, c.unavailable(c.gate.last, c.gate.next.Sub(now))
 	}
 	f := &flight{try: try, done: make(chan struct{})}
 	e.flight = f
@@ -299,7 +299,7 @@ func (c *Client) landFailed(e *entry, f *flight, fail failure) (note func()) {
 	now := c.now()
 	first := c.gate.failure(now, fail, f.try, c.random())
 	wait := c.gate.next.Sub(now)
-	f.err = &UnavailableError{Server: c.server, RetryIn: wait, Err: fail.err}
+	f.err = c.unavailable(fail.err, wait)
 	c.schedule(e, wait+c.jitter())
 	if !first {
 		return nil

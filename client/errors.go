@@ -1,10 +1,12 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/watchword-dev/watchword/internal/reason"
 	"github.com/watchword-dev/watchword/internal/shell"
 )
 
@@ -21,70 +23,59 @@ type DeniedError struct {
 	DecisionID  string // the id of the decision in the server's audit log
 }
 
+// Error returns what is wrong, as the server described it, and how an operator finds out more. It names no command that
+// would change rules or credentials: the server tells a caller too little to know which one would help.
 func (e *DeniedError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "no token for %q: %s (status %d", e.Target, e.advice(), e.Status)
+	fmt.Fprintf(&b, "no token for %q: %s (status %d", e.Target, e.what(), e.Status)
 	if e.Code != "" {
 		b.WriteString(", " + e.Code)
 	}
-	if e.Description != "" && !e.said() {
-		b.WriteString(": " + e.Description)
-	}
-	if e.DecisionID != "" {
-		b.WriteString(", decision " + e.DecisionID)
-	}
 	b.WriteString(")")
+	switch {
+	case e.DecisionID != "":
+		b.WriteString("; an operator sees why with: " + shell.Command("watchword", "why", e.DecisionID))
+	case e.Code == "":
+		b.WriteString("; is the server's address right?")
+	}
 	return b.String()
 }
 
-// advice returns what happened and what to do next.
-func (e *DeniedError) advice() string {
-	switch e.Code {
-	case "access_denied", "invalid_scope", "invalid_target":
-		// The server does not reveal which of the reasons it is. "watchword allow" would replace a rule that lacks
-		// one scope by a rule without the other scopes.
-		switch {
-		case e.Exchange:
-			return "no rule allows the exchange, or there is no such service; ask an operator to run: " + e.why()
-		case e.Scope != "":
-			return "no rule allows it, or there is no such service, or the rule lacks scope " + e.Scope + "; ask an operator to run: " + e.why()
-		case e.Caller == "":
-			return "no rule allows it, or there is no such service; ask an operator to run: " + e.why()
-		}
-		return "no rule allows it, or there is no such service; ask an operator to run: " + shell.Command("watchword", "allow", e.Caller, e.Target)
-	case "invalid_token", "invalid_client":
-		if e.Caller == "" {
-			return "the credential was not accepted; it may be expired or revoked; ask an operator for a new credential"
-		}
-		return fmt.Sprintf("the credential of %s was not accepted; it may be expired or revoked; ask an operator to run: %s", e.Caller, shell.Command("watchword", "credential", "create", e.Caller))
-	case "":
-		return "the server refused; is its address right?"
+// what returns the description of the server, without the advice that it gives for every error of that code.
+func (e *DeniedError) what() string {
+	known, ok := reason.Find(e.Code)
+	switch means := reason.Clause(known.Means); {
+	case ok && (e.Description == "" || strings.HasPrefix(e.Description, means)):
+		return means
+	case e.Description != "":
+		return e.Description
 	}
 	return "the server refused"
-}
-
-// said reports whether the advice already contains what the server's description says for the code.
-func (e *DeniedError) said() bool {
-	switch e.Code {
-	case "access_denied", "invalid_target", "invalid_token", "invalid_client":
-		return true
-	}
-	return false
-}
-
-// why returns the command that shows the reason to an operator.
-func (e *DeniedError) why() string {
-	if e.DecisionID == "" {
-		return "watchword audit tail"
-	}
-	return shell.Command("watchword", "why", e.DecisionID)
 }
 
 // UnavailableError means that the server could not be reached, or gave no usable answer.
 type UnavailableError struct {
 	Server  string
+	Status  int           // of the HTTP answer to the last attempt; 0: there was none
 	RetryIn time.Duration // the server is not asked again before this time has passed
 	Err     error         // of the last attempt
+}
+
+// unavailable returns the error for an attempt that ended with err.
+func (c *Client) unavailable(err error, retryIn time.Duration) *UnavailableError {
+	var answered statusError
+	_ = errors.As(err, &answered) // otherwise there was no answer
+	return &UnavailableError{Server: c.server, Status: answered.status, RetryIn: retryIn, Err: err}
+}
+
+// statusError is an answer that says nothing about the request.
+type statusError struct {
+	status int
+	code   string // the member "error", or ""
+}
+
+func (e statusError) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("it answered %d %s", e.status, e.code))
 }
 
 func (e *UnavailableError) Error() string {

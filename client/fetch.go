@@ -96,7 +96,7 @@ func (c *Client) answer(q ask, caller string, resp *http.Response, body []byte) 
 		return grant{}, fmt.Errorf("it redirects%s, which the client does not follow because it would send the credential there; configure the final address", redirectHost(resp))
 	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= 500:
 		return grant{}, failure{
-			err:        fmt.Errorf("it answered %d %s", code, parseErrorCode(body)),
+			err:        statusError{code, parseErrorCode(body)},
 			retryAfter: parseRetryAfter(resp.Header.Get("Retry-After"), c.now()),
 		}
 	case code >= 400:

@@ -71,7 +71,7 @@ func TestEveryMethodGetsTokens(t *testing.T) {
 		}
 	}
 	c := newClient(t, s.URL, func(cfg *client.Config) { cfg.Auth = client.ClientSecretBasic("m1", client.Static("wws_wrong")) })
-	if _, err := c.TokenSource("m2").Token(t.Context()); err == nil || !strings.Contains(err.Error(), "watchword credential create m1") {
+	if _, err := c.TokenSource("m2").Token(t.Context()); err == nil || !strings.Contains(err.Error(), "(status 401, invalid_client); an operator sees why with: watchword why ") {
 		t.Errorf("a wrong secret: got %v", err)
 	}
 	if _, err := c.TokenSource("https://m2.example/#x").Token(t.Context()); err == nil || !strings.Contains(err.Error(), "fragment") {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/watchword-dev/watchword/internal/reason"
 )
 
 // m1Credential has the payload {"sub":"m1"}; fakeServer does not accept it, so that
@@ -90,16 +92,16 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 		status             int
 		header, body, want string
 	}{
-		{401, "Watchword-Decision: " + decision, `{"error":"access_denied"}`, "watchword allow m1 m2 (status 401, access_denied, decision " + decision + ")"},
-		{401, "", `{"error":"invalid_token","error_description":"expired"}`, "watchword credential create m1 (status 401, invalid_token)"},
-		{401, "", `{"error":"invalid_client","error_description":"not good here"}`, "watchword credential create m1 (status 401, invalid_client)"},
-		{400, "Watchword-Decision: " + decision, `{"error":"invalid_target","error_description":"no rule"}`, "watchword allow m1 m2 (status 400, invalid_target, decision " + decision + ")"},
-		{400, "Watchword-Decision: " + decision, `{"error":"invalid_scope","error_description":"not granted"}`, "ask an operator to run: watchword why " + decision + " (status 400, invalid_scope: not granted, decision "},
-		{400, "", `{"error":"invalid_scope"}`, "or the rule lacks scope read write; ask an operator to run: watchword audit tail (status 400"},
-		{400, "", `{"error":"invalid_request"}`, "the server refused (status 400, invalid_request)"},
-		{404, "", `<html>`, "is its address right? (status 404)"},
+		{401, "Watchword-Decision: " + decision, `{"error":"access_denied"}`, `no token for "m2": no rule allows this call (status 401, access_denied); an operator sees why with: watchword why ` + decision},
+		{401, "Watchword-Decision: " + decision, `{"error":"access_denied","error_description":"no rule allows this call; ask an operator, with the id"}`, `"m2": no rule allows this call (status 401`},
+		{401, "", `{"error":"invalid_token","error_description":"expired"}`, `"m2": expired (status 401, invalid_token)`},
+		{401, "", `{"error":"invalid_client"}`, "the client is unknown, or its proof is not good here (status 401, invalid_client)"},
+		{400, "Watchword-Decision: " + decision, `{"error":"invalid_scope","error_description":"a token with these scopes would be longer than 4 KiB; ask for fewer"}`, "would be longer than 4 KiB; ask for fewer (status 400, invalid_scope); an operator sees why with: watchword why " + decision},
+		{400, "", `{"error":"invalid_scope"}`, "the target does not grant this scope to this client (status 400, invalid_scope)"},
+		{400, "", `{"error":"of_another_server"}`, "the server refused (status 400, of_another_server)"},
+		{404, "", `<html>`, "the server refused (status 404); is the server's address right?"},
 		// What a stranger may write into our logs is bounded.
-		{401, "Watchword-Decision: <b>", `{"error":"x\ny"}`, "the server refused; is its address right? (status 401)"},
+		{401, "Watchword-Decision: <b>", `{"error":"x\ny"}`, "the server refused (status 401); is the server's address right?"},
 		{403, "", `{"error":"a","error":"b"}`, "(status 403)"},
 		{403, "", strings.Repeat("x", 2*maxAnswer), "(status 403)"},
 		{503, "", `{"error":"temporarily_unavailable"}`, "it answered 503 temporarily_unavailable; next attempt in"},
@@ -122,15 +124,17 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 	}
 }
 
-// No command is told that names a service nobody knows here.
-func TestErrorsOfANamelessCallerHaveNoCommandToFillIn(t *testing.T) {
-	for code, want := range map[string]string{
-		"access_denied": "; ask an operator to run: watchword why d1 (status 401, access_denied, decision d1)",
-		"invalid_token": "; ask an operator for a new credential (status 401, invalid_token, decision d1)",
-	} {
-		e := &DeniedError{Target: "m2", Status: 401, Code: code, Description: "said by us", DecisionID: "d1"}
-		if got := e.Error(); !strings.HasSuffix(got, want) {
+// F14: the server tells a caller too little to know which command would help, so none is named that changes rules or
+// credentials, whatever the code is, and whoever asked for what.
+func TestErrorsAdviseNoChange(t *testing.T) {
+	for _, code := range reason.Names() {
+		e := &DeniedError{Target: "https://m2.example.com", Scope: "read", Caller: "m1", Status: 400, Code: code, DecisionID: "d1"}
+		got := e.Error()
+		if want := "(status 400, " + code + "); an operator sees why with: watchword why d1"; !strings.HasSuffix(got, want) {
 			t.Errorf("%s: got %q, want %q at the end", code, got, want)
+		}
+		if strings.Count(got, "watchword ") != 1 {
+			t.Errorf("%s: got %q", code, got)
 		}
 	}
 }

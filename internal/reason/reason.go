@@ -4,6 +4,7 @@
 package reason
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -55,6 +56,16 @@ func Find(name string) (Entry, bool) {
 // it, as it would be with any token.
 const subjectToken = "subject_token_"
 
+// Names returns the names of all entries.
+func Names() (names []string) {
+	for _, g := range table {
+		for _, e := range g.Entries {
+			names = append(names, e.Name)
+		}
+	}
+	return names
+}
+
 // Of returns the entry of a name that is in the table.
 func Of(name string) Entry {
 	e, ok := Find(name)
@@ -78,21 +89,10 @@ func See(name string) string {
 	if _, ok := Find(name); !ok {
 		return ""
 	}
-	if strings.HasPrefix(name, subjectToken) && !isEntry(name) {
+	if strings.HasPrefix(name, subjectToken) && !slices.Contains(Names(), name) {
 		name = strings.TrimPrefix(name, subjectToken)
 	}
 	return Page + "#" + name
-}
-
-func isEntry(name string) bool {
-	for _, g := range table {
-		for _, e := range g.Entries {
-			if e.Name == name {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // Clause makes sentences a part of another one: joined by semicolons, in lower case where they begin, and without

@@ -130,7 +130,7 @@ func TestAllNinePairs(t *testing.T) {
 		for _, target := range []string{"m1", "m2", "m3"} {
 			status, body := w.query(t, caller, target)
 			if !allowed[caller+" "+target] {
-				if hint := "watchword allow " + caller + " " + target; status != http.StatusUnauthorized || !strings.Contains(body, hint) {
+				if hint := "watchword why "; status != http.StatusUnauthorized || !strings.Contains(body, hint) {
 					t.Errorf("%s -> %s: got %d %q, want 401 with %q", caller, target, status, body, hint)
 				}
 				continue

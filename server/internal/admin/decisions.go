@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/reason"
 	"github.com/watchword-dev/watchword/server/internal/audit"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	words "github.com/watchword-dev/watchword/server/internal/explain"
@@ -43,7 +44,7 @@ func (a *handlers) decisions() {
 		summary: "Read a decision", description: "A decision from the audit log of this server, the newest records first, and what the directory would say today. Reading it is recorded in the audit log.",
 		missing: errNoDecision, answer: api.Decision{
 			ID: "5f1e2d3c4b5a69788796a5b4c3d2e1f0", At: exampleTime, Outcome: string(audit.Refused), Reason: "no_rule", Text: "no rule allowed it",
-			Endpoint: "oauth", Address: "10.1.2.3", Caller: "m1", Target: "m2", Scope: "write", Method: "private_key_jwt", Record: 1234, Today: &exampleExplanation,
+			Endpoint: string(issuer.TokenEndpoint), Address: "10.1.2.3", Caller: "m1", Target: "m2", Scope: "write", Method: "private_key_jwt", Record: 1234, Today: &exampleExplanation,
 		},
 	}, a.readDecision)
 }
@@ -133,9 +134,12 @@ func (a *handlers) readDecision(ctx context.Context, in *struct {
 		return nil, err
 	}
 	d := api.Decision{
-		ID: record.ID, At: record.At.UTC(), Outcome: string(record.Outcome), Reason: record.Reason, Text: words.Recorded(record.Reason), Endpoint: record.Endpoint, Address: record.Address,
+		ID: record.ID, At: record.At.UTC(), Outcome: string(record.Outcome), Reason: record.Reason, Text: reason.Text(record.Reason), Endpoint: record.Endpoint, Address: record.Address,
 		Caller: record.Caller, Target: record.Target, Scope: record.Scope, Credential: record.Credential, Method: record.Method, OnBehalfOf: record.OnBehalfOf,
 		Observed: record.WouldRefuse, Shadow: record.Shadow, Token: record.Token, Record: record.Seq,
+	}
+	if e, ok := reason.Find(record.Reason); ok && record.Outcome != audit.Allowed {
+		d.Advice, d.See = e.Do, reason.See(record.Reason)
 	}
 	if r, ok := again(record); ok {
 		if d.Today, err = a.explained(ctx, r); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/reason"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/usage"
@@ -72,7 +73,7 @@ func (w *Wants) Suggest(s *directory.Snapshot, now time.Time, managedBy func(pol
 	}
 	answer := api.Suggestion{Since: w.since, Rules: []api.SuggestedRule{}, RuleCount: len(out.rules), Left: []api.LeftOut{}}
 	for k, n := range out.left {
-		answer.Left = append(answer.Left, api.LeftOut{From: k.from, To: k.to, Reason: string(k.reason), Text: Recorded(string(k.reason)), Refused: n})
+		answer.Left = append(answer.Left, api.LeftOut{From: k.from, To: k.to, Reason: string(k.reason), Text: reason.Text(string(k.reason)), Refused: n})
 	}
 	slices.SortFunc(out.rules, func(a, b suggested) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
 	slices.SortFunc(answer.Left, func(a, b api.LeftOut) int {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/reason"
 	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
@@ -26,6 +27,22 @@ type Asked struct {
 // Explain puts a verdict into words. s is the directory it was made from, managedBy the owner of the
 // rule, if a call map file owns it.
 func Explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy string) api.Explanation {
+	return advised(explain(s, a, v, managedBy))
+}
+
+// advised adds where the reason is explained, and what to do about it where no command would change it.
+func advised(w api.Explanation) api.Explanation {
+	if w.Reason == string(policy.Allowed) {
+		return w
+	}
+	w.See = reason.See(w.Reason)
+	if e, ok := reason.Find(w.Reason); ok && w.Command == "" {
+		w.Advice = e.Do
+	}
+	return w
+}
+
+func explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy string) api.Explanation {
 	if v.Target != nil {
 		a.Target = v.Target.Name // it may have been asked for by an audience
 	}

@@ -101,12 +101,33 @@ func (c *CLI) advice(err error) string {
 		return "The server does not know itself by that host name: add it to admin.hosts in its configuration, or use the address it listens on."
 	case http.StatusPreconditionFailed:
 		return "Look at it again, and retry with its version."
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	}
+	return ofStatus(StatusOf(err))
+}
+
+// ofStatus is what to do about an answer that says only that the server cannot do its part.
+func ofStatus(status int) string {
+	switch {
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		return "Try again in some seconds; watchword status says what the server lacks."
-	case http.StatusInternalServerError:
+	case status >= http.StatusInternalServerError:
 		return "The server's log says why."
 	}
 	return ""
+}
+
+// PublicAdvice is what to do when the public listener gave no answer that helps: status is that of its answer, or
+// 0 when there was none because of err.
+func PublicAdvice(err error, status int) string {
+	switch {
+	case ofStatus(status) != "":
+		return ofStatus(status)
+	case errors.Is(err, context.Canceled):
+		return ""
+	case netaddr.IsRefused(err):
+		return "Is the server running? Start it with: watchword serve\nOr name its public listener with --url or WATCHWORD_URL."
+	}
+	return "If that is another address than it should be, name the server with --url or WATCHWORD_URL: its public listener, or with --method its issuer."
 }
 
 // StatusOf is the HTTP status of a refusal by the operator API, or 0.

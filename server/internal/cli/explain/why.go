@@ -95,8 +95,14 @@ func printExplanation(c *base.CLI, e api.Explanation) error {
 	if e.Shadow != "" {
 		text += "\nThe rules of the shadow would say: " + e.Shadow
 	}
-	if e.Command != "" {
+	switch {
+	case e.Command != "":
 		text += "\n" + change + ": " + base.Line(e.Command)
+	case e.Advice != "":
+		text += "\nWhat to do: " + e.Advice
+	}
+	if e.See != "" {
+		text += "\nSee " + e.See
 	}
 	return c.Printf("%s", text)
 }
@@ -116,11 +122,14 @@ func whyRecorded(c *base.CLI, cmd *cobra.Command, id string) error {
 		return c.PrintJSON(a)
 	}
 	d := a
+	if d.Today != nil && d.Today.Reason == d.Reason {
+		d.Advice, d.See = "", "" // told below
+	}
 	err = c.PrintFields(
 		"decision", fmt.Sprintf("%s, record %d", d.At.UTC().Format("2006-01-02 15:04:05Z"), d.Record),
 		"asked", base.Or(d.Caller, "?")+" -> "+base.Or(d.Target, "?"), "scope", d.Scope, "on behalf of", d.OnBehalfOf,
 		"proved by", d.Method, "credential", d.Credential, "from", d.Address,
-		"outcome", d.Outcome+": "+d.Text, "observed", d.Observed, "shadow", d.Shadow,
+		"outcome", d.Outcome+": "+d.Text, "what to do", d.Advice, "see", d.See, "observed", d.Observed, "shadow", d.Shadow,
 	)
 	if err != nil || d.Today == nil {
 		return err

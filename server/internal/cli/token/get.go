@@ -17,8 +17,6 @@ import (
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/client"
 	"github.com/watchword-dev/watchword/internal/jose"
-	"github.com/watchword-dev/watchword/internal/netaddr"
-	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
@@ -211,40 +209,18 @@ func lifetimeOf(token string) (time.Duration, error) {
 	return claims.Expiry.Sub(claims.IssuedAt), nil
 }
 
-// whyOf is where an operator sees why: what is told here is all that a caller learns. It is empty
-// where the error says it itself.
-func whyOf(denied *client.DeniedError) string {
-	if text := denied.Error(); strings.Contains(text, "run: watchword why ") || strings.Contains(text, "run: watchword audit ") {
-		return ""
-	}
-	if denied.DecisionID == "" {
-		return "The audit log says why: watchword audit tail"
-	}
-	return "An operator sees why with: " + shell.Command("watchword", "why", denied.DecisionID)
-}
-
-// explainToken adds what to do to the errors of the SDK.
+// explainToken adds what to do to the errors of the SDK. A refusal says itself how an operator sees why.
 func explainToken(err error) error {
-	if denied, ok := errors.AsType[*client.DeniedError](err); ok {
-		switch denied.Code {
-		case "invalid_client":
-			return base.Next(err, "%s\nSee the service's credentials with: %s", whyOf(denied), shell.Command("watchword", "credential", "list", base.Or(denied.Caller, "SERVICE")))
-		case "invalid_token":
-			return base.Next(err, "%s\nThe credential is expired, revoked or not of this server. See it with: watchword token inspect < FILE\nMake another with: %s",
-				whyOf(denied), shell.Command("watchword", "credential", "create", base.Or(denied.Caller, "SERVICE"), "--out", "FILE"))
-		}
-		return base.Next(err, "%s", whyOf(denied))
-	}
-	if away, ok := errors.AsType[*client.UnavailableError](err); ok {
-		err = fmt.Errorf("no token from %s: %w", away.Server, away.Err) // there is no next attempt
-	}
-	switch {
-	case netaddr.IsRefused(err):
-		return base.Next(err, "Is the server running? Start it with: watchword serve\nOr name its public listener with --url or WATCHWORD_URL.")
-	case errors.Is(err, fs.ErrNotExist):
-		return base.Next(err, "Make a credential with: watchword credential create SERVICE --out FILE")
-	case errors.Is(err, context.Canceled):
+	if _, ok := errors.AsType[*client.DeniedError](err); ok {
 		return err
 	}
-	return base.Next(err, "If that is another address than it should be, name the server with --url or WATCHWORD_URL: its public listener, or with --method its issuer.")
+	status := 0
+	if away, ok := errors.AsType[*client.UnavailableError](err); ok {
+		status = away.Status
+		err = fmt.Errorf("no token from %s: %w", away.Server, away.Err) // there is no next attempt
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return base.Next(err, "Make a credential with: watchword credential create SERVICE --out FILE")
+	}
+	return base.Next(err, "%s", base.PublicAdvice(err, status))
 }

@@ -114,7 +114,7 @@ func inspect(c *base.CLI, cmd *cobra.Command, text string, now time.Time) *inspe
 	case "bootstrap credential":
 		return inspectCredential(c, cmd, i)
 	}
-	return i.conclude(refused, "its type is %q: no service and no door of Watchword takes it", i.token.Type)
+	return i.conclude(refused, "its type is %q: neither a service nor the server takes it", i.token.Type)
 }
 
 // isAccessType: RFC 9068, section 4: the media type with or without application/, in any case.
@@ -130,7 +130,7 @@ func inspectAccess(c *base.CLI, cmd *cobra.Command, i *inspection) *inspection {
 	server := c.PublicURL(cmd)
 	published, err := fetchKeys(cmd.Context(), server)
 	if err != nil {
-		return i.conclude(unchecked, "the signature could not be checked: %v; name the server's public listener with --url", err)
+		return i.conclude(unchecked, "the signature could not be checked: %v. %s", err, adviceOn(err))
 	}
 	list, unknown := fetchDenyList(cmd.Context(), server, published, i.now)
 	if list != nil && slices.Contains(list.Keys, i.token.KeyID) {

@@ -55,6 +55,25 @@ func fetchDenyList(ctx context.Context, server string, keys *jose.KeySet, now ti
 	return &l, nil
 }
 
+// statusError is an answer other than 200.
+type statusError struct {
+	url    string
+	status int
+}
+
+func (e *statusError) Error() string {
+	return fmt.Sprintf("%s answered %d %s", e.url, e.status, http.StatusText(e.status))
+}
+
+// adviceOn is what to do about an error of fetch.
+func adviceOn(err error) string {
+	status := 0
+	if e, ok := errors.AsType[*statusError](err); ok {
+		status = e.status
+	}
+	return strings.ReplaceAll(base.PublicAdvice(err, status), "\n", " ")
+}
+
 // fetch reads what a server publishes.
 func fetch(ctx context.Context, url string, limit int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -73,7 +92,7 @@ func fetch(ctx context.Context, url string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %s", req.URL, resp.Status)
+		return nil, &statusError{url, resp.StatusCode}
 	}
 	return body, nil
 }

@@ -1,6 +1,9 @@
 package token
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/watchword-dev/watchword/internal/jose"
@@ -31,5 +34,17 @@ func TestWhatATokenHangsOnIsToldByItsPlace(t *testing.T) {
 	claims.Actors, claims.Deps = nil, []string{"uid1", "cred1", "odd"}
 	if got := roleOf(claims, "odd"); got.name != "" {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// F14: a server that cannot answer now is not the wrong one.
+func TestInspectionAdvisesByTheAnswer(t *testing.T) {
+	for status, names := range map[int]bool{404: true, 500: false, 503: false} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		_, err := fetchKeys(t.Context(), s.URL)
+		s.Close()
+		if got := adviceOn(err); err == nil || strings.Contains(got, "--url") != names || got == "" {
+			t.Errorf("%d: got %v, %q", status, err, got)
+		}
 	}
 }
