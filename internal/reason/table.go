@@ -245,7 +245,7 @@ var table = []Group{
 			{Name: "revision_not_found", Operator: 404, Means: "No call map file was applied in that revision.", Do: "List those that were with GET /admin/v1/callmap/history."},
 			{Name: "decision_not_found", Operator: 404, Means: "There is no decision of that id in the audit log of this server, as far back as it was searched.", Do: "Each replica has its own: ask the one that made it, or look with `watchword audit tail` for when it was."},
 			{Name: "audit_unproved", Operator: 409, Means: "The audit log of this server was changed, or a part of it is missing, so that nothing proves what it says of that decision.", Do: "`watchword audit verify` shows where."},
-			{Name: "exists", Operator: 409, Means: "The name, or one of the audiences, is another service's.", Do: "Choose another one, or change what is there with PATCH."},
+			{Name: "exists", Operator: 409, Means: "The name, or one of the audiences, is another service's. Names that differ only in upper and lower case count as one.", Do: "Choose another one, or change what is there with PATCH."},
 			{Name: "conflict", Operator: 409, Means: "Others were changing the same thing all the while.", Do: "Try again."},
 			{Name: "managed", Operator: 409, Means: "A call map file owns it, and the next apply would undo a change by hand.", Do: "Change the file and apply it; a service can be disabled in any case."},
 			{Name: "stale_version", Operator: 412, Means: "It is not in the state that If-Match or If-None-Match names, so nothing was changed.", Do: "Read it again, and repeat the change with the ETag of that answer if it is still wanted."},

@@ -67,10 +67,7 @@ func start(t testing.TB, change ...func(*Options)) *server {
 	s.ring = keys.NewRing(s.db, sealer, keys.Options{Logger: logger})
 	must(s.ring.Load(ctx))
 	s.directory = directory.New(s.db, s.db, directory.Options{
-		Reserved: []string{"auth-server"}, OnKeys: s.ring.Reload, Logger: logger,
-		EnsureAlgorithm: func(ctx context.Context, by directory.Author, alg string) error {
-			return s.ring.Ensure(ctx, by, jose.Algorithm(alg))
-		},
+		Reserved: []string{"auth-server"}, Keys: s.ring.Additions, OnKeys: s.ring.Reload, Logger: logger,
 	})
 	must(s.directory.Load(ctx))
 	s.openAudit()

@@ -140,16 +140,10 @@ func (s *Server) openDirectory(ctx context.Context) error {
 		Reserved:    []string{s.cfg.PlainIssuer, s.cfg.Issuer, issuer.ProbeName},
 		AuthMethods: api.NamesOf(api.AuthMethods()),
 		GrantTypes:  api.NamesOf(api.GrantTypes()),
-		EnsureAlgorithm: func(ctx context.Context, by directory.Author, algorithm string) error {
-			alg, err := jose.ParseAlgorithm(algorithm)
-			if err != nil {
-				return &directory.InvalidError{Field: "algorithm", Problem: "must be one of " + jose.List(jose.Algorithms())}
-			}
-			return s.ring.Ensure(ctx, by, alg)
-		},
-		OnKeys:   s.ring.Reload,
-		OnChange: s.mayRevoke,
-		Logger:   s.logger,
+		Keys:        s.ring.Additions,
+		OnKeys:      s.ring.Reload,
+		OnChange:    s.mayRevoke,
+		Logger:      s.logger,
 	}
 	if s.cfg.Database.Reveal() != "" {
 		// Others write too. Polling is the floor under NOTIFY: half of the second in which a
@@ -159,6 +153,12 @@ func (s *Server) openDirectory(ctx context.Context) error {
 	s.directory = directory.New(s.db, s.db, o)
 	if err := s.directory.Load(ctx); err != nil {
 		return err
+	}
+	for setting, own := range map[string]string{"plain_issuer": s.cfg.PlainIssuer, "issuer": s.cfg.Issuer} {
+		if svc := s.directory.Snapshot().Owner(own); svc != nil {
+			return fmt.Errorf("%s is %q, which is the name or an audience of the service %q, so tokens for the one would pass for those of the other: "+
+				"set another %s; or start with the one before, and remove the audience, or delete the service and create it under another name", setting, own, svc.Name, setting)
+		}
 	}
 	if err := s.directory.Begin(ctx, directory.Author{Actor: "server"}); err != nil {
 		return err

@@ -41,6 +41,28 @@ func TestSecondStartFindsEverything(t *testing.T) {
 	}
 }
 
+// F75: what no service may be called is checked again when the server is given another name.
+func TestServerDoesNotStartUnderTheNameOfAService(t *testing.T) {
+	cfg := testConfig(t)
+	s := start(t, cfg)
+	s.service("gate")
+	s.operate("PATCH", "/services/gate", `{"audiences":["https://gate.test/api"]}`)
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for setting, edit := range map[string]func(*config.Config){
+		"plain_issuer": func(c *config.Config) { c.PlainIssuer = "gate" },
+		"issuer":       func(c *config.Config) { c.Issuer = "https://gate.test" },
+	} {
+		other := cfg
+		edit(&other)
+		if _, err := New(t.Context(), other, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), setting) || !strings.Contains(err.Error(), `service "gate"`) {
+			t.Errorf("%s: got %v", setting, err)
+		}
+	}
+	start(t, cfg)
+}
+
 // ADM-016: nothing is made with a default secret, and what is secret only its owner reads.
 func TestFirstStartMakesSecretsOnlyTheOwnerReads(t *testing.T) {
 	one, other := testConfig(t), testConfig(t)

@@ -3,16 +3,20 @@ package callmap
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 func (p *planner) readGroups(files []*File) {
+	byFolded := map[string]*Group{}
 	for _, f := range files {
 		for i := range f.Groups {
 			g := &f.Groups[i]
-			if first, twice := p.groups[g.Name]; twice {
-				p.problems.add(g.at, "group %q is at %s:%d already", g.Name, first.at.file.Name, first.at.Line)
+			folded := strings.ToLower(g.Name)
+			if first, twice := byFolded[folded]; twice { // perhaps in another case, which people take for the same
+				p.problems.add(g.at, "group %q is at %s:%d already", first.Name, first.at.file.Name, first.at.Line)
 				continue
 			}
+			byFolded[folded] = g
 			p.groups[g.Name] = g
 		}
 	}

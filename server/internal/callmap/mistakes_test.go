@@ -54,6 +54,9 @@ func TestEveryMistakeHasItsPlace(t *testing.T) {
 		{"services:\n  m1: {description: [a]}\n", "a.yaml:2:21: must be text"},
 		{"services:\n  m1: {audiences: [m1]}\n", `a.yaml:2:3: service "m1": audiences`},
 		{"services:\n  m1: {audiences: 'https://a'}\n  m2: {audiences: 'https://a'}\n", `a.yaml:2:3: the audience "https://a" of "m1" is one of "m2" too`},
+		{"services:\n  m2: {audiences: 'https://a'}\n  m1: {audiences: 'https://a'}\n", `a.yaml:2:3: the audience "https://a" of "m2" is one of "m1" too`},
+		{"services:\n  m1: {}\n  M1: {}\n", `a.yaml:2:3: service "m1" differs from "M1" in case only`}, // F35
+		{two + "groups: {g: [m1], G: [m1]}", `a.yaml:2:19: group "g" is at a.yaml:2 already`},          // F35
 		{"groups: {g: {}}", "a.yaml:1:13: a group has members or labels"},
 		{"groups: {g: [group:h]}", `a.yaml:1:14: there is no group "h"`},
 		{"groups:\n  g: [group:h]\n  h: [group:g]\n", `a.yaml:2:3: group "g" contains itself`},

@@ -88,7 +88,7 @@ func Make(files []*File, state *directory.State, now time.Time) (*Plan, error) {
 	for i := range state.Rules {
 		p.rules[state.Rules[i].Edge] = &state.Rules[i]
 	}
-	for _, step := range []func([]*File){p.planServices, p.checkAudiences, p.readGroups, p.readRules} {
+	for _, step := range []func([]*File){p.planServices, p.checkNames, p.checkAudiences, p.readGroups, p.readRules} {
 		step(files)
 	}
 	p.planRules()
@@ -151,24 +151,50 @@ func (p *planner) planService(s Service) {
 	p.plan.Services = append(p.plan.Services, ServiceChange{old, &next, s.at})
 }
 
+// checkNames: people take names that differ in case only for one.
+func (p *planner) checkNames([]*File) {
+	folded := func(s *directory.Service) []string { return []string{strings.ToLower(s.Name)} }
+	p.clashes(folded, func(c ServiceChange, _, other string) {
+		if c.Old == nil {
+			p.problems.add(c.at, "service %q differs from %q in case only", c.New.Name, other)
+		}
+	})
+}
+
 // checkAudiences: a token names its target by one of them, so there must not be two that have it.
 func (p *planner) checkAudiences([]*File) {
-	if !slices.ContainsFunc(p.plan.Services, func(c ServiceChange) bool { return c.New != nil && len(c.New.Audiences) > 0 }) {
-		return
+	p.clashes(func(s *directory.Service) []string { return s.Audiences }, func(c ServiceChange, audience, other string) {
+		p.problems.add(c.at, "the audience %q of %q is one of %q too", audience, c.New.Name, other)
+	})
+}
+
+// clashes finds what a service of the plan has, of those things that belong to one service, and another has too.
+func (p *planner) clashes(things func(*directory.Service) []string, found func(c ServiceChange, thing, other string)) {
+	wanted := map[string][]string{} // the names of who has it
+	for _, c := range p.plan.Services {
+		if c.New != nil {
+			for _, t := range things(c.New) {
+				wanted[t] = nil
+			}
+		}
 	}
-	owners := map[string]string{}
 	for name, s := range p.byName {
-		for _, a := range s.Audiences {
-			owners[a] = max(owners[a], name)
+		for _, t := range things(s) {
+			if owners, is := wanted[t]; is {
+				wanted[t] = append(owners, name)
+			}
 		}
 	}
 	for _, c := range p.plan.Services {
 		if c.New == nil {
 			continue
 		}
-		for _, a := range c.New.Audiences {
-			if other := owners[a]; other != c.New.Name {
-				p.problems.add(c.at, "the audience %q of %q is one of %q too", a, c.New.Name, other)
+		for _, t := range things(c.New) {
+			for _, other := range slices.Sorted(slices.Values(wanted[t])) {
+				if other != c.New.Name {
+					found(c, t, other)
+					break
+				}
 			}
 		}
 	}

@@ -82,7 +82,7 @@ const SubjectShadow = "shadow"
 // CheckService for services; here new services get their identity only where they have none.
 func (d *Directory) Apply(ctx context.Context, by Author, b Batch, action, reason string) (revision int64, err error) {
 	for _, s := range b.PutServices {
-		if err := d.check(ctx, by, s); err != nil {
+		if err := d.o.CheckService(s); err != nil {
 			return 0, fmt.Errorf("service %q: %w", s.Name, err)
 		}
 	}
@@ -90,9 +90,12 @@ func (d *Directory) Apply(ctx context.Context, by Author, b Batch, action, reaso
 	if len(b.PutServices)+len(b.DeleteServices)+len(b.PutRules)+len(b.DeleteRules) > catchUpLimit {
 		subject = SubjectEverything
 	}
-	revision, err = d.store.Apply(ctx, b, d.o.MaxTokenTTL, d.change(by, action, subject,
+	c, err := d.withKeys(ctx, d.change(by, action, subject,
 		"services", count(len(b.PutServices)), "services deleted", count(len(b.DeleteServices)),
-		"rules", count(len(b.PutRules)), "rules deleted", count(len(b.DeleteRules)), "reason", reason))
+		"rules", count(len(b.PutRules)), "rules deleted", count(len(b.DeleteRules)), "reason", reason), b.PutServices...)
+	if err == nil {
+		revision, err = d.store.Apply(ctx, b, d.o.MaxTokenTTL, c)
+	}
 	within := 2 * time.Second
 	if subject == SubjectEverything {
 		within = time.Minute // all is loaded again: a million rules take some seconds

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -59,11 +60,16 @@ func (d *Directory) CreateService(ctx context.Context, by Author, n NewService) 
 	s := Service{Name: n.Name, ServiceSettings: n.ServiceSettings, Version: 1, CreatedAt: now, UpdatedAt: now}
 	rand.Read(s.UID[:])
 	s.sort()
-	if err := d.check(ctx, by, s); err != nil {
+	if err := d.o.CheckService(s); err != nil {
 		return Service{}, err
 	}
-	_, err := d.store.InsertService(ctx, s, d.change(by, "service.create", SubjectService(s.UID), "service", s.Name))
-	return s, d.settle(ctx, err, "create service %q", s.Name)
+	return retried(AnyVersion, func() (Service, error) { // another replica may add keys meanwhile
+		c, err := d.withKeys(ctx, d.change(by, "service.create", SubjectService(s.UID), "service", s.Name), s)
+		if err == nil {
+			_, err = d.store.InsertService(ctx, s, c)
+		}
+		return s, d.settle(ctx, err, "create service %q", s.Name)
+	})
 }
 
 // UpdateService changes a service by edit, which must not touch UID, Name, Version or the dates.
@@ -86,7 +92,7 @@ func (d *Directory) UpdateService(ctx context.Context, by Author, name string, v
 				return Service{}, fmt.Errorf("service %q %w: %q", name, ErrManaged, old.ManagedBy)
 			}
 		}
-		if err := d.check(ctx, by, s); err != nil {
+		if err := d.o.checkSettings(s); err != nil {
 			return Service{}, err
 		}
 		s.UpdatedAt = d.now()
@@ -94,7 +100,10 @@ func (d *Directory) UpdateService(ctx context.Context, by Author, name string, v
 		if s.Disabled != old.Disabled {
 			action = map[bool]string{true: "service.disable", false: "service.enable"}[s.Disabled]
 		}
-		_, err = d.store.UpdateService(ctx, s, d.change(by, action, SubjectService(s.UID), "service", s.Name))
+		c, err := d.withKeys(ctx, d.change(by, action, SubjectService(s.UID), "service", s.Name), s)
+		if err == nil {
+			_, err = d.store.UpdateService(ctx, s, c)
+		}
 		s.Version++
 		return s, d.settle(ctx, err, "update service %q", name)
 	})
@@ -305,15 +314,22 @@ func (d *Directory) edge(ctx context.Context, caller, target string) (e policy.E
 	return policy.Edge{Caller: c.UID, Target: t.UID}, nil
 }
 
-// check holds a service against the rules of this package, and has a key made for its algorithm.
-func (d *Directory) check(ctx context.Context, by Author, s Service) error {
-	if err := d.o.CheckService(s); err != nil {
-		return err
+// withKeys is c with the signing keys that are needed once services are stored.
+func (d *Directory) withKeys(ctx context.Context, c Change, services ...Service) (Change, error) {
+	var algorithms []string
+	for _, s := range services {
+		if s.Algorithm != "" && !slices.Contains(algorithms, s.Algorithm) {
+			algorithms = append(algorithms, s.Algorithm)
+		}
 	}
-	if s.Algorithm != "" && d.o.EnsureAlgorithm != nil {
-		return d.o.EnsureAlgorithm(ctx, by, s.Algorithm)
+	if len(algorithms) == 0 || d.o.Keys == nil {
+		return c, nil
 	}
-	return nil
+	var err error
+	if c.Keys, err = d.o.Keys(ctx, algorithms); err == nil && c.Keys != nil {
+		maps.Copy(c.Detail, c.Keys.Detail())
+	}
+	return c, err
 }
 
 // CheckService holds a service against the rules of this package. The error is an *InvalidError.
@@ -326,14 +342,51 @@ func (o Options) CheckService(s Service) error {
 		return err
 	}
 	switch {
-	case slices.Contains(o.Reserved, s.Name):
-		return &InvalidError{"name", fmt.Sprintf("%q is the server's own; choose another", s.Name)}
+	case o.isOwn(s.Name):
+		return &InvalidError{"name", fmt.Sprintf("%q is a name of the server itself; choose another", s.Name)}
+	case looksLikeUID(s.Name):
+		return &InvalidError{"name", "must not look like the identity of a service (svc_ and 32 hexadecimal digits)"}
+	}
+	return o.checkSettings(s)
+}
+
+// checkSettings holds all of a service against the rules of this package but its name, which never changes.
+func (o Options) checkSettings(s Service) error {
+	switch {
 	case !text(s.Description, MaxDescription):
 		return &InvalidError{"description", fmt.Sprintf("must be text of at most %d bytes without control characters", MaxDescription)}
 	case s.TokenTTLSeconds < 0 || s.TokenTTLSeconds > int64(cmp.Or(o.MaxTokenTTL, defaultMaxTokenTTL)/time.Second):
 		return &InvalidError{"tokenTtlSeconds", fmt.Sprintf("must be between 1 s and %s; the server's token.max_ttl sets the bound", cmp.Or(o.MaxTokenTTL, defaultMaxTokenTTL))}
 	}
 	return o.checkTerms(s)
+}
+
+// isOwn reports whether a name, or an audience, is one of the server's own. People take names that differ in case
+// only for one.
+func (o Options) isOwn(name string) bool {
+	return slices.ContainsFunc(o.Reserved, func(own string) bool { return strings.EqualFold(name, own) })
+}
+
+// Owner returns a service that has what is now one of the server's own names or issuers: as its name, or as an
+// audience, or an audience below it. Nil: there is none. Services are checked when they are made, but the server
+// may be given another name later.
+func (s *Snapshot) Owner(own string) *Service {
+	if svc, ok := s.Service(own); ok {
+		return svc
+	}
+	for svc := range s.All() {
+		if slices.ContainsFunc(svc.Audiences, func(a string) bool { return within(a, own) }) {
+			return svc
+		}
+	}
+	return nil
+}
+
+// looksLikeUID reports whether tokens could name a service of that name where they mean the service with that
+// identity, as in may_act, where the identity of a service that was deleted stands in the place of its name.
+func looksLikeUID(name string) bool {
+	_, err := ParseUID(strings.ToLower(name))
+	return err == nil
 }
 
 func (d *Directory) change(by Author, action, subject string, detail ...string) Change {

@@ -21,7 +21,7 @@ import (
 var (
 	// ErrNotFound: no such service, credential or rule.
 	ErrNotFound = errors.New("not found")
-	// ErrExists: the name is taken.
+	// ErrExists: the name is taken, perhaps in another case.
 	ErrExists = errors.New("already exists")
 	// ErrTooMany: there are as many as one owner may have.
 	ErrTooMany = errors.New("too many")
@@ -201,6 +201,14 @@ type Change struct {
 	Subject string
 	// Detail is for people and the audit log; never a secret.
 	Detail map[string]string
+	// Keys are stored in the same transaction, and make Subject one of many. Nil: there are none.
+	Keys NewKeys
+}
+
+// NewKeys are signing keys that a change needs, as package keys makes them and the store knows them.
+type NewKeys interface {
+	// Detail is what to record of each key, by its id.
+	Detail() map[string]string
 }
 
 // Subjects of changes.

@@ -142,6 +142,33 @@ func TestInputThatBreaksARuleIsRefusedByField(t *testing.T) {
 	}
 }
 
+// F25, F35: names that are read as the identity of a service, as a name of the server or as another service's.
+func TestNameThatIsReadAsAnotherIsRefused(t *testing.T) {
+	d := load(t, open(t), directory.Options{Reserved: []string{"auth-server"}})
+	gone, err := d.CreateService(t.Context(), operator, directory.NewService{Name: "m1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid := directory.FormatUID(gone.UID)
+	for _, name := range []string{uid, strings.ToUpper(uid), "Auth-Server"} {
+		var invalid *directory.InvalidError
+		if _, err := d.CreateService(t.Context(), operator, directory.NewService{Name: name}); !errors.As(err, &invalid) || invalid.Field != "name" {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if err := d.CheckService(directory.Service{Name: name}); !errors.As(err, &invalid) {
+			t.Errorf("%s in a call map: got %v", name, err)
+		}
+	}
+	if _, err := d.CreateService(t.Context(), operator, directory.NewService{Name: "M1"}); !errors.Is(err, directory.ErrExists) {
+		t.Errorf("M1 beside m1: got %v", err)
+	}
+	for _, name := range []string{"svc_orders", uid + "0", uid[1:]} {
+		if _, err := d.CreateService(t.Context(), operator, directory.NewService{Name: name}); err != nil {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 func TestVersionsKeepOneFromOverwritingTheOther(t *testing.T) { // POL-007
 	d := load(t, open(t), directory.Options{})
 	ctx := t.Context()
@@ -283,6 +310,22 @@ func (c *counted) ChangesAfter(context.Context, int64, int) ([]directory.Change,
 }
 
 func (c *counted) PurgeRevocations(context.Context, time.Time) error { return nil }
+
+// F08: of credentials that were used nothing is kept once it is stored.
+func TestUsesAreForgottenWhenTheyAreStored(t *testing.T) {
+	d := load(t, open(t), directory.Options{})
+	now := time.Now()
+	for i := range 1000 {
+		d.RecordUse(fmt.Sprint(i), now, "192.0.2.1")
+	}
+	if n := d.RememberedUses(); n != 1000 {
+		t.Fatalf("%d are remembered before they are stored, want 1000", n)
+	}
+	d.FlushUses(t.Context())
+	if n := d.RememberedUses(); n != 0 {
+		t.Errorf("%d are remembered after they were stored", n)
+	}
+}
 
 func TestPollingIsTheFloor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -22,14 +22,14 @@ type Options struct {
 	Poll time.Duration
 	// MaxTokenTTL bounds what a service may be given. Zero: 24 h.
 	MaxTokenTTL time.Duration
-	// Reserved are the server's own names and issuers: no service may have one as its name, nor as
-	// an audience, nor an audience below it.
+	// Reserved are the server's own names and issuers: no service may have one as its name, in any case,
+	// nor as an audience, nor an audience below it.
 	Reserved []string
 	// AuthMethods and GrantTypes are those a service may be given. Nil: any.
 	AuthMethods, GrantTypes []string
-	// EnsureAlgorithm is called before a service is given a signing algorithm; its error
-	// refuses the change.
-	EnsureAlgorithm func(ctx context.Context, by Author, algorithm string) error
+	// Keys returns the signing keys that have to be stored with services that ask for algorithms, or nil
+	// if there are keys for all of them. Its error refuses the change.
+	Keys func(ctx context.Context, algorithms []string) (NewKeys, error)
 	// OnKeys is called when a change of the key ring was committed, by this replica or another.
 	OnKeys func(ctx context.Context) error
 	// OnChange is called after another snapshot came into force. It must not wait for anything.
@@ -219,10 +219,7 @@ func (d *Directory) CatchUp(ctx context.Context) error {
 	case len(changes) == catchUpLimit:
 		// A large directory takes longer to load than the caller would wait for a change; the
 		// store has its own bound.
-		if err := d.load(context.WithoutCancel(ctx)); err != nil {
-			return err
-		}
-		return d.keysChanged(context.WithoutCancel(ctx)) // the caller's time may be over by now
+		return d.loadAll(context.WithoutCancel(ctx)) // the caller's time may be over by now
 	}
 	d.newest = changes[len(changes)-1]
 	seen := map[string]bool{}
@@ -230,10 +227,7 @@ func (d *Directory) CatchUp(ctx context.Context) error {
 		subjects := []string{c.Subject}
 		switch c.Subject {
 		case SubjectEverything:
-			if err := d.load(context.WithoutCancel(ctx)); err != nil {
-				return err
-			}
-			return d.keysChanged(context.WithoutCancel(ctx))
+			return d.loadAll(context.WithoutCancel(ctx))
 		case SubjectMany:
 			if subjects, err = d.store.Subjects(ctx, c.Revision); err != nil {
 				return fmt.Errorf("read what change %d touched: %w", c.Revision, err)
@@ -281,10 +275,15 @@ func (d *Directory) startOver(ctx context.Context) error {
 		return fmt.Errorf("raise the epoch: %w", err)
 	}
 	d.newest = Change{}
-	if err := d.load(ctx); err != nil {
+	return d.loadAll(ctx)
+}
+
+// loadAll reads everything anew. The keys come first: services may ask for one that is new.
+func (d *Directory) loadAll(ctx context.Context) error {
+	if err := d.keysChanged(ctx); err != nil {
 		return err
 	}
-	return d.keysChanged(ctx)
+	return d.load(ctx)
 }
 
 func (d *Directory) keysChanged(ctx context.Context) error {

@@ -44,7 +44,7 @@ type Store interface {
 	// PurgeRevocations deletes those that ended before now. Not a change: no revision.
 	PurgeRevocations(ctx context.Context, now time.Time) error
 
-	// InsertService and UpdateService answer ErrExists when the name or an audience is taken.
+	// InsertService and UpdateService answer ErrExists when the name, in any case, or an audience is taken.
 	InsertService(ctx context.Context, s Service, c Change) (revision int64, err error)
 	UpdateService(ctx context.Context, s Service, c Change) (revision int64, err error)
 	// DeleteService removes the service with its credentials and every rule that names it, and

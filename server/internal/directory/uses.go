@@ -10,7 +10,7 @@ import (
 // It is on the path of every token, so it takes its lock at most once a second for a credential
 // that is used from one place.
 type uses struct {
-	last    sync.Map // credential id -> *Use
+	last    sync.Map // credential id -> *Use, since the last FlushUses
 	mu      sync.Mutex
 	pending map[string]Use
 }
@@ -60,6 +60,7 @@ func (d *Directory) recordUses(ctx context.Context) {
 // FlushUses stores what RecordUse remembered. What cannot be stored now is kept for the
 // next time.
 func (d *Directory) FlushUses(ctx context.Context) {
+	d.uses.last.Clear() // else credentials that ended would stay for ever
 	d.uses.mu.Lock()
 	pending := d.uses.pending
 	d.uses.pending = nil

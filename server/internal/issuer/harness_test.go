@@ -84,10 +84,7 @@ func newWorld(t testing.TB, edit ...func(*issuer.Options)) *world {
 	w.ring = keys.NewRing(w.db, sealer, keys.Options{})
 	w.must(w.ring.Load(t.Context()))
 	w.directory = directory.New(w.db, w.db, directory.Options{
-		OnKeys: w.ring.Reload, Now: w.clock, Reserved: []string{issuer.ProbeName},
-		EnsureAlgorithm: func(ctx context.Context, by directory.Author, alg string) error {
-			return w.ring.Ensure(ctx, by, jose.Algorithm(alg))
-		},
+		Keys: w.ring.Additions, OnKeys: w.ring.Reload, Now: w.clock, Reserved: []string{issuer.ProbeName},
 	})
 	w.must(w.directory.Load(t.Context()))
 	pepper := []byte("a pepper of thirty-two bytes 123")

@@ -3,6 +3,7 @@ package keys
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,25 +19,55 @@ type Resealer interface {
 	Reseal(ctx context.Context, by directory.Author, s *Sealer) (changed int, err error)
 }
 
-// Ensure makes sure that access tokens can be signed with alg, before a target asks for it.
-func (r *Ring) Ensure(ctx context.Context, by directory.Author, alg jose.Algorithm) error {
-	alg, err := jose.ParseAlgorithm(string(alg))
-	if err != nil {
-		return &directory.InvalidError{Field: "algorithm", Problem: "must be one of " + jose.List(jose.Algorithms())}
+// Addition is the first keys of some algorithms. Whoever changes the directory so that they are needed stores
+// them in the same transaction, and the ring is reloaded afterwards.
+type Addition struct {
+	Version int64 // of the ring they are added to: see Store.SaveKeys
+	Keys    []Record
+	detail  map[string]string
+}
+
+// Detail is what to record of each key, by its id.
+func (a *Addition) Detail() map[string]string { return a.detail }
+
+// Additions returns an *Addition with which access tokens can be signed with all of algorithms, or nil if they
+// can be already. It stores nothing.
+func (r *Ring) Additions(ctx context.Context, algorithms []string) (directory.NewKeys, error) {
+	lacking := map[Lane]bool{}
+	for _, name := range algorithms {
+		alg, err := jose.ParseAlgorithm(name)
+		if err != nil {
+			return nil, &directory.InvalidError{Field: "algorithm", Problem: "must be one of " + jose.List(jose.Algorithms())}
+		}
+		if _, err := r.Signer(UseAccess, alg); err != nil {
+			lacking[Lane{UseAccess, string(alg)}] = true
+		}
 	}
-	if _, err := r.Signer(UseAccess, alg); err == nil {
-		return nil
+	if len(lacking) == 0 {
+		return nil, nil //nolint:nilnil // no keys are needed
 	}
-	_, err = r.change(ctx, by, "key.create", func(ring []Record, now time.Time) ([]Record, error) {
-		return r.policy.lane(ring, Lane{UseAccess, string(alg)}, func(l Lane, keys []Record) []Record {
-			return r.policy.promote(l, keys, now)
+	first := func(ring []Record, now time.Time) ([]Record, error) {
+		return eachLane(ring, slices.Collect(maps.Keys(lacking)), func(l Lane, keys []Record) []Record {
+			if lacking[l] {
+				return r.policy.promote(l, keys, now)
+			}
+			return keys
 		}), nil
+	}
+	p, err := retried(r, func(spare map[string][]Record) (planned, error) {
+		if err := r.take(ctx); err != nil {
+			return planned{}, err
+		}
+		defer r.release()
+		return r.plan(ctx, first, spare)
 	})
 	if err != nil {
-		return fmt.Errorf("make the first %s key: %w", alg, err)
+		return nil, fmt.Errorf("make the first keys: %w", err)
 	}
-	r.nudge()
-	return nil
+	if p.empty() { // another replica has stored them
+		return nil, r.Reload(ctx)
+	}
+	return &Addition{p.version, p.put, p.detail}, nil
 }
 
 // Rotate puts the next key in the place of the active one: at once when it was published

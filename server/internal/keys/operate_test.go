@@ -106,8 +106,8 @@ func TestRotateRefusesWhatIsNotThere(t *testing.T) {
 	if _, err := r.Rotate(t.Context(), operator, "", "none", false); !errors.As(err, &invalid) || invalid.Field != "algorithm" {
 		t.Errorf("unknown algorithm: %v", err)
 	}
-	if err := r.Ensure(t.Context(), operator, "HS256"); !errors.As(err, &invalid) {
-		t.Errorf("ensure HS256: %v", err)
+	if keys, err := r.Additions(t.Context(), []string{"HS256"}); !errors.As(err, &invalid) || keys != nil {
+		t.Errorf("keys of HS256: %v, %v", keys, err)
 	}
 	if _, err := r.Rotate(t.Context(), operator, "", jose.EdDSA, false); !errors.Is(err, ErrNotFound) {
 		t.Errorf("algorithm without keys: %v", err)
@@ -181,9 +181,9 @@ func TestEachTargetsAlgorithmHasItsOwnKeys(t *testing.T) {
 		if s, err := r.Signer(UseAccess, alg); !errors.Is(err, ErrNotFound) {
 			t.Fatalf("%s was never asked for: got %v, %v", alg, s, err)
 		}
-		must(t, r.Ensure(t.Context(), operator, alg))
+		must(t, r.AddOnce(t.Context(), m, alg))
 		version := m.version
-		must(t, r.Ensure(t.Context(), operator, alg))
+		must(t, r.AddOnce(t.Context(), m, alg))
 		if m.version != version {
 			t.Errorf("%s: ensuring twice changed the ring", alg)
 		}

@@ -136,7 +136,8 @@ func (r *Ring) Load(ctx context.Context) error {
 	return nil
 }
 
-// Reload reads what another replica, or this one, has stored.
+// Reload reads what another replica, or this one, has stored, and has Run look whether more is to be done: the
+// first key of an algorithm is stored with the change that needs it, without the one that comes next.
 func (r *Ring) Reload(ctx context.Context) error {
 	if err := r.take(ctx); err != nil {
 		return fmt.Errorf("reload key ring: %w", err)
@@ -147,6 +148,7 @@ func (r *Ring) Reload(ctx context.Context) error {
 		return fmt.Errorf("reload key ring: %w", err)
 	}
 	r.install(records)
+	r.nudge()
 	return nil
 }
 
@@ -191,9 +193,14 @@ type edit func(ring []Record, now time.Time) ([]Record, error)
 // change brings the stored ring to what edit says, in one transaction, and then this
 // process's snapshot. It returns the ring after it.
 func (r *Ring) change(ctx context.Context, by directory.Author, action string, e edit) ([]Record, error) {
+	return retried(r, func(spare map[string][]Record) ([]Record, error) { return r.try(ctx, by, action, e, spare) })
+}
+
+// retried calls try until it neither lacks keys nor was overtaken by another replica.
+func retried[T any](r *Ring, try func(spare map[string][]Record) (T, error)) (none T, err error) {
 	spare := map[string][]Record{}
 	for range maxTries {
-		ring, err := r.try(ctx, by, action, e, spare)
+		done, err := try(spare)
 		var missing missingKeys
 		switch {
 		case errors.Is(err, ErrConflict), errors.Is(err, errPaused):
@@ -207,16 +214,16 @@ func (r *Ring) change(ctx context.Context, by directory.Author, action string, e
 				for len(spare[algorithm]) < n {
 					k, err := r.mint(algorithm)
 					if err != nil {
-						return nil, fmt.Errorf("make %s key: %w", algorithm, err)
+						return none, fmt.Errorf("make %s key: %w", algorithm, err)
 					}
 					spare[algorithm] = append(spare[algorithm], k)
 				}
 			}
 		default:
-			return ring, err
+			return done, err
 		}
 	}
-	return nil, fmt.Errorf("change key ring: gave up after %d tries: %w", maxTries, ErrConflict)
+	return none, fmt.Errorf("change key ring: gave up after %d tries: %w", maxTries, ErrConflict)
 }
 
 // missingKeys is how many keys of each algorithm have to be made first.
@@ -226,6 +233,42 @@ func (missingKeys) Error() string { return "keys have to be made first" }
 
 var errPaused = errors.New("this process stood still between reading the time and writing")
 
+// planned is a change of the ring before it is stored.
+type planned struct {
+	difference
+	before, after []Record
+	version       int64     // of the ring that is stored
+	now           time.Time // by the store's clock
+	asked         time.Time // by this process's clock, before that
+}
+
+// plan is what edit would change. The caller holds the turn.
+func (r *Ring) plan(ctx context.Context, e edit, spare map[string][]Record) (p planned, err error) {
+	if p.before, p.version, err = r.read(ctx); err != nil {
+		return p, err
+	}
+	p.asked = r.o.Now()
+	// One clock for all replicas: a replica whose own is wrong must not rotate early.
+	now, err := r.store.Now(ctx)
+	if err != nil {
+		return p, fmt.Errorf("read the store's time: %w", err)
+	}
+	p.now = now.UTC().Truncate(time.Microsecond) // what stores can hold
+	if p.after, err = e(slices.Clone(p.before), p.now); err != nil {
+		return p, err
+	}
+	if err := fill(p.after, spare); err != nil {
+		return p, err
+	}
+	if p.difference = compare(p.before, p.after); p.empty() {
+		return p, nil
+	}
+	if err := sound(p.before, p.after, p.now); err != nil {
+		return p, fmt.Errorf("refused to store a broken key ring: %w", err)
+	}
+	return p, nil
+}
+
 func (r *Ring) try(ctx context.Context, by directory.Author, action string, e edit, spare map[string][]Record) ([]Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -233,50 +276,32 @@ func (r *Ring) try(ctx context.Context, by directory.Author, action string, e ed
 		return nil, fmt.Errorf("change key ring: %w", err)
 	}
 	defer r.release()
-	before, version, err := r.read(ctx)
+	p, err := r.plan(ctx, e, spare)
 	if err != nil {
 		return nil, err
 	}
-	asked := r.o.Now()
-	// One clock for all replicas: a replica whose own is wrong must not rotate early.
-	now, err := r.store.Now(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the store's time: %w", err)
-	}
-	now = now.UTC().Truncate(time.Microsecond) // what stores can hold
-	after, err := e(slices.Clone(before), now)
-	if err != nil {
-		return nil, err
-	}
-	if err := fill(after, spare); err != nil {
-		return nil, err
-	}
-	d := compare(before, after)
-	if d.empty() {
-		r.install(before)
-		return before, nil
-	}
-	if err := sound(before, after, now); err != nil {
-		return nil, fmt.Errorf("refused to store a broken key ring: %w", err)
+	if p.empty() {
+		r.install(p.before)
+		return p.before, nil
 	}
 	if action == "" {
-		action = d.action
+		action = p.action
 	}
 	// The version says that nobody else wrote meanwhile, not that no time went by: a process
 	// that was stopped would publish keys later, and retire them earlier, than it writes down.
-	if r.o.Now().Sub(asked) > maxPause {
+	if r.o.Now().Sub(p.asked) > maxPause {
 		return nil, errPaused
 	}
-	err = r.store.SaveKeys(ctx, version, d.put, d.drop, directory.Change{
-		At: now, Actor: by.Actor, RequestID: by.RequestID, Action: action, Subject: directory.SubjectKeys, Detail: d.detail,
+	err = r.store.SaveKeys(ctx, p.version, p.put, p.drop, directory.Change{
+		At: p.now, Actor: by.Actor, RequestID: by.RequestID, Action: action, Subject: directory.SubjectKeys, Detail: p.detail,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store key ring: %w", err)
 	}
 	// Saved from this version, so this is what the store now holds.
-	r.install(after)
-	r.o.Logger.Info("key ring changed", "action", action, "actor", by.Actor, "keys", listed(d.detail))
-	return after, nil
+	r.install(p.after)
+	r.o.Logger.Info("key ring changed", "action", action, "actor", by.Actor, "keys", listed(p.detail))
+	return p.after, nil
 }
 
 // listed is what happened to which keys, for a log line.

@@ -167,7 +167,7 @@ func TestTwoReplicasMakeOneKey(t *testing.T) {
 				}
 			}
 		}
-		together(t, func(i int) error { return rings[i].Ensure(t.Context(), operator, jose.EdDSA) })
+		together(t, func(i int) error { return rings[i].AddOnce(t.Context(), stores[i], jose.EdDSA) })
 		must(t, rings[0].Reload(t.Context()))
 		if got := states(rings[0], keys.UseAccess, jose.EdDSA); got[keys.StateActive] != 1 || len(got) != 1 {
 			t.Errorf("a new algorithm has keys %v, want one", got)

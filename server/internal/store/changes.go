@@ -37,13 +37,20 @@ func (db *DB) recorded(c directory.Change, work func(ctx context.Context, t tx, 
 		if err := t.row(ctx, `UPDATE counters SET value = value + 1 WHERE name = 'revision' RETURNING value`).Scan(&revision); err != nil {
 			return err
 		}
+		subject := c.Subject
+		if c.Keys != nil {
+			var err error
+			if subject, err = t.addKeys(ctx, c, revision); err != nil {
+				return err
+			}
+		}
 		if err := work(ctx, t, revision); err != nil {
 			return err
 		}
 		if _, err := t.exec(ctx, `
 			INSERT INTO changes (revision, at, actor, request_id, action, subject, detail)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			revision, micros(c.At), c.Actor, c.RequestID, c.Action, c.Subject, string(detail)); err != nil {
+			revision, micros(c.At), c.Actor, c.RequestID, c.Action, subject, string(detail)); err != nil {
 			return err
 		}
 		if db.engine == postgresEngine {

@@ -199,21 +199,22 @@ func TestInsertSaysWhatStandsInTheWay(t *testing.T) {
 			do   func() (int64, error)
 			want error
 		}{
-			"name taken":        {func() (int64, error) { return db.InsertService(ctx, newService("m1"), change("x")) }, directory.ErrExists},
-			"uid taken":         {func() (int64, error) { n := s; n.Name = "m2"; return db.InsertService(ctx, n, change("x")) }, directory.ErrExists},
-			"id taken":          {func() (int64, error) { return db.InsertCredential(ctx, c, change("x")) }, directory.ErrExists},
-			"no such service":   {func() (int64, error) { return db.InsertCredential(ctx, newCredential(absent, "c2"), change("x")) }, directory.ErrNotFound},
-			"rule there":        {func() (int64, error) { n := r; n.Version = 0; return db.PutRule(ctx, n, change("x")) }, directory.ErrConflict},
-			"no such caller":    {func() (int64, error) { return db.PutRule(ctx, newRule(absent, s), change("x")) }, directory.ErrNotFound},
-			"no such target":    {func() (int64, error) { return db.PutRule(ctx, newRule(s, absent), change("x")) }, directory.ErrNotFound},
-			"names are by case": {func() (int64, error) { return db.InsertService(ctx, newService("M1"), change("x")) }, nil},
+			"name taken":      {func() (int64, error) { return db.InsertService(ctx, newService("m1"), change("x")) }, directory.ErrExists},
+			"uid taken":       {func() (int64, error) { n := s; n.Name = "m2"; return db.InsertService(ctx, n, change("x")) }, directory.ErrExists},
+			"id taken":        {func() (int64, error) { return db.InsertCredential(ctx, c, change("x")) }, directory.ErrExists},
+			"no such service": {func() (int64, error) { return db.InsertCredential(ctx, newCredential(absent, "c2"), change("x")) }, directory.ErrNotFound},
+			"rule there":      {func() (int64, error) { n := r; n.Version = 0; return db.PutRule(ctx, n, change("x")) }, directory.ErrConflict},
+			"no such caller":  {func() (int64, error) { return db.PutRule(ctx, newRule(absent, s), change("x")) }, directory.ErrNotFound},
+			"no such target":  {func() (int64, error) { return db.PutRule(ctx, newRule(s, absent), change("x")) }, directory.ErrNotFound},
+			// F35.
+			"name in another case": {func() (int64, error) { return db.InsertService(ctx, newService("M1"), change("x")) }, directory.ErrExists},
 		} {
 			if _, err := try.do(); !errors.Is(err, try.want) || (err == nil) != (try.want == nil) {
 				t.Errorf("%s: got %v, want %v", name, err, try.want)
 			}
 		}
-		if now := revision(t, db); now != before+1 {
-			t.Errorf("got %d revisions, want 1", now-before)
+		if now := revision(t, db); now != before {
+			t.Errorf("got %d revisions, want none", now-before)
 		}
 	})
 }
@@ -353,8 +354,8 @@ func TestListsPageByKey(t *testing.T) {
 	onBoth(t, func(t *testing.T, o Options) {
 		db := open(t, o)
 		// By bytes, not by a language's order, on both engines.
-		s := insert(t, db, "b", "a.b", "a-b", "B", "a_b", "ab", "2")
-		const want = " 2 B a-b a.b a_b ab b"
+		s := insert(t, db, "b", "a.b", "a-b", "C", "a_b", "ab", "2")
+		const want = " 2 C a-b a.b a_b ab b"
 		var got []directory.Service
 		for {
 			after := ""

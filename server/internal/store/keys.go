@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
@@ -36,30 +37,54 @@ func (db *DB) LoadKeys(ctx context.Context) (records []keys.Record, version int6
 // SaveKeys inserts or replaces put and deletes the ids in drop, and makes the ring's version
 // version+1: all of it or, when the stored version is not version, nothing and keys.ErrConflict.
 func (db *DB) SaveKeys(ctx context.Context, version int64, put []keys.Record, drop []string, c directory.Change) error {
-	_, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
-		n, err := t.exec(ctx, `UPDATE counters SET value = value + 1 WHERE name = 'keys' AND value = $1`, version)
-		if err := orElse(n, err, keys.ErrConflict); err != nil {
-			return err
-		}
-		for _, id := range drop {
-			if _, err := t.exec(ctx, `DELETE FROM keys WHERE id = $1`, id); err != nil {
-				return err
-			}
-		}
-		for _, r := range put {
-			if err := putKey(ctx, t, r); err != nil {
-				return fmt.Errorf("key %q: %w", r.ID, err)
-			}
-		}
-		return nil
-	})
+	_, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.saveKeys(ctx, version, put, drop) })
 	if err != nil {
 		return fmt.Errorf("save keys: %w", err)
 	}
 	return nil
 }
 
-func putKey(ctx context.Context, t tx, r keys.Record) error {
+func (t tx) saveKeys(ctx context.Context, version int64, put []keys.Record, drop []string) error {
+	n, err := t.exec(ctx, `UPDATE counters SET value = value + 1 WHERE name = 'keys' AND value = $1`, version)
+	if err := orElse(n, err, keys.ErrConflict); err != nil {
+		return err
+	}
+	for _, id := range drop {
+		if _, err := t.exec(ctx, `DELETE FROM keys WHERE id = $1`, id); err != nil {
+			return err
+		}
+	}
+	for _, r := range put {
+		if err := t.putKey(ctx, r); err != nil {
+			return fmt.Errorf("key %q: %w", r.ID, err)
+		}
+	}
+	return nil
+}
+
+// addKeys stores the keys that c brings along, and returns the subject of c with them.
+func (t tx) addKeys(ctx context.Context, c directory.Change, revision int64) (subject string, err error) {
+	add, ok := c.Keys.(*keys.Addition)
+	if !ok {
+		return "", fmt.Errorf("change %s has keys of type %T", c.Action, c.Keys)
+	}
+	err = t.saveKeys(ctx, add.Version, add.Keys, nil)
+	switch {
+	case errors.Is(err, keys.ErrConflict):
+		return "", fmt.Errorf("the key ring: %w", directory.ErrConflict)
+	case err != nil:
+		return "", err
+	case c.Subject == directory.SubjectEverything:
+		return c.Subject, nil
+	}
+	touched := []string{directory.SubjectKeys}
+	if c.Subject != directory.SubjectMany {
+		touched = append(touched, c.Subject)
+	}
+	return directory.SubjectMany, t.insertSubjects(ctx, revision, touched)
+}
+
+func (t tx) putKey(ctx context.Context, r keys.Record) error {
 	_, err := t.exec(ctx, `
 		INSERT INTO keys (`+keyColumns+`)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -58,7 +60,7 @@ func (db *DB) ListServices(ctx context.Context, after string, limit int) (all []
 	return all, nil
 }
 
-// InsertService stores s as version 1. ErrExists: the name or an audience is taken.
+// InsertService stores s as version 1. ErrExists: the name, in any case, or an audience is taken.
 func (db *DB) InsertService(ctx context.Context, s directory.Service, c directory.Change) (int64, error) {
 	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.insertService(ctx, s) })
 	if err != nil {
@@ -68,6 +70,14 @@ func (db *DB) InsertService(ctx context.Context, s directory.Service, c director
 }
 
 func (t tx) insertService(ctx context.Context, s directory.Service) error {
+	// Names in two cases are two names to the database, and one to whoever reads them.
+	var other string
+	switch err := t.row(ctx, `SELECT name FROM services WHERE LOWER(name) = LOWER($1) LIMIT 1`, s.Name).Scan(&other); {
+	case err == nil:
+		return fmt.Errorf("name %q: %w", other, directory.ErrExists)
+	case !errors.Is(err, sql.ErrNoRows):
+		return err
+	}
 	n, err := t.exec(ctx, `
 		INSERT INTO services (uid, name, created_at, version, `+serviceSettings+`)
 		VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT DO NOTHING`,

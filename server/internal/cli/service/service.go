@@ -54,7 +54,7 @@ digits, '.', '_' and '-', and begins with a letter or a digit.`,
 			made, err := admin.CreateService(cmd.Context(), s)
 			if base.StatusOf(err) == http.StatusConflict {
 				if _, err := admin.Service(cmd.Context(), s.Name); err != nil {
-					return base.Next(fmt.Errorf("one of the audiences is another service's"), "See whose with: watchword service list --json")
+					return base.Next(fmt.Errorf("the name, in another case, or one of the audiences is another service's"), "See whose with: watchword service list --json")
 				}
 				return base.Next(fmt.Errorf("there is a service %q already", s.Name), "See it with: %s", shell.Command("watchword", "service", "show", s.Name))
 			}
