@@ -203,7 +203,7 @@ var table = []Group{
 		About: "Reasons in the audit log for token exchange (RFC 8693) and `POST /oauth2/revoke` (RFC 7009). A reason that begins with " +
 			"`subject_token_` and is not listed here is about the token to exchange: the rest of it says what, as for a credential.",
 		Entries: []Entry{
-			{Name: "exchange_not_allowed", Recorded: true, Means: "The rule did not allow calls on behalf of others.", Do: "Allow it if it is meant to be: `watchword allow CALLER TARGET --exchange delegate`, with all else that the rule has."},
+			{Name: "exchange_not_allowed", Recorded: true, Means: "The rule did not allow calls on behalf of others.", Do: "Allow it if it is meant to be: `watchword allow CALLER TARGET --exchange delegate`."},
 			{Name: "impersonation_not_allowed", Recorded: true, Means: "The rule did not allow calls in the place of others.", Do: "Have the caller ask without impersonate, so that the token says who acts."},
 			{Name: "scope_not_in_subject_token", Recorded: true, Means: "The token that was exchanged did not have all the scopes that were asked.", Do: "Ask for no more than the token has; scopes only shrink on the way."},
 			{Name: "subject_token_for_another", Recorded: true, Means: "The token to exchange was issued for another service than the one that asked.", Do: "Exchange only tokens that were received as a callee. A service that was made again, or that has the audience of another one now, needs fresh tokens."},

@@ -182,12 +182,14 @@ func (d *Directory) Allow(ctx context.Context, by Author, caller, target string,
 		return Rule{}, false, err
 	}
 	var mayAct UID
+	gone := false // who may act was deleted: a rule that names it already may go on to
 	if n.MayAct != "" {
 		s, err := d.resolve(ctx, n.MayAct)
-		if err != nil {
+		if err == nil {
+			mayAct = s.UID
+		} else if mayAct, gone = deletedService(n.MayAct); !gone {
 			return Rule{}, false, err
 		}
-		mayAct = s.UID
 	}
 	r, err = retried(version, func() (Rule, error) {
 		old, err := d.store.ReadRule(ctx, e)
@@ -200,6 +202,9 @@ func (d *Directory) Allow(ctx context.Context, by Author, caller, target string,
 		}
 		if old.ManagedBy != "" {
 			return old, fmt.Errorf("rule %s -> %s %w: %q", caller, target, ErrManaged, old.ManagedBy)
+		}
+		if gone && old.MayAct != mayAct {
+			return old, fmt.Errorf("service %q: %w", n.MayAct, ErrNotFound)
 		}
 		until := n.Until.UTC().Truncate(time.Microsecond)
 		if !created && slices.Equal(old.Scopes, scopes) && old.Until.Equal(until) && old.Exchange == n.Exchange && old.MayAct == mayAct && FormatWhen(old.When) == FormatWhen(n.When) {
@@ -215,6 +220,12 @@ func (d *Directory) Allow(ctx context.Context, by Author, caller, target string,
 		return r, d.settle(ctx, err, "allow %s to call %s", caller, target)
 	})
 	return r, created, err
+}
+
+// deletedService is the service of which only the uid is left to name it.
+func deletedService(uid string) (UID, bool) {
+	u, err := ParseUID(uid)
+	return u, err == nil
 }
 
 // Disallow removes the rule from caller to target. ErrNotFound: there is none.

@@ -126,9 +126,12 @@ func lacking(from, to *directory.Service, k want, rule *policy.Rule, last time.T
 // edge is the least rule for one caller and target.
 func (out *suggesting) edge(from, to *directory.Service, ways []want, managedBy func(policy.Edge) string) {
 	e := policy.Edge{Caller: from.UID, Target: to.UID}
-	old := out.s.Rule(e)
+	old, stored := out.s.Rule(e), policy.Rule{}
 	rule := directory.Rule{Edge: e}
 	next := api.SuggestedRule{From: from.Name, To: to.Name, New: old == nil}
+	if old != nil {
+		stored = *old
+	}
 	if old != nil && old.Terms != nil {
 		rule.MayAct, rule.When = old.Terms.MayAct, old.Terms.When
 	}
@@ -169,8 +172,7 @@ func (out *suggesting) edge(from, to *directory.Service, ways []want, managedBy 
 	}
 	rule.ManagedBy = next.ManagedBy
 	next.Exchange, next.Scopes = string(rule.Exchange), append([]string{}, rule.Scopes...)
-	c := rule.Compiled()
-	next.Command = allow(out.s, Asked{Caller: from.Name, Target: to.Name, At: out.now}, &c, rule.Scopes, rule.Exchange)
+	next.Command = allow(Asked{Caller: from.Name, Target: to.Name, At: out.now}, &stored, rule.Scopes, rule.Exchange)
 	if next.ManagedBy != "" {
 		next.Command = owned(api.Explanation{}, next.ManagedBy).Command
 	}

@@ -76,7 +76,7 @@ func (t *Tally) Unused(s *directory.Snapshot, records, now time.Time) api.Unused
 			t.services[c.Service] = true
 		}
 	}
-	all := slices.Concat(t.idleServices(&u), t.idleCredentials(&u, names, now), t.idleRules(&u, s, names, now))
+	all := slices.Concat(t.idleServices(&u), t.idleCredentials(&u, names, now), t.idleRules(&u, names, now))
 	u.Count = len(all)
 	for _, i := range all[:min(len(all), maxIdle)] {
 		if u.Complete || i.Kind == "credential" {
@@ -136,7 +136,7 @@ func (t *Tally) idleCredentials(u *api.Unused, names map[directory.UID]*director
 	return sorted(all)
 }
 
-func (t *Tally) idleRules(u *api.Unused, s *directory.Snapshot, names map[directory.UID]*directory.Service, now time.Time) (all []idle) {
+func (t *Tally) idleRules(u *api.Unused, names map[directory.UID]*directory.Service, now time.Time) (all []idle) {
 	for i := range t.st.Rules {
 		r := &t.st.Rules[i]
 		from, to := names[r.Caller], names[r.Target]
@@ -157,7 +157,7 @@ func (t *Tally) idleRules(u *api.Unused, s *directory.Snapshot, names map[direct
 				api.Idle{Kind: "scope", What: from.Name + " -> " + to.Name + ": " + strings.Join(gone, " ")},
 				byOwner(r.ManagedBy, func() string {
 					c := r.Compiled()
-					return allow(s, Asked{Caller: from.Name, Target: to.Name, At: now}, &c, t.scopes(i, 1), r.Exchange)
+					return allow(Asked{Caller: from.Name, Target: to.Name, At: now}, &c, t.scopes(i, 1), r.Exchange)
 				}),
 			})
 		}

@@ -115,9 +115,9 @@ func miss(s *directory.Snapshot, a Asked, v directory.Verdict) (text, command st
 	case policy.TargetDisabled:
 		return a.Target + " is disabled", shell.Command("watchword", "service", "enable", a.Target)
 	case policy.NoRule:
-		return noRule(s, a, edge), allow(s, a, &policy.Rule{}, a.Scopes, policy.NoExchange)
+		return noRule(s, a, edge), allow(a, &policy.Rule{}, a.Scopes, policy.NoExchange)
 	case policy.RuleEnded:
-		return fmt.Sprintf("the rule %s ended on %s", edge, moment(v.Rule.Until)), allow(s, a, v.Rule, v.Rule.Scopes(), v.Rule.Exchange())
+		return fmt.Sprintf("the rule %s ended on %s", edge, moment(v.Rule.Until)), allow(a, v.Rule, v.Rule.Scopes(), v.Rule.Exchange())
 	case policy.ScopeNotGranted:
 		have := v.Rule.Scopes()
 		missing := without(a.Scopes, have)
@@ -125,34 +125,33 @@ func miss(s *directory.Snapshot, a Asked, v directory.Verdict) (text, command st
 		if len(have) > 0 {
 			granted = "exists for " + strings.Join(have, " ")
 		}
-		return fmt.Sprintf("%s %s; %s was asked", edge, granted, strings.Join(missing, " ")), allow(s, a, v.Rule, slices.Concat(have, missing), v.Rule.Exchange())
+		return fmt.Sprintf("%s %s; %s was asked", edge, granted, strings.Join(missing, " ")), allow(a, v.Rule, slices.Concat(have, missing), v.Rule.Exchange())
 	case policy.ScopeNotInToken:
 		return "the token that is exchanged has not all the scopes that were asked", ""
 	case policy.ExchangeNotAllowed:
-		return edge + " exists, but not for calls on behalf of others", allow(s, a, v.Rule, v.Rule.Scopes(), policy.Delegate)
+		return edge + " exists, but not for calls on behalf of others", allow(a, v.Rule, v.Rule.Scopes(), policy.Delegate)
 	case policy.ImpersonateForbidden:
-		return edge + " allows calls on behalf of others, but not in their place", allow(s, a, v.Rule, v.Rule.Scopes(), policy.Impersonate)
+		return edge + " allows calls on behalf of others, but not in their place", allow(a, v.Rule, v.Rule.Scopes(), policy.Impersonate)
 	}
 	return condition(edge, a, v), ""
 }
 
-// allow is the command that sets the rule as r has it, but for scopes and exchange. It is told only
-// where it can say all of r: it sets a rule as a whole, and what is not said would be lost.
-func allow(s *directory.Snapshot, a Asked, r *policy.Rule, scopes []string, exchange policy.Exchange) string {
-	if r.Terms != nil && r.Terms.When != nil {
-		return "change the rule in a call map file and apply it: it has conditions"
+// allow is the command that gives the rule old, or a new one where that is empty, these scopes and this exchange, and
+// ends it no more where it has ended. What the command does not name stays.
+func allow(a Asked, old *policy.Rule, scopes []string, exchange policy.Exchange) string {
+	words := []string{"watchword", "allow", a.Caller, a.Target}
+	switch {
+	case slices.Equal(scopes, old.Scopes()):
+	case len(scopes) == 0:
+		words = append(words, "--scope", "")
+	default:
+		words = append(words, flags("--scope", scopes)...)
 	}
-	words := append([]string{"watchword", "allow", a.Caller, a.Target}, flags("--scope", scopes)...)
-	if exchange != policy.NoExchange {
+	if exchange != old.Exchange() {
 		words = append(words, "--exchange", string(exchange))
 	}
-	if by := r.MayAct(); by != (directory.UID{}) {
-		if svc, ok := s.ServiceByUID(by); ok {
-			words = append(words, "--may-act", svc.Name)
-		}
-	}
-	if r.Until != 0 && r.Until > a.At.UnixMicro() {
-		words = append(words, "--until", moment(r.Until))
+	if old.Until != 0 && old.Until <= a.At.UnixMicro() {
+		words = append(words, "--until", "")
 	}
 	return shell.Command(words...)
 }

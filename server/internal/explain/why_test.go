@@ -61,8 +61,8 @@ func TestWordsAndShadowAgreeWithTheDecision(t *testing.T) {
 	})
 }
 
-// What the command of an explanation sets is enough for the question, and takes nothing away.
-func TestCommandSaysAllOfTheRule(t *testing.T) {
+// The command of an explanation is enough for the question, and names nothing else: that stays as it is.
+func TestCommandChangesNoMoreThanItMust(t *testing.T) {
 	st := &directory.State{Services: []directory.Service{{UID: uid(0), Name: "m1"}, {UID: uid(1), Name: "m2", ServiceSettings: api.ServiceSettings{Audiences: []string{"https://m2"}}}, {UID: uid(2), Name: "m3"}}}
 	edge := policy.Edge{Caller: uid(0), Target: uid(1)}
 	for _, c := range []struct {
@@ -71,9 +71,9 @@ func TestCommandSaysAllOfTheRule(t *testing.T) {
 		want string
 	}{
 		{directory.Rule{}, directory.Question{Scopes: []string{"x"}}, "watchword allow m1 m2 --scope x"},
-		{directory.Rule{Edge: edge, Scopes: []string{"a"}, Exchange: policy.Delegate, MayAct: uid(2), Until: now.AddDate(0, 1, 0)}, directory.Question{Scopes: []string{"a", "b*"}}, "watchword allow m1 m2 --scope a --scope 'b*' --exchange delegate --may-act m3 --until 2026-12-24T12:00:00Z"},
-		{directory.Rule{Edge: edge, Scopes: []string{"a"}, Until: now.AddDate(0, -1, 0)}, directory.Question{}, "watchword allow m1 m2 --scope a"},
-		{directory.Rule{Edge: edge, Scopes: []string{"a"}, When: &policy.When{Bound: true}}, directory.Question{Scopes: []string{"b"}, With: policy.Circumstances{Bound: true}}, "change the rule in a call map file and apply it: it has conditions"},
+		{directory.Rule{Edge: edge, Scopes: []string{"a"}, Exchange: policy.Delegate, MayAct: uid(2), Until: now.AddDate(0, 1, 0)}, directory.Question{Scopes: []string{"a", "b*"}}, "watchword allow m1 m2 --scope a --scope 'b*'"},
+		{directory.Rule{Edge: edge, Scopes: []string{"a"}, Until: now.AddDate(0, -1, 0)}, directory.Question{}, "watchword allow m1 m2 --until ''"},
+		{directory.Rule{Edge: edge, Scopes: []string{"a"}, When: &policy.When{Bound: true}}, directory.Question{Scopes: []string{"b"}, With: policy.Circumstances{Bound: true}}, "watchword allow m1 m2 --scope a --scope b"},
 		{directory.Rule{Edge: edge}, directory.Question{Exchange: policy.Delegate}, "watchword allow m1 m2 --exchange delegate"},
 	} {
 		st.Rules = nil

@@ -31,11 +31,11 @@ is not there changes nothing.`,
 				return c.UnknownOf(cmd, admin, err, caller, target)
 			}
 			if len(before) == 0 {
-				c.Say("was not allowed: %s may not call %s", caller, target)
-				return nil
+				c.Say("was not allowed: no rule lets %s call %s", caller, target)
+			} else {
+				c.Say("no longer allowed: no rule lets %s call %s", caller, target)
 			}
-			c.Say("no longer allowed: %s may not call %s", caller, target)
-			return nil
+			return sayObserving(c, cmd, admin, target)
 		},
 	}))
 }

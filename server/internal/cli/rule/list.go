@@ -2,6 +2,7 @@ package rule
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -19,7 +20,8 @@ func Rules(c *base.CLI) *cobra.Command {
 		Use:   "rules",
 		Short: "List who may call whom",
 		Long: `Lists the call map, or that part of it which is about one caller or one target.
-Nothing is allowed that no rule allows.`,
+Nothing is allowed that no rule allows, except at a target that only observes: any service
+gets a token for it. Such targets are named on stderr.`,
 		Example: `  watchword rules
   watchword rules --target m2 --json`,
 		Args: base.Exactly(),
@@ -31,6 +33,9 @@ Nothing is allowed that no rule allows.`,
 			all, err := operator.Collect(admin.Rules(cmd.Context(), caller, target))
 			if err != nil {
 				return c.UnknownOf(cmd, admin, err, caller, target)
+			}
+			if err := sayObserving(c, cmd, admin, target); err != nil {
+				return err
 			}
 			if c.JSON {
 				return c.PrintJSON(map[string]any{"rules": all})
@@ -48,4 +53,33 @@ Nothing is allowed that no rule allows.`,
 	cmd.Flags().StringVar(&caller, "caller", "", "only rules that allow this service")
 	cmd.Flags().StringVar(&target, "target", "", "only rules that allow to call this service")
 	return base.AsOperator(c.WithJSON(cmd))
+}
+
+// sayObserving names the targets that only observe, or that one: whatever the rules say, any service gets a token for
+// them.
+func sayObserving(c *base.CLI, cmd *cobra.Command, admin *operator.Client, target string) error {
+	services := admin.Services(cmd.Context())
+	if target != "" {
+		services = func(yield func(api.Service, error) bool) { yield(admin.Service(cmd.Context(), target)) }
+	}
+	const most = 10
+	var names []string
+	more := 0
+	for s, err := range services {
+		switch {
+		case err != nil:
+			return err
+		case s.Observe && len(names) == most:
+			more++
+		case s.Observe:
+			names = append(names, s.Name)
+		}
+	}
+	if more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	if len(names) > 0 {
+		c.Say("note: any service gets a token for a target that only observes, whatever the rules say: %s", base.Clean(strings.Join(names, ", ")))
+	}
+	return nil
 }
