@@ -200,7 +200,9 @@ func (s *Server) openSuperTokens(ctx context.Context) (err error) {
 	for _, k := range c.APIKeys {
 		apiKeys = append(apiKeys, k.Reveal())
 	}
-	s.superTokensAPI, err = supertokens.New(s.db, s.sealer, s.log, apiKeys, supertokens.Options{Apps: c.Apps, BasePath: c.BasePath, Logger: s.logger})
+	s.superTokensAPI, err = supertokens.New(s.db, s.sealer, s.log, apiKeys, supertokens.Options{
+		Apps: c.Apps, BasePath: c.BasePath, Server: s.cfg.PlainIssuer, Logger: s.logger,
+	})
 	if err != nil {
 		return err
 	}

@@ -67,9 +67,13 @@ func (b *bootstrap) Authenticate(_ context.Context, p *Presented, s *directory.S
 		return refuse("unknown_service")
 	}
 	if t.from == foreign {
-		// Its issuer knows names only. A service made after the credential is another service.
-		if c.IssuedAt.Before(svc.CreatedAt.Truncate(time.Second)) {
+		// Its issuer knows names only. A service made after the credential is another service, and a date that is
+		// still to come would make the credential younger than all services.
+		switch {
+		case c.IssuedAt.Before(svc.CreatedAt.Truncate(time.Second)):
 			return refuse("older_than_service")
+		case now.Before(c.IssuedAt):
+			return refuse("not_yet_valid")
 		}
 		return Identity{Service: svc, CredentialID: t.id}, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -169,6 +170,19 @@ func (c claimSet) find(name string) (jsontext.Value, bool) {
 		}
 	}
 	return nil, false
+}
+
+// isAhead reports whether the claims can make a credential of server, and an iat that is still to come: it would
+// outlive the service, since a service of the same name that is made meanwhile would be older.
+func (c claimSet) isAhead(server string, now time.Time) bool {
+	for _, name := range []string{"iss", "aud"} {
+		if value, ok := c.find(name); !ok || value.Kind() != '"' || unquote(value) != server {
+			return false
+		}
+	}
+	iat, _ := c.find("iat")
+	at, err := strconv.ParseFloat(string(iat), 64)
+	return err == nil && at > float64(now.Unix())
 }
 
 func (c claimSet) json() []byte {

@@ -294,6 +294,26 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+// F74: what can be a credential of the server has no date that is still to come.
+func TestCredentialOfTheServerIsNotDatedAhead(t *testing.T) {
+	f := newFixture(t, supertokens.Options{Server: "auth-server"})
+	now := f.clock.now().Unix()
+	for payload, want := range map[string]int{
+		`{"iss":"auth-server","aud":"auth-server","sub":"m1"}`:                                         200,
+		fmt.Sprintf(`{"iss":"auth-server","aud":"auth-server","sub":"m1","iat":%d}`, now):              200,
+		fmt.Sprintf(`{"iss":"auth-server","aud":"auth-server","sub":"m1","iat":%d}`, now+1):            400,
+		fmt.Sprintf(`{"iss":"auth-server","aud":["auth-server"],"sub":"m1","iat":%d.5e0}`, now):        400,
+		`{"iss":"auth-server","aud":"\u0061uth-server","sub":"m1","iat":1e12}`:                         400,
+		fmt.Sprintf(`{"iss":"auth-server","aud":"m2","sub":"m1","iat":%d}`, now+86400):                 200,
+		fmt.Sprintf(`{"iss":"another","aud":"auth-server","sub":"m1","iat":%d}`, now+86400):            200,
+		fmt.Sprintf(`{"iss":"auth-server","aud":["auth-server","m2"],"sub":"m1","iat":%d}`, now+86400): 200,
+	} {
+		if r := f.do("POST", "/recipe/jwt", request("payload", payload), keyed); r.StatusCode != want {
+			t.Errorf("%s: got %d %s, want %d", payload, r.StatusCode, read(t, r), want)
+		}
+	}
+}
+
 func TestBodyOverTheLimitIsRefused(t *testing.T) {
 	f := newFixture(t, supertokens.Options{})
 	fill := func(size int) string {

@@ -42,8 +42,10 @@ type Options struct {
 	// UpdateInterval is how long a dynamic key signs, at least an hour. Zero: 168 h, as in the
 	// core's access_token_dynamic_signing_key_update_interval.
 	UpdateInterval time.Duration
-	Now            func() time.Time
-	Logger         *slog.Logger
+	// Server is the issuer and audience of the tokens that BootstrapKeys is for.
+	Server string
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 const (
@@ -64,6 +66,7 @@ type Interface struct {
 	rings    map[string]*ring
 	base     []string
 	interval time.Duration
+	server   string
 	now      func() time.Time
 	logger   *slog.Logger
 
@@ -80,6 +83,7 @@ func New(store Store, sealer Sealer, auditor Auditor, keys []string, o Options) 
 		rings:    map[string]*ring{},
 		base:     segments(o.BasePath),
 		interval: o.UpdateInterval,
+		server:   o.Server,
 		now:      o.Now,
 		logger:   o.Logger,
 	}
@@ -179,7 +183,8 @@ func (d *Interface) prune(ctx context.Context) error {
 //   - the operator has the interface trusted for it,
 //   - typ is "JWT" and alg RS256, as for no token of the server itself,
 //   - iss and aud, both, are exactly the server's name, aud as a string,
-//   - exp is there and ahead, and
+//   - exp is there and ahead, and iat not: nothing is signed here for that issuer and audience with a later iat, and
+//     a service that was made after iat is another one, and
 //   - sub names a service that exists and is enabled. It is bound to the name, not to the uid: there
 //     is no record of the credential to find by jti, and no way to revoke one alone.
 //
