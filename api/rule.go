@@ -10,7 +10,7 @@ type Rule struct {
 	Caller string `json:"caller" example:"m1" doc:"Name of the service that may call."`
 	Target string `json:"target" example:"m2" doc:"Name of the service that may be called."`
 	RuleTerms
-	ManagedBy string    `json:"managedBy,omitempty" example:"callmap" doc:"The call map file that owns it. Absent: it is changed by hand."`
+	ManagedBy string    `json:"managedBy,omitempty" example:"callmap" doc:"The managed-by of the call map files that own it. Absent: it is changed by hand."`
 	Version   int64     `json:"version" example:"1" doc:"Counts changes; the ETag in quotes."`
 	CreatedAt time.Time `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When it was made."`
 	UpdatedAt time.Time `json:"updatedAt" example:"2026-11-24T12:00:00Z" doc:"When it was last changed."`

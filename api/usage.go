@@ -112,7 +112,7 @@ type SuggestedRule struct {
 	Refused   int64     `json:"refused" example:"12" doc:"How many calls were refused, or would have been."`
 	Last      time.Time `json:"lastAt" example:"2026-11-24T12:00:00Z" doc:"When the last one."`
 	New       bool      `json:"new" example:"true" doc:"There is no rule yet."`
-	ManagedBy string    `json:"managedBy,omitempty" example:"callmap" doc:"The call map file that owns the rule there is."`
+	ManagedBy string    `json:"managedBy,omitempty" example:"callmap" doc:"The managed-by of the call map files that own the rule there is."`
 	Command   string    `json:"command" example:"watchword allow m1 m2 --scope read" doc:"What would make it so."`
 }
 
