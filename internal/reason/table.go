@@ -48,7 +48,7 @@ var table = []Group{
 				Name: "invalid_scope", OAuth: 400, AccessToken: 400,
 				Means: "The target does not grant this scope to this client.",
 				Do:    "Ask for scopes that the rule has, for fewer of them, or for none: then all of the rule's are given.",
-				More:  "The description says whether a token with these scopes would be too large, or the targets grant different ones.",
+				More:  "The description is another one when a token with these scopes would be too large, or when the targets grant different scopes.",
 			},
 			{
 				Name: "unauthorized_client", OAuth: 400,
