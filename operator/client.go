@@ -124,7 +124,7 @@ func at(segments ...string) []string { return segments }
 // named makes a query of names and values in turn, those without a value left out.
 func named(pairs ...string) url.Values {
 	query := url.Values{}
-	for i := 0; i < len(pairs); i += 2 {
+	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
 			query.Set(pairs[i], pairs[i+1])
 		}

@@ -72,7 +72,7 @@ func (a *handlers) explainDecision(ctx context.Context, in *struct{ Body api.Que
 	if err != nil {
 		return nil, err
 	}
-	note(ctx, "dryRun", "true", "caller", q.Caller, "target", out.Target, "scope", strings.Join(r.Scopes, " "), "reason", string(out.Reason))
+	note(ctx, "dryRun", "true", "caller", q.Caller, "target", out.Target, "scope", strings.Join(r.Scopes, " "), "reason", out.Reason)
 	return &answered[api.Explanation]{*out}, nil
 }
 

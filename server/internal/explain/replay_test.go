@@ -175,7 +175,7 @@ func TestShadowReportTellsApartWhoWouldHaveRefused(t *testing.T) {
 	}
 	var got []string
 	for _, o := range r.Edges() {
-		got = append(got, strings.Join([]string{o.Caller, o.Target, o.By, o.Outcome, string(o.Reason)}, " "))
+		got = append(got, strings.Join([]string{o.Caller, o.Target, o.By, o.Outcome, o.Reason}, " "))
 	}
 	want := []string{"m1 m2 shadow refused no_rule", "m1 m3 observe refused no_rule", "m1 m3 shadow allowed no_rule", "m2 m4 shadow fewer_scopes fewer_scopes"}
 	if !slices.Equal(got, want) || r.Edges()[0].Tokens != 10 {

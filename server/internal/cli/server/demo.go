@@ -94,7 +94,7 @@ func demoServices(c *base.CLI, ctx context.Context, group *errgroup.Group, cfg c
 	peers := map[string]string{}
 	listeners := make([]net.Listener, len(services))
 	for i, s := range services {
-		l, err := net.Listen("tcp", s.listen)
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.listen)
 		if netaddr.IsTaken(err) {
 			return base.Next(fmt.Errorf("listen for service %s: address %s is taken", s.name, s.listen), "Choose another with --%s-listen 127.0.0.1:PORT.", s.name)
 		} else if err != nil {
@@ -103,7 +103,7 @@ func demoServices(c *base.CLI, ctx context.Context, group *errgroup.Group, cfg c
 		listeners[i], peers[s.name] = l, "http://"+l.Addr().String()
 	}
 	credentials := filepath.Join(cfg.Data, "credentials")
-	if err := demoSetUp(c, ctx, cfg, server, services, peers, credentials); err != nil {
+	if err := demoSetUp(ctx, cfg, server, services, peers, credentials); err != nil {
 		return err
 	}
 	for i, s := range services {
@@ -125,7 +125,7 @@ func demoServices(c *base.CLI, ctx context.Context, group *errgroup.Group, cfg c
 
 // demoSetUp makes services, rules and credentials. In a folder that has them, nothing changes
 // but where the services listen.
-func demoSetUp(c *base.CLI, ctx context.Context, cfg config.Config, server *app.Server, services []*demoService, peers map[string]string, credentials string) error {
+func demoSetUp(ctx context.Context, cfg config.Config, server *app.Server, services []*demoService, peers map[string]string, credentials string) error {
 	token, err := os.ReadFile(cfg.Admin.TokenFile)
 	if err != nil {
 		return fmt.Errorf("read the operator token: %w", err)
