@@ -42,7 +42,7 @@ type AppliedCallMap struct {
 	At        time.Time `json:"at" example:"2026-11-24T12:00:00Z" doc:"When."`
 	Author    string    `json:"author" example:"anna@example.com" doc:"Who."`
 	Reason    string    `json:"reason,omitempty" example:"m1 reads orders now" doc:"Why."`
-	ManagedBy string    `json:"managedBy,omitempty" example:"callmap" doc:"The owners of the files, whose parts of the call map they are: managed-by, separated by spaces."`
+	ManagedBy string    `json:"managedBy,omitempty" example:"callmap" doc:"The owners of the files (managed-by), separated by spaces."`
 	Summary   string    `json:"summary" example:"services: 0 added, 0 changed, 0 removed; rules: 1 added, 0 changed, 0 removed" doc:"What changed."`
 }
 

@@ -22,7 +22,7 @@ import (
 // maxAnswer bounds what is read of one answer. A page of a list stays far below.
 const maxAnswer = 16 << 20
 
-// maxLargeAnswer: a call map of a million rules is a file of some 30 MiB.
+// maxLargeAnswer: a call map of a million rules is a file of about 30 MiB.
 const maxLargeAnswer = 160 << 20
 
 // Client asks one server. It can be used by several goroutines at a time.

@@ -1,7 +1,6 @@
 // Package admin is the operator's JSON API, the only one: services, credentials, rules,
-// signing keys, changes. The command line uses it too, with package operator. It knows who asks and
-// what they may send; what a change means, and whether it is right, the directory and the
-// key ring know.
+// signing keys, changes. The command line uses it too. It checks who asks and what they may send. The directory and
+// the key ring check what a change means and whether it is allowed.
 package admin
 
 import (

@@ -18,10 +18,10 @@ func callMapExport(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write what is there as a call map file",
-		Long: `Writes the services and rules of one owner as a file: of "callmap", the owner of files that
-name none, unless --managed-by names another. What was made by hand is in the file of
-"callmap" too. Planned as it is, the file changes nothing but whose those are: applied, they
-belong to it.`,
+		Long: `Writes the services and rules of one owner as a file. The owner is "callmap", which is also
+the owner of files that name none, unless --managed-by names another. The file of "callmap"
+also contains what was made by hand. Applying the file changes nothing, except that it then
+owns what was made by hand.`,
 		Example: `  watchword callmap export --out callmap.yaml
   watchword callmap export --managed-by payments`,
 		Args: base.Exactly(),

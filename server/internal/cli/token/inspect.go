@@ -29,7 +29,7 @@ func tokenInspect(c *base.CLI) *cobra.Command {
 		Short: "Say what a token is, and whether it is good",
 		Long: `Reads a token from stdin and shows what it says, in words, and whether it is good. An
 access token is checked as its target would: its signature against the keys the public
-listener publishes (--url), its dates, and all it hangs on against the signed deny-list
+listener publishes (--url), its dates, and everything that it depends on against the signed deny-list
 there; of what was revoked the operator's listener tells when, if it can be asked. Whether
 who shows a bound token has its key, nobody can tell from the token. A bootstrap credential is
 checked against the keys and the record at the operator's listener. It exits with 0 only
@@ -251,7 +251,7 @@ func printInspection(c *base.CLI, i *inspection) error {
 		fields = append(fields, parties(claims)...)
 		fields = append(fields, "target", strings.Join(claims.Audience, ", "), "scope", claims.Scope, "bound to", boundTo(claims),
 			"may act", claims.MayAct, "issuer", claims.Issuer, "id", claims.ID, "issued", base.Moment(claims.IssuedAt), "not before", base.Moment(claims.NotBefore), "expires", expires,
-			"hangs on", strings.Join(claims.Deps, " "), "status list", statusList(claims))
+			"depends on", strings.Join(claims.Deps, " "), "status list", statusList(claims))
 	} else if i.Claims == nil && i.token != nil {
 		fields = append(fields, "payload", string(bytes.ToValidUTF8(i.token.Payload, []byte("?"))))
 	}
