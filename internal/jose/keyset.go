@@ -45,7 +45,8 @@ func ParseKeySet(b []byte) (*KeySet, error) {
 	}
 	var keys []PublicKey
 	for _, v := range members {
-		if k, err := ParseJWK(v); err == nil && k.ID != "" {
+		switch k, err := ParseJWK(v); {
+		case err == nil && k.ID != "":
 			keys = append(keys, k)
 		}
 	}

@@ -124,7 +124,7 @@ func measure(data []byte, most int) error {
 	members := 0
 	for {
 		switch _, err := dec.ReadToken(); {
-		case errors.Is(err, io.EOF):
+		case err == io.EOF:
 			return nil
 		case err != nil:
 			return err

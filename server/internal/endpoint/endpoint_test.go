@@ -2,7 +2,6 @@ package endpoint
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -30,7 +29,7 @@ func TestDescriptionsKeepToTheirCharacters(t *testing.T) {
 	for kind := issuer.Malformed; kind <= issuer.Throttled; kind++ {
 		q := &request{w: httptest.NewRecorder(), r: httptest.NewRequest("POST", "/", nil)}
 		err := new(endpoints).answer(q, &issuer.Refusal{Kind: kind, Text: "\"\\\x00"}, nil)
-		e, ok := errors.AsType[*web.Error](err)
+		e, ok := err.(*web.Error)
 		if !ok || e.Code == "" || e.Status < 400 || e.Description != "'??" {
 			t.Errorf("kind %d: got %+v", kind, err)
 		}
@@ -67,7 +66,7 @@ func TestAnswersToRefusals(t *testing.T) {
 	} {
 		for at, want := range map[issuer.Endpoint]string{issuer.TokenEndpoint: c.oauth, issuer.AccessTokenEndpoint: c.plain} {
 			q := &request{w: httptest.NewRecorder(), r: httptest.NewRequest("POST", "/", nil), from: issuer.Request{Endpoint: at}}
-			e, _ := errors.AsType[*web.Error](new(endpoints).answer(q, &issuer.Refusal{Kind: c.kind}, nil))
+			e := new(endpoints).answer(q, &issuer.Refusal{Kind: c.kind}, nil).(*web.Error)
 			if got := fmt.Sprintf("%d %s %s", e.Status, e.Code, e.Description); got != want && want != "" {
 				t.Errorf("kind %d at %s: got %q, want %q", c.kind, at, got, want)
 			}
@@ -93,7 +92,7 @@ func TestChallengeIsForWhoCanAnswerIt(t *testing.T) {
 		if c.basic {
 			q.r.Header.Set("Authorization", "Basic eDp5")
 		}
-		e, _ := errors.AsType[*web.Error](new(endpoints).answer(q, &issuer.Refusal{Kind: c.kind}, nil))
+		e := new(endpoints).answer(q, &issuer.Refusal{Kind: c.kind}, nil).(*web.Error)
 		if got := e.Header.Get("WWW-Authenticate") != ""; got != c.want {
 			t.Errorf("%s: challenge %t, want %t", c.name, got, c.want)
 		}
@@ -157,7 +156,7 @@ func TestMethodsAreThoseOfTheTable(t *testing.T) {
 			if slices.Contains(e.Methods, method) {
 				continue
 			}
-			err, ok := errors.AsType[*web.Error](e.Serve(httptest.NewRecorder(), &http.Request{Method: method}))
+			err, ok := e.Serve(httptest.NewRecorder(), &http.Request{Method: method}).(*web.Error)
 			if !ok || err.Status != http.StatusMethodNotAllowed || err.Header.Get("Allow") != strings.Join(e.Methods, ", ") {
 				t.Errorf("%s %s: got %v", method, e.Path, err)
 			}
@@ -222,7 +221,7 @@ func TestMetadataIsCacheable(t *testing.T) {
 
 func TestKeysThatAreNotLoadedArePublishedAsNone(t *testing.T) {
 	w := httptest.NewRecorder()
-	err, ok := errors.AsType[*web.Error]((&endpoints{keys: noKeys{}}).jwks(w, httptest.NewRequest("GET", "/", nil)))
+	err, ok := (&endpoints{keys: noKeys{}}).jwks(w, httptest.NewRequest("GET", "/", nil)).(*web.Error)
 	if !ok || err.Status != http.StatusServiceUnavailable || w.Body.Len() > 0 || w.Header().Get("Cache-Control") != "" {
 		t.Errorf("got %v, %v %s", err, w.Header(), w.Body)
 	}
