@@ -175,11 +175,11 @@ func (w *world) everyMethod(t *testing.T) map[string]method {
 	}
 }
 
-// REV-001, REV-002. That offline verifiers learn of it is for the tests of the deny-list.
+// REV-001, REV-002, F40: the answer is JSON in type and in body. That offline verifiers learn of it is for the tests of the deny-list.
 func revokeOwn(t *testing.T, w *world) {
 	token := w.get("m1", "m2")
 	a := w.revoke("m1", token)
-	if a.status != 200 || a.body != "" || a.header.Get("Cache-Control") != "no-store" {
+	if a.status != 200 || a.body != "{}" || a.header.Get("Content-Type") != "application/json" || a.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("got %d %v %q", a.status, a.header, a.body)
 	}
 	if r := w.record(a.header.Get(web.DecisionHeader)); r["action"] != "token.revoke" || r["token"] != part(t, token, 1)["jti"] || r["caller"] != "m1" || r["outcome"] != "allowed" {
@@ -190,7 +190,7 @@ func revokeOwn(t *testing.T, w *world) {
 	}
 	for what, token := range map[string]string{"again": token, "garbage": "x", "unknown": sign(newKey(), `{"alg":"ES256"}`, "{}"), "half": token[:40]} {
 		a := w.revoke("m1", token)
-		if a.status != 200 || a.body != "" {
+		if a.status != 200 || a.body != "{}" {
 			t.Errorf("%s: got %d %s", what, a.status, a.body)
 		}
 		if r := w.record(a.header.Get(web.DecisionHeader)); r["reason"] != "nothing_to_revoke" {

@@ -1,6 +1,10 @@
 package endpoint
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/watchword-dev/watchword/server/internal/web"
+)
 
 // revoke is POST /oauth2/revoke (RFC 7009). A token that is not good, or not known, is no error
 // (section 2.2); one that could not be revoked for a fault of the server is (section 2.2.1).
@@ -17,11 +21,8 @@ func (e *endpoints) revoke(q *request) error {
 	if err != nil {
 		return err
 	}
-	h := q.w.Header()
-	h["Cache-Control"] = []string{"no-store"}
-	// There is no content (RFC 7009, section 2.2), but simple-oauth2 takes 200 for a failure unless this is said.
-	h["Content-Type"] = []string{"application/json"}
-	h["Content-Length"] = []string{"0"}
-	q.w.WriteHeader(http.StatusOK)
+	// A client ignores the body (RFC 7009, section 2.2), but simple-oauth2 takes an answer of another type for a
+	// failure, and @badgateway/oauth2-client a body that is no JSON.
+	web.WriteJSON(q.w, http.StatusOK, []byte("{}"))
 	return nil
 }
