@@ -115,19 +115,26 @@ func TestTokenAnswer(t *testing.T) {
 	}
 }
 
-func TestAcceptsSignedAnswer(t *testing.T) {
+// F42: of the two answers that a client accepts it gets the one it prefers.
+func TestSignedAnswerIsForThoseWhoPreferIt(t *testing.T) {
 	for accept, want := range map[string]bool{
 		"":                 false,
 		"*/*":              false,
 		"application/json": false,
 		signedAnswer:       true,
-		"Application/Token-Introspection+JWT;q=0.5":        true,
-		"application/json, " + signedAnswer + ";q=1.0":     true,
-		signedAnswer + ";q=0":                              false,
-		signedAnswer + ";q=x":                              false,
-		"application/token-introspection+jwt-x, text/html": false,
+		"Application/Token-Introspection+JWT;q=0.5":             true,
+		"application/json, " + signedAnswer + ";q=1.0":          true,
+		signedAnswer + ";q=0":                                   false,
+		signedAnswer + ";q=0.1, application/json":               false,
+		signedAnswer + ", application/json;q=0.9":               true,
+		"application/json;q=0.5," + signedAnswer + ";q=0.4":     false,
+		"*/*;q=0.1, " + signedAnswer + ";q=0.2":                 true,
+		"*/*, " + signedAnswer + ";q=0.2":                       false,
+		"*/*, application/json;q=0, " + signedAnswer + ";q=0.2": true,
+		signedAnswer + ";q=x":                                   false,
+		"application/token-introspection+jwt-x, text/html":      false,
 	} {
-		if got := accepts([]string{accept}, signedAnswer); got != want {
+		if got := wantsSigned([]string{accept}); got != want {
 			t.Errorf("%q: got %t", accept, got)
 		}
 	}

@@ -34,7 +34,7 @@ func (e *endpoints) introspect(q *request) error {
 	}
 	h := q.w.Header()
 	h["Vary"] = []string{"Accept"}
-	if !accepts(q.r.Header["Accept"], signedAnswer) {
+	if !wantsSigned(q.r.Header["Accept"]) {
 		web.WriteJSON(q.w, http.StatusOK, body)
 		return nil
 	}
@@ -73,17 +73,30 @@ func describe(t *issuer.Inspected) []byte {
 	return append(b, t.Claims.Raw[1:]...)
 }
 
-// accepts reports whether an Accept header names the media type, other than to exclude it.
-func accepts(values []string, mediaType string) bool {
-	for _, v := range values {
-		for one := range strings.SplitSeq(v, ",") {
+// wantsSigned reports whether an Accept header names the signed answer, and does not prefer the other one.
+func wantsSigned(accept []string) bool {
+	q := quality(accept, signedAnswer)
+	return q > 0 && q >= quality(accept, "application/json", "application/*", "*/*")
+}
+
+// quality is the weight that an Accept header gives to the first of the media ranges that it has, and 0 if it has none
+// of them (RFC 9110, section 12.5.1).
+func quality(accept []string, ranges ...string) float64 {
+	for _, r := range ranges {
+		for one := range strings.SplitSeq(strings.Join(accept, ","), ",") {
 			t, params, err := mime.ParseMediaType(one)
-			if err != nil || t != mediaType {
+			if err != nil || t != r {
 				continue
 			}
+			if params["q"] == "" {
+				return 1
+			}
 			q, err := strconv.ParseFloat(params["q"], 64)
-			return params["q"] == "" || err == nil && q > 0
+			if err != nil {
+				return 0
+			}
+			return q
 		}
 	}
-	return false
+	return 0
 }
