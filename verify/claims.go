@@ -18,7 +18,7 @@ type Claims struct {
 	Subject  string // the calling service, or the service on whose behalf the current actor calls
 	Audience string // the called service, which is this one
 	ID       string // jti, the id of the token for logs
-	ClientID string // the service that obtained the token; empty in some tokens of POST /accesstoken
+	ClientID string // the service that obtained the token; empty in tokens of POST /accesstoken of earlier versions
 	CallerID string // uid of Subject; a service that is created later with the same name has another
 	Scope    string // the granted scopes, separated by spaces
 

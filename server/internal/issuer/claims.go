@@ -8,7 +8,7 @@ import (
 
 // claims of a token about to be signed. Times are whole seconds. Empty members are left out.
 type claims struct {
-	oauth            bool // of TokenEndpoint: its issuer, and the client
+	oauth            bool // of TokenEndpoint: its issuer
 	subject          string
 	audiences        []string
 	id, scope        string

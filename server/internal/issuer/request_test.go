@@ -23,22 +23,22 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
 
+// F43: the token of either endpoint names its client (RFC 9068, section 2.2).
 func TestTokenSaysWhatWasDecided(t *testing.T) {
 	w := newChain(t)
 	for _, c := range []struct {
 		name     string
 		proposal *issuer.Proposal
 		iss      string
-		client   any
 		ttl      time.Duration
 	}{
-		{"plain", w.by(api.Bootstrap, "m1", plain, to("m2")), plainIssuer, nil, 15 * time.Minute},
-		{"oauth", w.propose("m1", "m2"), issuerURL, "m1", 15 * time.Minute},
+		{"plain", w.by(api.Bootstrap, "m1", plain, to("m2")), plainIssuer, 15 * time.Minute},
+		{"oauth", w.propose("m1", "m2"), issuerURL, 15 * time.Minute},
 	} {
 		got, id, err := w.issuer.AccessToken(t.Context(), c.proposal)
 		w.must(err)
 		m := w.claims(got.Value)
-		if m["iss"] != c.iss || m["sub"] != "m1" || m["aud"] != "m2" || m["client_id"] != c.client || m["scope"] != "a b read write" || m["cnf"] != nil || m["act"] != nil {
+		if m["iss"] != c.iss || m["sub"] != "m1" || m["aud"] != "m2" || m["client_id"] != "m1" || m["scope"] != "a b read write" || m["cnf"] != nil || m["act"] != nil {
 			t.Errorf("%s: got %v", c.name, m)
 		}
 		if got.ExpiresIn != c.ttl || m["exp"].(float64)-m["iat"].(float64) != c.ttl.Seconds() || got.Type != issuer.Bearer {

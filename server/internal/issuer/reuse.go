@@ -38,7 +38,7 @@ func (i *Issuer) mint(g *grant, signer *jose.Signer) *minting {
 	m.expiresAt = m.issuedAt.Add(g.ttl)
 	c := claims{
 		oauth: g.oauth, subject: g.caller.Service.Name, audiences: g.audiences, id: m.id, scope: strings.Join(g.scopes, " "),
-		issuedAt: m.issuedAt, expiry: m.expiresAt, key: g.binding.key, certificate: g.binding.certificate,
+		issuedAt: m.issuedAt, expiry: m.expiresAt, clientID: g.caller.Service.Name, key: g.binding.key, certificate: g.binding.certificate,
 		deps: []string{directory.FormatUID(g.caller.Service.UID), g.caller.CredentialID},
 	}
 	if g.subject != nil {
@@ -54,11 +54,8 @@ func (i *Issuer) mint(g *grant, signer *jose.Signer) *minting {
 			c.mayAct = svc.Name
 		}
 	}
-	if g.oauth {
-		c.clientID = g.caller.Service.Name
-		if i.o.Status != nil {
-			c.statusURI, c.statusIndex = i.o.Status(c.deps)
-		}
+	if g.oauth && i.o.Status != nil {
+		c.statusURI, c.statusIndex = i.o.Status(c.deps)
 	}
 	m.payload = i.claims.payload(&c)
 	m.longest = len(m.payload)
