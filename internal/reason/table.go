@@ -106,6 +106,7 @@ var table = []Group{
 			{Name: "body_too_large", Operator: 413, Recorded: true, Means: "The body is longer than 64 KiB.", Do: "Send less."},
 			{Name: "unsupported_media_type", Operator: 415, Recorded: true, Means: "The body is of another type than is taken here.", Do: "Send JSON in UTF-8 as Content-Type: application/json; to /oauth2/*, a form as application/x-www-form-urlencoded."},
 			{Name: "unsupported_encoding", Recorded: true, Means: "The body was compressed.", Do: "Send it as it is."},
+			{Name: "credential_in_query", Recorded: true, Means: "The query of the request had a client_secret or client_assertion, which are written to the logs of proxies.", Do: "Have the client send it in the body (RFC 6749, section 2.3.1), and replace it if it is a secret: `watchword credential rotate ID`."},
 			{Name: "malformed_scope", Recorded: true, Means: "The scope is not a list of scope tokens with one space between two.", Do: "Correct the client (RFC 6749, section 3.3)."},
 			{Name: "malformed_resource", Recorded: true, Means: "The resource is not an absolute URI, or has a fragment.", Do: "Correct the client (RFC 8707, section 2); a service's name goes into audience."},
 			{Name: "malformed_certificate_header", Recorded: true, Means: "The header in which a proxy hands on the client's certificate cannot be read.", Do: "Correct the proxy: the setting proxy.certificate_header names the header, and docs/client-authentication.md its forms."},

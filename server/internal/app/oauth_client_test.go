@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/watchword-dev/watchword/server/internal/web"
@@ -15,6 +16,7 @@ func TestClientSecrets(t *testing.T) {
 		"look alike": unknownAndWrongLookAlike,
 		"guessing":   guessing,
 		"crowd":      crowd,
+		"in a query": secretInQuery,
 	})
 }
 
@@ -47,6 +49,27 @@ func unknownAndWrongLookAlike(t *testing.T, w *world) {
 	same("assertion", func(name string) answer {
 		return w.tokenRequest(withAssertion(sign(newKey(), `{"alg":"ES256"}`, assertionClaims(name).String()), "m2"))
 	})
+}
+
+// F51: a credential in the query is refused, good or not, and neither answered nor recorded.
+func secretInQuery(t *testing.T, w *world) {
+	for _, path := range []string{"/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"} {
+		for query, value := range map[string]string{
+			form("client_id", "m1", "client_secret", secretOf("m1")): secretOf("m1"),
+			"client%5fsecret=": "client%5f",
+			form("client_assertion_type", assertionType, "client_assertion", w.assertion("m5", nil)): "eyJ",
+		} {
+			a := w.post(path+"?"+query, credentialsFor("m2"), basic("m1"))
+			refused(t, path, a, 400, "invalid_request")
+			r := w.record(a.header.Get(web.DecisionHeader))
+			if r["reason"] != "credential_in_query" || strings.Contains(fmt.Sprint(r, a.body), value) {
+				t.Errorf("%s: answered %s, recorded %v", path, a.body, r)
+			}
+		}
+	}
+	if a := w.post("/oauth2/token?x=client_secret&%zz", credentialsFor("m2"), basic("m1")); a.status != 200 {
+		t.Errorf("another parameter: got %d %s", a.status, a.body)
+	}
 }
 
 // CAU-020.

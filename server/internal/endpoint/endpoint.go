@@ -172,7 +172,10 @@ func (e *endpoints) decided(at issuer.Endpoint, serve func(*request) error) web.
 func (e *endpoints) oauth(at issuer.Endpoint, serve func(*request) error) web.HandlerFunc {
 	return e.decided(at, func(q *request) error {
 		q.w.Header()["Pragma"] = noCache // RFC 6749, section 5.1
-		var bad *problem
+		bad := queryFault(q.r.URL)
+		if bad != nil {
+			return bad
+		}
 		if q.form, bad = readForm(q.r); bad != nil {
 			return bad
 		}

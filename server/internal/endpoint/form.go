@@ -44,8 +44,21 @@ func (f form) all(name string) (values []string) {
 // mayRepeat: RFC 8707, section 2, and RFC 8693, section 2.1.
 func mayRepeat(name string) bool { return name == "resource" || name == "audience" }
 
-// readForm reads the body of a request. The query is never read: a credential there would be in the
-// logs of every proxy (RFC 6749, section 2.3.1).
+// queryFault refuses a credential in the query, which every proxy on the way writes to its log (RFC 6749, section
+// 2.3.1). Other parameters there are ignored.
+func queryFault(u *url.URL) *problem {
+	if u.RawQuery == "" {
+		return nil
+	}
+	for _, name := range []string{"client_secret", "client_assertion"} {
+		if u.Query().Has(name) {
+			return malformed("credential_in_query", name+" is in the query, and so in the logs of proxies: send it in the body, and replace it if it is a secret")
+		}
+	}
+	return nil
+}
+
+// readForm reads the body of a request.
 func readForm(r *http.Request) (form, *problem) {
 	if bad := mediaType(r.Header); bad != nil {
 		return nil, bad
