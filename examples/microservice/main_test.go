@@ -120,7 +120,7 @@ func TestMistakesAreExplained(t *testing.T) {
 		{[]string{"m1", "--peer", "m2"}, "NAME=URL"},
 		{[]string{"m1", "--peer", "m2=localhost", "--credential-file", good}, "peer m2"},
 		{[]string{"m1", "--server", "auth", "--credential-file", good}, "http://localhost:8000"},
-		{[]string{"m1", "--credential-file", good + ".absent"}, "watchword credential create m1 --out " + good + ".absent"},
+		{[]string{"m1", "--credential-file", good + ".absent"}, "Create one with: watchword credential create"},
 		{[]string{"../m1", "--listen", "127.0.0.1:0"}, "not a service's name"},
 	} {
 		err := run(t.Context(), c.args, func(string) string { return "" }, io.Discard)
