@@ -2,7 +2,7 @@ package api
 
 import "time"
 
-// Credential is one way in which a service proves itself, as the API shows it.
+// Credential is a credential of a service, as the API shows it.
 type Credential struct {
 	ID           string     `json:"id" example:"0f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"Not a secret. Of a bootstrap credential the token's jti."`
 	Service      string     `json:"service" example:"m1" doc:"Name of the service."`

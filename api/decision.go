@@ -8,7 +8,7 @@ type Question struct {
 	Target      string    `json:"target,omitempty" maxLength:"512" example:"m2" doc:"Name or audience of the service the token would be for. Absent: the caller's default target."`
 	Scopes      []string  `json:"scopes,omitempty" nullable:"false" maxItems:"64" example:"[\"write\"]" doc:"What would be asked for. None: all there is."`
 	Grant       string    `json:"grant,omitempty" names:"grants" example:"client_credentials" doc:"The OAuth grant. Empty: token exchange with onBehalfOf; POST /accesstoken, where the rest of the question fits it; else client_credentials."`
-	Method      string    `json:"method,omitempty" names:"methods" example:"private_key_jwt" doc:"How the caller would prove itself. Empty: nobody says; a rule that wants a way is not met."`
+	Method      string    `json:"method,omitempty" names:"methods" example:"private_key_jwt" doc:"The method with which the caller would authenticate. Empty: nobody says; a rule that wants a way is not met."`
 	Bound       bool      `json:"bound,omitempty" example:"false" doc:"It would bring the proof of a key."`
 	Network     string    `json:"network,omitempty" maxLength:"64" example:"10.1.2.3" doc:"The address it would ask from."`
 	OnBehalfOf  string    `json:"onBehalfOf,omitempty" maxLength:"128" example:"m0" doc:"It would exchange a token of this service for itself."`
@@ -22,7 +22,7 @@ type Explanation struct {
 	Target  string `json:"target" example:"m2" doc:"The target."`
 	Allowed bool   `json:"allowed" doc:"Whether a token would be given."`
 	Reason  string `json:"reason" example:"scope_not_granted" doc:"As the audit log has it."`
-	Text    string `json:"text" example:"the rule m1 -> m2 allows read; write was requested" doc:"The rule that allowed, or the nearest miss, in words."`
+	Text    string `json:"text" example:"m1 -> m2 exists for read; write was asked" doc:"The rule that allowed, or the nearest miss, in words."`
 	// Command would change the outcome. Empty: there is none.
 	Command string `json:"command,omitempty" example:"watchword allow m1 m2 --scope read --scope write" doc:"What would change it."`
 	// Advice says what to do where there is no command, and See where the documentation explains the reason.
@@ -42,12 +42,12 @@ type Decision struct {
 	Text       string       `json:"text" example:"no rule allowed it" doc:"Why, in words."`
 	Advice     string       `json:"advice,omitempty" example:"Renew it before it ends: watchword credential rotate ID; watchword credential list shows the dates." doc:"What to do about it."`
 	See        string       `json:"see,omitempty" example:"docs/errors.md#no_rule" doc:"Where the documentation explains the reason."`
-	Endpoint   string       `json:"door,omitempty" example:"oauth2/token" doc:"Where it was asked."`
+	Endpoint   string       `json:"endpoint,omitempty" example:"oauth2/token" doc:"Path of the endpoint, without the first slash."`
 	Address    string       `json:"address,omitempty" example:"10.1.2.3" doc:"From where."`
 	Caller     string       `json:"caller,omitempty" example:"m1" doc:"Who asked; as claimed, where that was not proved."`
 	Target     string       `json:"target,omitempty" example:"m2" doc:"For whom, as asked."`
 	Scope      string       `json:"scope,omitempty" example:"read" doc:"What was granted or, when refused, asked for."`
-	Credential string       `json:"credential,omitempty" example:"00112233445566778899aabbccddeeff" doc:"The credential by which the caller proved itself."`
+	Credential string       `json:"credential,omitempty" example:"00112233445566778899aabbccddeeff" doc:"The credential with which the caller authenticated."`
 	Method     string       `json:"method,omitempty" example:"private_key_jwt" doc:"How."`
 	OnBehalfOf string       `json:"onBehalfOf,omitempty" example:"m0" doc:"Whose token it would have exchanged."`
 	Observed   string       `json:"observed,omitempty" example:"no_rule" doc:"Why it was allowed only since the target observes."`

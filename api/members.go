@@ -93,7 +93,7 @@ var serviceMembers = []ServiceMember{
 		Doc: "The algorithm that signs tokens for this service. The default is the setting signing.algorithm.",
 		Of:  func(s *ServiceSettings) any { return &s.Algorithm }, In: func(p *ServicePatch) any { return &p.Algorithm },
 	}, {
-		Name: "authMethods", File: "auth", Flag: "auth-method", Label: "auth methods", Example: PrivateKeyJWT, Values: AuthMethods(), Max: 16, Empty: "any",
+		Name: "authMethods", File: "auth", Flag: "auth-method", Label: "authenticates by", Example: PrivateKeyJWT, Values: AuthMethods(), Max: 16, Empty: "any",
 		Doc: "The authentication methods that the service may use. The default is all.",
 		Of:  func(s *ServiceSettings) any { return &s.AuthMethods }, In: func(p *ServicePatch) any { return &p.AuthMethods },
 	}, {

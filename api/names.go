@@ -11,7 +11,7 @@ type Name struct {
 	Doc   string // a sentence
 }
 
-// Names of the methods by which a service can prove itself (IANA, OAuth Token Endpoint Authentication Methods;
+// Names of the methods with which a service can authenticate (IANA, OAuth Token Endpoint Authentication Methods;
 // bootstrap is Watchword's own).
 const (
 	ClientSecretBasic       = "client_secret_basic"
@@ -22,7 +22,7 @@ const (
 	Bootstrap               = "bootstrap"
 )
 
-// AuthMethods returns all methods by which a service can prove itself.
+// AuthMethods returns all methods with which a service can authenticate.
 func AuthMethods() []Name {
 	return []Name{
 		{ClientSecretBasic, "secret-basic", "A client secret in the Authorization header (RFC 6749, section 2.3.1)."},

@@ -2,12 +2,12 @@ package api
 
 import "time"
 
-// Revocation is an id that no token may hang on any more, as the API shows it.
+// Revocation is an id on which no valid token depends, as the API shows it.
 type Revocation struct {
 	ID        string    `json:"id" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of a token, or the uid of a service."`
 	Kind      string    `json:"kind" enum:"token,service" example:"token" doc:"service: one that was deleted."`
 	RevokedAt time.Time `json:"revokedAt" example:"2026-11-24T12:00:00Z" doc:"Since when."`
-	Until     time.Time `json:"until" example:"2026-11-24T12:15:00Z" doc:"When no token that hangs on it can be in time any more, and it is forgotten."`
+	Until     time.Time `json:"until" example:"2026-11-24T12:15:00Z" doc:"When all tokens that depend on it have expired, and it is forgotten."`
 }
 
 // NewRevocation is the body that revokes a token.

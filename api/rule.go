@@ -10,7 +10,7 @@ type Rule struct {
 	Caller string `json:"caller" example:"m1" doc:"Name of the service that may call."`
 	Target string `json:"target" example:"m2" doc:"Name of the service that may be called."`
 	RuleTerms
-	ManagedBy string    `json:"managedBy,omitempty" example:"callmap" doc:"The call map file that owns it. Absent: it is changed by hand."`
+	ManagedBy string    `json:"managedBy,omitempty" example:"callmap" doc:"The owner, which is managed-by of its call map file. Absent: it was made by hand."`
 	Version   int64     `json:"version" example:"1" doc:"Counts changes; the ETag in quotes."`
 	CreatedAt time.Time `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When it was made."`
 	UpdatedAt time.Time `json:"updatedAt" example:"2026-11-24T12:00:00Z" doc:"When it was last changed."`
@@ -33,8 +33,8 @@ type RuleList struct {
 
 // Conditions are those of a rule as operators write them, in the call map file and in the API.
 type Conditions struct {
-	// Auth names the methods by which the caller may have proved itself.
-	Auth []string `json:"auth,omitempty" names:"methods" maxItems:"16" example:"[\"private_key_jwt\"]" doc:"The caller proved itself in one of these ways."`
+	// Auth names the methods with which the caller may have authenticated.
+	Auth []string `json:"auth,omitempty" names:"methods" maxItems:"16" example:"[\"private_key_jwt\"]" doc:"The caller authenticated with one of these methods."`
 	// Bound: only for tokens bound to a key.
 	Bound bool `json:"bound,omitempty" example:"true" doc:"The token is bound to a key of the caller."`
 	// Networks the caller may ask from, in CIDR notation.

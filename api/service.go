@@ -7,7 +7,7 @@ type Service struct {
 	UID  string `json:"uid" example:"svc_00112233445566778899aabbccddeeff" doc:"Immutable identity. A name that is deleted and made again gets another one."`
 	Name string `json:"name" example:"m1" doc:"Unique; the sub and aud of tokens."`
 	ServiceSettings
-	ManagedBy string    `json:"managedBy" example:"callmap" doc:"The call map file that owns it. Empty: it is changed by hand."`
+	ManagedBy string    `json:"managedBy" example:"callmap" doc:"The owner, which is managed-by of its call map file. Empty: it was made by hand."`
 	Version   int64     `json:"version" example:"1" doc:"Counts changes; the ETag in quotes."`
 	CreatedAt time.Time `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When it was made."`
 	UpdatedAt time.Time `json:"updatedAt" example:"2026-11-24T12:00:00Z" doc:"When it was last changed."`

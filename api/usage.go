@@ -87,7 +87,7 @@ type Affected struct {
 	Tokens      int64     `json:"tokens" example:"14112" doc:"How many tokens it got."`
 	Last        time.Time `json:"lastUsedAt,omitzero" example:"2026-11-24T12:00:00Z" doc:"When the last one."`
 	Scopes      []string  `json:"scopes,omitempty" example:"[\"read\"]" doc:"What they had."`
-	Methods     []string  `json:"methods,omitempty" example:"[\"private_key_jwt\"]" doc:"How the caller proved itself."`
+	Methods     []string  `json:"methods,omitempty" example:"[\"private_key_jwt\"]" doc:"The methods with which the caller authenticated."`
 	Credentials []string  `json:"credentials,omitempty" example:"[\"00112233445566778899aabbccddeeff\"]" doc:"With which credentials."`
 	Networks    []string  `json:"networks,omitempty" example:"[\"10.1.2.0/24\"]" doc:"From where."`
 }
@@ -112,7 +112,7 @@ type SuggestedRule struct {
 	Refused   int64     `json:"refused" example:"12" doc:"How many calls were refused, or would have been."`
 	Last      time.Time `json:"lastAt" example:"2026-11-24T12:00:00Z" doc:"When the last one."`
 	New       bool      `json:"new" example:"true" doc:"There is no rule yet."`
-	ManagedBy string    `json:"managedBy,omitempty" example:"callmap" doc:"The call map file that owns the rule there is."`
+	ManagedBy string    `json:"managedBy,omitempty" example:"callmap" doc:"The owner of the existing rule, which is managed-by of its call map file."`
 	Command   string    `json:"command" example:"watchword allow m1 m2 --scope read" doc:"What would make it so."`
 }
 

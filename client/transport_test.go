@@ -204,7 +204,7 @@ func TestFailedTokenClosesTheBodyAndReturnsTheTypedError(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := newClient(t, s).HTTPClient("m2")
-	_, err = h.Do(req) //nolint:bodyclose // there is no answer
+	_, err = h.Do(req)
 	var u *UnavailableError
 	if !errors.As(err, &u) || !body.closed.Load() || len(m2.seen) != 0 {
 		t.Errorf("got %v, body closed: %v", err, body.closed.Load())

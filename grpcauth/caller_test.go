@@ -106,7 +106,7 @@ func TestStreamOfManyMessagesFailsAndTheNextIsGood(t *testing.T) {
 	s.Allow("m1", "m2")
 	c := newClient(t, s, func(cfg *client.Config) { cfg.Credential = client.Static(s.Credential("m1")) })
 	cfg := configOf(s, "m2")
-	cfg.Issuer = "auth-server" // of the plain door
+	cfg.Issuer = "auth-server" // of POST /accesstoken
 	m2 := dial(t, serve(t, cfg, grpcauth.GuardOptions{}, echo{}, (&rejector{}).options()...), through(grpcauth.NewCaller(c.TokenSource("m2"), local))...)
 	for _, want := range []codes.Code{codes.Unauthenticated, codes.OK} {
 		both, err := m2.FullDuplexCall(t.Context())

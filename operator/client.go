@@ -22,7 +22,7 @@ import (
 // maxAnswer bounds what is read of one answer. A page of a list stays far below.
 const maxAnswer = 16 << 20
 
-// maxLargeAnswer: a call map of a million rules is a file of some 30 MiB.
+// maxLargeAnswer: a call map of a million rules is a file of about 30 MiB.
 const maxLargeAnswer = 160 << 20
 
 // Client asks one server. It can be used by several goroutines at a time.
@@ -124,7 +124,7 @@ func at(segments ...string) []string { return segments }
 // named makes a query of names and values in turn, those without a value left out.
 func named(pairs ...string) url.Values {
 	query := url.Values{}
-	for i := 0; i < len(pairs); i += 2 {
+	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
 			query.Set(pairs[i], pairs[i+1])
 		}

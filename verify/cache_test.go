@@ -22,7 +22,7 @@ func TestTokenSeenForOneAudienceIsCheckedForAnother(t *testing.T) {
 	refused(t, offline(t, i, func(c *verify.Config) { c.Issuer = "other" }), "other issuer", token, verify.ErrIssuer)
 	refused(t, offline(t, i, func(c *verify.Config) { c.Algorithms = []string{"RS256"} }), "other algorithm", token, verify.ErrAlgorithm)
 
-	// Scopes are held against each request, not remembered as a yes.
+	// Scopes are checked for each request, and the result is not cached.
 	h := offline(t, i)
 	for range 2 {
 		if w := serve(h.Middleware(verify.RequireScope("read")(whoCalls)), get(), "Bearer "+token); w.Code != 200 {

@@ -21,7 +21,7 @@ import (
 const (
 	// fetchTimeout limits one fetch.
 	fetchTimeout = 5 * time.Second
-	// maxKeySetSize has room for jose.MaxKeys keys: one of RSA takes some 700 bytes.
+	// maxKeySetSize has room for jose.MaxKeys keys: an RSA key takes about 700 bytes.
 	maxKeySetSize = 512 << 10
 	maxRedirects  = 3
 )

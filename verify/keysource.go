@@ -44,7 +44,7 @@ type keyState struct {
 
 func newKeyState(set *jose.KeySet, fetched time.Time, lifetime time.Duration) *keyState {
 	lifetime = min(max(lifetime, minLifetime), maxLifetime)
-	early := time.Duration(float64(lifetime) * (0.6 + 0.2*rand.Float64())) // so that not all services fetch at the same time
+	early := time.Duration(float64(lifetime) * (0.6 + 0.2*rand.Float64())) //nolint:gosec // keeps nothing secret // so that not all services fetch at the same time
 	return &keyState{set: set, refreshAt: fetched.Add(early), expiresAt: fetched.Add(lifetime), deadAt: fetched.Add(lifetime + staleFor)}
 }
 

@@ -175,7 +175,7 @@ func (f *follower) run(ctx context.Context) {
 			pause = pollEvery
 		}
 		// Random, so that not all services send a request when the server is back.
-		timer := time.NewTimer(pause/2 + rand.N(pause/2))
+		timer := time.NewTimer(pause/2 + rand.N(pause/2)) //nolint:gosec // keeps nothing secret
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

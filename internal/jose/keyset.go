@@ -45,8 +45,7 @@ func ParseKeySet(b []byte) (*KeySet, error) {
 	}
 	var keys []PublicKey
 	for _, v := range members {
-		switch k, err := ParseJWK(v); {
-		case err == nil && k.ID != "":
+		if k, err := ParseJWK(v); err == nil && k.ID != "" {
 			keys = append(keys, k)
 		}
 	}

@@ -102,7 +102,7 @@ func wycheproof(t *testing.T, file string) []vectorGroup {
 
 var allAlgorithms = []Algorithm{ES256, RS256, PS256, EdDSA}
 
-// accepts says whether this package, given the key, takes the token.
+// accepts reports whether this package accepts the token with the key.
 func accepts(jwk []byte, token string) bool {
 	k, err := ParseJWK(jwk)
 	if err != nil {

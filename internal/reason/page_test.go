@@ -70,7 +70,7 @@ func seen(e Entry) (where []string) {
 func TestPageIsFresh(t *testing.T) {
 	const file = "../../" + Page
 	if *update {
-		if err := os.WriteFile(file, []byte(page()), 0o644); err != nil { //nolint:gosec // a page of the documentation
+		if err := os.WriteFile(file, []byte(page()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -124,7 +124,7 @@ func measure(data []byte, most int) error {
 	members := 0
 	for {
 		switch _, err := dec.ReadToken(); {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return err

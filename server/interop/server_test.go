@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -67,7 +68,7 @@ func startServer(t *testing.T, settings ...string) *server {
 	// A test that ends tells it to stop as an operator would.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 30 * time.Second
-	cmd.Env = append(s.env, "WATCHWORD_LOG_FORMAT=json",
+	cmd.Env = append(slices.Clone(s.env), "WATCHWORD_LOG_FORMAT=json",
 		"WATCHWORD_LISTEN=127.0.0.1:0", "WATCHWORD_ADMIN_LISTEN=127.0.0.1:0", "WATCHWORD_SUPERTOKENS_LISTEN=127.0.0.1:0",
 		"WATCHWORD_SUPERTOKENS_API_KEYS="+apiKey, "WATCHWORD_SUPERTOKENS_TRUST_BOOTSTRAP=true")
 	cmd.Env = append(cmd.Env, settings...) // of two the last counts

@@ -1,7 +1,6 @@
 // Package admin is the operator's JSON API, the only one: services, credentials, rules,
-// signing keys, changes. The command line and the console use it too. It knows who asks and
-// what they may send; what a change means, and whether it is right, the directory and the
-// key ring know.
+// signing keys, changes. The command line uses it too. It checks who asks and what they may send. The directory and
+// the key ring check what a change means and whether it is allowed.
 package admin
 
 import (
@@ -90,9 +89,9 @@ type Options struct {
 
 	// Hosts are the names by which the listener may be called.
 	Hosts netaddr.Hosts
-	// PageKey authenticates page tokens. Zero: random, so that they end with the process.
-	// Replicas behind one address share it, or a list continued on another one is refused.
-	PageKey [32]byte
+	// PageKey authenticates page tokens, and is the same for all replicas: a list may be continued on another one.
+	// Zero: random, so that they end with the process.
+	PageKey []byte
 	// MaxActors is that of the issuer. Zero: 5.
 	MaxActors int
 	// Algorithm signs tokens for targets that have none of their own. Empty: ES256.
@@ -130,8 +129,9 @@ func New(o Options) http.Handler {
 	if o.Algorithm == "" {
 		o.Algorithm = string(jose.ES256)
 	}
-	if o.PageKey == [32]byte{} {
-		rand.Read(o.PageKey[:])
+	if len(o.PageKey) == 0 {
+		o.PageKey = make([]byte, 32)
+		rand.Read(o.PageKey)
 	}
 	a := &handlers{
 		Options: o,

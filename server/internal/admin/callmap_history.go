@@ -19,7 +19,7 @@ var errNoApplied = problem("revision_not_found")
 func (a *handlers) callMapHistory() {
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/export", id: "exportCallMap", action: action{name: "callmap.export", audited: true}, tag: "callmap",
-		summary: "Export the call map", description: "The services and rules of one owner as a file. Applied again it changes nothing. Reading it is recorded in the audit log.",
+		summary: "Export the call map", description: "The services and rules of one owner as a file. The file of callmap, the default owner, also contains what was made by hand. Applying the file changes nothing, except that it then owns what was made by hand. Reading it is recorded in the audit log.",
 		answer: api.CallMapDocument{Revision: 43, Files: exampleFiles.Files},
 	}, a.exportCallMap)
 	register(a, operation{
@@ -41,7 +41,7 @@ func (a *handlers) callMapHistory() {
 }
 
 func (a *handlers) exportCallMap(ctx context.Context, in *struct {
-	Owner string `query:"managedBy" maxLength:"63" example:"callmap" doc:"Whose part. Empty: what is made by hand."`
+	Owner string `query:"managedBy" maxLength:"63" example:"callmap" doc:"The owner. Empty: callmap, whose file also contains what was made by hand."`
 },
 ) (*answered[api.CallMapDocument], error) {
 	state, err := a.Lists.Load(ctx)

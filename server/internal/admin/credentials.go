@@ -13,7 +13,7 @@ import (
 
 const longLived = 366 * 24 * time.Hour
 
-const longLivedWarning = "This credential is good for more than a year. If it leaks, it opens the door for as long, unless somebody notices and revokes it; prefer a shorter one and renew it."
+const longLivedWarning = "This credential is good for more than a year. If it leaks, it can be used for as long, unless somebody notices and revokes it; prefer a shorter one and renew it."
 
 // ByCredential is the path of one credential.
 type ByCredential struct {

@@ -63,7 +63,7 @@ func TestWhatWouldComeOutIsWhatComesOut(t *testing.T) {
 			t.Fatal(err)
 		case (err == nil) != e.Allowed:
 			t.Fatalf("%s -> %s %v: got %v from the real path, and %+v from the rehearsal", caller, target, asked, err, e)
-		case err != nil && refusal.Reason != string(e.Reason):
+		case err != nil && refusal.Reason != e.Reason:
 			t.Fatalf("%s -> %s %v: refused for %s, and in the rehearsal for %s", caller, target, asked, refusal.Reason, e.Reason)
 		case err == nil && e.Reason == string(policy.Allowed) && !slices.Equal(token.Scopes, e.Scopes):
 			t.Fatalf("%s -> %s %v: got the scopes %v, and in the rehearsal %v", caller, target, asked, token.Scopes, e.Scopes)

@@ -30,7 +30,7 @@ func problem(name string) *web.Error {
 // WriteProblem answers with err as problem details (RFC 9457). The cause is for the log alone.
 func WriteProblem(w http.ResponseWriter, err error) {
 	p := errInternal
-	if err == web.Overloaded {
+	if errors.Is(err, web.Overloaded) {
 		p = errOverloaded
 	} else {
 		errors.As(err, &p)

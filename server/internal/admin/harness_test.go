@@ -230,7 +230,7 @@ func (s *server) records(requestID string) (found []map[string]any) {
 		if err := json.Unmarshal(line, &m); err != nil {
 			return err
 		}
-		if m["door"] == endpoint && (requestID == "" || m["requestId"] == requestID) {
+		if m["endpoint"] == endpoint && (requestID == "" || m["requestId"] == requestID) {
 			found = append(found, m)
 		}
 		return nil

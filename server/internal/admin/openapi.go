@@ -87,7 +87,7 @@ func keepError(ctx huma.Context, _ string, v any) (any, error) {
 			req.err = invalid(m.Status, m.Errors...)
 		}
 	}
-	return v, nil
+	return v, nil //nolint:nilerr // the error is kept in the request
 }
 
 // Handle puts an operation of huma on the mux.

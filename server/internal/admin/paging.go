@@ -17,18 +17,17 @@ const (
 // Page is the part of a list request that asks for a page.
 type Page struct {
 	Limit     int    `query:"limit" default:"100" minimum:"1" maximum:"1000" example:"100" doc:"How many to return at most."`
-	PageToken string `query:"pageToken" maxLength:"1024" doc:"The nextPageToken of the page before, to continue the same list. It is good for this server process and the same filters only."`
+	PageToken string `query:"pageToken" maxLength:"1024" doc:"The nextPageToken of the page before, to continue the same list. It is good for the same list and the same filters only, on any replica."`
 }
 
 // pager makes and reads page tokens. A token carries a position in a list and a MAC over
-// that position, the list and its filters: what comes back is what was given out. Its key
-// is random and was never in a configuration.
-type pager struct{ key [32]byte }
+// that position, the list and its filters: what comes back is what was given out.
+type pager struct{ key []byte }
 
 const macSize = 16
 
 func (p pager) mac(list string, filters []string, position []byte) []byte {
-	h := hmac.New(sha256.New, p.key[:])
+	h := hmac.New(sha256.New, p.key)
 	part := func(b []byte) { // length first, so that no two lists of parts are the same bytes
 		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(b))))
 		h.Write(b)

@@ -64,7 +64,7 @@ func (a *handlers) probeService(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	note(ctx, "outcome", string(r.Outcome))
+	note(ctx, "outcome", r.Outcome)
 	return &answered[api.ProbeResult]{r}, nil
 }
 

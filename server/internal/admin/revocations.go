@@ -17,7 +17,7 @@ var exampleRevocation = api.Revocation{
 func (a *handlers) revocations() {
 	register(a, operation{
 		method: http.MethodGet, path: "/revocations", id: "listRevocations", action: action{name: "revocation.list", audited: true}, tag: "revocations",
-		summary: "List revocations", description: "The tokens that were revoked one by one, and the services that were deleted, as long as a token could hang on them. Revoked credentials and keys, and disabled services, are told by their own lists. Reading it is recorded in the audit log.",
+		summary: "List revocations", description: "The tokens that were revoked one by one, and the services that were deleted, as long as a token could depend on them. Revoked credentials and keys, and disabled services, are in their own lists. Reading it is recorded in the audit log.",
 		answer: api.RevocationList{Revocations: []api.Revocation{exampleRevocation}},
 	}, a.listRevocations)
 	register(a, operation{
@@ -70,7 +70,7 @@ func (a *handlers) createRevocation(ctx context.Context, in *struct{ Body api.Ne
 		return nil, err
 	}
 	note(ctx, "token", jti)
-	// A credential's id is one that tokens hang on too; but what the operator then means is its own route.
+	// Tokens depend on the ids of credentials too, but there is a route of its own to revoke one.
 	if _, ok := a.Directory.Snapshot().Credential(jti); ok {
 		return nil, invalidToken("jti", "is the id of a credential: revoke it with POST /admin/v1/credentials/{id}/revoke")
 	}

@@ -186,7 +186,7 @@ func TestHTTP2BodiesThatNeverEndKeepNobodyOut(t *testing.T) {
 	cfg.TLS = config.TLS{CertFile: t.TempDir() + "/cert.pem", KeyFile: t.TempDir() + "/key.pem"}
 	writeCertificate(t, cfg.TLS, "localhost")
 	s := start(t, cfg)
-	insecure := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // a certificate of this test
+	insecure := &tls.Config{InsecureSkipVerify: true}
 	s.client = &http.Client{Transport: &http.Transport{TLSClientConfig: insecure, MaxIdleConnsPerHost: 16}}
 	m1, _, _ := s.demo()
 	stop := make(chan struct{})

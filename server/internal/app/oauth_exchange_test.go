@@ -65,8 +65,6 @@ func exchangeForms(t *testing.T, w *world) {
 	}
 }
 
-func payload(t *testing.T, token string) string { return claims(part(t, token, 1)).String() }
-
 // TXC-022: each of many is recorded.
 func exchangeStorm(t *testing.T, w *world) {
 	subject, before := w.get("m1", "m2"), w.tokensIssued()

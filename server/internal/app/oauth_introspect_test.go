@@ -72,7 +72,7 @@ func introspectAuthenticates(t *testing.T, w *world) {
 		if a.header.Get("WWW-Authenticate") == "" {
 			t.Errorf("%s: no challenge", what)
 		}
-		if r := w.record(a.header.Get(web.DecisionHeader)); r["outcome"] != "refused" || r["door"] != "oauth2/introspect" {
+		if r := w.record(a.header.Get(web.DecisionHeader)); r["outcome"] != "refused" || r["endpoint"] != "oauth2/introspect" {
 			t.Errorf("%s: recorded %v", what, r)
 		}
 	}

@@ -57,7 +57,7 @@ func tokenAnswer(t *testing.T, w *world) {
 		t.Errorf("got %v", c)
 	}
 	r := w.record(a.header.Get(web.DecisionHeader))
-	if r["outcome"] != "allowed" || r["door"] != "oauth2/token" || r["grant"] != "client_credentials" || r["method"] != "client_secret_basic" || r["token"] != c["jti"] {
+	if r["outcome"] != "allowed" || r["endpoint"] != "oauth2/token" || r["grant"] != "client_credentials" || r["method"] != "client_secret_basic" || r["token"] != c["jti"] {
 		t.Errorf("recorded %v", r)
 	}
 }

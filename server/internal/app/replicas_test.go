@@ -64,6 +64,13 @@ func TestReplicasFollowEachOther(t *testing.T) {
 	b.operate("POST", "/credentials/"+id+"/revoke", "")
 	a.until(token, `{"target":"m2"}`, 401)
 
+	// A list that was begun on one is continued on the other (F70).
+	page := a.operate("GET", "/services?limit=2", "")
+	rest := b.operate("GET", "/services?limit=2&pageToken="+page["nextPageToken"].(string), "")
+	if left := rest["services"].([]any); len(left) != 1 || left[0].(map[string]any)["name"] != "m3" {
+		t.Errorf("the second page, from the other replica: got %v", rest)
+	}
+
 	// A key made by one verifies, and signs, on the other.
 	a.operate("PATCH", "/services/m2", `{"algorithm":"EdDSA"}`)
 	b.until(m1, `{"target":"m2"}`, 200)

@@ -14,6 +14,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/admin"
 	"github.com/watchword-dev/watchword/server/internal/buildinfo"
 	"github.com/watchword-dev/watchword/server/internal/endpoint"
+	"github.com/watchword-dev/watchword/server/internal/keys"
 	"github.com/watchword-dev/watchword/server/internal/revocation"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
@@ -89,6 +90,7 @@ func (s *Server) operators(address string) http.Handler {
 		Stack:       stack,
 		Hosts:       hosts,
 		Info:        s.info,
+		PageKey:     s.shared.Derive(keys.PageTokenKey),
 	}))
 	mux.Handle("/metrics", stack.Handle("/metrics", admin.Guard(hosts, func(w http.ResponseWriter, r *http.Request) error {
 		metrics.ServeHTTP(w, r)

@@ -53,7 +53,7 @@ func appendEvent(b []byte, e *Event) []byte {
 	b = appendMember(b, `,"kind":`, string(e.Kind))
 	b = appendMember(b, `,"outcome":`, string(e.Outcome))
 	b = appendMember(b, `,"reason":`, e.Reason)
-	b = appendMember(b, `,"door":`, e.Endpoint)
+	b = appendMember(b, `,"endpoint":`, e.Endpoint)
 	b = appendMember(b, `,"requestId":`, e.RequestID)
 	b = appendMember(b, `,"address":`, e.Address)
 	b = appendMember(b, `,"caller":`, e.Caller)

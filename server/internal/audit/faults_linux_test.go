@@ -271,7 +271,7 @@ func fillAndFree(dir string, fill, free func() error) error {
 func holdsExactly(dir string, want []string) error {
 	report, err := VerifyDir(dir, Known{})
 	if err != nil || report.Bad != nil {
-		return fmt.Errorf("verify: %v, %w", report.Bad, err)
+		return errors.Join(fmt.Errorf("verify: %v", report.Bad), err)
 	}
 	var got []string
 	err = Tail(context.Background(), dir, 1<<30, false, func(line []byte) error {

@@ -154,7 +154,7 @@ func (s *server) introspection(grant target) (target, []byte, error) {
 // accessToken sends a token request and reads the token.
 func (s *server) accessToken(request []byte) (string, error) {
 	_, body, _ := strings.Cut(string(request), "\r\n\r\n")
-	r, err := http.NewRequest("POST", "http://"+s.public+"/oauth2/token", strings.NewReader(body))
+	r, err := http.NewRequest(http.MethodPost, "http://"+s.public+"/oauth2/token", strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}

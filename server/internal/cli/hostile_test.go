@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -207,7 +208,7 @@ func hostileLines(name string) (lines [][]string) {
 				if f.Value.Type() == "bool" || cmd.Name() == "print" || cmd.Parent().Name() == "config" {
 					return // the flags of the configuration are the settings, which no caller writes
 				}
-				args := append(path[:len(path):len(path)], "--"+f.Name+"="+name)
+				args := slices.Concat(path, []string{"--" + f.Name + "=" + name})
 				for range strings.Count(strings.Split(cmd.Use, "|")[0], " ") {
 					args = append(args, "m1")
 				}

@@ -195,7 +195,7 @@ type Change struct {
 	// Actor is who made it: "operator", or "system" for scheduled work.
 	Actor     string
 	RequestID string
-	// Action is what was done, as in "service.create", "rule.delete", "key.rotate".
+	// Action is what was done, as in "service.create", "rule.disallow", "key.rotate".
 	Action string
 	// Subject says what replicas must load again, as SubjectService and its fellows write it.
 	Subject string

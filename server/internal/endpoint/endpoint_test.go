@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -29,7 +30,7 @@ func TestDescriptionsKeepToTheirCharacters(t *testing.T) {
 	for kind := issuer.Malformed; kind <= issuer.Throttled; kind++ {
 		q := &request{w: httptest.NewRecorder(), r: httptest.NewRequest("POST", "/", nil)}
 		err := new(endpoints).answer(q, &issuer.Refusal{Kind: kind, Text: "\"\\\x00"}, nil)
-		e, ok := err.(*web.Error)
+		e, ok := errors.AsType[*web.Error](err)
 		if !ok || e.Code == "" || e.Status < 400 || e.Description != "'??" {
 			t.Errorf("kind %d: got %+v", kind, err)
 		}
@@ -66,7 +67,7 @@ func TestAnswersToRefusals(t *testing.T) {
 	} {
 		for at, want := range map[issuer.Endpoint]string{issuer.TokenEndpoint: c.oauth, issuer.AccessTokenEndpoint: c.plain} {
 			q := &request{w: httptest.NewRecorder(), r: httptest.NewRequest("POST", "/", nil), from: issuer.Request{Endpoint: at}}
-			e := new(endpoints).answer(q, &issuer.Refusal{Kind: c.kind}, nil).(*web.Error)
+			e, _ := errors.AsType[*web.Error](new(endpoints).answer(q, &issuer.Refusal{Kind: c.kind}, nil))
 			if got := fmt.Sprintf("%d %s %s", e.Status, e.Code, e.Description); got != want && want != "" {
 				t.Errorf("kind %d at %s: got %q, want %q", c.kind, at, got, want)
 			}
@@ -92,7 +93,7 @@ func TestChallengeIsForWhoCanAnswerIt(t *testing.T) {
 		if c.basic {
 			q.r.Header.Set("Authorization", "Basic eDp5")
 		}
-		e := new(endpoints).answer(q, &issuer.Refusal{Kind: c.kind}, nil).(*web.Error)
+		e, _ := errors.AsType[*web.Error](new(endpoints).answer(q, &issuer.Refusal{Kind: c.kind}, nil))
 		if got := e.Header.Get("WWW-Authenticate") != ""; got != c.want {
 			t.Errorf("%s: challenge %t, want %t", c.name, got, c.want)
 		}
@@ -163,7 +164,7 @@ func TestMethodsAreThoseOfTheTable(t *testing.T) {
 			if slices.Contains(e.Methods, method) {
 				continue
 			}
-			err, ok := e.Serve(httptest.NewRecorder(), &http.Request{Method: method}).(*web.Error)
+			err, ok := errors.AsType[*web.Error](e.Serve(httptest.NewRecorder(), &http.Request{Method: method}))
 			if !ok || err.Status != http.StatusMethodNotAllowed || err.Header.Get("Allow") != strings.Join(e.Methods, ", ") {
 				t.Errorf("%s %s: got %v", method, e.Path, err)
 			}
@@ -228,7 +229,7 @@ func TestMetadataIsCacheable(t *testing.T) {
 
 func TestKeysThatAreNotLoadedArePublishedAsNone(t *testing.T) {
 	w := httptest.NewRecorder()
-	err, ok := (&endpoints{keys: noKeys{}}).jwks(w, httptest.NewRequest("GET", "/", nil)).(*web.Error)
+	err, ok := errors.AsType[*web.Error]((&endpoints{keys: noKeys{}}).jwks(w, httptest.NewRequest("GET", "/", nil)))
 	if !ok || err.Status != http.StatusServiceUnavailable || w.Body.Len() > 0 || w.Header().Get("Cache-Control") != "" {
 		t.Errorf("got %v, %v %s", err, w.Header(), w.Body)
 	}

@@ -53,7 +53,7 @@ func TestReplayFindsWhatWouldBeRefused(t *testing.T) {
 	if got.Looked != 14126 || got.Refused != 14114 || len(got.Edges) != 2 || len(got.Notes) != 0 {
 		t.Fatalf("got %+v", got)
 	}
-	const first = "in the last 30 days 14,112 tokens for m1 -> m3 would have been refused: there is no rule m1 -> m3"
+	const first = "in the last 30 days 14,112 tokens for m1 -> m3 would have been refused: no rule says m1 -> m3"
 	if s := Sentence(got.Edges[0], 30); s != first {
 		t.Errorf("got %q, want %q", s, first)
 	}
@@ -175,7 +175,7 @@ func TestShadowReportTellsApartWhoWouldHaveRefused(t *testing.T) {
 	}
 	var got []string
 	for _, o := range r.Edges() {
-		got = append(got, strings.Join([]string{o.Caller, o.Target, o.By, o.Outcome, string(o.Reason)}, " "))
+		got = append(got, strings.Join([]string{o.Caller, o.Target, o.By, o.Outcome, o.Reason}, " "))
 	}
 	want := []string{"m1 m2 shadow refused no_rule", "m1 m3 observe refused no_rule", "m1 m3 shadow allowed no_rule", "m2 m4 shadow fewer_scopes fewer_scopes"}
 	if !slices.Equal(got, want) || r.Edges()[0].Tokens != 10 {

@@ -188,8 +188,8 @@ func TestBindingIsDemanded(t *testing.T) {
 	} {
 		w.edit("m1", func(svc *directory.Service) { svc.Binding = c.binding })
 		for _, bad := range c.bad {
-			w.refused("binding "+string(c.binding), w.propose("m1", "m2", bad), c.kind, "unbound")
-			w.refused("binding "+string(c.binding)+", plain", w.by(api.Bootstrap, "m1", plain, to("m2"), bad), c.kind, "unbound")
+			w.refused("binding "+c.binding, w.propose("m1", "m2", bad), c.kind, "unbound")
+			w.refused("binding "+c.binding+", plain", w.by(api.Bootstrap, "m1", plain, to("m2"), bad), c.kind, "unbound")
 		}
 		for want, p := range c.good {
 			got, id, err := w.issuer.AccessToken(t.Context(), p)

@@ -169,7 +169,7 @@ func (r *Ring) Run(ctx context.Context) error {
 			}
 		}
 		// Jitter: replicas started together shall not all come at once.
-		timer := time.NewTimer(pollEvery/2 + rand.N(pollEvery/2))
+		timer := time.NewTimer(pollEvery/2 + rand.N(pollEvery/2)) //nolint:gosec // spreads replicas, and keeps nothing secret
 		select {
 		case <-ctx.Done():
 		case <-r.wake:

@@ -22,6 +22,8 @@ const (
 	DPoPNonceKey = "watchword dpop nonce key v1"
 	// StatusListKey makes the names of status lists.
 	StatusListKey = "watchword status list key v1"
+	// PageTokenKey authenticates the page tokens of the operator API.
+	PageTokenKey = "watchword page token key v1"
 )
 
 const (

@@ -185,7 +185,7 @@ func TestWaitingEndsWithTheChangeOrTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newState(t)
 		p := publish(t, s, s, options())
-		go p.Run(t.Context()) //nolint:errcheck // nil
+		go p.Run(t.Context())
 		short, long, tooLong := wait(t, p, "?wait=2"), wait(t, p, "?wait=25"), wait(t, p, "?wait=600")
 		time.Sleep(3 * time.Second) // on the bubble's clock
 		s.deny(directory.Revocation{ID: "aa", Until: time.Now().Add(day)})
@@ -208,7 +208,7 @@ func TestWaitingGoesOnWhileTheListSaysTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newState(t)
 		p := publish(t, s, s, options())
-		go p.Run(t.Context()) //nolint:errcheck // nil
+		go p.Run(t.Context())
 		waiting := wait(t, p, "?wait=20")
 		before := read(t, p, nil)
 		time.Sleep(time.Second)
@@ -275,7 +275,7 @@ func TestAListIsSignedAnewEveryHourWithoutWhatHasEnded(t *testing.T) {
 			{ID: "k4", Use: keys.UseAccess, State: keys.StateRetiring},
 		}
 		p := publish(t, s, s, options())
-		go p.Run(t.Context()) //nolint:errcheck // nil
+		go p.Run(t.Context())
 		for _, want := range []string{"[ends lasts] [k1]", "[lasts] [k1]", "[lasts] []", "[] []"} {
 			l := read(t, p, nil)
 			if got := fmt.Sprint(l.Denied, l.Keys); got != want {

@@ -136,7 +136,7 @@ func parseQuery(raw string) (q query, err error) {
 		}
 		var n uint64
 		n, err = strconv.ParseUint(text, 10, bits)
-		return int64(n) //nolint:gosec // at most 63 bits
+		return int64(n)
 	}
 	q.wait = min(time.Duration(number("wait", 16))*time.Second, longestWait)
 	q.epoch, q.revision = number("epoch", 63), number("rev", 63)

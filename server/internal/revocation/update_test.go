@@ -228,7 +228,7 @@ func TestLateReplicaSendsNoList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newState(t)
 		p := publish(t, s, s, options())
-		go p.Run(t.Context()) //nolint:errcheck // nil
+		go p.Run(t.Context())
 		f := &follower{State: "ahead", Revision: 10, denied: map[string]bool{"x": true}}
 		if fits := f.poll(t, p, 3); fits || f.wholes != 0 {
 			t.Errorf("fits %v, %d whole lists", fits, f.wholes)
@@ -243,7 +243,7 @@ func TestWhatHasEndedIsRemovedAtTheHour(t *testing.T) {
 		now := time.Now()
 		s.deny(directory.Revocation{ID: "ends", Until: now.Add(time.Minute)}, directory.Revocation{ID: "lasts", Until: now.Add(3 * time.Hour)})
 		p := publish(t, s, s, options())
-		go p.Run(t.Context()) //nolint:errcheck // nil
+		go p.Run(t.Context())
 		f := &follower{}
 		f.poll(t, p, 0)
 		time.Sleep(time.Hour + time.Second) // on the bubble's clock

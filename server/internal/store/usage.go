@@ -83,7 +83,7 @@ func (db *DB) EachUsage(ctx context.Context, f usage.Filter, each func(usage.Row
 	defer cancel()
 	query, args := usageQuery(f)
 	err := db.readAll(ctx, func(ctx context.Context, t tx) error {
-		rows, err := t.tx.QueryContext(ctx, `SELECT `+usageColumns+` FROM usage`+query+` ORDER BY day, caller, target`, args...)
+		rows, err := t.tx.QueryContext(ctx, `SELECT `+usageColumns+` FROM usage`+query+` ORDER BY day, caller, target`, args...) //nolint:gosec // of constants
 		if err != nil {
 			return err
 		}

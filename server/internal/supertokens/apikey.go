@@ -14,18 +14,6 @@ var errAPIKey = errors.New("an API key of the SuperTokens interface must have at
 
 var apiKeySyntax = regexp.MustCompile(`^[A-Za-z0-9=-]{20,}$`)
 
-// ParseAPIKeys reads a comma-separated list of keys, as the core's api_keys: spaces do not
-// count.
-func ParseAPIKeys(list string) ([]string, error) {
-	list = strings.ReplaceAll(list, " ", "")
-	if list == "" {
-		return nil, nil
-	}
-	keys := strings.Split(list, ",")
-	_, err := newAPIKeys(keys)
-	return keys, err
-}
-
 // apiKeys are the digests of the keys, so that comparing takes the same time whatever the
 // length.
 type apiKeys [][sha256.Size]byte

@@ -53,7 +53,7 @@ func parseObject(data []byte) ([]member, error) {
 	if _, err := dec.ReadToken(); err != nil {
 		return nil, err
 	}
-	if _, err := dec.ReadToken(); err != io.EOF {
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return nil, errJSON
 	}
 	return members, nil
@@ -111,7 +111,7 @@ func checkNumbers(payload jsontext.Value) error {
 	dec := jsontext.NewDecoder(bytes.NewReader(payload))
 	for {
 		t, err := dec.ReadToken()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return errJSON
@@ -142,7 +142,7 @@ func audience(value jsontext.Value) jsontext.Value {
 		return nil
 	}
 	dec := jsontext.NewDecoder(bytes.NewReader(value))
-	dec.ReadToken()
+	_, _ = dec.ReadToken() // what was read is looked at afterwards
 	var list [][]byte
 	for kind := dec.PeekKind(); kind != ']'; kind = dec.PeekKind() {
 		element, err := dec.ReadValue()

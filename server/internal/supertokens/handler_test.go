@@ -216,16 +216,3 @@ func TestOptionsThatCannotBeRightAreRefused(t *testing.T) {
 		}
 	}
 }
-
-func TestAPIKeysAreReadAsTheCoreReadsThem(t *testing.T) {
-	keys, err := supertokens.ParseAPIKeys(" " + testKey + " , second-key-of-the-door= ")
-	if err != nil || len(keys) != 2 || keys[0] != testKey || keys[1] != "second-key-of-the-door=" {
-		t.Errorf("got %q, %v", keys, err)
-	}
-	if keys, err := supertokens.ParseAPIKeys(" "); err != nil || keys != nil {
-		t.Errorf("of nothing: %q, %v", keys, err)
-	}
-	if _, err := supertokens.ParseAPIKeys(testKey + ","); err == nil {
-		t.Error("an empty key was accepted")
-	}
-}

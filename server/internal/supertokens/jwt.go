@@ -88,7 +88,7 @@ func (d *Interface) mint(c *call) *reply {
 	return jsonText(`{"status":"OK","jwt":"` + token + `"}`)
 }
 
-var errJSON = errors.New("Invalid Json Input")
+var errJSON = errors.New("Invalid Json Input") //nolint:staticcheck // the words of the SuperTokens core
 
 // fieldError is a member that is missing or of the wrong type.
 type fieldError string

@@ -102,5 +102,5 @@ func WriteJSON(w http.ResponseWriter, status int, body []byte) {
 	header["Content-Type"] = contentJSON
 	header["Cache-Control"] = noStore
 	w.WriteHeader(status)
-	w.Write(body)
+	_, _ = w.Write(body) // a client that went away needs no answer
 }

@@ -26,7 +26,7 @@ func (s *Stack) HandleWaiting(route string, h WaitingHandlerFunc) http.Handler {
 		defer func() {
 			s.waiting.Add(-1)
 			if p := recover(); p != nil {
-				s.panicked(w, r, route, p)
+				s.panicked(w, route, p)
 			}
 			s.log(w, r, route, time.Since(start))
 		}()

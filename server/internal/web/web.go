@@ -101,7 +101,7 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 			if p := recover(); p != nil {
 				s.inFlight.Add(-body.inFlight())
 				body.end()
-				s.panicked(w, r, route, p)
+				s.panicked(w, route, p)
 			}
 			took := time.Since(start)
 			if w.status == http.StatusOK {
@@ -120,7 +120,7 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 		if body.end() && w.status == 0 {
 			w.err = Overloaded // whatever the handler made of a body that broke off
 		}
-		if w.err == Overloaded {
+		if errors.Is(w.err, Overloaded) {
 			s.shed.Inc()
 		}
 		if w.err != nil {
@@ -136,8 +136,8 @@ var nosniff = []string{"nosniff"}
 
 // panicked answers for a handler that panicked. The stack names functions and lines, and
 // no values, so it is safe to log.
-func (s *Stack) panicked(w *recorder, r *http.Request, route string, p any) {
-	if p == http.ErrAbortHandler {
+func (s *Stack) panicked(w *recorder, route string, p any) {
+	if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares what panicked, too
 		panic(p)
 	}
 	s.logger.Error("panic in a handler", "route", route, "request_id", RequestID(w), "panic", p, "stack", string(debug.Stack()))

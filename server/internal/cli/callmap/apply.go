@@ -20,14 +20,12 @@ func Apply(c *base.CLI) *cobra.Command {
 	var what api.ApplyCallMap
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE|FOLDER",
-		Short: "Apply a call map file",
-		Long: `Plans the files as "watchword plan" does, shows the plan, asks for confirmation, and applies
-exactly that plan. Either all changes are made or none: none if a test fails, or if anything was
-changed after the plan was made. The changes are in force when the command returns. The audit log
-and the history record them with the author and the reason.
-
-With --base the plan is applied only if the server is still at that revision, the one for which
-the plan was reviewed.`,
+		Short: "Make the directory what a call map file says",
+		Long: `Plans the files as "watchword plan" does, shows the plan, asks, and applies just that plan:
+all of it at once, or nothing when a test fails or anything was changed since the plan was
+made. It is in force when the command returns, and the audit log and the history have it
+with author and reason. With --base only a plan on that revision is applied: the one that
+was reviewed.`,
 		Example: `  watchword apply -f callmap.yaml
   watchword apply -f callmap/ --yes --reason "orders reads stock" --author anna@example.com
   watchword apply -f callmap/ --yes --base 42`,
@@ -43,9 +41,9 @@ the plan was reviewed.`,
 			return apply(c, cmd, admin, what)
 		},
 	}
-	cmd.Flags().StringVar(&what.Reason, "reason", "", "`reason` that the history shows")
-	cmd.Flags().StringVar(&what.Author, "author", "", "`author` that the history shows (default the operator)")
-	cmd.Flags().Int64Var(&what.Base, "base", 0, "apply only if the server is at this `revision`")
+	cmd.Flags().StringVar(&what.Reason, "reason", "", "why, for the history")
+	cmd.Flags().StringVar(&what.Author, "author", "", "who, for the history; the operator if nobody is named")
+	cmd.Flags().Int64Var(&what.Base, "base", 0, "apply only a plan on this revision")
 	return base.AsOperator(c.WithJSON(base.WithConfirmation(withFiles(cmd, &names))))
 }
 
@@ -56,7 +54,7 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.App
 	}
 	plan := answer
 	if what.Base != 0 && what.Base != plan.Base {
-		return base.Next(fmt.Errorf("the server is at revision %d and no longer at %d, so nothing was done", plan.Base, what.Base), "Plan again, and review the new plan.")
+		return base.Next(fmt.Errorf("the directory is at revision %d, and not at %d any more: nothing was done", plan.Base, what.Base), "Plan again, and look at what is different.")
 	}
 	c.Say("%s", strings.TrimSuffix(planText(plan), "\n"))
 	if plan.Failed > 0 {
@@ -64,7 +62,7 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.App
 		return base.ErrSaid
 	}
 	if !plan.Empty {
-		if err := c.Ask(cmd, "Apply these changes?", "this changes which service may call which"); err != nil {
+		if err := c.Ask(cmd, "Apply this?", "this changes who may call whom"); err != nil {
 			return err
 		}
 	}
@@ -82,8 +80,8 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.App
 		if !isConflict(err) || reviewed || attempt == 5 {
 			return notApplied(err)
 		}
-		// A new key or credential is a new revision, too. The plan that was shown still holds if the plan on
-		// that revision is the same.
+		// A key or a credential that was made meanwhile is a change too. What was shown still counts
+		// when the plan says the same on the new revision.
 		again, planErr := planOn(c, cmd, admin, what.Files, 0)
 		if planErr != nil || !sameChanges(plan, again) {
 			return notApplied(err)
@@ -92,9 +90,9 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.App
 	}
 }
 
-// sameChanges reports whether two plans make the same changes, if both list all of them.
+// sameChanges says whether two plans are one, as far as both say all that they change.
 func sameChanges(a, b api.CallMapPlan) bool {
-	const shown = 1000 // the server lists no more
+	const shown = 1000 // the server names no more
 	return len(a.Changes) < shown && a.Summary == b.Summary && a.Failed == b.Failed && slices.Equal(a.Changes, b.Changes)
 }
 
@@ -103,10 +101,10 @@ func isConflict(err error) bool {
 	return ok && refused.Status == http.StatusConflict && len(refused.Errors) == 0
 }
 
-// notApplied adds advice to a refusal to apply.
+// notApplied says what to do about a refusal to apply.
 func notApplied(err error) error {
 	if isConflict(err) {
-		return base.Next(errors.New("the server was changed after the plan was made, so nothing was done"), "Run the command again, and review the new plan.")
+		return base.Next(errors.New("the directory was changed after the plan was made, so nothing was done"), "Run the command again, and look at the new plan.")
 	}
 	return serverMistakes(err)
 }

@@ -16,9 +16,9 @@ import (
 func Status(c *base.CLI) *cobra.Command {
 	return base.AsOperator(c.WithJSON(&cobra.Command{
 		Use:   "status",
-		Short: "Show whether the server is ready",
-		Long: `Shows the version and the issuers of the server, and whether it is ready: whether its database,
-its signing keys and its audit log work. The exit code is 1 if the server is not ready.`,
+		Short: "Ask whether the server can do its job",
+		Long: `Shows which server this is and whether it is ready: whether database, signing keys and
+audit log can do their part. It exits with 1 when not.`,
 		Example: `  watchword status
   watchword status --json`,
 		Args: base.Exactly(),
@@ -55,7 +55,7 @@ its signing keys and its audit log work. The exit code is 1 if the server is not
 			for _, name := range slices.Sorted(maps.Keys(problems)) {
 				parts = append(parts, name+": "+problems[name])
 			}
-			return base.Next(errors.New("the server is not ready: "+strings.Join(parts, "; ")), "See the log of the server.")
+			return base.Next(errors.New("the server is not ready: "+strings.Join(parts, "; ")), "Its log says more.")
 		},
 	}))
 }
