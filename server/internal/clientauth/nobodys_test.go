@@ -1,6 +1,7 @@
 package clientauth
 
 import (
+	"crypto/x509"
 	"errors"
 	"testing"
 	"time"
@@ -55,6 +56,22 @@ func TestUnknownServiceCostsASignatureToo(t *testing.T) {
 		checked = 0
 		if _, failure := m.Authenticate(t.Context(), &Presented{Assertion: token}, s, now); failure == nil || checked != c.want {
 			t.Errorf("%s: got %v, and %d checks, want %d", c.what, failure, checked, c.want)
+		}
+	}
+}
+
+// F47: the certificate of a request is checked as far for a service that does not exist.
+func TestUnknownServiceCostsAChainToo(t *testing.T) {
+	for _, m := range []*overTLS{newTLSClient(Options{}), newSelfSignedTLSClient()} {
+		checked := 0
+		m.trusted = func([]*x509.Certificate, time.Time) string { checked++; return "certificate_expired" }
+		s := directory.NewSnapshot(&directory.State{Services: []directory.Service{{UID: directory.UID{5}, Name: "m5"}}}, time.Hour)
+		for name, why := range map[string]string{"m5": "certificate_expired", "zz": "unknown_service"} {
+			checked = 0
+			_, f := m.Authenticate(t.Context(), &Presented{ClientID: name, Certificates: []*x509.Certificate{{}}}, s, time.Unix(1_800_000_000, 0))
+			if f == nil || f.Reason != why || checked != 1 {
+				t.Errorf("%s, %s: got %v, and %d checks, want 1", m.name, name, f, checked)
+			}
 		}
 	}
 }
