@@ -163,7 +163,7 @@ var table = []Group{
 			{Name: "wrong_certificate", Recorded: true, Means: "The certificate is not one that is registered for the service.", Do: "Register it, or its subject: `watchword credential create NAME --kind certificate`, or `--kind tls-subject`."},
 			{Name: "certificate_expired", Recorded: true, Means: "The certificate has expired.", Do: "Renew it."},
 			{Name: "certificate_not_yet_valid", Recorded: true, Means: "The certificate is not yet valid.", Do: "Wait, or set the clock of the machine that made it."},
-			{Name: "certificate_key_weak", Recorded: true, Means: "The key of the certificate is too short.", Do: "Use P-256, or RSA of 2048 bits or more."},
+			{Name: "certificate_key_weak", Recorded: true, Means: "The key of the certificate is too short, or of an algorithm such as DSA.", Do: "Use P-256, Ed25519, or RSA of 2048 bits or more."},
 			{Name: "certificate_of_authority", Recorded: true, Means: "The certificate is one of an authority, and not of a client.", Do: "Present the client's own certificate."},
 			{Name: "certificate_not_for_clients", Recorded: true, Means: "The certificate is not meant for clients.", Do: "Have it issued with the extended key usage clientAuth (RFC 5280, section 4.2.1.12)."},
 			{Name: "certificate_not_trusted", Recorded: true, Means: "The certificate is of no authority that the server trusts.", Do: "Name the authority in the setting tls.client_ca_file, or present a certificate of one that is named there."},

@@ -62,7 +62,7 @@ func isSubject(subject string, c *x509.Certificate) bool {
 		want, err := netip.ParseAddr(name)
 		return err == nil && slices.ContainsFunc(c.IPAddresses, func(ip net.IP) bool {
 			a, ok := netip.AddrFromSlice(ip)
-			return ok && a.Unmap() == want.Unmap()
+			return ok && a == want.Unmap() // an IPv6 address in the certificate is none of IPv4, mapped or not
 		})
 	case "email": // only the domain is known to ignore case (RFC 5321, section 2.4)
 		local, domain, _ := strings.Cut(name, "@")

@@ -3,6 +3,7 @@ package clientauth
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
@@ -91,7 +92,7 @@ func CheckSelfSigned(c *x509.Certificate) error {
 	case !isSelfIssued(c):
 		return errors.New("is issued by an authority: register its subject, as a tls_subject")
 	case isWeak(c):
-		return errors.New("has a key that is too short: use a P-256 key, or RSA of 2048 bits or more")
+		return errors.New("has a key that is too short, or of another algorithm: use a P-256 key, or RSA of 2048 bits or more")
 	}
 	return nil
 }
@@ -114,6 +115,9 @@ func chainFault(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) 
 	// Without the extension a certificate is for every use, servers' among them (RFC 5280, section
 	// 4.2.1.12): whoever issues it must have meant it for clients.
 	case !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth):
+		return "certificate_not_for_clients"
+	// A client signs the handshake (RFC 8446, section 4.4.2.4). A proxy may have looked or not.
+	case leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
 		return "certificate_not_for_clients"
 	case len(chain) > 1+maxIntermediates:
 		return "certificate_chain_too_long"
@@ -153,6 +157,8 @@ func isWeak(c *x509.Certificate) bool {
 		return k.N.BitLen() < 2048
 	case *ecdsa.PublicKey:
 		return k.Params().BitSize < 224
+	case ed25519.PublicKey:
+		return false
 	}
-	return false
+	return true // DSA, and what crypto/x509 does not know
 }

@@ -6,8 +6,10 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"math/big"
@@ -175,6 +177,71 @@ func TestCertificateIsOneForClientsAndGoodNow(t *testing.T) {
 	b.want("good", overTLS("m6", cert), "m6", "")
 	b.now = b.now.Add(time.Hour + time.Second)
 	b.wantNot("later", overTLS("m6", cert), clientauth.Refused, "certificate_expired")
+}
+
+// F45: what a proxy passes on is held to all that this server itself would hold a client to.
+func TestCertificateThatAProxyPassesOnIsChecked(t *testing.T) {
+	b, ca := withAuthority(t)
+	b.service("m6", subject(m6DN), subject("ip:192.0.2.7"))
+	b.wantNot("a DSA key", overTLS("m6", b.withDSAKey(ca, b.certificate(ca, newECKey(t), nil))), clientauth.Refused, "certificate_key_weak")
+	b.wantNot("for key agreement", overTLS("m6", b.certificate(ca, newECKey(t), func(c *x509.Certificate) {
+		c.KeyUsage = x509.KeyUsageKeyAgreement
+	})), clientauth.Refused, "certificate_not_for_clients")
+	b.want("for any key usage", overTLS("m6", b.certificate(ca, newECKey(t), func(c *x509.Certificate) { c.KeyUsage = 0 })), "m6", m6DN)
+	named := func(ip net.IP) *x509.Certificate {
+		names, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 7, Bytes: ip}}) // crypto/x509 would shorten it
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.certificate(ca, newECKey(t), func(c *x509.Certificate) {
+			c.Subject.CommonName = "other"
+			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: names}}
+		})
+	}
+	b.want("the address", overTLS("m6", named(net.IP{192, 0, 2, 7})), "m6", "ip:192.0.2.7")
+	b.wantNot("the address mapped into IPv6", overTLS("m6", named(net.ParseIP("192.0.2.7").To16())), clientauth.Refused, "wrong_certificate")
+}
+
+// withDSAKey is c with another key, signed again. crypto/x509 reads such certificates, and makes none.
+func (b *bench) withDSAKey(ca *authority, c *x509.Certificate) *x509.Certificate {
+	b.t.Helper()
+	marshal := func(v any) []byte {
+		der, err := asn1.Marshal(v)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		return der
+	}
+	type algorithm struct {
+		ID         asn1.ObjectIdentifier
+		Parameters struct{ P, Q, G *big.Int }
+	}
+	a := algorithm{ID: asn1.ObjectIdentifier{1, 2, 840, 10040, 4, 1}}
+	a.Parameters.P, a.Parameters.Q, a.Parameters.G = big.NewInt(23), big.NewInt(11), big.NewInt(4)
+	bits := func(der []byte) asn1.BitString { return asn1.BitString{Bytes: der, BitLength: 8 * len(der)} }
+	key := marshal(struct {
+		Algorithm algorithm
+		Key       asn1.BitString
+	}{a, bits(marshal(big.NewInt(8)))})
+	var parts []asn1.RawValue
+	if _, err := asn1.Unmarshal(c.RawTBSCertificate, &parts); err != nil {
+		b.t.Fatal(err)
+	}
+	parts[6] = asn1.RawValue{FullBytes: key} // RFC 5280, section 4.1: subjectPublicKeyInfo
+	tbs := marshal(parts)
+	sum := sha256.Sum256(tbs)
+	signature, err := ca.key.Sign(rand.Reader, sum[:], crypto.SHA256)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	made, err := x509.ParseCertificate(marshal(struct {
+		TBS, Algorithm asn1.RawValue
+		Signature      asn1.BitString
+	}{asn1.RawValue{FullBytes: tbs}, parts[2], bits(signature)}))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return made
 }
 
 // RFC 8705, section 2.1.2: exactly one attribute, and in its own place.
