@@ -2,6 +2,7 @@ package supertokens
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -40,10 +41,18 @@ func (d *Interface) createJWT(c *call) *reply {
 	return a
 }
 
+// keyedBodyLimit is how many bytes of a body are read of a caller with an API key. The core takes as much and more. An
+// app that does not exist asks for no key.
+const keyedBodyLimit = 1 << 20
+
 func (d *Interface) mint(c *call) *reply {
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, web.BodyLimit))
+	limit := int64(web.BodyLimit)
+	if c.keyed {
+		limit = keyedBodyLimit
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		return text(http.StatusRequestEntityTooLarge, "Request body is larger than 65536 bytes")
+		return text(http.StatusRequestEntityTooLarge, fmt.Sprintf("Request body is larger than %d bytes", limit))
 	} else if err != nil {
 		return text(http.StatusBadRequest, "Invalid Json Input")
 	}

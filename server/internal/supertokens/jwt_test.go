@@ -314,15 +314,22 @@ func TestCredentialOfTheServerIsNotDatedAhead(t *testing.T) {
 	}
 }
 
+// F49: a large payload is signed, as the core does, for whoever has an API key.
 func TestBodyOverTheLimitIsRefused(t *testing.T) {
 	f := newFixture(t, supertokens.Options{})
 	fill := func(size int) string {
 		empty := request("payload", `{"x":""}`)
 		return strings.Replace(empty, `"x":"`, `"x":"`+strings.Repeat("a", size-len(empty)), 1)
 	}
-	f.mint(t, "/recipe/jwt", fill(64<<10))
-	r := f.do("POST", "/recipe/jwt", fill(64<<10+1), keyed)
-	if body := read(t, r); r.StatusCode != 413 || body != "Request body is larger than 65536 bytes\n" {
+	f.mint(t, "/recipe/jwt", fill(1<<20))
+	if r := f.do("POST", "/recipe/jwt", fill(1<<20), nil); r.StatusCode != 401 {
+		t.Errorf("without API key: got %d", r.StatusCode)
+	}
+	if r := f.do("POST", "/appid-zz/recipe/jwt", fill(64<<10+1), nil); r.StatusCode != 413 {
+		t.Errorf("for an app that does not exist, without API key: got %d", r.StatusCode)
+	}
+	r := f.do("POST", "/recipe/jwt", fill(1<<20+1), keyed)
+	if body := read(t, r); r.StatusCode != 413 || body != "Request body is larger than 1048576 bytes\n" {
 		t.Errorf("got %d %q", r.StatusCode, body)
 	}
 }
