@@ -119,6 +119,16 @@ func TestBodiesAreStrictJSON(t *testing.T) {
 		s.ask("POST", "/services", body).wantProblem(name, http.StatusBadRequest)
 	}
 	s.ask("POST", "/services", "", "Content-Type", "application/json").wantProblem("no body", http.StatusBadRequest)
+	// F52: null in a change is refused, and does not mean that nothing changes.
+	s.services("m1")
+	for _, m := range settings {
+		a := s.ask("PATCH", "/services/m1", `{"`+m.Name+`":null}`)
+		a.wantProblem("null for "+m.Name, http.StatusBadRequest)
+		if !strings.Contains(a.Body.String(), `"location":"body.`+m.Name+`"`) {
+			t.Errorf("null for %s: got %s", m.Name, a.Body)
+		}
+	}
+	s.must("DELETE", "/services/m1", "")
 	// F16: what is told is where and what, and no Go type.
 	a := s.ask("PUT", "/rules/m1/m2", `{"when":{"chian":"direct"}}`)
 	a.wantProblem("a misspelt member", http.StatusBadRequest)
