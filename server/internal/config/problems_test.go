@@ -281,6 +281,23 @@ func FuzzParseDuration(f *testing.F) {
 	})
 }
 
+// F44. An issuer below which no request would find the metadata is refused.
+func TestIssuerIsAURLThatRequestsReach(t *testing.T) {
+	for _, s := range []string{"https://as.test", "http://localhost:8000", "https://as.test:65535/a/b-c_d.e~f", "http://[::1]:80/a"} {
+		if err := issuerURL(s); err != nil {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	for _, s := range []string{
+		"https://as.test/a b", "https://as.test/ü", "https://as.test/%61", "https://as.test:99999", "https://as.test:0", "https://as.test:",
+		"https://as.test/a/../b", "https://as.test/./a", "https://as.test/..", "https://as.test//a", "https://as.test/{a}", "https://as.test/a%2Fb",
+	} {
+		if issuerURL(s) == nil {
+			t.Errorf("%s is taken", s)
+		}
+	}
+}
+
 // F09. Settings by which more keys would be published than verifiers read are refused.
 func TestRotationThatKeepsTooManyKeysIsRefused(t *testing.T) {
 	environ := []string{"WATCHWORD_KEYS_ROTATE_EVERY=2h", "WATCHWORD_TOKEN_MAX_TTL=30d"}

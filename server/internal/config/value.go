@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -336,9 +338,20 @@ func issuerURL(s string) error {
 		return errors.New("must have no user, query or fragment: write it as in https://auth.example.com")
 	case strings.HasSuffix(s, "/"):
 		return fmt.Errorf("%q must not end with a slash: write %s", s, strings.TrimRight(s, "/"))
+	case !issuerPath.MatchString(u.EscapedPath()) || u.Path != "" && path.Clean(u.Path) != u.Path:
+		return fmt.Errorf("%q has a path at which no request would arrive: write it with letters, digits and - . _ ~, as in https://auth.example.com/tenant", s)
+	case strings.HasSuffix(u.Host, ":"):
+		return fmt.Errorf("%q has no port after the colon", s)
+	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || port == 0) {
+		return fmt.Errorf("%q has no port from 1 to 65535", s)
 	}
 	return nil
 }
+
+// issuerPath has the characters that RFC 3986, section 2.3, does not reserve, which all clients and proxies leave as
+// they are. Below the path are the endpoints.
+var issuerPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)*$`)
 
 func oneOf(words ...string) func(string) error {
 	return func(s string) error {
