@@ -117,6 +117,7 @@ func (nothing) UseOnce(_ context.Context, entries []once.Entry) ([]bool, error) 
 }
 
 func (nothing) PurgeOnce(context.Context, time.Time) error { return nil }
+func (nothing) Now(context.Context) (time.Time, error)     { return time.Now(), nil }
 
 func processorTime(b *testing.B) time.Duration {
 	b.Helper()

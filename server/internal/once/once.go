@@ -1,4 +1,4 @@
-// Package once says of a name whether it was used before, across processes and restarts. It
+// Package once reports of a name whether it was used before, across processes and restarts. It
 // does not know what the names stand for, nor how they are stored.
 package once
 
@@ -62,11 +62,14 @@ var errEntry = errors.New("use once: not a key of 1 to 64 base64url characters w
 
 // Store remembers what was used.
 type Store interface {
-	// UseOnce remembers entries, all of them or none, and says of each whether it was not
-	// remembered before; of two with equal keys only the first is fresh. When it answers, the
+	// UseOnce remembers entries, all of them or none, and reports of each whether it was not
+	// remembered before; of two with equal keys only the first is fresh. One that ended before
+	// something that was forgotten is not fresh: it may be what was forgotten. When it answers, the
 	// answer outlives a crash. Of several that use one key at once, wherever they are, one is
 	// told that it is fresh. After an error an entry may be remembered or not.
 	UseOnce(ctx context.Context, entries []Entry) (fresh []bool, err error)
 	// PurgeOnce forgets, in small steps, what ended before now.
 	PurgeOnce(ctx context.Context, now time.Time) error
+	// Now is the clock that all share who use the store.
+	Now(ctx context.Context) (time.Time, error)
 }

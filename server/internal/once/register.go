@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ErrUnavailable says that it cannot be found out now whether a name was used. What depends on
+// ErrUnavailable reports that it cannot be found out now whether a name was used. What depends on
 // it must not happen.
 var ErrUnavailable = errors.New("cannot find out whether it was used before")
 
@@ -35,12 +35,10 @@ type Options struct {
 	MaxWaiting int
 	// PurgeEvery is how often what has ended is forgotten. Zero: 30 s.
 	PurgeEvery time.Duration
-	// Now is the clock. Nil: time.Now.
-	Now    func() time.Time
-	Logger *slog.Logger
+	Logger     *slog.Logger
 }
 
-// Register says of entries whether they were used before. Calls that come while the store
+// Register reports of entries whether they were used before. Calls that come while the store
 // commits are committed together next. Use it while Run runs.
 type Register struct {
 	store Store
@@ -74,9 +72,6 @@ func New(store Store, o Options) *Register {
 	if o.PurgeEvery == 0 {
 		o.PurgeEvery = defaultPurgeEvery
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -85,7 +80,7 @@ func New(store Store, o Options) *Register {
 
 func newBatch() *batch { return &batch{done: make(chan struct{})} }
 
-// Use uses up all entries together, and says of each whether this was its first use. The answer
+// Use uses up all entries together, and reports of each whether this was its first use. The answer
 // outlives a crash. After an error, which is there within 2 s, nothing may be granted, and an
 // entry may be used up or not. When ctx ends first, it may be so too.
 func (r *Register) Use(ctx context.Context, entries ...Entry) (fresh []bool, err error) {
@@ -236,7 +231,12 @@ func (r *Register) purge(ctx context.Context) {
 	t := time.NewTicker(r.o.PurgeEvery)
 	defer t.Stop()
 	for {
-		if err := r.store.PurgeOnce(ctx, r.o.Now().Add(-slack)); err != nil && ctx.Err() == nil {
+		// By the clock of the store: a replica whose own clock is ahead must not forget for the others.
+		now, err := r.store.Now(ctx)
+		if err == nil {
+			err = r.store.PurgeOnce(ctx, now.Add(-slack))
+		}
+		if err != nil && ctx.Err() == nil {
 			r.o.Logger.Warn("once-only store: cannot forget what has ended; will try again", "error", err)
 		}
 		select {

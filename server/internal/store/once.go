@@ -10,7 +10,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/once"
 )
 
-// UseOnce remembers entries, all of them or none, and says of each whether it was not remembered
+// UseOnce remembers entries, all of them or none, and reports of each whether it was not remembered
 // before. See once.Store.
 func (db *DB) UseOnce(ctx context.Context, entries []once.Entry) (fresh []bool, err error) {
 	if db.engine == sqliteEngine {
@@ -65,7 +65,9 @@ func (db *DB) insertOnce(ctx context.Context, keys []string, ends []int64) (won 
 		for from := 0; from < len(keys); from += oncePerStatement {
 			to := min(from+oncePerStatement, len(keys))
 			inserted, err := list(ctx, t, scanText, `
-				INSERT INTO once (key, until_at) SELECT * FROM unnest(CAST($1 AS TEXT[]), CAST($2 AS BIGINT[]))
+				INSERT INTO once (key, until_at)
+				SELECT * FROM unnest(CAST($1 AS TEXT[]), CAST($2 AS BIGINT[])) AS new (key, until_at)
+				WHERE new.until_at > (SELECT value FROM counters WHERE name = '`+onceForgotten+`')
 				ON CONFLICT DO NOTHING RETURNING key`, keys[from:to], ends[from:to])
 			if err != nil {
 				return err
@@ -84,13 +86,28 @@ func scanText(row scanner) (s string, err error) {
 	return s, err
 }
 
+// onceForgotten is the counter of the latest end of what was forgotten. What ends no later counts as
+// used. So a clock that went forward and back, or a replica whose clock is behind, makes nothing good
+// again.
+const onceForgotten = "once_forgotten"
+
 // PurgeOnce forgets what ended before now, in steps between which others get their turn.
 func (db *DB) PurgeOnce(ctx context.Context, now time.Time) error {
 	table, key := "once", "key"
 	if db.engine == sqliteEngine {
 		table, key = "once_batches", "id"
 	}
-	err := db.deleteAll(ctx, `DELETE FROM `+table+` WHERE `+key+` IN (SELECT `+key+` FROM `+table+` WHERE until_at < $1 LIMIT $2`+db.skipLocked()+`)`, micros(now))
+	var forgotten int64
+	err := db.write(ctx, func(ctx context.Context, t tx) error {
+		if err := t.row(ctx, `SELECT COALESCE(MAX(until_at), 0) FROM `+table+` WHERE until_at < $1`, micros(now)).Scan(&forgotten); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, `UPDATE counters SET value = $1 WHERE name = '`+onceForgotten+`' AND value < $1`, forgotten)
+		return err
+	})
+	if err == nil {
+		err = db.deleteAll(ctx, `DELETE FROM `+table+` WHERE `+key+` IN (SELECT `+key+` FROM `+table+` WHERE until_at < $1 LIMIT $2`+db.skipLocked()+`)`, forgotten+1)
+	}
 	if err == nil && db.engine == sqliteEngine {
 		err = db.used.forget(ctx, db, now)
 	}

@@ -24,6 +24,8 @@ type usedOnce struct {
 	// transaction failed that was committed all the same.
 	last    int64
 	current bool // there are none
+	// forgotten is, in microseconds, the latest end of what was dropped from slots or from the table.
+	forgotten int64
 }
 
 // digest stands for a key: it has no pointer for the garbage collector to follow.
@@ -49,7 +51,7 @@ func (u *usedOnce) use(ctx context.Context, db *DB, entries []once.Entry) ([]boo
 	end := int64(0)
 	for i, e := range entries {
 		d := digestOf(e.Key)
-		if seen[d] || u.has(d) {
+		if seen[d] || micros(e.Until) <= u.forgotten || u.has(d) {
 			continue
 		}
 		fresh[i], digests[i], seen[d] = true, d, true
@@ -111,6 +113,7 @@ func (u *usedOnce) forget(ctx context.Context, db *DB, now time.Time) error {
 	for minute := range u.slots {
 		if minute < micros(now)/slotLength {
 			delete(u.slots, minute)
+			u.forgotten = max(u.forgotten, (minute+1)*slotLength-1)
 		}
 	}
 	return nil
@@ -124,6 +127,11 @@ func (u *usedOnce) catchUp(ctx context.Context, db *DB) error {
 	ctx, cancel := context.WithTimeout(ctx, db.o.LoadTimeout)
 	defer cancel()
 	err := db.readAll(ctx, func(ctx context.Context, t tx) error {
+		var forgotten int64
+		if err := t.row(ctx, `SELECT value FROM counters WHERE name = '`+onceForgotten+`'`).Scan(&forgotten); err != nil {
+			return err
+		}
+		u.forgotten = max(u.forgotten, forgotten)
 		_, err := list(ctx, t, u.scan, `SELECT id, entries FROM once_batches WHERE id > $1 ORDER BY id`, u.last)
 		return err
 	})

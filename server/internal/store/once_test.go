@@ -104,11 +104,41 @@ func TestEndedNamesAreForgotten(t *testing.T) {
 		if err := db.readers.QueryRow(`SELECT (SELECT COUNT(*) FROM once) + (SELECT COUNT(*) FROM once_batches)`).Scan(&rows); err != nil || rows != want {
 			t.Errorf("%d rows are left, %v, want %d", rows, err, want)
 		}
-		if fresh, err := db.UseOnce(t.Context(), entries[:1]); err != nil || !fresh[0] {
-			t.Errorf("a name that ended: got %v, %v", fresh, err)
+		// F72: what ended is refused by who looks at the time; where a clock was wrong, it is refused here.
+		later := once.Entry{Key: once.Key("test", "later"), Until: noon.Add(2 * time.Minute)}
+		for range 2 {
+			if fresh, err := db.UseOnce(t.Context(), []once.Entry{entries[0], {Key: once.Key("test", "new, but ended"), Until: noon}, later}); err != nil || fresh[0] || fresh[1] || !fresh[2] {
+				t.Errorf("names that ended, and one that ends later: got %v, %v", fresh, err)
+			}
+			later.Key = once.Key("test", "after a restart")
+			db.Close()
+			db = open(t, o)
 		}
 		if got := use(t, db, "kept"); got != "-" {
 			t.Errorf("a name that did not end: got %s", got)
+		}
+	})
+}
+
+// F72: a clock that goes forward and back, or that of one of several replicas, makes nothing good again.
+func TestWhatWasUsedStaysUsedWhateverAClockDoes(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		db := open(t, o)
+		if got := use(t, db, "a"); got != "+" {
+			t.Fatal(got)
+		}
+		if err := db.PurgeOnce(t.Context(), noon.Add(10*time.Hour)); err != nil { // an hour after all ended, so this clock says
+			t.Fatal(err)
+		}
+		if got := use(t, db, "a"); got != "-" {
+			t.Errorf("used again: got %s", got)
+		}
+		if err := db.PurgeOnce(t.Context(), noon); err != nil {
+			t.Fatal(err)
+		}
+		next := once.Entry{Key: once.Key("test", "b"), Until: noon.Add(time.Hour + time.Minute)}
+		if fresh, err := db.UseOnce(t.Context(), []once.Entry{used("a"), next}); err != nil || fresh[0] || !fresh[1] {
+			t.Errorf("got %v, %v; want the one refused, and one that ends later as new", fresh, err)
 		}
 	})
 }
