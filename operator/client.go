@@ -226,25 +226,28 @@ func refusal(resp *http.Response, text []byte) error {
 	return e
 }
 
-// Ready asks the server what keeps it from doing its job, and returns that by part; nothing when it is ready.
-func (c *Client) Ready(ctx context.Context) (problems map[string]string, err error) {
+// Readiness is whether a server can do its job.
+type Readiness struct {
+	// Status is "ready", "degraded" when the server issues tokens but cannot do all of its job, or
+	// "not ready".
+	Status string `json:"status"`
+	// Problems are what keeps it from its job, by part: store, clock, directory, keys, audit, server.
+	Problems map[string]string `json:"problems"`
+}
+
+// Ready asks the server whether it can do its job.
+func (c *Client) Ready(ctx context.Context) (r Readiness, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL()+"/readyz", nil)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, &UnreachableError{c.URL(), err}
+		return r, &UnreachableError{c.URL(), err}
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusOK {
-		return nil, nil
+	if json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&r) != nil || resp.StatusCode != http.StatusOK && len(r.Problems) == 0 {
+		r = Readiness{"not ready", map[string]string{"server": "answered " + resp.Status}}
 	}
-	var answer struct {
-		Problems map[string]string `json:"problems"`
-	}
-	if json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&answer) != nil || len(answer.Problems) == 0 {
-		return map[string]string{"server": "answered " + resp.Status}, nil
-	}
-	return answer.Problems, nil
+	return r, nil
 }

@@ -233,8 +233,8 @@ func TestEveryOperationOfTheAPIHasAMethod(t *testing.T) {
 	}
 	_, err = c.Info(ctx)
 	must("Info", err)
-	if problems, err := c.Ready(ctx); err != nil || problems != nil {
-		t.Errorf("Ready: %v, %v", problems, err)
+	if state, err := c.Ready(ctx); err != nil || state.Status != "ready" || len(state.Problems) > 0 {
+		t.Errorf("Ready: %v, %v", state, err)
 	}
 
 	files := api.CallMapFiles{Files: []api.CallMapFile{{Name: "callmap.yaml", Text: "managed-by: all\nservices: {c: }\nrules: [{from: c, to: b}]\n"}}}

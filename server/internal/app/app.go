@@ -62,6 +62,7 @@ type Server struct {
 	listeners     []*listener
 	draining      atomic.Bool
 	damaged       atomic.Pointer[error] // what checkStore found
+	health        health
 }
 
 // Run serves until ctx ends, and returns nil when it ended in good order.
@@ -325,7 +326,7 @@ func spareProcessor() {
 func newBallast() []byte { return make([]byte, 12<<20) }
 
 func (s *Server) loops() []func(context.Context) error {
-	loops := []func(context.Context) error{s.log.Run, s.ring.Run, s.directory.Run, s.once.Run, s.usage.Run, s.revoked.Run, s.checkStore}
+	loops := []func(context.Context) error{s.log.Run, s.ring.Run, s.directory.Run, s.once.Run, s.usage.Run, s.revoked.Run, s.checkStore, s.watchDatabase}
 	if s.superTokensAPI != nil {
 		loops = append(loops, s.superTokensAPI.Run)
 	}

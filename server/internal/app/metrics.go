@@ -43,6 +43,21 @@ func (s *Server) registerGauges() {
 	gauge("watchword_denylist_entries", "Ids in the deny-list that verifiers follow.", func() float64 { return float64(s.revoked.Size()) })
 	s.registerUsage()
 	s.registerAudit()
+	gauge("watchword_ready", "1 while the server answers requests for tokens, also when it is degraded.", func() float64 {
+		if s.readiness().Status == notReady {
+			return 0
+		}
+		return 1
+	})
+	gauge("watchword_store_healthy", "1 while the database takes changes.", func() float64 {
+		stored, _ := s.database()
+		return healthy(stored)
+	})
+	gauge("watchword_clock_ahead_seconds", "By how much this machine's clock is ahead of the database's. Below zero: behind.", func() float64 {
+		s.health.mu.Lock()
+		defer s.health.mu.Unlock()
+		return s.health.ahead.Seconds()
+	})
 	gauge("watchword_audit_healthy", "1 while the audit log can be written.", func() float64 { return healthy(s.log.Healthy()) })
 	gauge("watchword_keys_healthy", "1 while there is a key to sign with.", func() float64 { return healthy(s.ring.Healthy()) })
 	gauge("watchword_directory_fresh", "1 while the directory is recent enough to decide from.", func() float64 { return healthy(s.directory.Fresh()) })

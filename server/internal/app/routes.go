@@ -1,11 +1,8 @@
 package app
 
 import (
-	"context"
-	"encoding/json"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -104,43 +101,6 @@ func (s *Server) operators(address string) http.Handler {
 	}))
 	mux.Handle("/readyz", stack.Handle("/readyz", s.serveReady))
 	return mux
-}
-
-// ready returns what keeps the server from doing its job, by part; empty when nothing does.
-func (s *Server) ready(ctx context.Context) map[string]string {
-	problems := map[string]string{}
-	note := func(part string, err error) {
-		if err != nil {
-			problems[part] = err.Error()
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	note("store", s.db.Ping(ctx))
-	if damage := s.damaged.Load(); damage != nil {
-		note("store", *damage)
-	}
-	note("directory", s.directory.Fresh())
-	note("keys", s.ring.Healthy())
-	note("audit", s.log.Healthy())
-	if s.draining.Load() {
-		problems["server"] = "stopping"
-	}
-	return problems
-}
-
-func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) error {
-	answer := struct {
-		Status   string            `json:"status"`
-		Problems map[string]string `json:"problems,omitempty"`
-	}{"ready", s.ready(r.Context())}
-	status := http.StatusOK
-	if len(answer.Problems) > 0 {
-		answer.Status, status = "not ready", http.StatusServiceUnavailable
-	}
-	body, _ := json.Marshal(answer)
-	web.WriteJSON(w, status, append(body, '\n'))
-	return nil
 }
 
 func (s *Server) info() api.Info {

@@ -194,7 +194,7 @@ func fullTmpfs(dir string) error {
 	if _, err := Open(filepath.Join(dir, "audit"), Options{}); !errors.Is(err, syscall.EROFS) {
 		return fmt.Errorf("Open on a read-only disk: got %w, want EROFS", err)
 	}
-	if diskFault(dir) == nil {
+	if disk.Fault(dir) == nil {
 		return errors.New("a read-only disk passes for a good one")
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/disk"
 )
 
 // ErrUnavailable says that a record cannot be made durable now. Nothing that depends on the
@@ -277,7 +279,7 @@ func (l *Log) Healthy() error {
 		fault = errIdle
 	}
 	if fault == nil {
-		fault = diskFault(l.dir)
+		fault = disk.Fault(l.dir)
 	}
 	if fault != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, fault)

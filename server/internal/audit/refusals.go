@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/watchword-dev/watchword/server/internal/disk"
 	"github.com/watchword-dev/watchword/server/internal/throttle"
 )
 
@@ -182,7 +183,7 @@ func (s *space) ample() bool {
 	defer s.mu.Unlock()
 	if now := s.now(); s.looked.IsZero() || now.Sub(s.looked) >= lookEvery || now.Before(s.looked) {
 		s.looked = now
-		free, total, ok := diskSpace(s.dir)
+		free, total, ok := disk.Space(s.dir)
 		s.enough = !ok || free > min(reserve, total/reservedPart)
 	}
 	return s.enough

@@ -94,7 +94,7 @@ func newWorld(t testing.TB, edit ...func(*issuer.Options)) *world {
 		Credentials:  func() *jose.KeySet { return w.ring.Verifiers(keys.UseCredential) },
 		Access:       func() *jose.KeySet { return w.ring.Verifiers(keys.UseAccess) },
 	})
-	w.register = once.New(w.db, once.Options{Now: w.clock})
+	w.register = once.New(clocked{w.db, w.clock}, once.Options{})
 	w.background(w.register.Run)
 	w.log, err = audit.Open(filepath.Join(t.TempDir(), "audit"), audit.Options{Logger: slog.New(slog.DiscardHandler)})
 	w.must(err)
@@ -398,3 +398,11 @@ func marshal(t testing.TB, v any) []byte {
 	}
 	return b
 }
+
+// clocked is a store with the clock of the test.
+type clocked struct {
+	once.Store
+	now func() time.Time
+}
+
+func (c clocked) Now(context.Context) (time.Time, error) { return c.now(), nil }

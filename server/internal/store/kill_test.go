@@ -3,6 +3,7 @@ package store
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,6 +23,13 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(onceChildDir); dir != "" {
 		fmt.Fprintln(os.Stderr, useForever(dir))
 		os.Exit(1)
+	}
+	if dir := os.Getenv(fullDiskDir); dir != "" {
+		if err := onFullDisk(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(map[bool]int{true: 3, false: 1}[errors.Is(err, errNoMount)])
+		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }

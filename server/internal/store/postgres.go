@@ -172,18 +172,6 @@ func retriable(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
-// mustTakeChanges fails, as a change would, on a server that only reads.
-func (t tx) mustTakeChanges(ctx context.Context) error {
-	var readOnly string
-	if err := t.row(ctx, `SELECT current_setting('transaction_read_only')`).Scan(&readOnly); err != nil {
-		return err
-	}
-	if readOnly == "on" {
-		return &pgconn.PgError{Severity: "ERROR", Code: "25006", Message: "the server only reads"}
-	}
-	return nil
-}
-
 // Notifications yields once for each notice of a change, and 0 once it listens: what was
 // committed before that was not heard. On SQLite, where nobody else writes, it only waits
 // for the end of ctx.

@@ -87,7 +87,7 @@ func TestServerRestartHeals(t *testing.T) {
 		}
 		fillPool(t, db)
 		server.Stop(t, mode)
-		if err := db.Ping(t.Context()); err == nil {
+		if _, err := db.Heartbeat(t.Context()); err == nil {
 			t.Errorf("%s: a stopped server answers", mode)
 		}
 		if _, err, ok := next(); err == nil || !ok {
@@ -95,7 +95,7 @@ func TestServerRestartHeals(t *testing.T) {
 		}
 		server.Start(t)
 		insert(t, db, fmt.Sprint("m", i))
-		if err := db.Ping(t.Context()); err != nil {
+		if _, err := db.Heartbeat(t.Context()); err != nil {
 			t.Errorf("%s: %v", mode, err)
 		}
 	}
@@ -139,14 +139,14 @@ func TestConnectionsThatOnlyReadAreGivenUp(t *testing.T) {
 	}
 	conn.Close()
 	insert(t, db, "m1")
-	if err := db.Ping(t.Context()); err != nil {
+	if _, err := db.Heartbeat(t.Context()); err != nil {
 		t.Error(err)
 	}
 
 	// Now there is no server that takes changes.
 	administer(t, databaseURL, "ALTER DATABASE "+db.config.Database+" SET default_transaction_read_only = on")
 	db.generation.Add(1) // as after any loss
-	if err := db.Ping(t.Context()); err == nil {
+	if _, err := db.Heartbeat(t.Context()); err == nil {
 		t.Error("a server that only reads counts as ready")
 	}
 	if _, err := Open(t.Context(), Options{DatabaseURL: databaseURL}); err == nil {
@@ -224,7 +224,7 @@ func TestServerThatHangsIsBounded(t *testing.T) {
 	frozen.Unlock()
 	db.o.Timeout = time.Minute
 	insert(t, db, "m2")
-	if err := db.Ping(t.Context()); err != nil {
+	if _, err := db.Heartbeat(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
@@ -395,5 +395,28 @@ func TestKeysCompareByBytes(t *testing.T) {
 		"supertokens_keys.app supertokens_keys.id usage.caller usage.credential usage.exchange usage.method usage.network usage.scopes usage.shadow usage.target usage.why usage.would usage_edges.caller usage_edges.target"
 	if columns != want {
 		t.Errorf("got %s, want %s", columns, want)
+	}
+}
+
+// F77: a role that may only read.
+func TestARoleThatMayOnlyReadIsNoticed(t *testing.T) {
+	databaseURL := pgtest.Start(t)
+	db := open(t, Options{DatabaseURL: databaseURL})
+	if ahead, err := db.Heartbeat(t.Context()); err != nil || ahead.Abs() > 30*time.Second {
+		t.Fatalf("got %v, %v", ahead, err)
+	}
+	role := "reader_" + db.config.Database
+	administer(t, databaseURL, "CREATE ROLE "+role+" LOGIN PASSWORD 'of-a-reader'", "GRANT USAGE ON SCHEMA public TO "+role, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO "+role)
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(role, "of-a-reader")
+	reader := open(t, Options{DatabaseURL: u.String()})
+	if _, err := reader.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Heartbeat(t.Context()); err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("got %v; want that the permission is missing", err)
 	}
 }

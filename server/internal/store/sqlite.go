@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"modernc.org/sqlite"
@@ -24,6 +26,9 @@ const (
 	sqliteFile = "watchword.db"
 	lockName   = "watchword.lock"
 )
+
+// sqliteMagic begins each SQLite file.
+const sqliteMagic = "SQLite format 3\x00"
 
 // applicationID tells a Watchword database from other SQLite files ("Wtch").
 const applicationID = 0x57746368
@@ -70,15 +75,28 @@ func openSQLite(ctx context.Context, o Options) (_ *DB, err error) {
 	if db.readers, err = sql.Open("sqlite", sqliteURL(path, "rw", "_query_only=1")); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.writer.Close())
 	}
-	db.readers.SetMaxOpenConns(readerConns)
-	db.readers.SetMaxIdleConns(readerConns)
+	db.readers.SetMaxOpenConns(readerConns + 1)
+	db.readers.SetMaxIdleConns(readerConns + 1)
 	if err := db.bringUp(ctx, path, version); err != nil {
-		return nil, errors.Join(err, db.readers.Close(), db.writer.Close())
+		return nil, errors.Join(err, db.closeSQLite())
 	}
 	return db, nil
 }
 
-// bringUp migrates the file from version and remembers which file it is.
+// closeSQLite ends all connections, and folds the write-ahead log into the file.
+func (db *DB) closeSQLite() error {
+	var errs []error
+	if db.keeper != nil {
+		errs = append(errs, db.keeper.Close())
+	}
+	errs = append(errs, db.readers.Close(), db.writer.Close())
+	if db.file != nil { // after all connections: see mark
+		errs = append(errs, db.file.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// bringUp migrates the file from version and remembers which files it works with.
 func (db *DB) bringUp(ctx context.Context, path string, version int64) error {
 	s, err := newSchema(sqliteEngine, db.writer, db.o.migrations)
 	if err != nil {
@@ -92,12 +110,90 @@ func (db *DB) bringUp(ctx context.Context, path string, version int64) error {
 			return err
 		}
 	}
-	for _, name := range []string{path, db.lock.Name()} {
+	if err := db.mark(ctx, path); err != nil {
+		return fmt.Errorf("mark database: %w", err)
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm", db.lock.Name()} {
 		info, err := os.Stat(name)
 		if err != nil {
 			return fmt.Errorf("look at %s: %w", name, err)
 		}
 		db.files = append(db.files, openFile{name, info})
+	}
+	return nil
+}
+
+// mark writes a number of this process into the header of the file, by which it knows the file again.
+func (db *DB) mark(ctx context.Context, path string) (err error) {
+	// As long as one connection is open, SQLite does not make the log and its index anew.
+	if db.keeper, err = db.readers.Conn(ctx); err != nil {
+		return err
+	}
+	if err := db.keeper.PingContext(ctx); err != nil {
+		return err
+	}
+	number := rand.Uint32() >> 1
+	for _, pragma := range []string{fmt.Sprintf("PRAGMA user_version = %d", number), "PRAGMA wal_checkpoint(TRUNCATE)"} {
+		if _, err := db.writer.ExecContext(ctx, pragma); err != nil {
+			return err
+		}
+	}
+	// It stays open: a process that closes any descriptor of a file gives up the locks that SQLite has
+	// on it (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+	if db.file, err = os.Open(path); err != nil {
+		return err
+	}
+	db.number = number
+	return db.written()
+}
+
+// present fails when the files of the database are not those that were opened.
+func (db *DB) present() error {
+	for _, f := range db.files {
+		if err := f.stillThere(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// written remembers when this process last wrote to the database file. It does so in a commit, when
+// the write-ahead log is long.
+func (db *DB) written() error {
+	info, err := db.file.Stat()
+	if err != nil {
+		return fmt.Errorf("look at database: %w", err)
+	}
+	db.modified = info.ModTime()
+	return nil
+}
+
+// whole fails when the files of the database are not those that were opened, or another program wrote
+// to the database file: what is written then is lost with the process, or spoils what is there now.
+// Whoever calls it has the connection that writes.
+func (db *DB) whole() error {
+	if err := db.present(); err != nil {
+		return err
+	}
+	// https://www.sqlite.org/fileformat.html, section 1.3
+	header := make([]byte, 100)
+	if _, err := db.file.ReadAt(header, 0); err != nil {
+		return fmt.Errorf("%w: %s was cut short while it is open: stop the server and restore the file", ErrGone, db.file.Name())
+	}
+	word := func(at int) uint32 { return binary.BigEndian.Uint32(header[at:]) }
+	if !strings.HasPrefix(string(header), sqliteMagic) || word(68) != applicationID || word(60) != db.number {
+		return fmt.Errorf("%w: %s was overwritten while it is open: stop the server and restore the file", ErrGone, db.file.Name())
+	}
+	info, err := db.file.Stat()
+	if err != nil {
+		return fmt.Errorf("look at database: %w", err)
+	}
+	// On Linux the time of a write is there at once; elsewhere it may come later.
+	if runtime.GOOS == "linux" && !info.ModTime().Equal(db.modified) {
+		return fmt.Errorf("%w: %s was changed by another program while it is open: stop the server and restore the file", ErrGone, db.file.Name())
+	}
+	if pageSize := max(int64(binary.BigEndian.Uint16(header[16:])), 512); word(24) == word(92) && info.Size() < int64(word(28))*pageSize {
+		return fmt.Errorf("%w: %s was cut short while it is open: stop the server and restore the file", ErrGone, db.file.Name())
 	}
 	return nil
 }
@@ -255,7 +351,7 @@ func checkHeader(path string) error {
 		return fmt.Errorf("read database: %w", err)
 	case strings.Trim(string(header[:n]), "\x00") == "":
 		return damaged(path, errors.New("it begins with zeros"))
-	case !strings.HasPrefix(string(header[:n]), "SQLite format 3\x00"):
+	case !strings.HasPrefix(string(header[:n]), sqliteMagic):
 		return fmt.Errorf("%s is not a database of Watchword, or its beginning was overwritten; nothing was changed: restore it from a backup, or choose another data folder", path)
 	case n < len(header):
 		return damaged(path, errors.New("it is cut short"))
@@ -292,9 +388,9 @@ func (f openFile) stillThere() error {
 	info, err := os.Stat(f.name)
 	switch {
 	case err != nil:
-		return fmt.Errorf("the file is open but cannot be found: %w; stop the server and restore the file", err)
+		return fmt.Errorf("%w: the file is open but cannot be found: %w; stop the server and restore the file", ErrGone, err)
 	case !os.SameFile(info, f.info):
-		return fmt.Errorf("%s was replaced while it is open: restart the server", f.name)
+		return fmt.Errorf("%w: %s was replaced while it is open: restart the server", ErrGone, f.name)
 	}
 	return nil
 }

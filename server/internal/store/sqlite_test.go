@@ -2,7 +2,9 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -11,6 +13,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/once"
 )
 
 // someData makes a closed database of many pages and returns its folder.
@@ -240,32 +246,148 @@ func TestSecondOpenIsRefused(t *testing.T) {
 	insert(t, open(t, o), "m2")
 }
 
-// FLT-008: a file deleted or replaced under the server is noticed.
+// takesNothing fails the test unless db takes no change, and says of which file and why.
+func takesNothing(t *testing.T, db *DB, what, path, why string) {
+	t.Helper()
+	if _, err := db.Heartbeat(t.Context()); !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), why) {
+		t.Errorf("%s: heartbeat: got %v; want ErrGone, %s and %q", what, err, path, why)
+	}
+	s := newService("lost")
+	if _, err := db.InsertService(t.Context(), s, change(directory.SubjectService(s.UID))); !errors.Is(err, ErrGone) {
+		t.Errorf("%s: a change: got %v; want ErrGone", what, err)
+	}
+	if fresh, err := db.UseOnce(t.Context(), []once.Entry{used("lost")}); err == nil { // of an overwritten file it reads first
+		t.Errorf("%s: use once: got %v", what, fresh)
+	}
+}
+
+// FLT-008, F77: a file deleted or replaced under the server is noticed, and what would be written into
+// it is not acknowledged.
 func TestLostFileIsNoticed(t *testing.T) {
-	for _, name := range []string{sqliteFile, lockName} {
+	for _, name := range []string{sqliteFile, sqliteFile + "-wal", sqliteFile + "-shm", lockName} {
 		dir := t.TempDir()
 		db := open(t, Options{DataDir: dir})
-		if err := db.Ping(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		insert(t, db, "m1")
 		path := filepath.Join(dir, name)
 		if err := os.Rename(path, path+".away"); err != nil {
 			t.Fatal(err)
 		}
-		if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s deleted: got %v", name, err)
+		takesNothing(t, db, "deleted", path, "cannot be found")
+		if strings.Contains(name, sqliteFile+"-") {
+			continue // what is put back there is no log of this database
 		}
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "replaced") {
-			t.Errorf("%s replaced: got %v", name, err)
-		}
+		takesNothing(t, db, "replaced", path, "was replaced")
 		if err := os.Rename(path+".away", path); err != nil {
 			t.Fatal(err)
 		}
-		if err := db.Ping(t.Context()); err != nil {
-			t.Errorf("%s put back: %v", name, err)
+		insert(t, db, "m2")
+	}
+}
+
+// F77: what was written into a file while somebody deleted it is not acknowledged.
+func TestAFileThatIsLostDuringAChangeIsNoticed(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, Options{DataDir: dir})
+	s := newService("m1")
+	_, err := db.change(t.Context(), change(directory.SubjectService(s.UID)), func(context.Context, tx) error {
+		return os.Remove(filepath.Join(dir, sqliteFile))
+	})
+	if !errors.Is(err, ErrGone) {
+		t.Errorf("got %v; want ErrGone", err)
+	}
+}
+
+// F77: the same file, with something else in it.
+func TestOverwrittenFileIsNoticed(t *testing.T) {
+	older := t.TempDir()
+	insert(t, open(t, Options{DataDir: older}), "of another")
+	another, err := os.ReadFile(filepath.Join(older, sqliteFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, overwrite := range map[string]func(path string, was []byte) error{
+		"another database": func(path string, _ []byte) error { return os.WriteFile(path, another, 0o600) },
+		"nothing":          func(path string, _ []byte) error { return os.Truncate(path, 0) },
+		"half of it":       func(path string, was []byte) error { return os.Truncate(path, int64(len(was)/2)) },
+		"zeros":            func(path string, was []byte) error { return os.WriteFile(path, make([]byte, len(was)), 0o600) },
+		// A copy made while this process ran, which nothing in it tells from the file.
+		"a copy of before": func(path string, was []byte) error { return os.WriteFile(path, was, 0o600) },
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, sqliteFile)
+		db := open(t, Options{DataDir: dir})
+		was, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		insert(t, db, "m1")
+		if err := overwrite(path, was); err != nil {
+			t.Fatal(err)
+		}
+		if name != "a copy of before" { // found by what is in it, also where the time of a write tells nothing
+			if err := db.written(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		takesNothing(t, db, name, path, "while it is open")
+	}
+}
+
+// What this process writes itself is no reason to complain: so much that SQLite moves it from the
+// write-ahead log into the file.
+func TestOwnWritesAreKnown(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, Options{DataDir: dir})
+	path := filepath.Join(dir, sqliteFile)
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; ; i++ {
+		entries := make([]once.Entry, 5000)
+		for j := range entries {
+			entries[j] = used(fmt.Sprint(i, "-", j))
+		}
+		if _, err := db.UseOnce(t.Context(), entries); err != nil {
+			t.Fatal(err)
+		}
+		now, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now.Size() > before.Size()+1<<20 {
+			break
+		}
+	}
+	if _, err := db.Heartbeat(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// F72: a clock that went back since the last heartbeat is told.
+func TestAClockThatWentBackIsNoticed(t *testing.T) {
+	db := open(t, Options{DataDir: t.TempDir()})
+	if ahead, err := db.Heartbeat(t.Context()); err != nil || ahead != 0 {
+		t.Errorf("got %v, %v", ahead, err)
+	}
+	later := time.Now().Add(10 * time.Minute)
+	if _, err := db.writer.Exec(`UPDATE counters SET value = $1 WHERE name = 'heartbeat'`, micros(later)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // as long as it is behind
+		if ahead, err := db.Heartbeat(t.Context()); err != nil || ahead > -9*time.Minute || ahead < -11*time.Minute {
+			t.Errorf("ten minutes behind: got %v, %v", ahead, err)
+		}
+	}
+	if _, err := db.writer.Exec(`UPDATE counters SET value = $1 WHERE name = 'heartbeat'`, micros(later.Add(2*maxBehind))); err != nil {
+		t.Fatal(err)
+	}
+	for i, behind := range []bool{true, false} {
+		if ahead, err := db.Heartbeat(t.Context()); err != nil || (ahead < 0) != behind {
+			t.Errorf("two days behind, %d: got %v, %v", i, ahead, err)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/disk"
 	"github.com/watchword-dev/watchword/server/internal/keys"
 	"github.com/watchword-dev/watchword/server/internal/once"
 	"github.com/watchword-dev/watchword/server/internal/supertokens"
@@ -66,9 +67,14 @@ type DB struct {
 	readers *sql.DB // the writer itself on PostgreSQL
 
 	// SQLite
-	lock  *os.File
-	files []openFile
-	used  usedOnce
+	lock   *os.File
+	files  []openFile
+	file   *os.File // the database, to look at
+	number uint32   // that the header of file has as long as nobody overwrites it
+	// modified is when this process last wrote to file.
+	modified time.Time
+	keeper   *sql.Conn // is never used, so that there is always a connection
+	used     usedOnce
 
 	// PostgreSQL
 	config *pgx.ConnConfig
@@ -99,40 +105,59 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 
 // Close ends all connections. On SQLite it also folds the write-ahead log into the file.
 func (db *DB) Close() error {
-	var errs []error
-	if db.readers != db.writer {
-		errs = append(errs, db.readers.Close())
+	if db.engine == postgresEngine {
+		return db.writer.Close()
 	}
-	errs = append(errs, db.writer.Close())
-	if db.lock != nil {
-		errs = append(errs, db.lock.Close())
-	}
-	return errors.Join(errs...)
+	return errors.Join(db.closeSQLite(), db.lock.Close())
 }
 
-// Ping reports whether the database takes changes.
-func (db *DB) Ping(ctx context.Context) error {
-	for _, f := range db.files {
-		if err := f.stillThere(); err != nil {
-			return err
-		}
-	}
-	err := db.write(ctx, func(ctx context.Context, t tx) error {
+// ErrGone reports that the files of an SQLite database are not those that were opened. What would be
+// written is lost, so nothing is.
+var ErrGone = errors.New("the database was taken away")
+
+// maxBehind is for how long a clock that went back is told to be behind.
+const maxBehind = 24 * time.Hour
+
+// Heartbeat finds out whether the database takes changes, by making one. Ahead is by how much this
+// machine's clock is ahead of the one that replicas share, below zero when it is behind: of the
+// database's on PostgreSQL; on SQLite of the latest heartbeat, so that only a clock that went back is
+// noticed, for a day at most.
+func (db *DB) Heartbeat(ctx context.Context) (ahead time.Duration, err error) {
+	err = db.write(ctx, func(ctx context.Context, t tx) error {
+		var before, after int64
 		if db.engine == postgresEngine {
-			if err := t.mustTakeChanges(ctx); err != nil {
+			// Another replica that is doing the same is waited for by nobody.
+			if _, err := t.exec(ctx, `
+				UPDATE counters SET value = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)
+				WHERE name IN (SELECT name FROM counters WHERE name = 'heartbeat' FOR UPDATE SKIP LOCKED)`); err != nil {
 				return err
 			}
+			begun := time.Now()
+			if err := t.row(ctx, `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`).Scan(&after); err != nil {
+				return err
+			}
+			ahead = begun.Add(time.Since(begun) / 2).Sub(moment(after))
+			return nil
 		}
-		var revision int64
-		if err := t.row(ctx, `SELECT value FROM counters WHERE name = 'revision'`).Scan(&revision); err != nil {
+		if err := t.row(ctx, `SELECT value FROM counters WHERE name = 'heartbeat'`).Scan(&before); err != nil {
 			return err
 		}
-		return errNothingToDo
+		now := time.Now()
+		ahead = min(0, now.Sub(moment(before)))
+		latest := now
+		if ahead > -maxBehind { // a clock that was wrong by more than that is right now, as far as anybody knows
+			latest = now.Add(-ahead)
+		}
+		_, err := t.exec(ctx, `UPDATE counters SET value = $1 WHERE name = 'heartbeat'`, micros(latest))
+		return err
 	})
-	if err != nil && !errors.Is(err, errNothingToDo) {
-		return fmt.Errorf("reach database: %w", err)
+	if err == nil && db.engine == sqliteEngine {
+		err = disk.Fault(db.o.DataDir) // in the room that its log has already, SQLite can write for a while
 	}
-	return nil
+	if err != nil {
+		return 0, fmt.Errorf("write to database: %w", err)
+	}
+	return ahead, nil
 }
 
 // Now is the clock all replicas share: the database's on PostgreSQL, this machine's on SQLite.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -125,11 +126,26 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, o sql.TxOptions, work func(
 // try does work once, and reports whether to do it again: the connection was lost, or the
 // server asked for it, while it is certain that nothing was committed.
 func (db *DB) try(ctx context.Context, pool *sql.DB, o sql.TxOptions, work func(context.Context, tx) error) (again bool, err error) {
+	// A connection to a file that was put in the place of the database would delete its log.
+	if err := db.present(); err != nil {
+		return false, err
+	}
 	conn, err := pool.Conn(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer conn.Close()
+	if db.engine == sqliteEngine && !o.ReadOnly {
+		if err := db.whole(); err != nil {
+			return false, err
+		}
+		defer func() {
+			// What was committed into files that are gone is not stored.
+			if wrote := db.written(); err == nil {
+				err = cmp.Or(wrote, db.whole())
+			}
+		}()
+	}
 	t, err := conn.BeginTx(ctx, &o)
 	if err != nil {
 		return db.lost(ctx, conn, err), err

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,9 +15,10 @@ import (
 func Status(c *base.CLI) *cobra.Command {
 	return base.AsOperator(c.WithJSON(&cobra.Command{
 		Use:   "status",
-		Short: "Ask whether the server can do its job",
-		Long: `Shows which server this is and whether it is ready: whether database, signing keys and
-audit log can do their part. It exits with 1 when not.`,
+		Short: "Show whether the server is ready",
+		Long: `Shows the version and the issuers of the server, and whether it is ready: whether its database,
+its signing keys, its audit log and its clock work. It is "degraded" if something does not work but
+tokens are issued, for example while the database is away. The exit code is 1 unless it is ready.`,
 		Example: `  watchword status
   watchword status --json`,
 		Args: base.Exactly(),
@@ -27,7 +27,7 @@ audit log can do their part. It exits with 1 when not.`,
 			if err != nil {
 				return err
 			}
-			problems, err := admin.Ready(cmd.Context())
+			state, err := admin.Ready(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -35,27 +35,26 @@ audit log can do their part. It exits with 1 when not.`,
 			if err != nil {
 				return err
 			}
-			ready := len(problems) == 0
 			if c.JSON {
-				answer := map[string]any{"ready": ready, "info": info}
-				if !ready {
-					answer["problems"] = problems
+				answer := map[string]any{"ready": state.Status != "not ready", "status": state.Status, "info": info}
+				if len(state.Problems) > 0 {
+					answer["problems"] = state.Problems
 				}
 				err = c.PrintJSON(answer)
 			} else {
 				i := info
-				err = c.PrintFields("ready", map[bool]string{true: "yes", false: "no"}[ready], "server", admin.URL(), "version", i.Version, "commit", i.Commit,
+				err = c.PrintFields("ready", map[string]string{"ready": "yes", "degraded": "degraded", "not ready": "no"}[state.Status], "server", admin.URL(), "version", i.Version, "commit", i.Commit,
 					"issuer", i.Issuer, "plain issuer", i.PlainIssuer, "database", i.Database,
 					"algorithms", strings.Join(i.Algorithms, " "), "revision", fmt.Sprint(i.Revision))
 			}
-			if err != nil || ready {
+			if err != nil || len(state.Problems) == 0 {
 				return err
 			}
 			var parts []string
-			for _, name := range slices.Sorted(maps.Keys(problems)) {
-				parts = append(parts, name+": "+problems[name])
+			for _, name := range slices.Sorted(maps.Keys(state.Problems)) {
+				parts = append(parts, name+": "+state.Problems[name])
 			}
-			return base.Next(errors.New("the server is not ready: "+strings.Join(parts, "; ")), "Its log says more.")
+			return base.Next(fmt.Errorf("the server is %s: %s", state.Status, strings.Join(parts, "; ")), "See the log of the server.")
 		},
 	}))
 }

@@ -51,12 +51,24 @@ func Fill(ctx context.Context, dataDir, databaseURL string, n, rulesEach int) er
 	return nil
 }
 
+// Exec executes a statement in the database of databaseURL or, when it is empty, in the one in dataDir,
+// as another program would. The database may be in use.
+func Exec(ctx context.Context, dataDir, databaseURL, query string, args ...any) error {
+	db, err := connect(dataDir, databaseURL)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.ExecContext(ctx, query, args...)
+	return err
+}
+
 func connect(dataDir, databaseURL string) (*sql.DB, error) {
 	if databaseURL != "" {
 		return sql.Open("pgx", databaseURL)
 	}
 	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(filepath.Join(dataDir, "watchword.db"))}
-	return sql.Open("sqlite", u.String()+"?mode=rw&_foreign_keys=1")
+	return sql.Open("sqlite", u.String()+"?mode=rw&_foreign_keys=1&_busy_timeout=5000")
 }
 
 // Revoke inserts revocations of n tokens, which end in a day, into the SQLite database in dataDir.
