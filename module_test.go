@@ -9,6 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	// So that go test answers from its cache only while these are the same.
+	_ "github.com/watchword-dev/watchword/api"
+	_ "github.com/watchword-dev/watchword/client"
+	_ "github.com/watchword-dev/watchword/operator"
+	_ "github.com/watchword-dev/watchword/verify"
 )
 
 // A program of others that has dependencies of its own, each older than the one that the server requires.
@@ -62,7 +68,7 @@ func modulesOf(t *testing.T, requires map[string]string, packages []string) map[
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.ReadFile("go.mod"); err != nil { // so that go test does not answer from its cache when it changes
+	if _, err := os.ReadFile("go.mod"); err != nil { // for the same reason
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
