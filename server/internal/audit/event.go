@@ -20,7 +20,7 @@ type Kind string
 const (
 	KindDecision   Kind = "decision"   // a token was asked for
 	KindChange     Kind = "change"     // an operator, or the server itself, changed something
-	KindMint       Kind = "mint"       // the SuperTokens door signed something, or tokens were made for a probe
+	KindMint       Kind = "mint"       // the SuperTokens interface signed something, or tokens were created for a probe
 	KindCheckpoint Kind = "checkpoint" // the log's own: a signature over the chain so far
 	KindStart      Kind = "start"      // the log's own: a process opened the log
 	KindLog        Kind = "log"        // the log's own: recovery, outside rotation, deletion by age, refusals that were only counted
