@@ -35,17 +35,41 @@ func (p *planner) expand(name string, within []string) []string {
 		p.problems.add(g.at, "group %q contains itself", name)
 		return nil
 	}
-	var members []string
-	for _, m := range g.Members {
-		members = append(members, p.resolve(m, append(within, name))...)
-	}
+	members := p.union(g.Members, append(within, name))
 	if len(g.Labels) > 0 {
-		members = append(members, p.labelled(g.Labels)...)
+		members = sortedSet(append(members, p.labelled(g.Labels)...))
 	}
-	slices.Sort(members)
-	members = slices.Compact(members)
+	if before := p.expandedMembers; before <= maxMembers {
+		if p.expandedMembers += len(members); p.expandedMembers > maxMembers {
+			p.problems.add(g.at, "with group %q, which has %d members, all groups have %d members; at most %d are accepted", name, len(members), p.expandedMembers, maxMembers)
+		}
+	}
+	if p.expandedMembers > maxMembers {
+		members = nil
+	}
 	p.expanded[name] = members
 	return members
+}
+
+// union is the services that names stand for, sorted, each once.
+func (p *planner) union(names []Name, within []string) (services []string) {
+	type party struct {
+		text  string
+		group bool
+	}
+	seen := make(map[party]bool, len(names))
+	for _, n := range names {
+		if key := (party{n.Text, n.Group}); !seen[key] {
+			seen[key] = true
+			services = append(services, p.resolve(n, within)...)
+		}
+	}
+	return sortedSet(services)
+}
+
+func sortedSet(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func (p *planner) labelled(labels []string) (names []string) {
@@ -79,16 +103,8 @@ func (p *planner) all(names []Name) []string {
 	if len(names) == 1 {
 		return p.resolve(names[0], nil)
 	}
-	var services []string
-	for _, n := range names {
-		services = append(services, p.resolve(n, nil)...)
-	}
-	slices.Sort(services)
-	return slices.Compact(services)
+	return p.union(names, nil)
 }
-
-// services is resolve for names that were checked.
-func (p *planner) services(n Name) []string { return p.resolve(n, nil) }
 
 // Strangers are the services that files name in rules, groups and tests and do not declare, sorted:
 // they have to be there already.

@@ -27,7 +27,7 @@ type Plan struct {
 
 	state   *directory.State
 	names   map[directory.UID]string
-	members func(Name) []string
+	members func([]Name) []string
 	tests   []Test
 }
 
@@ -59,7 +59,19 @@ type planner struct {
 	rules    map[policy.Edge]*directory.Rule
 	wanted   map[policy.Edge]wantedRule
 	shadow   map[policy.Edge]wantedRule // of the overlay
+
+	expandedMembers, expandedRules int // how many so far, those named twice counted twice
 }
+
+// A few lines can name each service with each other, so what they come to is counted while it is written out.
+const (
+	// MaxRules is how many rules files may come to, with those of the shadow.
+	MaxRules = 1 << 20
+	// maxMembers is how many members all groups together may have.
+	maxMembers = 4 << 20
+	// maxTests is how many decisions the tests may ask for.
+	maxTests = 100_000
+)
 
 type wantedRule struct {
 	rule directory.Rule
@@ -96,7 +108,7 @@ func Make(files []*File, state *directory.State, now time.Time) (*Plan, error) {
 	for _, f := range files {
 		p.plan.tests = append(p.plan.tests, f.Tests...)
 	}
-	p.plan.members = p.services
+	p.plan.members = p.all
 	p.checkTests()
 	if err := p.problems.err(); err != nil {
 		return nil, err
@@ -259,7 +271,14 @@ func (p *planner) readRule(f *File, r *Rule) {
 	if r.Shadow {
 		wanted = p.shadow
 	}
+	if p.expandedRules > MaxRules {
+		return // and that was said
+	}
 	callers, targets := p.all(r.From), p.all(r.To)
+	if p.expandedRules += len(callers) * len(targets); p.expandedRules > MaxRules {
+		p.problems.add(r.at, "with this rule, from %d services to %d, the files have %d rules; at most %d are accepted: use smaller groups", len(callers), len(targets), p.expandedRules, MaxRules)
+		return
+	}
 	for _, caller := range callers {
 		for _, target := range targets {
 			terms.Edge = policy.Edge{Caller: p.byName[caller].UID, Target: p.byName[target].UID}

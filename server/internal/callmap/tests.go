@@ -12,9 +12,12 @@ import (
 // checkTests says of names in tests that there is nobody of that name. A test of what is gone
 // would pass for ever.
 func (p *planner) checkTests() {
+	asked := 0
 	for _, t := range p.plan.tests {
-		p.all(t.From)
-		p.all(t.To)
+		if asked += len(p.all(t.From)) * len(p.all(t.To)); asked > maxTests {
+			p.problems.add(t.at, "with this test, the files ask for %d decisions; at most %d are accepted: use smaller groups", asked, maxTests)
+			return
+		}
 		if c := t.With.OnBehalfOf; c != "" && p.byName[c] == nil {
 			p.problems.add(t.at, "there is no service %q", c)
 		}
@@ -24,13 +27,10 @@ func (p *planner) checkTests() {
 // Test runs the tests of the files against the directory as it would be after the plan.
 func (p *Plan) Test(after *directory.Snapshot, now time.Time) (results []api.CallMapTest) {
 	for _, t := range p.tests {
-		for _, from := range t.From {
-			for _, caller := range p.members(from) {
-				for _, to := range t.To {
-					for _, target := range p.members(to) {
-						results = append(results, t.run(after, caller, target, now))
-					}
-				}
+		targets := p.members(t.To)
+		for _, caller := range p.members(t.From) {
+			for _, target := range targets {
+				results = append(results, t.run(after, caller, target, now))
 			}
 		}
 	}
