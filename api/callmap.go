@@ -22,16 +22,20 @@ type CallMapPlan struct {
 	Empty   bool            `json:"empty" example:"false" doc:"Nothing would change."`
 	Summary string          `json:"summary" example:"services: 0 added, 0 changed, 0 removed; rules: 1 added, 0 changed, 0 removed" doc:"In one line."`
 	Changes []PlannedChange `json:"changes" nullable:"false" doc:"In words, the first 1,000 of them."`
-	Ended   []string        `json:"ended,omitempty" doc:"Rules of the files whose date is past."`
-	Tests   []CallMapTest   `json:"tests" nullable:"false" doc:"What the tests of the files say of the call map as it would be."`
-	Failed  int             `json:"failed" example:"0" doc:"Tests that failed."`
-	Replay  *CallMapReplay  `json:"replay,omitempty" doc:"What recorded decisions say of it. Absent: it was not asked for."`
+	Removed int             `json:"removed" example:"0" doc:"How many services and rules would be removed."`
+	// RemovesMany: who applies it must repeat Removed.
+	RemovesMany bool           `json:"removesMany,omitempty" example:"false" doc:"They are all services that the files own, or ten and more services and rules and at least a quarter of those that the files own. To apply the plan, remove must repeat the number."`
+	Ended       []string       `json:"ended,omitempty" doc:"Rules of the files whose date is past."`
+	Tests       []CallMapTest  `json:"tests" nullable:"false" doc:"What the tests of the files say of the call map as it would be."`
+	Failed      int            `json:"failed" example:"0" doc:"Tests that failed."`
+	Replay      *CallMapReplay `json:"replay,omitempty" doc:"What recorded decisions say of it. Absent: it was not asked for."`
 }
 
 // ApplyCallMap asks to apply files.
 type ApplyCallMap struct {
 	CallMapFiles
 	Base   int64  `json:"base,omitempty" minimum:"0" example:"42" doc:"The revision of the plan: another change since then refuses. 0: whatever is there."`
+	Remove *int   `json:"remove,omitempty" minimum:"0" example:"0" doc:"How many services and rules the plan removes. Required if the plan says removesMany. Another number than the plan's refuses."`
 	Reason string `json:"reason,omitempty" maxLength:"512" example:"m1 reads orders now" doc:"Why, for the history."`
 	Author string `json:"author,omitempty" maxLength:"128" example:"anna@example.com" doc:"Who, for the history; the operator if nobody is named."`
 }
@@ -57,8 +61,10 @@ type CallMapDocument struct {
 	Files    []CallMapFile `json:"files" nullable:"false" doc:"The files."`
 }
 
-// RollbackCallMap says why.
+// RollbackCallMap asks to apply again what was applied in a revision.
 type RollbackCallMap struct {
+	Base   int64  `json:"base,omitempty" minimum:"0" example:"42" doc:"The revision of a plan of those files: another change since then refuses. 0: whatever is there."`
+	Remove *int   `json:"remove,omitempty" minimum:"0" example:"0" doc:"As when files are applied."`
 	Reason string `json:"reason,omitempty" maxLength:"512" example:"orders broke" doc:"Why, for the history."`
 	Author string `json:"author,omitempty" maxLength:"128" example:"anna@example.com" doc:"Who, for the history; the operator if nobody is named."`
 }

@@ -16,7 +16,8 @@ func (c *Client) PlanCallMap(ctx context.Context, p api.PlanCallMap) (api.CallMa
 }
 
 // ApplyCallMap makes all changes of call map files at once, in one revision. Status 409: a test of the files
-// fails, or something was changed since the plan that Base names.
+// fails, something was changed since the plan that Base names, or Remove does not repeat how many services and rules
+// are removed.
 func (c *Client) ApplyCallMap(ctx context.Context, a api.ApplyCallMap) (api.AppliedCallMap, error) {
 	return call[api.AppliedCallMap](ctx, c, request{method: http.MethodPost, path: at("callmap", "apply"), body: a, large: true})
 }
@@ -40,7 +41,8 @@ func (c *Client) AppliedCallMap(ctx context.Context, revision int64) (api.CallMa
 	return call[api.CallMapDocument](ctx, c, request{path: at("callmap", "history", strconv.FormatInt(revision, 10)), large: true})
 }
 
-// RollbackCallMap applies again what was applied in a revision, as a change of its own.
+// RollbackCallMap applies again what was applied in a revision, as a change of its own. Status 409: as for
+// ApplyCallMap.
 func (c *Client) RollbackCallMap(ctx context.Context, revision int64, r api.RollbackCallMap) (api.AppliedCallMap, error) {
 	path := at("callmap", "history", strconv.FormatInt(revision, 10), "rollback")
 	return call[api.AppliedCallMap](ctx, c, request{method: http.MethodPost, path: path, body: r, large: true})

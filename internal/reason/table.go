@@ -237,6 +237,7 @@ var table = []Group{
 			{Name: "invalid_callmap", Operator: 422, Means: "The files have mistakes; errors says where.", Do: "Mend them and send the files again."},
 			{Name: "files_too_large", Operator: 413, Means: "The files are longer than 64 MiB.", Do: "Name services by groups, or give parts to owners of their own."},
 			{Name: "tests_failed", Operator: 409, Means: "Tests of the files fail on the call map as it would be, so nothing was changed.", Do: "Plan the files to see which; mend the rules or the tests."},
+			{Name: "removal_unconfirmed", Operator: 409, Means: "The plan removes all services that the files own, or a large part of what they own, or another number of services and rules than remove says, so nothing was changed.", Do: "Plan the files and look at what is removed; if that is wanted, send the number as remove (watchword apply --remove N)."},
 			{Name: "plan_outdated", Operator: 409, Means: "The directory changed after the plan was made, so nothing was changed.", Do: "Plan again, look, and apply that."},
 			{Name: "service_not_found", Operator: 404, Means: "There is no service of that name.", Do: "List the services with GET /admin/v1/services, or create it first."},
 			{Name: "credential_not_found", Operator: 404, Means: "There is no credential of that id.", Do: "List them with GET /admin/v1/credentials."},

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -30,6 +31,7 @@ var (
 	}
 	errTests   = problem("tests_failed")
 	errPlanned = problem("plan_outdated")
+	errRemoves = problem("removal_unconfirmed")
 )
 
 func (a *handlers) callMap() {
@@ -85,7 +87,7 @@ func (a *handlers) planCallMap(ctx context.Context, in *struct{ Body api.PlanCal
 	}
 	now, after := a.Now(), plan.After(a.MaxTokenTTL)
 	view := api.CallMapPlan{
-		Base: plan.Base, Empty: plan.Empty(), Summary: plan.Summary(), Changes: append([]api.PlannedChange{}, plan.Changes(maxChangesShown)...),
+		Base: plan.Base, Empty: plan.Empty(), Summary: plan.Summary(), Removed: plan.Removed, RemovesMany: plan.RemovesMany, Changes: append([]api.PlannedChange{}, plan.Changes(maxChangesShown)...),
 		Ended: plan.Ended(now), Tests: append([]api.CallMapTest{}, plan.Test(after, now)...),
 	}
 	for _, r := range view.Tests {
@@ -106,7 +108,12 @@ func (a *handlers) planCallMap(ctx context.Context, in *struct{ Body api.PlanCal
 }
 
 func (a *handlers) applyCallMap(ctx context.Context, in *struct{ Body api.ApplyCallMap }) (*answered[api.AppliedCallMap], error) {
-	return onWhateverIsThere(in.Body.Base == 0, func() (*answered[api.AppliedCallMap], error) { return a.applyFiles(ctx, in) })
+	return a.applyFiles(ctx, in.Body, "callmap.apply")
+}
+
+// applyFiles makes the changes of the plan of files, and records them as action.
+func (a *handlers) applyFiles(ctx context.Context, in api.ApplyCallMap, action string) (*answered[api.AppliedCallMap], error) {
+	return onWhateverIsThere(in.Base == 0, func() (*answered[api.AppliedCallMap], error) { return a.applyOnce(ctx, in, action) })
 }
 
 // onWhateverIsThere plans and applies again when another change came between, for those who did not
@@ -120,22 +127,24 @@ func onWhateverIsThere[T any](whatever bool, apply func() (*answered[T], error))
 	}
 }
 
-func (a *handlers) applyFiles(ctx context.Context, in *struct{ Body api.ApplyCallMap }) (*answered[api.AppliedCallMap], error) {
-	plan, files, err := a.planned(ctx, in.Body.Files)
+func (a *handlers) applyOnce(ctx context.Context, in api.ApplyCallMap, action string) (*answered[api.AppliedCallMap], error) {
+	plan, files, err := a.planned(ctx, in.Files)
 	if err != nil {
 		return nil, err
 	}
-	if in.Body.Base != 0 && in.Body.Base != plan.Base {
+	switch {
+	case in.Base != 0 && in.Base != plan.Base:
 		return nil, errPlanned
+	case in.Remove == nil && plan.RemovesMany, in.Remove != nil && *in.Remove != plan.Removed:
+		return nil, errRemoves.At("body.remove", fmt.Sprintf("the plan removes %d services and rules", plan.Removed))
 	}
 	for _, r := range plan.Test(plan.After(a.MaxTokenTTL), a.Now()) {
 		if !r.Passed() {
 			return nil, errTests.At(r.File, r.String())
 		}
 	}
-	document, owners := callmap.Join(files), callmap.Owners(files)
-	return a.apply(ctx, plan, "callmap.apply", directory.Applied{
-		Author: in.Body.Author, Reason: in.Body.Reason, ManagedBy: owners, Document: document,
+	return a.apply(ctx, plan, action, directory.Applied{
+		Author: in.Author, Reason: in.Reason, ManagedBy: callmap.Owners(files), Document: callmap.Join(files),
 	})
 }
 

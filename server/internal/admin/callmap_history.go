@@ -7,7 +7,6 @@ import (
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/callmap"
-	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
 type byRevision struct {
@@ -76,10 +75,11 @@ func (a *handlers) readApplied(ctx context.Context, in *byRevision) (*answered[a
 	return &answered[api.CallMapDocument]{api.CallMapDocument{Revision: applied.Revision, Files: filesOf(applied.Document)}}, nil
 }
 
+// filesOf returns the files of a document that was applied, perhaps before files needed a version.
 func filesOf(document []byte) []api.CallMapFile {
 	files := []api.CallMapFile{}
 	for _, f := range callmap.Split(document) {
-		files = append(files, api.CallMapFile{Name: f.Name, Text: f.Text})
+		files = append(files, api.CallMapFile{Name: f.Name, Text: string(callmap.WithVersion([]byte(f.Text)))})
 	}
 	return files
 }
@@ -97,19 +97,10 @@ func (a *handlers) rollbackCallMap(ctx context.Context, in *struct {
 	if in.Body != nil {
 		said = *in.Body
 	}
-	plan, files, err := a.planned(ctx, filesOf(old.Document))
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range plan.Test(plan.After(a.MaxTokenTTL), a.Now()) {
-		if !r.Passed() {
-			return nil, errTests.At(r.File, r.String())
-		}
-	}
 	if said.Reason == "" {
 		said.Reason = fmt.Sprintf("back to revision %d", in.Revision)
 	}
-	return a.apply(ctx, plan, "callmap.rollback", directory.Applied{
-		Author: said.Author, Reason: said.Reason, ManagedBy: callmap.Owners(files), Document: old.Document,
-	})
+	return a.applyFiles(ctx, api.ApplyCallMap{
+		CallMapFiles: api.CallMapFiles{Files: filesOf(old.Document)}, Base: said.Base, Remove: said.Remove, Reason: said.Reason, Author: said.Author,
+	}, "callmap.rollback")
 }

@@ -8,14 +8,24 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/callmap"
+	"github.com/watchword-dev/watchword/server/internal/directory"
 )
+
+// oneFile is a file, with a version at the end if there is none: lines keep their numbers.
+func oneFile(text string) api.CallMapFiles {
+	if string(callmap.WithVersion([]byte(text))) != text {
+		text += "\nversion: 1\n"
+	}
+	return api.CallMapFiles{Files: []api.CallMapFile{{Name: "callmap.yaml", Text: text}}}
+}
 
 func callMapBody(t testing.TB, base int64, text string) string {
 	t.Helper()
-	b, err := json.Marshal(api.ApplyCallMap{CallMapFiles: api.CallMapFiles{Files: []api.CallMapFile{{Name: "callmap.yaml", Text: text}}}, Base: base, Reason: "a reason", Author: "anna"})
+	b, err := json.Marshal(api.ApplyCallMap{CallMapFiles: oneFile(text), Base: base, Reason: "a reason", Author: "anna"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +34,7 @@ func callMapBody(t testing.TB, base int64, text string) string {
 
 func planBody(t testing.TB, text string) string {
 	t.Helper()
-	b, err := json.Marshal(api.CallMapFiles{Files: []api.CallMapFile{{Name: "callmap.yaml", Text: text}}})
+	b, err := json.Marshal(oneFile(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,12 +109,26 @@ func TestARuleThatAFileDropsIsGoneWhenItIsAnswered(t *testing.T) {
 	}
 }
 
-// POL-001: what a file does not allow is refused; an empty file takes away what was its own.
-func TestAnEmptyFileAllowsNothing(t *testing.T) {
+// POL-001: what a file does not allow is refused; one that names nothing takes away what was its own. F80: the number
+// of what goes must be repeated, and a file without content is none.
+func TestFileThatNamesNothingAllowsNothing(t *testing.T) {
 	s := start(t)
 	s.services("by-hand")
 	s.must("POST", "/callmap/apply", callMapBody(t, 0, pair+"rules: [{from: m1, to: m2}, {from: by-hand, to: m1}]\n"))
-	s.must("POST", "/callmap/apply", callMapBody(t, 0, "version: 1\n"))
+	apply := func(text, remove string) reply {
+		return s.ask("POST", "/callmap/apply", `{"files":[{"name":"callmap.yaml","text":"`+text+`"}]`+remove+`}`)
+	}
+	apply("", "").wantProblem("a file of 0 bytes", http.StatusUnprocessableEntity)
+	apply("# nothing", `,"remove":4`).wantProblem("a comment", http.StatusUnprocessableEntity)
+	for _, remove := range []string{"", `,"remove":3`, `,"remove":0`} {
+		apply("version: 1", remove).wantProblem("remove"+remove, http.StatusConflict)
+	}
+	if !s.decide("m1", "m2") {
+		t.Fatal("what was refused was done")
+	}
+	if a := apply("version: 1", `,"remove":4`); a.Code != http.StatusOK {
+		t.Fatalf("got %d %s", a.Code, a.Body)
+	}
 	for _, from := range []string{"m1", "m2", "by-hand"} {
 		for _, to := range []string{"m1", "m2", "by-hand"} {
 			if s.decide(from, to) {
@@ -168,6 +192,46 @@ func TestRollbackIsAChangeOfItsOwn(t *testing.T) {
 	records := s.records("")
 	if last := records[len(records)-1]; last["action"] != "callmap.rollback" {
 		t.Errorf("the last record is %v", last)
+	}
+}
+
+// F80: what was applied before files needed a version can still be shown and applied again. F20: a rollback is of the
+// plan that was reviewed, if it says which.
+func TestRollbackToAFileWithoutVersion(t *testing.T) {
+	s := start(t)
+	s.must("POST", "/callmap/apply", callMapBody(t, 0, pair))
+	const old = "services: {m1: , m2: }\nrules: [{from: m1, to: m2}]\n"
+	files, err := callmap.Parse("old.yaml", callmap.WithVersion([]byte(old)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := s.db.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := callmap.Make([]*callmap.File{files}, state, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := plan.Batch()
+	batch.Applied = &directory.Applied{At: time.Now(), ManagedBy: callmap.DefaultOwner, Document: []byte(callmap.Separator + "old.yaml\n" + old)}
+	revision, err := s.directory.Apply(t.Context(), directory.Author{Actor: "operator"}, batch, "callmap.apply", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.must("POST", "/callmap/apply", callMapBody(t, 0, pair))
+	path := fmt.Sprintf("/callmap/history/%d", revision)
+	var shown api.CallMapDocument
+	s.must("GET", path, "").into(&shown)
+	if want := "version: 1\n" + old; len(shown.Files) != 1 || shown.Files[0].Text != want {
+		t.Errorf("got %+v, want %s", shown.Files, want)
+	}
+	p := s.plan(shown.Files[0].Text)
+	s.services("meanwhile")
+	s.ask("POST", path+"/rollback", fmt.Sprintf(`{"base":%d}`, p.Base)).wantProblem("an old plan", http.StatusConflict)
+	s.must("POST", path+"/rollback", fmt.Sprintf(`{"base":%d}`, p.Base+1))
+	if !s.decide("m1", "m2") {
+		t.Error("the rule of the old file is not there")
 	}
 }
 

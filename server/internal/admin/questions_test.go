@@ -65,7 +65,7 @@ func TestQuestionsAreAnsweredFromWhatWasCounted(t *testing.T) {
 		t.Errorf("suggestion: got %+v", suggestion)
 	}
 	// The lines are what a call map file takes.
-	text := "services: {m1: {}, m2: {}, m3: {}}\nrules:\n" + suggestion.File
+	text := "version: 1\nservices: {m1: {}, m2: {}, m3: {}}\nrules:\n" + suggestion.File
 	if _, err := callmap.Parse("callmap.yaml", []byte(text)); err != nil {
 		t.Errorf("the file is not read: %v\n%s", err, text)
 	}
@@ -78,7 +78,7 @@ func TestQuestionsAreAnsweredFromWhatWasCounted(t *testing.T) {
 // A rule that a file owns is suggested to be changed there, and is not to be disallowed by hand.
 func TestSuggestionForARuleOfAFileNamesTheFile(t *testing.T) {
 	s := start(t)
-	s.must("POST", "/callmap/apply", `{"files":[{"name":"web.yaml","text":"managed-by: web\nservices: {m1: {}, m2: {}}\nrules:\n  - {from: m1, to: m2, scopes: [read]}\n"}]}`)
+	s.must("POST", "/callmap/apply", `{"files":[{"name":"web.yaml","text":"version: 1\nmanaged-by: web\nservices: {m1: {}, m2: {}}\nrules:\n  - {from: m1, to: m2, scopes: [read]}\n"}]}`)
 	s.use(usage.Use{Scopes: "write", Why: policy.ScopeNotGranted}, 1, "m1", "m2")
 	var suggestion api.Suggestion
 	s.must("GET", "/callmap/suggestion", "").into(&suggestion)

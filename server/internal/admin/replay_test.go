@@ -13,7 +13,7 @@ import (
 )
 
 func asFiles(text string, more ...string) string {
-	b, _ := json.Marshal(api.CallMapFiles{Files: []api.CallMapFile{{Name: "callmap.yaml", Text: text}}})
+	b, _ := json.Marshal(oneFile(text))
 	return strings.TrimSuffix(string(b), "}") + strings.Join(append(more, "}"), "")
 }
 

@@ -92,8 +92,8 @@ func TestLargeRequestsHaveTime(t *testing.T) {
 		method, target, body, authorization string
 		long                                bool
 	}{
-		{"POST", "/callmap/plan", `{"files":[{"name":"a","text":"rules: []"}]}`, "Bearer " + testToken, true},
-		{"POST", "/callmap/plan", `{"files":[{"name":"a","text":"rules: []"}]}`, "Bearer x", false},
+		{"POST", "/callmap/plan", `{"files":[{"name":"a","text":"version: 1"}]}`, "Bearer " + testToken, true},
+		{"POST", "/callmap/plan", `{"files":[{"name":"a","text":"version: 1"}]}`, "Bearer x", false},
 		{"POST", "/services", `{"name":"m2"}`, "Bearer " + testToken, false},
 	} {
 		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}

@@ -21,9 +21,9 @@ func callMapFiles(text string) string {
 }
 
 const (
-	filesNow = "services: {m1: {}, m2: {}, m3: {enforce: observe}}\nrules:\n  - {from: m1, to: m2, scopes: [read, write]}\n  - {from: m2, to: m1}\n"
+	filesNow = "version: 1\nservices: {m1: {}, m2: {}, m3: {enforce: observe}}\nrules:\n  - {from: m1, to: m2, scopes: [read, write]}\n  - {from: m2, to: m1}\n"
 	// m1 may read only, m2 nothing, and m3 enforces.
-	filesThen = "services: {m1: {}, m2: {}, m3: {}}\nrules:\n  - {from: m1, to: m2, scopes: [read]}\n"
+	filesThen = "version: 1\nservices: {m1: {}, m2: {}, m3: {}}\nrules:\n  - {from: m1, to: m2, scopes: [read]}\n"
 )
 
 // counted has m1 get three tokens for m2, one of them to read; one for m3, which observes; and m2 one
@@ -171,7 +171,7 @@ func TestExchangesAreCountedAsSuch(t *testing.T) {
 	if err != nil || len(rows) != 2 || rows[0].Exchange != policy.Delegate || rows[0].Actors != 1 || rows[1].Exchange != policy.Impersonate || rows[1].Actors != 0 {
 		t.Fatalf("got %+v, %v", rows, err)
 	}
-	direct := "services: {m2: {}, m3: {}}\nrules:\n  - {from: m2, to: m3, scopes: [a, read], exchange: delegate}\n"
+	direct := "version: 1\nservices: {m2: {}, m3: {}}\nrules:\n  - {from: m2, to: m3, scopes: [a, read], exchange: delegate}\n"
 	replay := w.operate("POST", "/callmap/plan", callMapFiles(direct))["replay"].(map[string]any)
 	if replay["refused"] != 1.0 || replay["edges"].([]any)[0].(map[string]any)["reason"] != string(policy.ImpersonateForbidden) {
 		t.Errorf("got %v", replay)

@@ -57,7 +57,7 @@ func TestExampleIsPlannedAndItsTestsPass(t *testing.T) {
 }
 
 func TestMistakesAreShownInTheirPlace(t *testing.T) {
-	_, err := Parse("callmap.yaml", []byte("rules:\n  - {from: m1, to: m2, scope: [read]}\n"))
+	_, err := Parse("callmap.yaml", []byte("rules:\n  - {from: m1, to: m2, scope: [read]}\nversion: 1\n"))
 	want := "callmap.yaml:2:24: a rule has no \"scope\"; did you mean scopes?\n    2 |   - {from: m1, to: m2, scope: [read]}\n      |                        ^"
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)

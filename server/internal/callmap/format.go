@@ -14,6 +14,7 @@ import (
 // Format writes a file in the one layout: parts and members in their order, two spaces, comments
 // kept. A file that cannot be read is Problems.
 func Format(name string, text []byte) ([]byte, error) {
+	text = WithVersion(text)
 	if _, err := Parse(name, text); err != nil {
 		return nil, err
 	}

@@ -25,8 +25,8 @@ var (
 
 // The objects of a file. Their order is the one Format writes and the documentation has.
 var (
-	fileObject = &object[File]{what: "a call map", members: []member[File]{
-		{"version", "The version of the file format.", shape{kind: isNumber}, func(r *reader, _ *File, n *yaml.Node) {
+	fileObject = &object[File]{what: "a call map", required: []string{"version"}, members: []member[File]{
+		{"version", "The version of the file format. Every file must have it.", shape{kind: isNumber}, func(r *reader, _ *File, n *yaml.Node) {
 			if n.Value != "1" {
 				r.bad(n, "this Watchword reads version 1")
 			}

@@ -20,7 +20,7 @@ func TestShadowRulesOfOtherOwnersStay(t *testing.T) {
 			{Rule: directory.Rule{Edge: policy.Edge{Caller: uid(2), Target: uid(1)}, ManagedBy: "payments"}},
 		},
 	}
-	f, err := callmap.Parse("payments.yaml", []byte("managed-by: payments\n"))
+	f, err := callmap.Parse("payments.yaml", []byte("version: 1\nmanaged-by: payments\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,8 +23,13 @@ func Parse(name string, text []byte) (*File, error) {
 	switch {
 	case err != nil:
 		r.problems.add(place(f, err), "%s", strings.TrimPrefix(err.Error(), "yaml: "))
-	case root != nil:
+	case root == nil:
+		r.problems.add(Position{f, 1, 1}, "the file has no content; a call map begins with version: 1")
+	default:
 		fileObject.read(r, f, root)
+		if root.Kind == yaml.MappingNode && !has(root, "version") {
+			r.bad(root, "a call map has a version: begin the file with version: 1, or run: watchword callmap fmt -w")
+		}
 	}
 	if err := r.problems.err(); err != nil {
 		return nil, err
@@ -47,6 +52,32 @@ func ParseAll(files []api.CallMapFile) ([]*File, error) {
 	return parsed, problems.err()
 }
 
+func has(mapping *yaml.Node, key string) bool {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
+}
+
+// WithVersion is a file with a version, which was not required before. A file that cannot be read, or has no
+// content, is left as it is.
+func WithVersion(text []byte) []byte {
+	root, err := document(text)
+	if err != nil || root == nil || root.Kind != yaml.MappingNode || len(root.Content) == 0 || has(root, "version") {
+		return text
+	}
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	line := lines[root.Line-1]
+	before, inLine := bytes.Join(lines[:root.Line-1], nil), line[:root.Column-1]
+	after := text[len(before)+len(inLine):]
+	if root.Style&yaml.FlowStyle != 0 {
+		return slices.Concat(before, inLine, []byte("{version: 1, "), after[1:])
+	}
+	return slices.Concat(before, inLine, []byte("version: 1\n"), inLine, after)
+}
+
 // document reads the one YAML document of text; nil when there is none.
 func document(text []byte) (*yaml.Node, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
@@ -60,6 +91,9 @@ func document(text []byte) (*yaml.Node, error) {
 	var more yaml.Node
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, errors.New("yaml: one file has one document: remove the second '---'")
+	}
+	if doc.Content[0].Tag == "!!null" {
+		return nil, nil
 	}
 	return doc.Content[0], nil
 }

@@ -24,6 +24,9 @@ type Plan struct {
 	// Shadow is the overlay that the files ask for. ShadowChanged: it is another one than today's.
 	Shadow        []directory.ShadowRule
 	ShadowChanged bool
+	// Removed is how many services and rules are removed. RemovesMany: whoever applies the plan must repeat the number.
+	Removed     int
+	RemovesMany bool
 
 	state   *directory.State
 	names   map[directory.UID]string
@@ -110,6 +113,7 @@ func Make(files []*File, state *directory.State, now time.Time) (*Plan, error) {
 	}
 	p.plan.members = p.all
 	p.checkTests()
+	p.countRemoved()
 	if err := p.problems.err(); err != nil {
 		return nil, err
 	}
@@ -370,6 +374,36 @@ func (p *planner) stays(uid directory.UID) bool {
 
 func compareEdges(a, b policy.Edge) int {
 	return cmp.Or(slices.Compare(a.Caller[:], b.Caller[:]), slices.Compare(a.Target[:], b.Target[:]))
+}
+
+// countRemoved: a file that was cut off, or generated from nothing, must not end the credentials of all. So a plan
+// removes many if it removes all services that the files own, or a quarter of the services and rules that they own, if
+// that is ten or more.
+func (p *planner) countRemoved() {
+	services, ownServices, own := 0, 0, 0
+	for _, c := range p.plan.Services {
+		if c.New == nil {
+			services++
+		}
+	}
+	p.plan.Removed = services
+	for _, c := range p.plan.Rules {
+		if c.New == nil {
+			p.plan.Removed++
+		}
+	}
+	for i := range p.plan.state.Services {
+		if p.owners[p.plan.state.Services[i].ManagedBy] {
+			ownServices++
+		}
+	}
+	for i := range p.plan.state.Rules {
+		if p.owners[p.plan.state.Rules[i].ManagedBy] {
+			own++
+		}
+	}
+	own += ownServices
+	p.plan.RemovesMany = services > 0 && services == ownServices || p.plan.Removed >= 10 && 4*p.plan.Removed >= own
 }
 
 // Batch is the plan as the directory applies it.

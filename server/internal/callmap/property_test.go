@@ -199,7 +199,7 @@ func TestOrderNeverMatters(t *testing.T) {
 
 // POL-001: a call map of nothing, and one whose only rule is gone, allow nothing.
 func TestNothingIsAllowedThatNoRuleAllows(t *testing.T) {
-	for _, text := range []string{"", "version: 1\nservices: {m0: , m1: }\n", "services: {m0: , m1: }\nrules: [{from: m0, to: m1, shadow: true}]\n"} {
+	for _, text := range []string{"version: 1\n", "version: 1\nservices: {m0: , m1: }\n", "version: 1\nservices: {m0: , m1: }\nrules: [{from: m0, to: m1, shadow: true}]\n"} {
 		s := plan(t, &directory.State{}, read(t, "callmap.yaml", text)).After(time.Hour)
 		for pair, d := range decisions(s) {
 			if strings.HasPrefix(d, string(policy.Allowed)) {
@@ -221,7 +221,7 @@ func TestOwnersDoNotFight(t *testing.T) {
 			{Edge: policy.Edge{Caller: uid(3), Target: uid(1)}, ManagedBy: "callmap", Version: 1},
 		},
 	}
-	p := plan(t, state, read(t, "callmap.yaml", "services: {m1: }\nrules: [{from: m2, to: m1}]\n"))
+	p := plan(t, state, read(t, "callmap.yaml", "version: 1\nservices: {m1: }\nrules: [{from: m2, to: m1}]\n"))
 	var got []string
 	for _, c := range p.Changes(0) {
 		got = append(got, c.String())
@@ -230,8 +230,8 @@ func TestOwnersDoNotFight(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	_, err := callmap.Make([]*callmap.File{read(t, "callmap.yaml", "rules:\n  - {from: m1, to: m2}\n")}, state, noon)
-	if want := `callmap.yaml:2:5: the rule m1 -> m2 belongs to "payments"; this file is of "callmap"`; err == nil || !strings.HasPrefix(err.Error(), want) {
+	_, err := callmap.Make([]*callmap.File{read(t, "callmap.yaml", "version: 1\nrules:\n  - {from: m1, to: m2}\n")}, state, noon)
+	if want := `callmap.yaml:3:5: the rule m1 -> m2 belongs to "payments"; this file is of "callmap"`; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -93,16 +93,17 @@ func TestSchemaAndReaderAgree(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{
-		"version: 2", "rule: []", "managed-by: a b", "services: [m1]", "services: {a b: }", "services: {m1: {tokenlife: 5m}}",
+		"{}", "version: 2", "rule: []", "managed-by: a b", "services: [m1]", "services: {a b: }", "services: {m1: {tokenlife: 5m}}",
 		"services: {m1: {auth: password}}", "services: {m1: {algorithm: HS256}}", "services: {m1: {disabled: 1}}", "services: {m1: {labels: {a b: c}}}",
 		"groups: {g: {member: [m1]}}", "groups: {g: [a b]}", "rules: {from: m1, to: m2}", "rules: [{from: m1}]", "rules: [{from: m1, to: [m2, 'group:']}]",
 		"rules: [{from: m1, to: m2, until: soon}]", "rules: [{from: m1, to: m2, when: {bound: 1}}]", "rules: [{from: m1, to: m2, exchange: all}]",
 		"tests: [{from: m1, to: m2}]", "tests: [{from: m1, to: m2, expect: maybe}]", "tests: [{from: m1, to: m2, expect: deny, with: {net: 10.0.0.1}}]",
 	} {
-		if _, err := callmap.Parse("callmap.yaml", []byte(bad)); err == nil {
+		bad := callmap.WithVersion([]byte(bad))
+		if _, err := callmap.Parse("callmap.yaml", bad); err == nil {
 			t.Errorf("%s is read", bad)
 		}
-		if s.Validate(asJSON(t, []byte(bad))) == nil {
+		if s.Validate(asJSON(t, bad)) == nil {
 			t.Errorf("the schema takes %s", bad)
 		}
 	}
@@ -153,7 +154,7 @@ tests:
 func TestFileKnowsEveryMethodAndGrant(t *testing.T) {
 	for member, values := range map[string][]api.Name{"auth": api.AuthMethods(), "grants": api.GrantTypes()} {
 		for _, v := range values {
-			if _, err := callmap.Parse("callmap.yaml", []byte("services: {m1: {"+member+": ['"+v.Name+"']}}")); err != nil {
+			if _, err := callmap.Parse("callmap.yaml", []byte("version: 1\nservices: {m1: {"+member+": ['"+v.Name+"']}}")); err != nil {
 				t.Error(err)
 			}
 		}

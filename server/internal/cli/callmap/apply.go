@@ -1,6 +1,7 @@
 package callmap
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,7 +26,10 @@ func Apply(c *base.CLI) *cobra.Command {
 all of it at once, or nothing when a test fails or anything was changed since the plan was
 made. It is in force when the command returns, and the audit log and the history have it
 with author and reason. With --base only a plan on that revision is applied: the one that
-was reviewed.`,
+was reviewed.
+
+A plan that removes all services of the files, or at least ten services and rules that are
+a quarter or more of what the files own, is applied only if --remove repeats how many.`,
 		Example: `  watchword apply -f callmap.yaml
   watchword apply -f callmap/ --yes --reason "orders reads stock" --author anna@example.com
   watchword apply -f callmap/ --yes --base 42`,
@@ -38,16 +42,23 @@ was reviewed.`,
 			if err != nil {
 				return err
 			}
-			return apply(c, cmd, admin, what)
+			return apply(c, cmd, admin, what, admin.ApplyCallMap)
 		},
 	}
 	cmd.Flags().StringVar(&what.Reason, "reason", "", "why, for the history")
 	cmd.Flags().StringVar(&what.Author, "author", "", "who, for the history; the operator if nobody is named")
 	cmd.Flags().Int64Var(&what.Base, "base", 0, "apply only a plan on this revision")
-	return base.AsOperator(c.WithJSON(base.WithConfirmation(withFiles(cmd, &names))))
+	return base.AsOperator(c.WithJSON(base.WithConfirmation(withRemove(withFiles(cmd, &names)))))
 }
 
-func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.ApplyCallMap) error {
+// withRemove gives a command that applies a plan its --remove.
+func withRemove(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().Int("remove", 0, "how many services and rules the plan removes; it must be repeated if they are many")
+	return cmd
+}
+
+// apply plans the files of what, shows the plan, asks, and sends what with the revision of the plan.
+func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.ApplyCallMap, send func(context.Context, api.ApplyCallMap) (api.AppliedCallMap, error)) error {
 	answer, err := planOn(c, cmd, admin, what.Files, 0)
 	if err != nil {
 		return err
@@ -61,6 +72,9 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.App
 		c.Say("watchword: %d of %d tests fail, so nothing was changed", plan.Failed, len(plan.Tests))
 		return base.ErrSaid
 	}
+	if what.Remove, err = removed(cmd, plan); err != nil {
+		return err
+	}
 	if !plan.Empty {
 		if err := c.Ask(cmd, "Apply this?", "this changes who may call whom"); err != nil {
 			return err
@@ -71,7 +85,7 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.App
 		what.Base = plan.Base
 		var applied api.AppliedCallMap
 		err = patiently(c, "applying "+sizeOf(what.Files), func() error {
-			applied, err = admin.ApplyCallMap(cmd.Context(), what)
+			applied, err = send(cmd.Context(), what)
 			return err
 		})
 		if err == nil {
@@ -88,6 +102,23 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.App
 		}
 		plan = again
 	}
+}
+
+// removed is the number that --remove repeats, or nil if it repeats none and need not.
+func removed(cmd *cobra.Command, plan api.CallMapPlan) (*int, error) {
+	n, err := cmd.Flags().GetInt("remove")
+	if err != nil {
+		return nil, err
+	}
+	switch said := cmd.Flags().Changed("remove"); {
+	case said && n != plan.Removed:
+		return nil, base.Next(fmt.Errorf("the plan removes %d services and rules, and not %d: nothing was done", plan.Removed, n), "Look at what it removes.")
+	case said:
+		return &n, nil
+	case plan.RemovesMany:
+		return nil, base.Next(fmt.Errorf("the plan removes %d services and rules: nothing was done", plan.Removed), "If that is wanted, add: --remove %d", plan.Removed)
+	}
+	return nil, nil
 }
 
 // sameChanges says whether two plans are one, as far as both say all that they change.

@@ -1,6 +1,7 @@
 package callmap
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -146,7 +147,7 @@ func callMapRollback(c *base.CLI) *cobra.Command {
 		Short: "Go back to what was applied in a revision",
 		Long: `Applies the files of a revision again, after showing what that changes: all at once, and as
 a change of its own, so that it can be rolled back too. Their tests are run first. Rules and
-services of other owners stay as they are.`,
+services of other owners stay as they are. See "watchword apply" for --remove.`,
 		Example: `  watchword callmap rollback 43
   watchword callmap rollback 43 --yes --reason "orders broke"`,
 		Args: base.Exactly("REVISION"),
@@ -164,7 +165,7 @@ services of other owners stay as they are.`,
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the history")
 	cmd.Flags().StringVar(&author, "author", "", "who, for the history; the operator if nobody is named")
-	return base.AsOperator(c.WithJSON(base.WithConfirmation(cmd)))
+	return base.AsOperator(c.WithJSON(base.WithConfirmation(withRemove(cmd))))
 }
 
 func rollback(c *base.CLI, cmd *cobra.Command, admin *operator.Client, rev int64, reason, author string) error {
@@ -172,10 +173,11 @@ func rollback(c *base.CLI, cmd *cobra.Command, admin *operator.Client, rev int64
 	if err != nil {
 		return noApplied(err, rev)
 	}
-	// The plan that was shown is the one that is applied, which a rollback by number alone could
-	// not promise.
 	if reason == "" {
 		reason = fmt.Sprintf("back to revision %d", rev)
 	}
-	return apply(c, cmd, admin, api.ApplyCallMap{CallMapFiles: api.CallMapFiles{Files: document.Files}, Reason: reason, Author: author})
+	what := api.ApplyCallMap{CallMapFiles: api.CallMapFiles{Files: document.Files}, Reason: reason, Author: author}
+	return apply(c, cmd, admin, what, func(ctx context.Context, planned api.ApplyCallMap) (api.AppliedCallMap, error) {
+		return admin.RollbackCallMap(ctx, rev, api.RollbackCallMap{Base: planned.Base, Remove: planned.Remove, Reason: reason, Author: author})
+	})
 }

@@ -117,6 +117,9 @@ func planText(p api.CallMapPlan) string {
 	default:
 		fmt.Fprintf(&b, "on revision %d: %s\n", p.Base, p.Summary)
 	}
+	if p.RemovesMany {
+		fmt.Fprintf(&b, "note: this removes a large part of what the files own; to apply it, add --remove %d\n", p.Removed)
+	}
 	for _, e := range p.Ended {
 		fmt.Fprintf(&b, "note: the rule %s has ended, and allows nothing\n", e)
 	}
