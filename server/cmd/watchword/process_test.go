@@ -125,3 +125,42 @@ func TestAStderrThatBlocksHoldsUpNothing(t *testing.T) {
 	}
 	p.end()
 }
+
+// F78: SIGHUP has files read again, and ends nothing.
+func TestSIGHUPReadsFilesAgain(t *testing.T) {
+	p := startProcess(t)
+	token := filepath.Join(p.data, "operator.token")
+	if err := os.WriteFile(token, []byte("short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	p.until("fewer than 32 characters")
+	services := func(operator string) int {
+		status, _ := p.do("GET", p.admin+"/admin/v1/services", "", "Authorization", "Bearer "+operator)
+		return status
+	}
+	if got := services(p.operator); got != 200 {
+		t.Errorf("a file that is no token: got %d for the old one", got)
+	}
+	for files := 0; files != 2; { // of the audit log
+		list, err := filepath.Glob(filepath.Join(p.data, "audit", "*.jsonl"))
+		if files = len(list); err != nil || files > 2 || t.Context().Err() != nil {
+			t.Fatalf("got the files %v, %v; want a second one", list, err)
+		}
+		services(p.operator) // reading is recorded
+	}
+	another := strings.Repeat("another-", 5)
+	if err := os.WriteFile(token, []byte(another), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	p.until("operator token reloaded")
+	if old, now := services(p.operator), services(another); old != 401 || now != 200 {
+		t.Errorf("got %d for the old token and %d for the new one", old, now)
+	}
+	p.end()
+}

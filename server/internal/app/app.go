@@ -58,15 +58,18 @@ type Server struct {
 	superTokensAPI *supertokens.Interface // nil while it is off
 	probes         *probe.Prober
 
-	operatorToken operatorToken
+	operatorToken *reloaded[operatorToken]
+	reloading     []interface{ again() } // what SIGHUP has read again
 	listeners     []*listener
 	draining      atomic.Bool
 	damaged       atomic.Pointer[error] // what checkStore found
 	health        health
+	hangups       <-chan os.Signal // nil: there are none
 }
 
-// Run serves until ctx ends, and returns nil when it ended in good order.
-func Run(ctx context.Context, cfg config.Config, logger *logs.Logger) error {
+// Run serves until ctx ends, and returns nil when it ended in good order. What comes from hangups has it
+// read files again.
+func Run(ctx context.Context, cfg config.Config, logger *logs.Logger, hangups <-chan os.Signal) error {
 	spareProcessor()
 	ballast := newBallast()
 	defer runtime.KeepAlive(ballast)
@@ -77,6 +80,7 @@ func Run(ctx context.Context, cfg config.Config, logger *logs.Logger) error {
 	s.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "watchword_log_lines_dropped_total", Help: "Lines of the server's log that were dropped because too many waited to be written.",
 	}, func() float64 { return float64(logger.Dropped()) }))
+	s.hangups = hangups
 	return s.Run(ctx)
 }
 
@@ -287,7 +291,13 @@ func (s *Server) Run(ctx context.Context) error {
 		s.logger.Info("listening", "for", l.name, "url", l.URL())
 	}
 	s.logger.Info("ready", "issuer", s.cfg.Issuer, "plain_issuer", s.cfg.PlainIssuer, "operator_token_file", s.cfg.Admin.TokenFile)
-	<-failed.Done()
+	for failed.Err() == nil {
+		select {
+		case <-failed.Done():
+		case <-s.hangups:
+			s.reload()
+		}
+	}
 	err := s.shutdown(ctx)
 	stopLoops()
 	if err := errors.Join(group.Wait(), err); err != nil {

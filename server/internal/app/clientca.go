@@ -20,6 +20,7 @@ func (s *Server) openClientCAs() (func() *x509.CertPool, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.reloading = append(s.reloading, r)
 	return r.current, nil
 }
 

@@ -107,6 +107,7 @@ func (s *Server) newListener(ctx context.Context, name, address string, t config
 		n.Close()
 		return nil, err
 	}
+	s.reloading = append(s.reloading, l.certificate)
 	l.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: suites, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return l.certificate.current(), nil
 	}}

@@ -28,35 +28,49 @@ func (t operatorToken) verify(token string) bool {
 }
 
 // openOperatorToken reads the operator token, or makes one on the first start. There is no
-// default one. Its path is logged, its value never.
+// default one. Its path is logged, its value never. A file that is replaced is read again.
 func (s *Server) openOperatorToken(context.Context) error {
 	path := s.cfg.Admin.TokenFile
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if raw, err = makeOperatorToken(path); err == nil {
-			s.logger.Info("made an operator token", "file", path)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := makeOperatorToken(path); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("operator token: %w", err)
 		}
+		s.logger.Info("made an operator token", "file", path)
 	}
+	r, err := reload("operator token", []string{path}, s.logger, func() (operatorToken, error) { return readOperatorToken(path) })
 	if err != nil {
-		return fmt.Errorf("operator token: %w", err)
+		return err
 	}
-	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" { // which has no such modes
-		return fmt.Errorf("operator token: %s can be read by others: chmod 600 %s", path, path)
-	}
-	token := strings.TrimSpace(string(raw))
-	if len(token) < 32 {
-		return fmt.Errorf("operator token: %s has fewer than 32 characters: put a long random value there, or delete it and one is made", path)
-	}
-	s.operatorToken = operatorToken{sha256.Sum256([]byte(token))}
+	s.operatorToken = r
+	s.reloading = append(s.reloading, r)
 	return nil
 }
 
-func makeOperatorToken(path string) ([]byte, error) {
+func readOperatorToken(path string) (operatorToken, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return operatorToken{}, fmt.Errorf("operator token: %w", err)
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" { // which has no such modes
+		return operatorToken{}, fmt.Errorf("operator token: %s can be read by others: chmod 600 %s", path, path)
+	}
+	token := strings.TrimSpace(string(raw))
+	if len(token) < 32 {
+		return operatorToken{}, fmt.Errorf("operator token: %s has fewer than 32 characters: put a long random value there, or delete it and one is made at the next start", path)
+	}
+	return operatorToken{sha256.Sum256([]byte(token))}, nil
+}
+
+// NewOperatorToken makes an operator token of 256 random bits.
+func NewOperatorToken() string {
 	secret := make([]byte, 32)
 	rand.Read(secret)
-	token := []byte(redact.OperatorToken + base64.RawURLEncoding.EncodeToString(secret) + "\n")
+	return redact.OperatorToken + base64.RawURLEncoding.EncodeToString(secret)
+}
+
+func makeOperatorToken(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
+		return err
 	}
-	return token, disk.Create(path, token)
+	return disk.Create(path, []byte(NewOperatorToken()+"\n"))
 }

@@ -34,23 +34,32 @@ func reload[T any](what string, files []string, logger *slog.Logger, load func()
 func (r *reloaded[T]) current() T {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.checked) < time.Second {
-		return r.value
+	if time.Since(r.checked) >= time.Second {
+		r.checked = time.Now()
+		if stamps := r.stat(); !slices.Equal(stamps, r.stamps) {
+			r.read(stamps)
+		}
 	}
-	r.checked = time.Now()
-	stamps := r.stat()
-	if slices.Equal(stamps, r.stamps) {
-		return r.value
-	}
+	return r.value
+}
+
+// again reads the files, whether or not they seem to have changed.
+func (r *reloaded[T]) again() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.read(r.stat())
+}
+
+// read loads the files. Caller holds mu.
+func (r *reloaded[T]) read(stamps []time.Time) {
 	r.stamps = stamps
 	value, err := r.load()
 	if err != nil {
 		r.logger.Error("the "+r.what+" changed but cannot be loaded; still using the old", "file", r.files[0], "error", err)
-		return r.value
+		return
 	}
 	r.value = value
 	r.logger.Info(r.what+" reloaded", "file", r.files[0])
-	return r.value
 }
 
 func (r *reloaded[T]) stat() []time.Time {
@@ -61,4 +70,14 @@ func (r *reloaded[T]) stat() []time.Time {
 		}
 	}
 	return stamps
+}
+
+// reload does what SIGHUP asks for: files are read again, and the audit log begins a new file, as
+// programs that rotate files expect.
+func (s *Server) reload() {
+	s.logger.Info("reloading certificates, client authorities and the operator token, and beginning a new file of the audit log; settings are read at the start only")
+	for _, r := range s.reloading {
+		r.again()
+	}
+	s.log.Reopen()
 }

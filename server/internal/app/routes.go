@@ -83,7 +83,7 @@ func (s *Server) operators(address string) http.Handler {
 		Issuer:      s.issuer,
 		Audit:       s.log,
 		Probes:      s.probes,
-		Token:       s.operatorToken.verify,
+		Token:       func(token string) bool { return s.operatorToken.current().verify(token) },
 		Stack:       stack,
 		Hosts:       hosts,
 		Info:        s.info,

@@ -64,6 +64,7 @@ var commands = []struct {
 	}},
 	{operate, []func(*base.CLI) *cobra.Command{
 		server.Status,
+		server.OperatorToken,
 		audit.Command,
 		probe.Command,
 	}},

@@ -45,6 +45,15 @@ func Lock(path string) (*os.File, error) {
 // Create makes the file at path, with mode 0600, whole, durable or not at all: a process killed half-way
 // leaves none. When there is a file, it is left alone and the error is fs.ErrExist.
 func Create(path string, content []byte) error {
+	// Unlike a rename, a link never replaces what is there.
+	return write(path, content, os.Link)
+}
+
+// Replace is Create that replaces a file that is there.
+func Replace(path string, content []byte) error { return write(path, content, os.Rename) }
+
+// write makes a file beside path, and has name give it that name.
+func write(path string, content []byte, name func(from, to string) error) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // O_EXCL, mode 0600
 	if err != nil {
@@ -55,8 +64,7 @@ func Create(path string, content []byte) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	// Unlike a rename, a link never replaces what is there.
-	if err := os.Link(f.Name(), path); err != nil {
+	if err := name(f.Name(), path); err != nil {
 		return err
 	}
 	return SyncDir(dir)

@@ -3,6 +3,10 @@
 package server
 
 import (
+	"os"
+	"os/signal"
+	"syscall"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -34,7 +38,10 @@ arguments of a process; name their files instead.`,
 			if err != nil {
 				return base.Next(err, "See what is in force with: watchword config print")
 			}
-			return app.Run(cmd.Context(), loaded.Config, newLogger(c, loaded.Config.Log))
+			hangups := make(chan os.Signal, 1)
+			signal.Notify(hangups, syscall.SIGHUP)
+			defer signal.Stop(hangups)
+			return app.Run(cmd.Context(), loaded.Config, newLogger(c, loaded.Config.Log), hangups)
 		},
 	}
 	settingFlags(cmd.Flags())
