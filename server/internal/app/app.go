@@ -149,11 +149,12 @@ func (s *Server) openDirectory(ctx context.Context) error {
 		OnKeys:      s.ring.Reload,
 		OnChange:    s.mayRevoke,
 		Logger:      s.logger,
+		// The key ring writes too, and on PostgreSQL other replicas do. Polling is the floor under NOTIFY: half of
+		// the second in which a change made elsewhere must be in force here.
+		Poll: 500 * time.Millisecond,
 	}
 	if s.cfg.Database.Reveal() != "" {
-		// Others write too. Polling is the floor under NOTIFY: half of the second in which a
-		// change made elsewhere must be in force here.
-		o.MaxStaleness, o.Poll = s.cfg.MaxStaleness, 500*time.Millisecond
+		o.MaxStaleness = s.cfg.MaxStaleness
 	}
 	s.directory = directory.New(s.db, s.db, o)
 	if err := s.directory.Load(ctx); err != nil {

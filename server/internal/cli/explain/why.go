@@ -122,8 +122,12 @@ func whyRecorded(c *base.CLI, cmd *cobra.Command, id string) error {
 		return c.PrintJSON(a)
 	}
 	d := a
-	if d.Today != nil && d.Today.Reason == d.Reason {
+	switch {
+	case d.Today == nil:
+	case d.Today.Reason == d.Reason:
 		d.Advice, d.See = "", "" // told below
+	case d.Today.Allowed:
+		d.Advice = "" // nothing is left to do
 	}
 	err = c.PrintFields(
 		"decision", fmt.Sprintf("%s, record %d", d.At.UTC().Format("2006-01-02 15:04:05Z"), d.Record),
