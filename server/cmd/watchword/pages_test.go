@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -16,9 +18,6 @@ import (
 	"syscall"
 	"testing"
 )
-
-// checkout is the root of the repository.
-const checkout = "../../.."
 
 // TestPages runs the documentation as a reader does: README.md first, then the pages in the order
 // in which docs/index.md names them, each in an empty folder. In a page

@@ -16,6 +16,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// checkout is the root of the repository.
+const checkout = "../../.."
+
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"watchword": main})
 }
