@@ -89,7 +89,7 @@ type CallMapReplay struct {
 	Looked      int64         `json:"looked" example:"20000" doc:"Tokens given in that window for the rules and services that the plan changes."`
 	Refused     int64         `json:"refused" example:"14112" doc:"How many of these would have been refused."`
 	Edges       []RefusedEdge `json:"edges" nullable:"false" doc:"By caller and target, those with the most tokens first, at most 1,000."`
-	Sentences   []string      `json:"sentences" nullable:"false" example:"[\"in the last 30 days 14,112 tokens for m7 -> billing would have been refused: no rule says m7 -> billing\"]" doc:"The same in words."`
+	Sentences   []string      `json:"sentences" nullable:"false" example:"[\"in the last 30 days 14,112 tokens for m7 -> billing would have been refused: there is no rule m7 -> billing\"]" doc:"The same in words."`
 	Unused      []UnusedRule  `json:"unused" nullable:"false" doc:"Rules of the files that are in force and were not used in that window, at most 1,000."`
 	UnusedRules int           `json:"unusedRules" example:"1" doc:"How many there are."`
 	Notes       []string      `json:"notes,omitempty" example:"[\"usage is counted by day, so that hours of rules could not be replayed: those calls count as within them\"]" doc:"What could not be replayed."`
@@ -108,7 +108,7 @@ type RefusedEdge struct {
 	Target string    `json:"target" example:"billing" doc:"The target."`
 	Tokens int64     `json:"tokens" example:"14112" doc:"How many tokens."`
 	Reason string    `json:"reason" example:"no_rule" doc:"Why most of them would have been refused."`
-	Text   string    `json:"text" example:"no rule says m7 -> billing" doc:"The same in words."`
+	Text   string    `json:"text" example:"there is no rule m7 -> billing" doc:"The same in words."`
 	Scopes []string  `json:"scopes,omitempty" example:"[\"read\"]" doc:"Scopes those tokens had."`
 	Last   time.Time `json:"last" example:"2026-11-24T11:59:00Z" doc:"The last of them."`
 }

@@ -22,7 +22,7 @@ type Explanation struct {
 	Target  string `json:"target" example:"m2" doc:"The target."`
 	Allowed bool   `json:"allowed" doc:"Whether a token would be given."`
 	Reason  string `json:"reason" example:"scope_not_granted" doc:"As the audit log has it."`
-	Text    string `json:"text" example:"m1 -> m2 exists for read; write was asked" doc:"The rule that allowed, or the nearest miss, in words."`
+	Text    string `json:"text" example:"the rule m1 -> m2 allows read; write was requested" doc:"The rule that allowed, or the nearest miss, in words."`
 	// Command would change the outcome. Empty: there is none.
 	Command string `json:"command,omitempty" example:"watchword allow m1 m2 --scope read --scope write" doc:"What would change it."`
 	// Advice says what to do where there is no command, and See where the documentation explains the reason.

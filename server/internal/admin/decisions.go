@@ -23,7 +23,7 @@ import (
 var (
 	exampleExplanation = api.Explanation{
 		Caller: "m1", Target: "m2", Revision: 42,
-		Reason: string(policy.ScopeNotGranted), Text: "m1 -> m2 exists for read; write was asked", Command: "watchword allow m1 m2 --scope read --scope write",
+		Reason: string(policy.ScopeNotGranted), Text: "the rule m1 -> m2 allows read; write was requested", Command: "watchword allow m1 m2 --scope read --scope write",
 	}
 	errNoDecision = problem("decision_not_found")
 )

@@ -128,7 +128,7 @@ func (a *handlers) impactOfRule(ctx context.Context, e ByEdge, since time.Time) 
 	}
 	text := fmt.Sprintf("%s could not call %s any more", e.Caller, e.Target)
 	if to, ok := a.Directory.Snapshot().ServiceByUID(r.Target); ok && to.Observe {
-		text = fmt.Sprintf("%s could call %s all the same, since that only observes", e.Caller, e.Target)
+		text = fmt.Sprintf("%s could still call %s, which only observes", e.Caller, e.Target)
 	}
 	return a.impact(ctx, since, usage.Filter{Caller: r.Caller, Target: r.Target}, nil, "the rule "+e.Caller+" -> "+e.Target, text)
 }
@@ -152,9 +152,9 @@ func (a *handlers) impactOfCredential(ctx context.Context, id string, since time
 			others++
 		}
 	}
-	text := fmt.Sprintf("%s could not prove itself with it, and has no other credential; the tokens it got with it are refused", name)
+	text := fmt.Sprintf("%s could not authenticate with it and has no other credential; tokens that were issued for it are refused", name)
 	if others > 0 {
-		text = fmt.Sprintf("%s could not prove itself with it, and has %d other credentials; the tokens it got with it are refused", name, others)
+		text = fmt.Sprintf("%s could not authenticate with it and has %d other credentials; tokens that were issued for it are refused", name, others)
 	}
 	if why := c.Good(a.Now()); why != "" {
 		text = fmt.Sprintf("nothing: it is %s", strings.ReplaceAll(why, "_", " "))

@@ -52,7 +52,7 @@ func TestPlanSaysWhichTokensWouldHaveBeenRefused(t *testing.T) {
 	s.used("m1", "m2", 14112)
 	s.used("m1", "m3", 1)
 	r := ask(fewer)
-	want := "in the last 30 days 14,112 tokens for m1 -> m2 would have been refused: no rule says m1 -> m2"
+	want := "in the last 30 days 14,112 tokens for m1 -> m2 would have been refused: there is no rule m1 -> m2"
 	if r.Refused != 14112 || r.Looked != 14112 || len(r.Sentences) != 1 || r.Sentences[0] != want {
 		t.Errorf("got %+v", r)
 	}

@@ -65,9 +65,9 @@ func TestPlanShadowAndWhatComesOutAgree(t *testing.T) {
 		}
 		text, _ := json.Marshal(replay["sentences"])
 		for _, sentence := range []string{
-			"2 tokens for m1 -> m2 would have been refused: m1 -> m2 exists for read; write was asked",
-			"1 token for m1 -> m3 would have been refused: no rule says m1 -> m3",
-			"1 token for m2 -> m1 would have been refused: no rule says m2 -> m1",
+			"2 tokens for m1 -> m2 would have been refused: the rule m1 -> m2 allows read; write was requested",
+			"1 token for m1 -> m3 would have been refused: there is no rule m1 -> m3",
+			"1 token for m2 -> m1 would have been refused: there is no rule m2 -> m1",
 		} {
 			if !strings.Contains(strings.ReplaceAll(string(text), `\u003e`, ">"), "in the last 30 days "+sentence) {
 				t.Errorf("%s lacks %q", text, sentence)

@@ -1,11 +1,12 @@
-// Package cli is the command line of Watchword: it puts the commands of the packages below it
-// together and runs one of them. A command is a function in the package of its noun, and a
-// line in the table of this file.
+// Package cli is the command line of Watchword. It assembles the commands of the packages below it and
+// runs one of them. A command is a function in the package of its noun, and a line in the table of
+// this file.
 package cli
 
 import (
 	"context"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +23,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/cli/token"
 )
 
-// operate is the group that also has the commands which cobra adds.
+// operate is the group to which the commands that cobra adds belong, too.
 const operate = "Operate"
 
 // commands are all commands, in the groups in which "watchword --help" lists them.
@@ -70,9 +71,9 @@ var commands = []struct {
 	}},
 }
 
-// Run runs the command that args name and returns the exit code of the process: 0 when the
-// command did what it was told, 1 when it failed, 2 when args make no sense, and 3 when a plan
-// has changes. It reads nothing of the process but what it is given.
+// Run runs the command that args name and returns the exit code of the process: 0 if the command
+// succeeded, 1 if it failed, 2 if args are wrong, and 3 if a plan has changes. It uses nothing of the
+// process but its parameters.
 func Run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	c := &base.CLI{Environ: environ, Stdin: stdin, Stdout: stdout, Stderr: stderr}
 	root := Root(c)
@@ -91,21 +92,23 @@ func Run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	return 0
 }
 
-// Root is the command "watchword" with all others below it.
+// Root makes the command "watchword" and all commands below it.
 func Root(c *base.CLI) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "watchword",
-		Short: "Lets services prove to each other who they are",
-		Long: `Watchword issues short-lived signed tokens to services, keeps the map of who may
-call whom, and publishes the keys with which every service checks a token by itself.
+		Short: "Authorization server for services that call each other",
+		Long: `Watchword issues short-lived signed tokens to services. It stores which service may call which,
+and it publishes the keys with which every service verifies tokens itself.
 
-This program is the server and the commands of its operator. Commands print the
-answer on stdout and everything else on stderr; with --json the answer is JSON.
-They exit with 0 when done, 1 when that failed, and 2 when the command line is wrong.
+This program is the server and its command-line client. A command prints its answer to standard
+output and everything else to standard error. With --json the answer is JSON. The exit code is 0
+if the command succeeded, 1 if it failed, and 2 if the command line is wrong. The commands plan,
+test, probe, status and audit verify say in their help what else their exit code means.
 
-The commands that ask the server find it at WATCHWORD_ADMIN_URL, which is
-http://127.0.0.1:8010 otherwise, and the operator token in the data folder
-(WATCHWORD_DATA, or ./watchword-data) or in the file WATCHWORD_ADMIN_TOKEN_FILE.`,
+Most commands call the operator API of the server. Its address is --admin-url, else the variable
+WATCHWORD_ADMIN_URL, else http://127.0.0.1:8010. The operator token is read from the file named by
+--admin-token-file or WATCHWORD_ADMIN_TOKEN_FILE, else from operator.token in the data folder,
+which is --data, else WATCHWORD_DATA, else ./watchword-data.`,
 		Example: `  watchword serve
   watchword service create m1
   watchword service create m2
@@ -124,6 +127,7 @@ http://127.0.0.1:8010 otherwise, and the operator token in the data folder
 			root.AddCommand(cmd)
 		}
 	}
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
 	root.SetHelpCommandGroupID(operate)
 	root.SetCompletionCommandGroupID(operate)
 	base.Group(root)

@@ -28,17 +28,17 @@ func before(s *directory.Snapshot, a Asked, why string) api.Explanation {
 	}
 	switch why {
 	case "grant_not_allowed":
-		w.Text = fmt.Sprintf("%s may use the grants %s; %s was asked", a.Caller, strings.Join(svc.GrantTypes, ", "), a.Grant)
+		w.Text = fmt.Sprintf("%s may use the grants %s; %s was requested", a.Caller, strings.Join(svc.GrantTypes, ", "), a.Grant)
 		w.Command = update(flags("--grant", append(svc.GrantTypes[:len(svc.GrantTypes):len(svc.GrantTypes)], a.Grant))...)
 	case "method_not_accepted":
-		w.Text = fmt.Sprintf("%s may prove itself by %s; it would do so by %s", a.Caller, strings.Join(svc.AuthMethods, ", "), a.Method)
+		w.Text = fmt.Sprintf("%s may authenticate by %s; it would use %s", a.Caller, strings.Join(svc.AuthMethods, ", "), a.Method)
 		w.Command = update(flags("--auth-method", append(svc.AuthMethods[:len(svc.AuthMethods):len(svc.AuthMethods)], a.Method))...)
 	case "unbound":
-		w.Text = fmt.Sprintf("tokens of %s must be bound to a key of its own (%s); this one would not be", a.Caller, svc.Binding)
+		w.Text = fmt.Sprintf("tokens of %s must be bound to a key of its own (%s); this one would not be bound", a.Caller, svc.Binding)
 	case "not_in_may_act":
-		w.Text = fmt.Sprintf("%s may not exchange the token: the rule that gave it names another service that may", a.Caller)
+		w.Text = fmt.Sprintf("%s may not exchange the token: the rule under which it was issued names another service that may", a.Caller)
 	case "several_targets":
-		w.Text = a.Caller + " may ask for a token for one target at a time"
+		w.Text = a.Caller + " may request tokens for one target at a time only"
 		w.Command = update("--multiple-targets")
 	}
 	if svc.ManagedBy != "" && w.Command != "" {

@@ -53,7 +53,7 @@ func TestReplayFindsWhatWouldBeRefused(t *testing.T) {
 	if got.Looked != 14126 || got.Refused != 14114 || len(got.Edges) != 2 || len(got.Notes) != 0 {
 		t.Fatalf("got %+v", got)
 	}
-	const first = "in the last 30 days 14,112 tokens for m1 -> m3 would have been refused: no rule says m1 -> m3"
+	const first = "in the last 30 days 14,112 tokens for m1 -> m3 would have been refused: there is no rule m1 -> m3"
 	if s := Sentence(got.Edges[0], 30); s != first {
 		t.Errorf("got %q, want %q", s, first)
 	}

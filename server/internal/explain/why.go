@@ -3,6 +3,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ import (
 type Asked struct {
 	Caller, Target string
 	Scopes         []string
-	// Method by which the caller proves itself, for rules that ask for some, and Grant that of OAuth.
+	// Method is the authentication method of the caller, and Grant the OAuth grant.
 	Method, Grant string
 	At            time.Time
 }
@@ -44,7 +45,7 @@ func advised(w api.Explanation) api.Explanation {
 
 func explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy string) api.Explanation {
 	if v.Target != nil {
-		a.Target = v.Target.Name // it may have been asked for by an audience
+		a.Target = v.Target.Name // the request may have named an audience
 	}
 	w := api.Explanation{Allowed: v.Allowed(), Reason: string(v.Reason)}
 	if v.Observed != "" {
@@ -52,9 +53,9 @@ func explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy stri
 		refused.Reason = v.Observed
 		w.Reason = string(v.Observed)
 		w.Text, w.Command = miss(s, a, refused)
-		w.Text = fmt.Sprintf("%s; allowed all the same, since %s only observes", w.Text, a.Target)
+		w.Text = fmt.Sprintf("%s; the request is allowed because %s only observes", w.Text, a.Target)
 		if w.Command = shell.Command("watchword", "service", "update", a.Target, "--observe=false"); v.Target.ManagedBy != "" {
-			w.Command = fmt.Sprintf("say enforce: enforce of %s in the call map file of %q, and apply it", a.Target, v.Target.ManagedBy)
+			w.Command = fmt.Sprintf("set enforce: enforce for %s in the call map file of %q, and apply it", a.Target, v.Target.ManagedBy)
 		}
 		return w
 	}
@@ -71,7 +72,7 @@ func explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy stri
 	return owned(w, managedBy)
 }
 
-// owned points to the file that owns a rule: a command would be undone by the next apply.
+// owned names the file that owns a rule: the next apply would undo a command.
 func owned(w api.Explanation, managedBy string) api.Explanation {
 	if managedBy != "" {
 		w.Command = fmt.Sprintf("change the rule in the call map file of %q, and apply it", managedBy)
@@ -101,7 +102,7 @@ func moment(micros int64) string {
 	return t.Format(time.RFC3339)
 }
 
-// miss is how near it came, and what would close the gap.
+// miss says why the request is refused, and returns the command that would allow it, if there is one.
 func miss(s *directory.Snapshot, a Asked, v directory.Verdict) (text, command string) {
 	edge := a.Caller + " -> " + a.Target
 	switch v.Reason {
@@ -121,23 +122,23 @@ func miss(s *directory.Snapshot, a Asked, v directory.Verdict) (text, command st
 	case policy.ScopeNotGranted:
 		have := v.Rule.Scopes()
 		missing := without(a.Scopes, have)
-		granted := "exists without scope"
+		granted := "no scope"
 		if len(have) > 0 {
-			granted = "exists for " + strings.Join(have, " ")
+			granted = strings.Join(have, " ")
 		}
-		return fmt.Sprintf("%s %s; %s was asked", edge, granted, strings.Join(missing, " ")), allow(a, v.Rule, slices.Concat(have, missing), v.Rule.Exchange())
+		return fmt.Sprintf("the rule %s allows %s; %s was requested", edge, granted, strings.Join(missing, " ")), allow(a, v.Rule, slices.Concat(have, missing), v.Rule.Exchange())
 	case policy.ScopeNotInToken:
-		return "the token that is exchanged has not all the scopes that were asked", ""
+		return "the token that is exchanged does not have all the scopes that were requested", ""
 	case policy.ExchangeNotAllowed:
-		return edge + " exists, but not for calls on behalf of others", allow(a, v.Rule, v.Rule.Scopes(), policy.Delegate)
+		return "the rule " + edge + " does not allow calls on behalf of others", allow(a, v.Rule, v.Rule.Scopes(), policy.Delegate)
 	case policy.ImpersonateForbidden:
-		return edge + " allows calls on behalf of others, but not in their place", allow(a, v.Rule, v.Rule.Scopes(), policy.Impersonate)
+		return "the rule " + edge + " allows delegation but not impersonation", allow(a, v.Rule, v.Rule.Scopes(), policy.Impersonate)
 	}
 	return condition(edge, a, v), ""
 }
 
-// allow is the command that gives the rule old, or a new one where that is empty, these scopes and this exchange, and
-// ends it no more where it has ended. What the command does not name stays.
+// allow is the command that gives the rule old, or a new one if that is empty, these scopes and this exchange, and
+// removes its end if it has ended. Terms that the command does not name remain.
 func allow(a Asked, old *policy.Rule, scopes []string, exchange policy.Exchange) string {
 	words := []string{"watchword", "allow", a.Caller, a.Target}
 	switch {
@@ -156,39 +157,35 @@ func allow(a Asked, old *policy.Rule, scopes []string, exchange policy.Exchange)
 	return shell.Command(words...)
 }
 
-// noRule also says when there is one the other way round, which is the commonest mistake.
+// noRule also says if there is a rule in the other direction, which is a common mistake.
 func noRule(s *directory.Snapshot, a Asked, edge string) string {
 	caller, ok1 := s.Service(a.Caller)
 	target, ok2 := s.Service(a.Target)
 	if ok1 && ok2 && s.Rule(policy.Edge{Caller: target.UID, Target: caller.UID}) != nil && caller != target {
-		return fmt.Sprintf("no rule says %s; there is one the other way, %s -> %s", edge, a.Target, a.Caller)
+		return fmt.Sprintf("there is no rule %s, but there is a rule %s -> %s", edge, a.Target, a.Caller)
 	}
-	return "no rule says " + edge
+	return "there is no rule " + edge
 }
 
 func condition(edge string, a Asked, v directory.Verdict) string {
 	when := directory.ConditionsOf(v.Rule.Terms.When)
 	switch v.Reason {
 	case policy.MethodNotAllowed:
-		how := "in another way"
-		if a.Method != "" {
-			how = "by " + a.Method
-		}
-		return fmt.Sprintf("%s exists for callers that prove themselves by %s; this one did so %s", edge, strings.Join(when.Auth, " or "), how)
+		return fmt.Sprintf("the rule %s requires authentication by %s; the caller used %s", edge, strings.Join(when.Auth, " or "), cmp.Or(a.Method, "another method"))
 	case policy.NotBound:
-		return edge + " exists for tokens that are bound to a key; this one would not be"
+		return "the rule " + edge + " requires a token that is bound to a key; this one would not be bound"
 	case policy.NetworkNotAllowed:
-		return fmt.Sprintf("%s exists for callers in %s", edge, strings.Join(when.Networks, ", "))
+		return fmt.Sprintf("the rule %s requires a caller in %s", edge, strings.Join(when.Networks, ", "))
 	case policy.OutsideHours:
-		return fmt.Sprintf("%s exists in the hours %s, UTC; it was asked on %s", edge, when.Hours, a.At.UTC().Format("Mon 15:04"))
+		return fmt.Sprintf("the rule %s allows requests in the hours %s, UTC; this one was made on %s", edge, when.Hours, a.At.UTC().Format("Mon 15:04"))
 	case policy.NotDirect:
-		return edge + " exists for direct calls, not for those on behalf of others"
+		return "the rule " + edge + " allows direct calls only, and not calls on behalf of others"
 	}
 	return edge + ": " + string(v.Reason)
 }
 
-// noService says that name is of no service. No service can be made of a name that is none: whoever asks
-// for a token chooses what stands there.
+// noService says that there is no service of that name. There is no command if the name cannot be a service's:
+// whoever requests a token chooses the name.
 func noService(name string) (text, command string) {
 	if _, err := directory.ParseName(name); err != nil {
 		return fmt.Sprintf("there is no service %q", name), ""

@@ -1,4 +1,4 @@
-// Package audit has the commands about the audit log.
+// Package audit contains the commands about the audit log.
 package audit
 
 import (
@@ -26,15 +26,15 @@ import (
 func Command(c *base.CLI) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "audit",
-		Short: "What was decided and changed",
-		Long: `The audit log has a record of every decision and every change, made before the answer
-left the server. Its files are in the folder audit of the data folder; these commands read
-them there.`,
+		Short: "Read and verify the audit log",
+		Long: `The audit log contains a record of every decision and every change. The server writes the record
+before it answers the request. These commands read the files of the log, which are in the folder
+audit of the data folder.`,
 		Example: `  watchword audit tail -f
   watchword audit verify`,
 	}
 	group.AddCommand(auditTail(c), auditVerify(c))
-	group.PersistentFlags().String("audit-dir", "", "folder of the audit log (WATCHWORD_AUDIT_DIR, else audit in the data folder)")
+	group.PersistentFlags().String("audit-dir", "", "`folder` of the audit log (default WATCHWORD_AUDIT_DIR or audit in the data folder)")
 	return base.AsOperator(base.Group(group))
 }
 
@@ -44,15 +44,16 @@ func auditTail(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail",
 		Short: "Show the last records",
-		Long: `Shows the last records of the audit log, oldest first, and with -f those that are added.
-A record of a decision ends with its id, which the caller sees in the header
-Watchword-Decision. With --json the records are printed as the log has them, one a line.`,
+		Long: `Shows the last records of the audit log, oldest first, and with -f also the records that are
+added. The record of a decision ends with its id, which the caller receives in the header
+Watchword-Decision. Values with blanks are quoted. With --json each line is a record as it is in
+the log.`,
 		Example: `  watchword audit tail -n 100
   watchword audit tail -f --json`,
 		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if n < 0 {
-				return base.Usage(cmd, "-n: a number of records is not negative")
+				return base.Usage(cmd, "-n must not be negative")
 			}
 			dir := c.Settings(cmd).Audit.Dir
 			err := audit.Tail(cmd.Context(), dir, n, follow, func(line []byte) error {
@@ -64,14 +65,14 @@ Watchword-Decision. With --json the records are printed as the log has them, one
 			return noAuditLog(err, dir)
 		},
 	}
-	cmd.Flags().IntVarP(&n, "lines", "n", 10, "how many records")
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until Ctrl-C")
+	cmd.Flags().IntVarP(&n, "lines", "n", 10, "`number` of records")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "also show records that are added, until Ctrl-C")
 	return c.WithJSON(cmd)
 }
 
 func noAuditLog(err error, dir string) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return base.Next(fmt.Errorf("no audit log in %s", dir), "Name the data folder with --data or WATCHWORD_DATA, or the log's own with --audit-dir.")
+		return base.Next(fmt.Errorf("there is no audit log in %s", dir), "Name the data folder with --data or WATCHWORD_DATA, or the folder of the log with --audit-dir.")
 	}
 	return err
 }
@@ -84,7 +85,7 @@ func printRecord(c *base.CLI, line []byte) error {
 	return c.Printf("%s  %-10s  %-8s  %s", r.At.UTC().Format("2006-01-02 15:04:05Z"), word(string(r.Kind)), word(string(r.Outcome)), strings.Join(recordParts(r.Event), "  "))
 }
 
-// recordParts is what there is to say of an event, in the order in which it is asked for.
+// recordParts are the fields of an event.
 func recordParts(e audit.Event) []string {
 	var parts []string
 	add := func(name, value string) {
@@ -114,8 +115,8 @@ func recordParts(e audit.Event) []string {
 	return parts
 }
 
-// word writes a value so that it is one, on one line: callers choose names and scopes, and would else write
-// fields and records of their own.
+// word quotes a value that is not one word. Callers choose names and scopes, which could otherwise look like
+// other fields or records.
 func word(s string) string {
 	own := func(r rune) bool { return r == ' ' || r == '"' || r == '=' || !unicode.IsPrint(r) }
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, own) {
@@ -128,18 +129,18 @@ func auditVerify(c *base.CLI) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Prove that the log was not changed",
-		Long: `Reads the whole audit log, and checks that it begins where the server began it or deleted
-what was too old, that each record continues the one before, that the signatures the server
-puts over the log are good, and that it ends where the server says.
+		Short: "Verify that the audit log was not changed",
+		Long: `Reads the whole audit log and checks that no record was changed, removed or inserted: that the log
+begins with its first record or after a recorded deletion, that each record continues the previous
+one, that the signatures of the server are valid, and that the log ends with the record that the
+server has written last.
 
-The keys and the end come from the operator's listener. For a copy of a log, or while the
-server is stopped, --keys names a file of the keys: what "watchword keys list --json" printed,
-kept apart from the server, or a JWK Set. Whether the end was cut off, together with its
-signatures, only the running server knows.
+The keys and the last record come from the operator API. For a copy of the log, or if the server
+does not run, --keys names a file with the keys: the output of "watchword keys list --json", which
+should be kept apart from the server, or a JWK Set. In that case the command cannot detect that
+records at the end were removed together with their signatures.
 
-It exits with 0 when the log is proved, and with 1 when a record is bad or nothing proves the
-log: then it says in one sentence what is missing and what to do.`,
+The exit code is 0 only if the log is proved to be unchanged.`,
 		Example: `  watchword audit verify
   watchword audit verify --audit-dir /backup/audit --keys audit-keys.json`,
 		Args: base.Exactly(),
@@ -163,12 +164,12 @@ log: then it says in one sentence what is missing and what to do.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&file, "keys", "", "file of the keys that sign the log")
+	cmd.Flags().StringVar(&file, "keys", "", "`file` with the keys that sign the log")
 	return c.WithJSON(cmd)
 }
 
-// knownOfLog is what is known of the log apart from its files: the keys that sign it, and where it
-// ends. When there is nothing, it says why.
+// knownOfLog returns what is known of the log apart from its files: the keys that sign it, and its last
+// record. If nothing is known, the command says why.
 func knownOfLog(c *base.CLI, cmd *cobra.Command, file string) (audit.Known, error) {
 	var known audit.Known
 	keys, err := (*key.Ring)(nil), error(nil)
@@ -186,7 +187,7 @@ func knownOfLog(c *base.CLI, cmd *cobra.Command, file string) (audit.Known, erro
 		}
 	}
 	for _, id := range keys.Revoked {
-		c.Say("warning: key %s is revoked: who stole it can sign a log of their own with it", id)
+		c.Say("warning: key %s is revoked: somebody who has stolen it can sign a false log with it", id)
 	}
 	known.Open = checkpoint(keys.Set)
 	return known, nil
@@ -225,21 +226,21 @@ func printReport(c *base.CLI, r audit.Report, known audit.Known, v auditVerdict)
 	}
 	checked := "not checked"
 	if known.Open != nil {
-		checked = fmt.Sprintf("%d good; %d records after the last one", r.Checkpoints, r.Uncovered)
+		checked = fmt.Sprintf("%d valid; %d records after the last one", r.Checkpoints, r.Uncovered)
 	}
 	fields := []string{"records", fmt.Sprintf("%d, files: %d", r.Records, r.Files)}
 	if r.Records > 0 {
 		fields = append(fields, "first", fmt.Sprintf("%d, %s", r.First.Seq, base.Moment(r.First.Time)), "last", fmt.Sprintf("%d, %s", r.Last.Seq, base.Moment(r.Last.Time)))
 	}
 	if r.DeletedThrough > 0 {
-		fields = append(fields, "deleted for their age", fmt.Sprintf("up to %d", r.DeletedThrough))
+		fields = append(fields, "deleted for age", fmt.Sprintf("up to %d", r.DeletedThrough))
 	}
 	fields = append(fields, "signatures", checked)
 	return c.PrintFields(append(fields, "verdict", v.text)...)
 }
 
-// auditVerdict is what a verification proved, in words, and up to which record. With a cause the
-// log is not proved, and next says what to do.
+// auditVerdict is the result of a verification, in words, and the record up to which the log is proved. If the
+// log is not proved, cause says why and next says what to do.
 type auditVerdict struct {
 	text   string
 	proved uint64
@@ -247,8 +248,8 @@ type auditVerdict struct {
 	next   string
 }
 
-// judge claims no more than was proved: the hashes alone can be computed anew by whoever can write
-// the files, and so can an end that was cut off.
+// judge claims no more than was proved. Whoever can write the files can compute all hashes again, and can
+// remove records at the end.
 func judge(r audit.Report, known audit.Known, now time.Time) auditVerdict {
 	unproved := func(cause, next string) auditVerdict {
 		return auditVerdict{text: "not proved", cause: errors.New(cause), next: next}
@@ -256,25 +257,25 @@ func judge(r audit.Report, known audit.Known, now time.Time) auditVerdict {
 	through := r.Last.Seq - r.Uncovered
 	switch {
 	case r.Bad != nil:
-		v := auditVerdict{text: "changed", cause: r.Bad, next: "Everything before that record is as it was written. Keep the files as they are, and compare them with a backup."}
+		v := auditVerdict{text: "changed", cause: r.Bad, next: "All records before that one are unchanged. Keep the files as they are, and compare them with a backup."}
 		if known.End.Seq > 0 {
-			v.next += " When they are a copy, or those of another replica, verify them with --keys."
+			v.next += " If they are a copy or belong to another replica, verify them with --keys."
 		}
 		return v
 	case r.Records == 0:
 		return unproved("the audit log has no record", "Name the folder of the log with --audit-dir or WATCHWORD_AUDIT_DIR.")
 	case known.Open == nil:
-		return unproved("the log holds together, but without the keys nothing proves that it was not computed anew", "Start the server, or give the keys with --keys.")
+		return unproved("the records are consistent, but without the keys nothing proves that nobody computed them again", "Start the server, or give the keys with --keys.")
 	case r.Checkpoints > 0 && known.End.Seq > 0:
-		return auditVerdict{text: fmt.Sprintf("unchanged up to record %d, the newest the server had", known.End.Seq), proved: known.End.Seq}
+		return auditVerdict{text: fmt.Sprintf("unchanged up to record %d, the last one of the server", known.End.Seq), proved: known.End.Seq}
 	case r.Checkpoints > 0:
-		return auditVerdict{text: fmt.Sprintf("unchanged up to record %d; whether more came after the end, only the running server knows", through), proved: through}
+		return auditVerdict{text: fmt.Sprintf("unchanged up to record %d; only the running server knows whether records after it were removed", through), proved: through}
 	case r.First.Seq == 1 && now.Sub(r.First.Time) < audit.DefaultCheckpointAfter:
-		return unproved("the log holds together, but nothing in it is signed yet",
-			fmt.Sprintf("A server signs its log when it starts, and then every %d minutes: verify it again after %s.",
+		return unproved("the records are consistent, but the server has not signed any yet",
+			fmt.Sprintf("A server signs its log when it starts and then every %d minutes: verify it again after %s.",
 				int(audit.DefaultCheckpointAfter.Minutes()), base.Moment(r.First.Time.Add(audit.DefaultCheckpointAfter))))
 	default:
-		return unproved("the log holds together, but nothing in it is signed, so that whoever can write the files may have made all of it",
+		return unproved("the records are consistent, but none is signed, so that somebody who can write the files could have written all of them",
 			"Compare it with a backup, or with a copy that was kept elsewhere.")
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
-// usageError is a command line that makes no sense.
+// usageError is the error of a wrong command line.
 type usageError struct {
 	command string
 	text    string
@@ -23,12 +23,12 @@ type usageError struct {
 
 func (e *usageError) Error() string { return e.text }
 
-// Usage is the error of a command line that makes no sense: cmd was used wrongly.
+// Usage is the error of a wrong command line. The exit code is 2 then.
 func Usage(cmd *cobra.Command, format string, args ...any) error {
 	return &usageError{cmd.CommandPath(), fmt.Sprintf(format, args...)}
 }
 
-// NextError is an error and what to do about it.
+// NextError is an error with advice: what the user can do about it.
 type NextError struct {
 	cause error
 	next  string
@@ -37,18 +37,18 @@ type NextError struct {
 func (e *NextError) Error() string { return e.cause.Error() }
 func (e *NextError) Unwrap() error { return e.cause }
 
-// Next adds to an error the lines that tell the user what to do about it.
+// Next adds advice to an error: one or more lines that say what the user can do about it.
 func Next(cause error, format string, args ...any) error {
 	return &NextError{cause, fmt.Sprintf(format, args...)}
 }
 
-// ErrSaid ends a command that failed and has said so.
-var ErrSaid = errors.New("said already")
+// ErrSaid ends a command that failed and has reported that itself.
+var ErrSaid = errors.New("already reported")
 
-// ErrChanges ends a plan that has changes, which is the answer and no failure.
+// ErrChanges ends a plan that has changes. That is an answer and not a failure, so nothing is reported.
 var ErrChanges = errors.New("there are changes")
 
-// Fail tells err, what to do next, and returns the exit code.
+// Fail reports err with its advice, and returns the exit code.
 func (c *CLI) Fail(err error) int {
 	switch {
 	case errors.Is(err, ErrChanges):
@@ -67,19 +67,19 @@ func (c *CLI) Fail(err error) int {
 	return 1
 }
 
-// Text is what err says. What the API says of tokens and headers is for those who write to
-// it by hand, and is said anew.
+// Text is the message of err. Where the message of the operator API is about headers, which a user of the
+// commands does not write, it is another one.
 func (c *CLI) Text(err error) string {
 	switch StatusOf(err) {
 	case http.StatusUnauthorized:
-		return "the server did not take the operator token"
+		return "the server refused the operator token"
 	case http.StatusPreconditionFailed:
-		return "it was changed meanwhile, so nothing was done"
+		return "the resource was changed in the meantime, so nothing was done"
 	}
 	return err.Error()
 }
 
-// advice is what to do about err, if that is known.
+// advice returns what the user can do about err, if that is known.
 func (c *CLI) advice(err error) string {
 	if e, ok := errors.AsType[*NextError](err); ok {
 		return e.next
@@ -87,37 +87,37 @@ func (c *CLI) advice(err error) string {
 	if e, ok := errors.AsType[*operator.UnreachableError](err); ok {
 		switch {
 		case netaddr.IsRefused(e):
-			return "Is the server running? Start it with: watchword serve\nOr name another one with --admin-url or WATCHWORD_ADMIN_URL."
+			return "Is the server running? Start it with: watchword serve\nIf it has another address, use --admin-url or WATCHWORD_ADMIN_URL."
 		case errors.Is(e, context.Canceled):
 			return ""
 		default:
-			return "Name the operator's listener with --admin-url or WATCHWORD_ADMIN_URL."
+			return "If the operator API has another address, use --admin-url or WATCHWORD_ADMIN_URL."
 		}
 	}
 	switch StatusOf(err) {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return fmt.Sprintf("It was read from %s. Name the file this server made with --admin-token-file or WATCHWORD_ADMIN_TOKEN_FILE.", c.tokenFile)
+		return fmt.Sprintf("The token was read from %s. Name the file that this server created with --admin-token-file or WATCHWORD_ADMIN_TOKEN_FILE.", c.tokenFile)
 	case http.StatusMisdirectedRequest:
-		return "The server does not know itself by that host name: add it to admin.hosts in its configuration, or use the address it listens on."
+		return "The operator API does not answer to that host name. Add the name to the setting admin.hosts, or use the address on which the server listens."
 	case http.StatusPreconditionFailed:
-		return "Look at it again, and retry with its version."
+		return "Read the resource again, and use its present version."
 	}
 	return ofStatus(StatusOf(err))
 }
 
-// ofStatus is what to do about an answer that says only that the server cannot do its part.
+// ofStatus returns what to do about an answer that has only a status.
 func ofStatus(status int) string {
 	switch {
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
-		return "Try again in some seconds; watchword status says what the server lacks."
+		return "Try again in a few seconds. See what is wrong with: watchword status"
 	case status >= http.StatusInternalServerError:
-		return "The server's log says why."
+		return "The log of the server has the reason."
 	}
 	return ""
 }
 
-// PublicAdvice is what to do when the public listener gave no answer that helps: status is that of its answer, or
-// 0 when there was none because of err.
+// PublicAdvice returns what to do if a request to the public listener failed with err. status is that of
+// the answer, or 0 if there was none.
 func PublicAdvice(err error, status int) string {
 	switch {
 	case ofStatus(status) != "":
@@ -125,12 +125,12 @@ func PublicAdvice(err error, status int) string {
 	case errors.Is(err, context.Canceled):
 		return ""
 	case netaddr.IsRefused(err):
-		return "Is the server running? Start it with: watchword serve\nOr name its public listener with --url or WATCHWORD_URL."
+		return "Is the server running? Start it with: watchword serve\nIf its public listener has another address, use --url or WATCHWORD_URL."
 	}
-	return "If that is another address than it should be, name the server with --url or WATCHWORD_URL: its public listener, or with --method its issuer."
+	return "If the server has another address, use --url or WATCHWORD_URL: for its public listener, or with --method for its issuer."
 }
 
-// StatusOf is the HTTP status of a refusal by the operator API, or 0.
+// StatusOf is the HTTP status with which the operator API refused a request. Other errors have 0.
 func StatusOf(err error) int {
 	if e, ok := errors.AsType[*operator.Error](err); ok {
 		return e.Status
@@ -138,19 +138,19 @@ func StatusOf(err error) int {
 	return 0
 }
 
-// UnknownService adds to a "not found" how to make the service.
+// UnknownService makes of "not found" an error that says how to create the service.
 func UnknownService(err error, name string) error {
 	if StatusOf(err) != http.StatusNotFound {
 		return err
 	}
-	list := "List those there are with: watchword service list"
+	list := "List the services with: watchword service list"
 	if _, err := directory.ParseName(name); err == nil {
-		list = "Make it with: " + shell.Command("watchword", "service", "create", name) + "\n" + list
+		list = "Create it with: " + shell.Command("watchword", "service", "create", name) + "\n" + list
 	}
 	return Next(fmt.Errorf("there is no service %q", name), "%s", list)
 }
 
-// PathError is an error about a file without the name of the system call.
+// PathError is err without the name of the system call.
 func PathError(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("%s: %w", e.Path, e.Err)
@@ -158,15 +158,15 @@ func PathError(err error) error {
 	return err
 }
 
-// UnknownCredential adds to a "not found" where the ids are.
+// UnknownCredential makes of "not found" an error that says how to find the ids.
 func UnknownCredential(err error, id string) error {
 	if StatusOf(err) != http.StatusNotFound {
 		return err
 	}
-	return Next(fmt.Errorf("there is no credential %q", id), "List credentials with: watchword credential list")
+	return Next(fmt.Errorf("there is no credential %q", id), "List the credentials with: watchword credential list")
 }
 
-// UnknownOf adds to a "not found" which of the services has to be made.
+// UnknownOf makes of "not found" an error that says which of the services does not exist.
 func (c *CLI) UnknownOf(cmd *cobra.Command, admin *operator.Client, err error, names ...string) error {
 	if StatusOf(err) != http.StatusNotFound {
 		return err

@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// NewFile makes a file that is not there yet. A symbolic link of that name is there (open(2), O_EXCL), so
-// that nothing is written to where it leads.
+// NewFile creates a file. It fails if the name exists, also as a symbolic link (open(2), O_EXCL), so that
+// nothing is written to the place to which a link leads.
 func NewFile(name string, mode fs.FileMode) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, fs.ErrExist) {
@@ -21,8 +21,8 @@ func NewFile(name string, mode fs.FileMode) (*os.File, error) {
 	return f, nil
 }
 
-// WriteNewFile makes a file that is not there yet, with all of content on the disk. If that fails there
-// is no file.
+// WriteNewFile creates a file with content, and returns when it is on the disk. If it fails it leaves no
+// file.
 func WriteNewFile(name string, mode fs.FileMode, content []byte) error {
 	f, err := NewFile(name, mode)
 	if err != nil {
@@ -35,7 +35,7 @@ func WriteNewFile(name string, mode fs.FileMode, content []byte) error {
 	return nil
 }
 
-// WriteOut writes the answer to a new file, or to stdout if none is named.
+// WriteOut writes the answer to a new file, or to stdout if file is empty.
 func (c *CLI) WriteOut(file string, content []byte) error {
 	if file == "" {
 		return c.Answer(string(content))

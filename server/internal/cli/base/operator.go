@@ -17,19 +17,17 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/config"
 )
 
-// AsOperator gives a command, and those below it, the flags that find the server and the
-// operator token.
+// AsOperator gives a command, and those below it, the flags that name the server and the operator token.
 func AsOperator(cmd *cobra.Command) *cobra.Command {
 	flags := cmd.PersistentFlags()
-	flags.String("admin-url", "", "the server's operator listener (WATCHWORD_ADMIN_URL, else http://127.0.0.1:8010)")
-	flags.String("admin-token-file", "", "file of the operator token (WATCHWORD_ADMIN_TOKEN_FILE, else operator.token in the data folder)")
-	flags.String("data", "", "the server's data folder (WATCHWORD_DATA, else ./watchword-data)")
+	flags.String("admin-url", "", "`URL` of the operator API (default WATCHWORD_ADMIN_URL or http://127.0.0.1:8010)")
+	flags.String("admin-token-file", "", "`file` with the operator token (default WATCHWORD_ADMIN_TOKEN_FILE or operator.token in the data folder)")
+	flags.String("data", "", "data `folder` of the server (default WATCHWORD_DATA or ./watchword-data)")
 	return cmd
 }
 
-// Settings is the server's configuration as far as this environment tells it: where it
-// listens and keeps its files. What is wrong with the rest is the server's to complain of,
-// and the operator's environment need not have all of it.
+// Settings returns the server's configuration as far as this environment has it: the addresses and
+// folders. Mistakes in the rest are not reported: the environment of an operator need not be complete.
 func (c *CLI) Settings(cmd *cobra.Command) config.Config {
 	flags := map[string]string{}
 	for _, name := range []string{"data", "admin-token-file", "audit-dir"} {
@@ -41,21 +39,21 @@ func (c *CLI) Settings(cmd *cobra.Command) config.Config {
 	return loaded.Config
 }
 
-// Admin makes the client of the operator's API.
+// Admin makes a client of the operator API.
 func (c *CLI) Admin(cmd *cobra.Command) (*operator.Client, error) {
 	cfg := c.Settings(cmd)
 	c.tokenFile = cfg.Admin.TokenFile
 	raw, err := os.ReadFile(c.tokenFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, Next(fmt.Errorf("no operator token: %w", PathError(err)),
-			"The server makes it on its first start: watchword serve\nName its folder with --data or WATCHWORD_DATA, or the file itself with --admin-token-file.")
+		return nil, Next(fmt.Errorf("there is no operator token: %w", PathError(err)),
+			"The server creates the token when it starts for the first time: watchword serve\nName the data folder with --data or WATCHWORD_DATA, or the file with --admin-token-file.")
 	}
 	if err != nil {
-		return nil, Next(fmt.Errorf("read the operator token: %w", PathError(err)), "Be the user who runs the server, or name a file you can read with --admin-token-file.")
+		return nil, Next(fmt.Errorf("read the operator token: %w", PathError(err)), "Run the command as the user who runs the server, or name a file that you can read with --admin-token-file.")
 	}
 	token := strings.TrimSpace(string(raw))
 	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, Next(fmt.Errorf("%s does not hold an operator token", c.tokenFile), "Name the right file with --admin-token-file.")
+		return nil, Next(fmt.Errorf("%s does not contain an operator token", c.tokenFile), "Name the right file with --admin-token-file.")
 	}
 	return operator.New(c.adminURL(cmd, cfg), token)
 }
@@ -70,7 +68,7 @@ func (c *CLI) adminURL(cmd *cobra.Command, cfg config.Config) string {
 	return urlOf(cfg.Admin.Listen, cfg.Admin.TLS)
 }
 
-// PublicURL is where services ask for tokens.
+// PublicURL is the address at which services request tokens.
 func (c *CLI) PublicURL(cmd *cobra.Command) string {
 	if url := cmd.Flag("url").Value.String(); url != "" {
 		return strings.TrimRight(url, "/")
@@ -82,7 +80,7 @@ func (c *CLI) PublicURL(cmd *cobra.Command) string {
 	return urlOf(cfg.Listen, cfg.TLS)
 }
 
-// IssuerURL is the name of the server among OAuth clients, which is its address too.
+// IssuerURL is the issuer URL by which OAuth clients know the server and find its endpoints.
 func (c *CLI) IssuerURL(cmd *cobra.Command) string {
 	if cmd.Flag("url").Value.String() == "" && c.Getenv("WATCHWORD_URL") == "" {
 		return c.Settings(cmd).Issuer
@@ -90,7 +88,7 @@ func (c *CLI) IssuerURL(cmd *cobra.Command) string {
 	return c.PublicURL(cmd)
 }
 
-// urlOf is how a listener of this machine is reached from it.
+// urlOf is the URL of a listener of this machine.
 func urlOf(listen string, tls config.TLS) string {
 	scheme := "http"
 	if tls.Enabled() {
@@ -106,26 +104,25 @@ func urlOf(listen string, tls config.TLS) string {
 	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
-// WithConfirmation gives a command that cannot be undone its --yes.
+// WithConfirmation gives a command the flag --yes, which answers its question.
 func WithConfirmation(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().Bool("yes", false, "do not ask")
+	cmd.Flags().Bool("yes", false, "do not ask for confirmation")
 	return cmd
 }
 
-// Confirm asks before something that cannot be undone. Where there is nobody to ask it
-// takes --yes only.
+// Confirm asks before something that cannot be undone. Without a terminal it requires --yes.
 func (c *CLI) Confirm(cmd *cobra.Command, question string) error {
 	return c.Ask(cmd, question, "this cannot be undone")
 }
 
-// Ask asks before something; why is what there is to say to those who cannot answer.
+// Ask asks a question. Without a terminal it requires --yes, and why is the reason that it gives.
 func (c *CLI) Ask(cmd *cobra.Command, question, why string) error {
 	if yes, err := cmd.Flags().GetBool("yes"); yes || err != nil {
 		return err
 	}
 	file, ok := c.Stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return Usage(cmd, "%s: say --yes", why)
+		return Usage(cmd, "%s: confirm it with --yes", why)
 	}
 	fmt.Fprintf(c.Stderr, "%s [y/N] ", Clean(question))
 	answer, _ := bufio.NewReader(c.Stdin).ReadString('\n')

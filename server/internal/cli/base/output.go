@@ -16,7 +16,7 @@ import (
 // Answer writes text, as it is, to stdout.
 func (c *CLI) Answer(text string) error {
 	if _, err := io.WriteString(c.Stdout, text); err != nil {
-		return Next(fmt.Errorf("write the answer: %w", PathError(err)), "The command did its work. Only the answer is missing.")
+		return Next(fmt.Errorf("write the answer: %w", PathError(err)), "The command itself succeeded. Only its answer could not be written.")
 	}
 	return nil
 }
@@ -47,7 +47,7 @@ func (c *CLI) PrintTable(rows [][]string) error {
 	return c.printColumns(rows)
 }
 
-// PrintFields writes names and values in turn, one pair a line, as the answer. Empty values
+// PrintFields writes pairs of a name and a value as the answer, one pair a line. Pairs with an empty value
 // are left out.
 func (c *CLI) PrintFields(pairs ...string) error {
 	var rows [][]string
@@ -101,7 +101,7 @@ func escape(text, kept string) string {
 	return b.String()
 }
 
-// Moment writes t for people, in UTC. The zero time is nothing.
+// Moment formats t for people, in UTC. The zero time is empty.
 func Moment(t time.Time) string {
 	if t.IsZero() {
 		return ""

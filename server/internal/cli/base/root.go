@@ -1,5 +1,5 @@
-// Package base has what the commands share: the environment they run in, their output, their
-// errors, and the connection to the operator API.
+// Package base contains what the commands share: the environment they run in, their output and errors,
+// the files they write, and the connection to the operator API.
 package base
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/config"
 )
 
-// CLI is what the commands share.
+// CLI is the environment of a command.
 type CLI struct {
 	Environ        []string
 	Stdin          io.Reader
@@ -21,11 +21,12 @@ type CLI struct {
 	// AtEnd is called when the command has ended and all is said. Nil: nothing is.
 	AtEnd func()
 
-	JSON      bool   // --json was given
-	tokenFile string // of the operator token that was sent, for the message when it is refused
+	JSON      bool   // reports whether --json was given
+	tokenFile string // file of the operator token, for the message when the server refuses it
 }
 
-// Group has a command that only holds others show its help, or say which of them was meant.
+// Group makes of cmd a command that only contains others: it shows its help, and suggests a command
+// if the one that was given does not exist.
 func Group(group *cobra.Command) *cobra.Command {
 	group.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -42,7 +43,7 @@ func Group(group *cobra.Command) *cobra.Command {
 	return group
 }
 
-// Exactly has a command take these arguments, named as in its Use line.
+// Exactly accepts as many arguments as there are names. The names are those in the Use line.
 func Exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
@@ -55,16 +56,16 @@ func Exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// FlagError tells of a flag that there is not. The id of a key may begin with '-' (base64url) and
-// be taken for flags.
+// FlagError is the error of a flag that does not exist. The id of a key may begin with '-' (base64url) and
+// then looks like flags.
 func FlagError(cmd *cobra.Command, err error) error {
 	if strings.HasPrefix(err.Error(), "unknown shorthand flag") {
-		return Usage(cmd, "%v; an argument that begins with '-' goes after --, as in: %s -- -x", err, cmd.CommandPath())
+		return Usage(cmd, "%v; write an argument that begins with '-' after --, as in: %s -- -x", err, cmd.CommandPath())
 	}
 	return Usage(cmd, "%v", err)
 }
 
-// AtMostOne has a command take one argument or none.
+// AtMostOne accepts one argument or none.
 func AtMostOne(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
 		return Usage(cmd, "%q is one argument too many", args[1])
@@ -88,15 +89,15 @@ func (c *CLI) Getenv(name string) string {
 	return ""
 }
 
-// Say writes to stderr what is not the answer.
+// Say writes a message to stderr.
 func (c *CLI) Say(format string, args ...any) {
 	fmt.Fprintln(c.Stderr, Clean(fmt.Sprintf(format, args...))) // nobody is left to tell when it fails
 }
 
-// Day is how people write the moment a day begins, in UTC.
+// Day is the layout of a date, which stands for its beginning in UTC.
 const Day = "2006-01-02"
 
-// ParseMoment reads a day or an RFC 3339 time.
+// ParseMoment reads a date, or a time as in RFC 3339.
 func ParseMoment(s string) (time.Time, error) {
 	for _, layout := range []string{Day, time.RFC3339} {
 		if t, err := time.Parse(layout, s); err == nil {
@@ -106,14 +107,14 @@ func ParseMoment(s string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is not a date: write 2027-01-01 or 2027-01-01T12:00:00Z", s)
 }
 
-// Seconds reads a duration for the API, which counts in seconds.
+// Seconds reads a duration as whole seconds, the unit of the operator API.
 func Seconds(cmd *cobra.Command, flag, text string) (int64, error) {
 	d, err := config.ParseDuration(text)
 	if err != nil {
 		return 0, Usage(cmd, "%s: %v", flag, err)
 	}
 	if d%time.Second != 0 {
-		return 0, Usage(cmd, "%s: %s is not whole seconds", flag, text)
+		return 0, Usage(cmd, "%s: %s is not a whole number of seconds", flag, text)
 	}
 	return int64(d / time.Second), nil
 }

@@ -21,15 +21,18 @@ func Apply(c *base.CLI) *cobra.Command {
 	var what api.ApplyCallMap
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE|FOLDER",
-		Short: "Make the directory what a call map file says",
-		Long: `Plans the files as "watchword plan" does, shows the plan, asks, and applies just that plan:
-all of it at once, or nothing when a test fails or anything was changed since the plan was
-made. It is in force when the command returns, and the audit log and the history have it
-with author and reason. With --base only a plan on that revision is applied: the one that
-was reviewed.
+		Short: "Apply a call map file",
+		Long: `Plans the files as "watchword plan" does, shows the plan, asks for confirmation, and applies
+exactly that plan. Either all changes are made or none: none if a test fails, or if anything was
+changed after the plan was made. The changes are in force when the command returns. The audit log
+and the history record them with the author and the reason.
 
-A plan that removes all services of the files, or at least ten services and rules that are
-a quarter or more of what the files own, is applied only if --remove repeats how many.`,
+With --base the plan is applied only if the server is still at that revision, the one for which
+the plan was reviewed.
+
+A plan that removes all services of the files, or at least ten services and rules that are a
+quarter or more of what the files own, is applied only if --remove repeats the number that it
+removes.`,
 		Example: `  watchword apply -f callmap.yaml
   watchword apply -f callmap/ --yes --reason "orders reads stock" --author anna@example.com
   watchword apply -f callmap/ --yes --base 42`,
@@ -45,15 +48,15 @@ a quarter or more of what the files own, is applied only if --remove repeats how
 			return apply(c, cmd, admin, what, admin.ApplyCallMap)
 		},
 	}
-	cmd.Flags().StringVar(&what.Reason, "reason", "", "why, for the history")
-	cmd.Flags().StringVar(&what.Author, "author", "", "who, for the history; the operator if nobody is named")
-	cmd.Flags().Int64Var(&what.Base, "base", 0, "apply only a plan on this revision")
+	cmd.Flags().StringVar(&what.Reason, "reason", "", "`reason` that the history shows")
+	cmd.Flags().StringVar(&what.Author, "author", "", "`author` that the history shows (default the operator)")
+	cmd.Flags().Int64Var(&what.Base, "base", 0, "apply only if the server is at this `revision`")
 	return base.AsOperator(c.WithJSON(base.WithConfirmation(withRemove(withFiles(cmd, &names)))))
 }
 
-// withRemove gives a command that applies a plan its --remove.
+// withRemove gives a command that applies a plan the flag --remove.
 func withRemove(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().Int("remove", 0, "how many services and rules the plan removes; it must be repeated if they are many")
+	cmd.Flags().Int("remove", 0, "`number` of services and rules that the plan removes, which must be repeated if it is large")
 	return cmd
 }
 
@@ -65,7 +68,7 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.App
 	}
 	plan := answer
 	if what.Base != 0 && what.Base != plan.Base {
-		return base.Next(fmt.Errorf("the directory is at revision %d, and not at %d any more: nothing was done", plan.Base, what.Base), "Plan again, and look at what is different.")
+		return base.Next(fmt.Errorf("the server is at revision %d and no longer at %d, so nothing was done", plan.Base, what.Base), "Plan again, and review the new plan.")
 	}
 	c.Say("%s", strings.TrimSuffix(planText(plan), "\n"))
 	if plan.Failed > 0 {
@@ -76,7 +79,7 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.App
 		return err
 	}
 	if !plan.Empty {
-		if err := c.Ask(cmd, "Apply this?", "this changes who may call whom"); err != nil {
+		if err := c.Ask(cmd, "Apply these changes?", "this changes which service may call which"); err != nil {
 			return err
 		}
 	}
@@ -94,8 +97,8 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.App
 		if !isConflict(err) || reviewed || attempt == 5 {
 			return notApplied(err)
 		}
-		// A key or a credential that was made meanwhile is a change too. What was shown still counts
-		// when the plan says the same on the new revision.
+		// A new key or credential is a new revision, too. The plan that was shown still holds if the plan on
+		// that revision is the same.
 		again, planErr := planOn(c, cmd, admin, what.Files, 0)
 		if planErr != nil || !sameChanges(plan, again) {
 			return notApplied(err)
@@ -104,7 +107,7 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.App
 	}
 }
 
-// removed is the number that --remove repeats, or nil if it repeats none and need not.
+// removed is the number that --remove repeats, or nil if the flag is absent and not required.
 func removed(cmd *cobra.Command, plan api.CallMapPlan) (*int, error) {
 	n, err := cmd.Flags().GetInt("remove")
 	if err != nil {
@@ -112,18 +115,18 @@ func removed(cmd *cobra.Command, plan api.CallMapPlan) (*int, error) {
 	}
 	switch said := cmd.Flags().Changed("remove"); {
 	case said && n != plan.Removed:
-		return nil, base.Next(fmt.Errorf("the plan removes %d services and rules, and not %d: nothing was done", plan.Removed, n), "Look at what it removes.")
+		return nil, base.Next(fmt.Errorf("the plan removes %d services and rules and not %d, so nothing was done", plan.Removed, n), "Review what the plan removes.")
 	case said:
 		return &n, nil
 	case plan.RemovesMany:
-		return nil, base.Next(fmt.Errorf("the plan removes %d services and rules: nothing was done", plan.Removed), "If that is wanted, add: --remove %d", plan.Removed)
+		return nil, base.Next(fmt.Errorf("the plan removes %d services and rules, so nothing was done", plan.Removed), "If that is intended, add: --remove %d", plan.Removed)
 	}
 	return nil, nil
 }
 
-// sameChanges says whether two plans are one, as far as both say all that they change.
+// sameChanges reports whether two plans make the same changes, if both list all of them.
 func sameChanges(a, b api.CallMapPlan) bool {
-	const shown = 1000 // the server names no more
+	const shown = 1000 // the server lists no more
 	return len(a.Changes) < shown && a.Summary == b.Summary && a.Failed == b.Failed && slices.Equal(a.Changes, b.Changes)
 }
 
@@ -132,10 +135,10 @@ func isConflict(err error) bool {
 	return ok && refused.Status == http.StatusConflict && len(refused.Errors) == 0
 }
 
-// notApplied says what to do about a refusal to apply.
+// notApplied adds advice to a refusal to apply.
 func notApplied(err error) error {
 	if isConflict(err) {
-		return base.Next(errors.New("the directory was changed after the plan was made, so nothing was done"), "Run the command again, and look at the new plan.")
+		return base.Next(errors.New("the server was changed after the plan was made, so nothing was done"), "Run the command again, and review the new plan.")
 	}
 	return serverMistakes(err)
 }

@@ -1,4 +1,4 @@
-// Package callmap has the commands about call map files: plan, apply, test and callmap.
+// Package callmap contains the commands about call map files: plan, apply, test and callmap.
 package callmap
 
 import (
@@ -19,10 +19,10 @@ import (
 func CallMap(c *base.CLI) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "callmap",
-		Short: "Call map files: check, write, history",
-		Long: `A call map file says which services there are, who may call whom, and what must stay so.
-These commands check and write such files, and show what was applied. What a file would
-change says "watchword plan", and "watchword apply" changes it.`,
+		Short: "Check, format and export call map files, and show their history",
+		Long: `A call map file declares services, rules that say which service may call which, and tests. These
+commands check and write such files, and show which were applied. "watchword plan" shows what a
+file would change, and "watchword apply" applies it.`,
 		Example: `  watchword callmap export --out callmap.yaml
   watchword callmap validate -f callmap/
   watchword callmap history`,
@@ -35,10 +35,10 @@ func callMapValidate(c *base.CLI) *cobra.Command {
 	var names []string
 	cmd := &cobra.Command{
 		Use:   "validate -f FILE|FOLDER",
-		Short: "Find mistakes in a call map file",
-		Long: `Reads the files and tells every mistake with its line, its column and a caret under the
-place. No server is asked: a service that the files name and do not declare is told of, and
-taken for one that is there. Tests are not run: see "watchword test --offline".`,
+		Short: "Find mistakes in call map files",
+		Long: `Reads the files and reports every mistake with its line and column. The command does not call a
+server: services that the files name and do not declare are listed, and assumed to exist. It does
+not run the tests of the files: see "watchword test --offline".`,
 		Example: `  watchword callmap validate -f callmap.yaml
   watchword callmap validate -f callmap/`,
 		Args: base.Exactly(),
@@ -53,9 +53,9 @@ taken for one that is there. Tests are not run: see "watchword test --offline".`
 				return mistakes(err)
 			}
 			if len(others) > 0 {
-				c.Say("named, and not declared in these files: %s", strings.Join(others, " "))
+				c.Say("these services are named but not declared in the files: %s", strings.Join(others, " "))
 			}
-			return c.Printf("good: %d services, %d rules, in %s", len(plan.Services), len(plan.Rules), sizeOf(files))
+			return c.Printf("valid: %d services, %d rules, in %s", len(plan.Services), len(plan.Rules), sizeOf(files))
 		},
 	}
 	return withFiles(cmd, &names)
@@ -66,24 +66,24 @@ func callMapFmt(c *base.CLI) *cobra.Command {
 	var write, check bool
 	cmd := &cobra.Command{
 		Use:   "fmt -f FILE|FOLDER",
-		Short: "Bring a call map file into the one layout",
-		Long: `Prints the file in the one layout: parts and members in their order, two spaces, comments
-kept. With -w it rewrites the files that look otherwise, and with --check it only names
-them, and exits with 1 when there are some.`,
+		Short: "Format call map files",
+		Long: `Prints the file in the standard format: sections and members in a fixed order, indented by two
+spaces, with all comments. With -w the command rewrites the files that are formatted differently.
+With --check it only lists them, and the exit code is 1 if there are any.`,
 		Example: `  watchword callmap fmt -f callmap.yaml
   watchword callmap fmt -w -f callmap/
   watchword callmap fmt --check -f callmap/`,
 		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if write && check {
-				return base.Usage(cmd, "-w and --check: say one of them")
+				return base.Usage(cmd, "-w and --check exclude each other")
 			}
 			files, _, err := readFiles(c, cmd, names)
 			switch {
 			case err != nil:
 				return err
 			case len(files) > 1 && !write && !check:
-				return base.Usage(cmd, "%d files cannot be printed as one: say -w or --check", len(files))
+				return base.Usage(cmd, "%d files cannot be printed as one: use -w or --check", len(files))
 			}
 			other := false
 			for _, f := range files {
@@ -104,18 +104,18 @@ them, and exits with 1 when there are some.`,
 				}
 			}
 			if other && check {
-				c.Say("Bring them into the layout with: watchword callmap fmt -w")
+				c.Say("Format them with: watchword callmap fmt -w")
 				return base.ErrSaid
 			}
 			return nil
 		},
 	}
 	cmd.Flags().BoolVarP(&write, "write", "w", false, "rewrite the files")
-	cmd.Flags().BoolVar(&check, "check", false, "name the files that look otherwise")
+	cmd.Flags().BoolVar(&check, "check", false, "list the files that are formatted differently")
 	return withFiles(cmd, &names)
 }
 
-// reformatted names a file that looked otherwise, and writes it if it is to be.
+// reformatted reports a file that was formatted differently, and with write rewrites it.
 func reformatted(c *base.CLI, name string, text []byte, write bool) error {
 	if write {
 		root, err := os.OpenRoot(filepath.Dir(name)) // as in readRegular
@@ -133,9 +133,10 @@ func callMapSchema(c *base.CLI) *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use:   "schema",
-		Short: "Print the JSON Schema of call map files, for editors",
-		Long: `Prints the JSON Schema of call map files, with which an editor completes and checks them
-while they are written. For the YAML language server, begin a file with this line:
+		Short: "Print the JSON Schema of call map files",
+		Long: `Prints the JSON Schema of call map files, with which an editor completes and checks them. For the
+YAML language server, begin a file with this line:
+
   # yaml-language-server: $schema=callmap.schema.json`,
 		Example: `  watchword callmap schema --out callmap.schema.json`,
 		Args:    base.Exactly(),
@@ -143,6 +144,6 @@ while they are written. For the YAML language server, begin a file with this lin
 			return c.WriteOut(out, callmap.Schema())
 		},
 	}
-	cmd.Flags().StringVar(&out, "out", "", "write it to this new file")
+	cmd.Flags().StringVar(&out, "out", "", "write the schema to this new `file`")
 	return cmd
 }

@@ -20,12 +20,12 @@ import (
 
 // withFiles gives a command the flag that names the files of the call map.
 func withFiles(cmd *cobra.Command, files *[]string) *cobra.Command {
-	cmd.Flags().StringArrayVarP(files, "file", "f", nil, "file of the call map, a folder of *.yaml files, or - for stdin; repeat for more")
+	cmd.Flags().StringArrayVarP(files, "file", "f", nil, "`file` of the call map, a folder of *.yaml and *.yml files, or - for standard input; may be repeated")
 	return cmd
 }
 
-// readFiles reads the files of the call map, and what they say. Mistakes are told before any server is
-// asked.
+// readFiles reads and parses the files of the call map, so that mistakes are reported before a server is
+// called.
 func readFiles(c *base.CLI, cmd *cobra.Command, names []string) ([]api.CallMapFile, []*callmap.File, error) {
 	files, err := readTexts(c, cmd, names)
 	if err != nil {
@@ -41,7 +41,7 @@ const maxText = 64 << 20
 // readTexts reads the files of the call map.
 func readTexts(c *base.CLI, cmd *cobra.Command, names []string) (files []api.CallMapFile, err error) {
 	if len(names) == 0 {
-		return nil, base.Usage(cmd, "-f is missing: name the file of the call map, or its folder")
+		return nil, base.Usage(cmd, "-f is missing: name the file or the folder of the call map")
 	}
 	for _, name := range names {
 		if name == "-" {
@@ -65,7 +65,7 @@ func readTexts(c *base.CLI, cmd *cobra.Command, names []string) (files []api.Cal
 func readBelow(name string) (files []api.CallMapFile, err error) {
 	info, err := os.Stat(name)
 	if err != nil {
-		return nil, base.Next(base.PathError(err), "Name the file of the call map, or its folder. There is none yet? Write what is there with: watchword callmap export --out callmap.yaml")
+		return nil, base.Next(base.PathError(err), "Name the file or the folder of the call map. To create a file from the rules of the server: watchword callmap export --out callmap.yaml")
 	}
 	if !info.IsDir() {
 		text, err := readRegular(name)
@@ -92,9 +92,9 @@ func readBelow(name string) (files []api.CallMapFile, err error) {
 	return files, nil
 }
 
-// readRegular reads a regular file of its folder. Whoever proposes a change of the call map may put a
-// symbolic link there, to a secret or a device: one that leads out of the folder is not followed, as a
-// message about the file would quote what is there.
+// readRegular reads a regular file. Whoever proposes a change of the call map can put a symbolic link to a
+// secret or a device into its folder, and a message about the file would quote what is there. So a link
+// that leads out of the folder is not followed.
 func readRegular(name string) (string, error) {
 	root, err := os.OpenRoot(filepath.Dir(name))
 	if err != nil {
@@ -106,7 +106,7 @@ func readRegular(name string) (string, error) {
 	case err != nil:
 		return "", base.Next(fmt.Errorf("%s: %w", name, errors.Unwrap(err)), "A symbolic link may only lead to a file in the same folder.")
 	case !info.Mode().IsRegular():
-		return "", base.Next(fmt.Errorf("%s is not a regular file", name), "Use -f - to read standard input.")
+		return "", base.Next(fmt.Errorf("%s is not a regular file", name), "To read standard input, use: -f -")
 	case info.Size() > maxText:
 		return "", fmt.Errorf("%s has %d bytes, and a call map has at most %d", name, info.Size(), maxText)
 	}
@@ -114,7 +114,7 @@ func readRegular(name string) (string, error) {
 	return string(text), base.PathError(err)
 }
 
-// parseFiles reads what the files say, without any server. Mistakes are told all at once.
+// parseFiles parses files. All mistakes are reported at once.
 func parseFiles(files []api.CallMapFile) ([]*callmap.File, error) {
 	parsed, err := callmap.ParseAll(files)
 	if err != nil {
@@ -123,12 +123,12 @@ func parseFiles(files []api.CallMapFile) ([]*callmap.File, error) {
 	return parsed, nil
 }
 
-// mistakes says what to do about mistakes in files.
+// mistakes adds advice to mistakes in files.
 func mistakes(err error) error {
-	return base.Next(fmt.Errorf("the call map has mistakes:\n%w", err), "Mend them, and see again with: watchword callmap validate -f FILE")
+	return base.Next(fmt.Errorf("the call map has mistakes:\n%w", err), "Correct them, and check the file with: watchword callmap validate -f FILE")
 }
 
-// serverMistakes makes of a refusal of files the mistakes in them.
+// serverMistakes makes of the server's refusal of files the mistakes in them.
 func serverMistakes(err error) error {
 	refused, ok := errors.AsType[*operator.Error](err)
 	if !ok || refused.Status != http.StatusUnprocessableEntity {
@@ -138,11 +138,11 @@ func serverMistakes(err error) error {
 	for _, e := range refused.Errors {
 		texts = append(texts, e.Message)
 	}
-	// Whose things are, and which services there are, only the server knows.
-	return base.Next(fmt.Errorf("the call map has mistakes:\n%s", strings.Join(texts, "\n")), "Mend them, and plan again: watchword plan -f FILE")
+	// Only the server knows which services exist and who owns them.
+	return base.Next(fmt.Errorf("the call map has mistakes:\n%s", strings.Join(texts, "\n")), "Correct them, and plan again: watchword plan -f FILE")
 }
 
-// patiently does what may take long, and says every some seconds that it is being done.
+// patiently does what may take long, and reports every three seconds that it is under way.
 func patiently(c *base.CLI, what string, do func() error) error {
 	done, quiet := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -161,11 +161,11 @@ func patiently(c *base.CLI, what string, do func() error) error {
 	}()
 	err := do()
 	close(done)
-	<-quiet // what is said next is said alone
+	<-quiet // so that no report follows what is printed next
 	return err
 }
 
-// sizeOf files, for people who wait.
+// sizeOf is the number and the size of files, in words.
 func sizeOf(files []api.CallMapFile) string {
 	var n int
 	for _, f := range files {

@@ -18,11 +18,10 @@ func callMapExport(c *base.CLI) *cobra.Command {
 	var owner, out string
 	cmd := &cobra.Command{
 		Use:   "export",
-		Short: "Write what is there as a call map file",
-		Long: `Writes the services and rules of one owner as a file. The owner is "callmap", which is also
-the owner of files that name none, unless --managed-by names another. The file of "callmap"
-also contains what was made by hand. Applying the file changes nothing, except that it then
-owns what was made by hand.`,
+		Short: "Write services and rules as a call map file",
+		Long: `Writes the services and rules of one owner as a call map file. The owner is --managed-by, or
+"callmap", the owner of files that name none. The file of "callmap" also contains the services and
+rules that no file owns. Applying the file makes it the owner of those, and changes nothing else.`,
 		Example: `  watchword callmap export --out callmap.yaml
   watchword callmap export --managed-by payments`,
 		Args: base.Exactly(),
@@ -41,12 +40,12 @@ owns what was made by hand.`,
 			return c.WriteOut(out, []byte(joined(document)))
 		},
 	}
-	cmd.Flags().StringVar(&owner, "managed-by", "", `the owner ("callmap" if none is named, with what was made by hand)`)
-	cmd.Flags().StringVar(&out, "out", "", "write it to this new file")
+	cmd.Flags().StringVar(&owner, "managed-by", "", "`owner` of the services and rules (default \"callmap\", with those that no file owns)")
+	cmd.Flags().StringVar(&out, "out", "", "write the call map to this new `file`")
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
-// joined is the text of a document; where it has several files each begins with its name.
+// joined is the text of a document. If it has several files, each begins with its name.
 func joined(d api.CallMapDocument) (text string) {
 	for _, f := range d.Files {
 		if len(d.Files) > 1 {
@@ -61,14 +60,15 @@ func callMapHistory(c *base.CLI) *cobra.Command {
 	var before int64
 	var limit int
 	cmd := &cobra.Command{
-		Use:     "history",
-		Short:   "List what was applied",
-		Long:    `Lists the call map files that were applied, the newest first, with who applied them and why.`,
-		Example: `  watchword callmap history -n 20`,
-		Args:    base.Exactly(),
+		Use:   "history",
+		Short: "List the applied call maps",
+		Long:  `Lists the call map files that were applied, newest first, with the author and the reason.`,
+		Example: `  watchword callmap history -n 20
+  watchword callmap history --before 43 --json`,
+		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 || limit > 1000 {
-				return base.Usage(cmd, "-n: from 1 to 1000")
+				return base.Usage(cmd, "-n must be from 1 to 1000")
 			}
 			admin, err := c.Admin(cmd)
 			if err != nil {
@@ -89,12 +89,12 @@ func callMapHistory(c *base.CLI) *cobra.Command {
 			return c.PrintTable(rows)
 		},
 	}
-	cmd.Flags().Int64Var(&before, "before", 0, "only revisions before this one")
-	cmd.Flags().IntVarP(&limit, "lines", "n", 100, "how many")
+	cmd.Flags().Int64Var(&before, "before", 0, "list only revisions before this `revision`")
+	cmd.Flags().IntVarP(&limit, "lines", "n", 100, "`number` of revisions")
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
-// revision reads the argument of a command.
+// revision parses the argument REVISION.
 func revision(cmd *cobra.Command, arg string) (int64, error) {
 	n, err := strconv.ParseInt(arg, 10, 64)
 	if err != nil || n < 1 {
@@ -103,21 +103,23 @@ func revision(cmd *cobra.Command, arg string) (int64, error) {
 	return n, nil
 }
 
-// noApplied says of a revision that nothing was applied in it.
+// noApplied makes of "not found" an error that says how to find the revisions.
 func noApplied(err error, rev int64) error {
 	if base.StatusOf(err) != http.StatusNotFound {
 		return err
 	}
-	return base.Next(fmt.Errorf("no call map file was applied in revision %d", rev), "List what was with: watchword callmap history")
+	return base.Next(fmt.Errorf("no call map file was applied in revision %d", rev), "List the revisions with: watchword callmap history")
 }
 
 func callMapShow(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "show REVISION",
-		Short:   "Print what was applied in a revision",
-		Long:    `Prints the files as they were applied in a revision; where there were several, each begins with its name.`,
-		Example: `  watchword callmap show 43`,
-		Args:    base.Exactly("REVISION"),
+		Use:   "show REVISION",
+		Short: "Print an applied call map",
+		Long: `Prints the files that were applied in a revision. If there were several, each begins with a line
+that has its name.`,
+		Example: `  watchword callmap show 43
+  watchword callmap show 43 --json`,
+		Args: base.Exactly("REVISION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rev, err := revision(cmd, args[0])
 			if err != nil {
@@ -144,10 +146,10 @@ func callMapRollback(c *base.CLI) *cobra.Command {
 	var reason, author string
 	cmd := &cobra.Command{
 		Use:   "rollback REVISION",
-		Short: "Go back to what was applied in a revision",
-		Long: `Applies the files of a revision again, after showing what that changes: all at once, and as
-a change of its own, so that it can be rolled back too. Their tests are run first. Rules and
-services of other owners stay as they are. See "watchword apply" for --remove.`,
+		Short: "Apply the call map of an earlier revision again",
+		Long: `Applies the files of a revision again. The command first shows what that changes and runs the
+tests of the files. A rollback is a new revision, which can be rolled back, too. Services and
+rules of other owners do not change. The flag --remove is as for "watchword apply".`,
 		Example: `  watchword callmap rollback 43
   watchword callmap rollback 43 --yes --reason "orders broke"`,
 		Args: base.Exactly("REVISION"),
@@ -163,8 +165,8 @@ services of other owners stay as they are. See "watchword apply" for --remove.`,
 			return rollback(c, cmd, admin, rev, reason, author)
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the history")
-	cmd.Flags().StringVar(&author, "author", "", "who, for the history; the operator if nobody is named")
+	cmd.Flags().StringVar(&reason, "reason", "", "`reason` that the history shows")
+	cmd.Flags().StringVar(&author, "author", "", "`author` that the history shows (default the operator)")
 	return base.AsOperator(c.WithJSON(base.WithConfirmation(withRemove(cmd))))
 }
 

@@ -19,18 +19,22 @@ func Plan(c *base.CLI) *cobra.Command {
 	var shadow bool
 	cmd := &cobra.Command{
 		Use:   "plan -f FILE|FOLDER | --from-shadow",
-		Short: "Say what a call map file would change",
-		Long: `Compares the call map file, or all *.yaml files of a folder, with the directory, and says
-what applying it would add (+), change (~) and remove (-), and what its tests say then.
-Nothing is changed. What the file does not mention stays, unless it was the file's before:
-see managed-by in docs/callmap.md. The tokens of the last days are decided again on the call
-map as it would be: how many would have been refused, and which rules of the file nobody
-used. With --from-shadow no file is read: it tells what the shadow, and targets that only
-observe, would have decided otherwise; see "watchword callmap shadow".
+		Short: "Show what a call map file would change",
+		Long: `Compares the call map file, or all files of a folder, with the server. The command shows what
+applying the file would add (+), change (~) and remove (-), and which of its tests would fail. It
+changes nothing. Services and rules that the file does not contain remain, unless the file owns
+them: see managed-by in docs/callmap.md.
 
-It exits with 0 when nothing would change, 3 when something would, 1 when it failed or a
-test fails, and 2 when the command line is wrong. With --format the changes of rules are
-printed as a graph: what is added, changed (thick) and removed (dotted).`,
+The command also decides about the tokens of the last days again, as if the file was applied. It
+shows how many would have been refused, and which rules of the file nobody used.
+
+With --from-shadow no file is read: the command shows which decisions would have been different
+under the shadow call map (see "watchword callmap shadow"), or if services that only observe had
+refused calls without a rule. With --format the changes of rules are drawn as a graph, in which
+changed rules have thick lines and removed ones have dotted lines.
+
+The exit code is 0 if nothing would change, 3 if something would change, 1 if the command or a
+test failed, and 2 if the command line is wrong.`,
 		Example: `  watchword plan -f callmap.yaml
   watchword plan -f callmap/ --format mermaid
   watchword plan -f callmap/ --days 90 --json
@@ -43,9 +47,9 @@ printed as a graph: what is added, changed (thick) and removed (dotted).`,
 			}
 			switch {
 			case days < 0 || days > 400 || shadow && days == 0:
-				return base.Usage(cmd, "--days: from 1 to 400, or 0 for none with -f")
+				return base.Usage(cmd, "--days must be from 1 to 400, or 0 with -f")
 			case shadow && len(names) > 0:
-				return base.Usage(cmd, "-f and --from-shadow: say one of them")
+				return base.Usage(cmd, "-f and --from-shadow exclude each other")
 			case shadow:
 				return planFromShadow(c, cmd, days)
 			}
@@ -75,13 +79,13 @@ printed as a graph: what is added, changed (thick) and removed (dotted).`,
 			return planned(c, plan)
 		},
 	}
-	cmd.Flags().IntVar(&days, "days", 30, "how many days of decisions are decided again; 0: none")
-	cmd.Flags().BoolVar(&shadow, "from-shadow", false, "tell what the shadow would have decided otherwise")
-	cmd.Flags().StringVar(&format, "format", "text", "text, or a graph of the changes: mermaid or dot")
+	cmd.Flags().IntVar(&days, "days", 30, "`number` of days whose decisions are made again; 0 for none")
+	cmd.Flags().BoolVar(&shadow, "from-shadow", false, "show which decisions would have been different under the shadow")
+	cmd.Flags().StringVar(&format, "format", "text", "`format` of the plan: text, or a graph of the changes in mermaid or dot")
 	return base.AsOperator(c.WithJSON(withFiles(cmd, &names)))
 }
 
-// planOn has the server plan files, and replay so many days.
+// planOn requests the plan of files, with the decisions of so many days.
 func planOn(c *base.CLI, cmd *cobra.Command, admin *operator.Client, files []api.CallMapFile, days int) (plan api.CallMapPlan, err error) {
 	err = patiently(c, "planning "+sizeOf(files), func() error {
 		plan, err = admin.PlanCallMap(cmd.Context(), api.PlanCallMap{CallMapFiles: api.CallMapFiles{Files: files}, ReplayDays: &days})
@@ -90,11 +94,11 @@ func planOn(c *base.CLI, cmd *cobra.Command, admin *operator.Client, files []api
 	return plan, serverMistakes(err)
 }
 
-// planned is the exit of a command that only plans.
+// planned is the error with which a command that only plans ends.
 func planned(c *base.CLI, p api.CallMapPlan) error {
 	switch {
 	case p.Failed > 0:
-		c.Say("watchword: %d of %d tests fail: this would not be applied", p.Failed, len(p.Tests))
+		c.Say("watchword: %d of %d tests fail, so the plan could not be applied", p.Failed, len(p.Tests))
 		return base.ErrSaid
 	case !p.Empty:
 		return base.ErrChanges
@@ -102,14 +106,14 @@ func planned(c *base.CLI, p api.CallMapPlan) error {
 	return nil
 }
 
-// planText is a plan for people.
+// planText is a plan in words.
 func planText(p api.CallMapPlan) string {
 	var b strings.Builder
 	for _, change := range p.Changes {
 		fmt.Fprintln(&b, change)
 	}
 	if more := strings.Count(b.String(), "\n"); more >= 1000 {
-		b.WriteString("  and more: the first 1,000 are shown\n")
+		b.WriteString("  and more: only the first 1,000 are shown\n")
 	}
 	switch {
 	case p.Empty:
@@ -121,7 +125,7 @@ func planText(p api.CallMapPlan) string {
 		fmt.Fprintf(&b, "note: this removes a large part of what the files own; to apply it, add --remove %d\n", p.Removed)
 	}
 	for _, e := range p.Ended {
-		fmt.Fprintf(&b, "note: the rule %s has ended, and allows nothing\n", e)
+		fmt.Fprintf(&b, "note: the rule %s has ended and allows nothing\n", e)
 	}
 	if p.Replay != nil {
 		b.WriteString(replayed(*p.Replay))

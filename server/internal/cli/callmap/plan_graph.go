@@ -7,10 +7,10 @@ import (
 	"github.com/watchword-dev/watchword/api"
 )
 
-// edge is a rule of a plan, for drawing.
+// edge is a rule of a plan, as it is drawn.
 type edge struct{ from, to, op, text string }
 
-// drawn are the edges that change, and the services at their ends, in the order they are met.
+// drawn returns the rules that change and the services that they name, in the order of the plan.
 func drawn(changes []api.PlannedChange) (edges []edge, nodes []string) {
 	seen := map[string]bool{}
 	node := func(name string) {
@@ -52,7 +52,7 @@ func drawMermaid(changes []api.PlannedChange) string {
 	return b.String()
 }
 
-// mermaidText: in a quoted text only these two mean anything.
+// mermaidText escapes the two characters that have a meaning in a quoted text.
 func mermaidText(s string) string {
 	return strings.NewReplacer(`#`, "#35;", `"`, "#quot;").Replace(s)
 }

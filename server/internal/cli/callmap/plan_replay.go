@@ -12,20 +12,20 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
-// mostUnused is how many rules that nobody used are named to people; --json has more.
+// mostUnused is the number of unused rules that are printed. --json has more.
 const mostUnused = 20
 
-// replayed is what recorded decisions say of a plan, always with the window that was looked at.
+// replayed is the part of a plan about recorded decisions, with the period to which they belong.
 func replayed(r api.CallMapReplay) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "replayed %s: %d tokens of what changes, %d would have been refused\n", windowOf(r.UsageWindow), r.Looked, r.Refused)
+	fmt.Fprintf(&b, "replayed %s: %d tokens under the rules that change, of which %d would have been refused\n", windowOf(r.UsageWindow), r.Looked, r.Refused)
 	for _, s := range r.Sentences {
 		b.WriteString("  " + s + "\n")
 	}
 	if r.UnusedRules > 0 {
-		fmt.Fprintf(&b, "declared, and never used in that window: %d rules\n", r.UnusedRules)
+		fmt.Fprintf(&b, "declared but not used in that time: %d rules\n", r.UnusedRules)
 		for _, u := range r.Unused[:min(len(r.Unused), mostUnused)] {
-			fmt.Fprintf(&b, "  %s -> %s, there since %s\n", u.Caller, u.Target, u.CreatedAt.UTC().Format(base.Day))
+			fmt.Fprintf(&b, "  %s -> %s, created on %s\n", u.Caller, u.Target, u.CreatedAt.UTC().Format(base.Day))
 		}
 		if more := r.UnusedRules - mostUnused; more > 0 {
 			fmt.Fprintf(&b, "  and %d more\n", more)
@@ -41,14 +41,14 @@ func windowOf(w api.UsageWindow) string {
 	text := fmt.Sprintf("%d days, %s to %s", w.Days, w.From.UTC().Format(base.Day), base.Moment(w.To))
 	switch {
 	case w.Since == nil:
-		text += ", of which there are no records yet"
+		text += ", without records so far"
 	case w.Since.After(w.From):
 		text += ", with records since " + w.Since.UTC().Format(base.Day)
 	}
 	return text
 }
 
-// planFromShadow tells what would have come out otherwise. It exits as a plan does.
+// planFromShadow shows which decisions would have been different. It ends as a plan does.
 func planFromShadow(c *base.CLI, cmd *cobra.Command, days int) error {
 	admin, err := c.Admin(cmd)
 	if err != nil {
@@ -64,7 +64,7 @@ func planFromShadow(c *base.CLI, cmd *cobra.Command, days int) error {
 			return err
 		}
 	} else {
-		c.Say("the shadow has %d edges now; %s", r.Rules, windowOf(r.UsageWindow))
+		c.Say("the shadow has %d rules now; %s", r.Rules, windowOf(r.UsageWindow))
 		rows := [][]string{{"CALLER", "TARGET", "BY", "WOULD HAVE BEEN", "TOKENS", "REASON", "SCOPES", "LAST"}}
 		for _, e := range r.Edges {
 			rows = append(rows, []string{e.Caller, e.Target, e.By, strings.ReplaceAll(e.Outcome, "_", " "), strconv.FormatInt(e.Tokens, 10), e.Reason, strings.Join(e.Scopes, " "), base.Moment(e.Last)})
@@ -84,17 +84,19 @@ func callMapShadow(c *base.CLI) *cobra.Command {
 	var end bool
 	cmd := &cobra.Command{
 		Use:   "shadow -f FILE|FOLDER | --end",
-		Short: "Try a call map file beside the one in force",
-		Long: `Has each decision from now on made a second time, as if the files were applied. What is in
-force stays as it is; where the files would have decided otherwise, that is recorded, and
-"watchword plan --from-shadow" tells it. There is one shadow at a time: another one, an
-apply, and --end take its place. Rules with shadow: true in an applied file are such too.`,
+		Short: "Try a call map file without applying it",
+		Long: `Makes the files the shadow call map: from now on the server makes each decision a second time, as
+if the files were applied, and records where the result differs. The decisions that are in force
+do not change. "watchword plan --from-shadow" shows the differences.
+
+There is one shadow at a time. Another shadow replaces it, and "watchword apply" and --end end it.
+Rules with shadow: true in an applied file belong to the shadow, too.`,
 		Example: `  watchword callmap shadow -f callmap.yaml
   watchword callmap shadow --end`,
 		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if end == (len(names) > 0) {
-				return base.Usage(cmd, "say one of -f and --end")
+				return base.Usage(cmd, "give one of -f and --end")
 			}
 			var files []api.CallMapFile
 			if !end {
@@ -110,11 +112,11 @@ apply, and --end take its place. Rules with shadow: true in an applied file are 
 			return shadow(c, cmd, admin, files)
 		},
 	}
-	cmd.Flags().BoolVar(&end, "end", false, "decide nothing beside the call map any more")
+	cmd.Flags().BoolVar(&end, "end", false, "end the shadow")
 	return base.AsOperator(c.WithJSON(withFiles(cmd, &names)))
 }
 
-// shadow puts files beside the call map, or with none ends that.
+// shadow makes files the shadow, or ends the shadow if there are none.
 func shadow(c *base.CLI, cmd *cobra.Command, admin *operator.Client, files []api.CallMapFile) (err error) {
 	var set api.CallMapShadow
 	err = patiently(c, "planning "+sizeOf(files), func() error {
@@ -131,10 +133,10 @@ func shadow(c *base.CLI, cmd *cobra.Command, admin *operator.Client, files []api
 	case c.JSON:
 		return c.PrintJSON(set)
 	case files == nil:
-		return c.Printf("the shadow has ended, in revision %d", set.Revision)
+		return c.Printf("the shadow has ended with revision %d", set.Revision)
 	}
 	for _, l := range set.LeftOut {
-		c.Say("not in the shadow: %s", l)
+		c.Say("not part of the shadow: %s", l)
 	}
-	return c.Printf("%d edges are decided beside the call map, from revision %d on", set.Rules, set.Revision)
+	return c.Printf("the shadow has %d rules, from revision %d on", set.Rules, set.Revision)
 }

@@ -22,10 +22,9 @@ func Test(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test -f FILE|FOLDER",
 		Short: "Run the tests of a call map file",
-		Long: `Runs the tests of the files on the call map as it would be if they were applied, and
-changes nothing. With --offline no server is asked: the files must declare every service
-they name, and what others own or made by hand is not seen. It exits with 1 when a test
-fails.`,
+		Long: `Runs the tests of the files as if the files were applied, and changes nothing. With --offline the
+command does not call a server: the files must declare every service that they name, and services
+and rules that they do not own are not taken into account. The exit code is 1 if a test fails.`,
 		Example: `  watchword test -f callmap.yaml
   watchword test -f callmap/ --offline
   watchword test -f callmap/ --offline --junit callmap.xml
@@ -53,8 +52,8 @@ fails.`,
 			return printTests(c, results)
 		},
 	}
-	cmd.Flags().BoolVar(&offline, "offline", false, "ask no server: the files alone say what there is")
-	cmd.Flags().StringVar(&junit, "junit", "", "also write the results to this new file, as JUnit XML")
+	cmd.Flags().BoolVar(&offline, "offline", false, "do not call a server: use only what the files declare")
+	cmd.Flags().StringVar(&junit, "junit", "", "also write the results to this new `file`, as JUnit XML")
 	return base.AsOperator(c.WithJSON(withFiles(cmd, &names)))
 }
 
@@ -67,7 +66,7 @@ func testOnServer(c *base.CLI, cmd *cobra.Command, files []api.CallMapFile) ([]a
 	return plan.Tests, err
 }
 
-// testOffline tests the files on a directory that has nothing but what they say.
+// testOffline runs the tests on what the files declare, and nothing else.
 func testOffline(parsed []*callmap.File, now time.Time) ([]api.CallMapTest, error) {
 	plan, err := planOffline(parsed, nil, now)
 	if err != nil {
@@ -76,7 +75,7 @@ func testOffline(parsed []*callmap.File, now time.Time) ([]api.CallMapTest, erro
 	return plan.Test(plan.After(time.Hour), now), nil
 }
 
-// planOffline plans on a directory that has nothing but services of these names.
+// planOffline plans the files for a server that has services of these names, and nothing else.
 func planOffline(parsed []*callmap.File, there []string, now time.Time) (*callmap.Plan, error) {
 	state := &directory.State{}
 	for i, name := range there {
@@ -111,7 +110,7 @@ func printTests(c *base.CLI, results []api.CallMapTest) error {
 			}
 		}
 		if len(results) == 0 {
-			c.Say("the files have no tests")
+			c.Say("the files contain no tests")
 		} else {
 			c.Say("%s", testSummary(len(results), failed))
 		}
@@ -122,7 +121,7 @@ func printTests(c *base.CLI, results []api.CallMapTest) error {
 	return nil
 }
 
-// writeJUnit writes results as build servers read them.
+// writeJUnit writes results in the format that build servers read.
 func writeJUnit(file string, results []api.CallMapTest) error {
 	type failure struct {
 		Message string `xml:"message,attr"`

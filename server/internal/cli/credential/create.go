@@ -12,7 +12,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
-// newCredential is what the flags of credential create say.
+// newCredential has the flags of credential create.
 type newCredential struct {
 	api.NewCredential
 	ttl, notBefore string
@@ -21,7 +21,7 @@ type newCredential struct {
 	subject                                      api.TLSSubject
 }
 
-// kindFlags are the flags that are only for some kinds.
+// kindFlags has the flags that apply to some kinds only.
 var kindFlags = map[string][]string{
 	"out":      {api.KindBootstrap, api.KindSecret, api.KindKey, api.KindCertificate},
 	"out-cert": {api.KindCertificate}, "algorithm": {api.KindKey, api.KindCertificate},
@@ -33,23 +33,25 @@ func credentialCreate(c *base.CLI) *cobra.Command {
 	var n newCredential
 	cmd := &cobra.Command{
 		Use:   "create SERVICE",
-		Short: "Make a credential, and show its secret once",
-		Long: `Makes a credential for a service. Of a bootstrap credential, which is the default, and of a
-secret, the server makes the secret: it is printed, and nothing else, on stdout, or written
-to a new file that only you can read; it is not kept and cannot be shown again.
+		Short: "Create a credential for a service",
+		Long: `Creates a credential for a service. The flag --kind says of which kind:
 
-Of a key the pair is made here: the private half goes to --out, as a JWK or, when the name
-ends in .pem, as PEM, and only the public half to the server. Or --public names the file of
-a public key there is, as JWK or PEM. In the same way a certificate, signed by itself, is
-made with --out and --out-cert, or there is one in --certificate. With jwks the service
-publishes its keys at --jwks-uri and changes them itself; with tls-subject an authority
-that the server trusts makes its certificates.
+  bootstrap    a long-lived token that the server makes
+  secret       a client secret that the server makes
+  key          a key pair: made here, or with --public the public key of a pair that exists
+  jwks         the keys that the service publishes at --jwks-uri
+  certificate  a self-signed certificate: made here, or with --certificate one that exists
+  tls-subject  certificates of a trusted authority in which the name is --dn, --dns, --uri, --ip
+               or --email
 
-A credential is good for 90 days, or as long as --ttl says: up to 100 years, with a warning
-above one for those that are secrets.`,
+What is secret is written to standard output, or to a new file that only you can read (--out). The
+server does not store it and cannot show it again. The private key of a pair that is made here
+goes to --out, as PEM if the name ends in .pem and else as a JWK, and is not sent to the server.
+
+A credential expires after 90 days, or after --ttl, which is at most 100 years.`,
 		Example: `  watchword credential create m1 --out m1.jwt
   watchword credential create m1 --ttl 30d --name "blue cluster" --cidr 10.1.0.0/16 --out m1.jwt
-  watchword credential create m1 | kubectl create secret generic m1 --from-file=credential=/dev/stdin
+  watchword credential create m1 | kubectl create secret generic m1 --from-file=jwt=/dev/stdin
   watchword credential create m1 --kind secret --out m1.secret
   watchword credential create m1 --kind key --algorithm EdDSA --out m1.jwk
   watchword credential create m1 --kind key --public m1-public.pem
@@ -86,25 +88,25 @@ above one for those that are secrets.`,
 
 func (n *newCredential) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&n.Kind, "kind", api.KindBootstrap, strings.Join(base.Names(api.CredentialKinds()), ", "))
-	flags.StringVar(&n.ttl, "ttl", "", "lifetime, as in 30d or 1y (default 90d)")
-	flags.StringVar(&n.notBefore, "not-before", "", "when it begins to be good, as in 2027-01-01 (default now)")
-	flags.StringVar(&n.Name, "name", "", "what it is for, for people")
-	flags.StringVar(&n.CIDR, "cidr", "", "network it may be used from, as in 10.1.0.0/16")
-	flags.StringVar(&n.out, "out", "", "write what is secret to this new file, readable by you alone")
-	flags.StringVar(&n.algorithm, "algorithm", string(jose.ES256), "of a key that is made: "+jose.List(jose.ClientAlgorithms()))
-	flags.StringVar(&n.public, "public", "", "file of a public key there is, JWK or PEM")
-	flags.StringVar(&n.JWKSURI, "jwks-uri", "", "https URL at which the service publishes its keys")
-	flags.StringVar(&n.certificate, "certificate", "", "file of a certificate there is, PEM")
-	flags.StringVar(&n.outCert, "out-cert", "", "write the certificate that is made to this new file")
-	flags.StringVar(&n.subject.DN, "dn", "", "of a tls-subject: subject of the certificates, as in CN=m1,O=Example")
-	flags.StringVar(&n.subject.DNS, "dns", "", "of a tls-subject: host name in the certificates")
-	flags.StringVar(&n.subject.URI, "uri", "", "of a tls-subject: URI in the certificates")
-	flags.StringVar(&n.subject.IP, "ip", "", "of a tls-subject: address in the certificates")
-	flags.StringVar(&n.subject.Email, "email", "", "of a tls-subject: e-mail address in the certificates")
+	flags.StringVar(&n.Kind, "kind", api.KindBootstrap, "`kind` of credential: "+strings.Join(base.Names(api.CredentialKinds()), ", "))
+	flags.StringVar(&n.ttl, "ttl", "", "`lifetime`, as in 30d or 1y (default 90d)")
+	flags.StringVar(&n.notBefore, "not-before", "", "`time` from which the credential is valid, as in 2027-01-01 (default now)")
+	flags.StringVar(&n.Name, "name", "", "`text` that says what the credential is for")
+	flags.StringVar(&n.CIDR, "cidr", "", "`network` from which the credential may be used, as in 10.1.0.0/16")
+	flags.StringVar(&n.out, "out", "", "write the secret or the private key to this new `file`, which only you can read")
+	flags.StringVar(&n.algorithm, "algorithm", string(jose.ES256), "`algorithm` of the key that is made: "+jose.List(jose.ClientAlgorithms()))
+	flags.StringVar(&n.public, "public", "", "`file` with a public key, JWK or PEM")
+	flags.StringVar(&n.JWKSURI, "jwks-uri", "", "https `URL` at which the service publishes its keys")
+	flags.StringVar(&n.certificate, "certificate", "", "`file` with a certificate, PEM")
+	flags.StringVar(&n.outCert, "out-cert", "", "write the certificate that is made to this new `file`")
+	flags.StringVar(&n.subject.DN, "dn", "", "distinguished `name` in the certificates, as in CN=m1,O=Example")
+	flags.StringVar(&n.subject.DNS, "dns", "", "host `name` in the certificates")
+	flags.StringVar(&n.subject.URI, "uri", "", "`URI` in the certificates")
+	flags.StringVar(&n.subject.IP, "ip", "", "IP `address` in the certificates")
+	flags.StringVar(&n.subject.Email, "email", "", "e-mail `address` in the certificates")
 }
 
-// check holds the flags against each other, and reads those that are texts of something else.
+// check reads the flags that are texts of something else, and checks that the flags fit each other.
 func (n *newCredential) check(cmd *cobra.Command) (err error) {
 	if n.Kind, err = base.NameOf(cmd, "--kind", api.CredentialKinds(), n.Kind); err != nil {
 		return err
@@ -115,7 +117,7 @@ func (n *newCredential) check(cmd *cobra.Command) (err error) {
 			for _, kind := range kinds {
 				short = append(short, base.Short(api.CredentialKinds(), kind))
 			}
-			return base.Usage(cmd, "--%s is for --kind %s", flag, strings.Join(short, " and "))
+			return base.Usage(cmd, "--%s applies to --kind %s only", flag, strings.Join(short, " and "))
 		}
 	}
 	if n.ttl != "" {
@@ -123,7 +125,7 @@ func (n *newCredential) check(cmd *cobra.Command) (err error) {
 			return err
 		}
 		if n.TTLSeconds == 0 {
-			return base.Usage(cmd, "--ttl: a credential must live for some time, as in 90d")
+			return base.Usage(cmd, "--ttl: the lifetime must be longer than 0, as in 90d")
 		}
 	}
 	if n.notBefore != "" {
@@ -136,11 +138,11 @@ func (n *newCredential) check(cmd *cobra.Command) (err error) {
 	switch made := n.out != ""; n.Kind {
 	case api.KindKey:
 		if made == (n.public != "") {
-			return base.Usage(cmd, "give --out for a key that is to be made, or --public for one there is")
+			return base.Usage(cmd, "give either --out, for a new key, or --public, for a key that exists")
 		}
 	case api.KindCertificate:
 		if made == (n.certificate != "") || made != (n.outCert != "") {
-			return base.Usage(cmd, "give --out and --out-cert for a certificate that is to be made, or --certificate for one there is")
+			return base.Usage(cmd, "give either --out and --out-cert, for a new certificate, or --certificate, for one that exists")
 		}
 	case api.KindJWKS:
 		if n.JWKSURI == "" {
@@ -173,7 +175,7 @@ func (n *newCredential) checkSubject(cmd *cobra.Command) error {
 // issueCall makes a credential, in the place of another when that is in the answer.
 type issueCall func(context.Context) (api.RotatedCredential, error)
 
-// register makes a credential of which the service has the secret half already.
+// register creates a credential whose private key the service has already.
 func register(c *base.CLI, ctx context.Context, issue issueCall) error {
 	issued, err := issue(ctx)
 	if err != nil {
@@ -192,9 +194,9 @@ func sayIssued(c *base.CLI, i api.RotatedCredential) {
 	if cr.NotBefore != nil {
 		from = "from " + base.Moment(*cr.NotBefore) + " "
 	}
-	c.Say("credential %s of %s, good %suntil %s", cr.ID, cr.Service, from, base.Moment(cr.ExpiresAt))
+	c.Say("credential %s of %s, valid %suntil %s", cr.ID, cr.Service, from, base.Moment(cr.ExpiresAt))
 	if i.Replaced.ID != "" {
-		c.Say("credential %s, which it replaces, is good until %s", i.Replaced.ID, base.Moment(i.Replaced.ExpiresAt))
+		c.Say("credential %s, which it replaces, is valid until %s", i.Replaced.ID, base.Moment(i.Replaced.ExpiresAt))
 	}
 	if i.Warning != "" {
 		c.Say("warning: %s", i.Warning)

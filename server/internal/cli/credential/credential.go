@@ -1,4 +1,4 @@
-// Package credential has the commands about what services authenticate with.
+// Package credential contains the commands about credentials of services.
 package credential
 
 import (
@@ -15,12 +15,13 @@ import (
 func Command(c *base.CLI) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "credential",
-		Short: "What services prove themselves with",
-		Long: `A service exchanges what it proves itself with for short-lived access tokens. There are
-six kinds: a bootstrap credential, which is a long-lived token; a client secret; a key or
-a place where keys are published; a certificate, or a name in certificates of an authority.
-A service may have several, of any kinds: to replace one, make another, put it in place,
-and revoke the first when it is no longer used.`,
+		Short: "Manage the credentials of services",
+		Long: `A service authenticates with a credential to get short-lived access tokens. There are six kinds: a
+bootstrap credential, which is a long-lived token; a client secret; a public key; a URL where the
+service publishes its keys; a certificate; and a name in certificates of a trusted authority.
+
+A service may have several credentials of any kind. To replace one, create another, deploy it, and
+revoke the first one when it is no longer used.`,
 		Example: `  watchword credential create m1 --out m1.jwt
   watchword credential create m1 --kind key --out m1.jwk
   watchword credential list m1`,
@@ -33,9 +34,10 @@ func credentialList(c *base.CLI) *cobra.Command {
 	return c.WithJSON(&cobra.Command{
 		Use:   "list [SERVICE]",
 		Short: "List credentials",
-		Long: `Lists the credentials of a service, or of all services, with when and from where each
-was last used. The last column tells those of one kind apart: the kid of a key, the thumbprint
-of a certificate, where keys are published, a name in certificates. It tells no secrets.`,
+		Long: `Lists the credentials of a service, or of all services, with the time and the address of their
+last use. The last column distinguishes credentials of one kind: it has the kid of a key, the
+thumbprint of a certificate, the URL of published keys, or the name in certificates. Secrets are
+not shown.`,
 		Example: `  watchword credential list
   watchword credential list m1 --json`,
 		Args: base.AtMostOne,
@@ -67,11 +69,13 @@ of a certificate, where keys are published, a name in certificates. It tells no 
 
 func credentialShow(c *base.CLI) *cobra.Command {
 	return c.WithJSON(&cobra.Command{
-		Use:     "show ID",
-		Short:   "Show a credential's record",
-		Long:    `Shows what is recorded of a credential. Its secret is not: nobody can be shown that again.`,
-		Example: `  watchword credential show 3f1c0a9e5b7d4286a1e0c3b5d7f90214`,
-		Args:    base.Exactly("ID"),
+		Use:   "show ID",
+		Short: "Show a credential",
+		Long: `Shows what the server stores about a credential. The secret is not stored, so that it cannot be
+shown again.`,
+		Example: `  watchword credential show 3f1c0a9e5b7d4286a1e0c3b5d7f90214
+  watchword credential show 3f1c0a9e5b7d4286a1e0c3b5d7f90214 --json`,
+		Args: base.Exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withCredential(c, cmd, args[0], (*operator.Client).Credential)
 		},
@@ -81,13 +85,14 @@ func credentialShow(c *base.CLI) *cobra.Command {
 func credentialRevoke(c *base.CLI) *cobra.Command {
 	return c.WithJSON(&cobra.Command{
 		Use:   "revoke ID",
-		Short: "Withdraw a credential",
-		Long: `Withdraws a credential: the next request with it is refused. Access tokens it already got,
-and those exchanged for them, are refused by introspection at once and by who follows the
-deny-list within a second; who only checks signatures takes them until they expire. To
-revoke again changes nothing.`,
-		Example: `  watchword credential revoke 3f1c0a9e5b7d4286a1e0c3b5d7f90214`,
-		Args:    base.Exactly("ID"),
+		Short: "Revoke a credential",
+		Long: `Revokes a credential: the server refuses the next request with it. Introspection refuses the
+access tokens that were issued for it, and tokens exchanged for those, at once. Services that
+follow the deny-list refuse them within a second, and services that only verify signatures accept
+them until they expire. Revoking a credential again changes nothing.`,
+		Example: `  watchword credential revoke 3f1c0a9e5b7d4286a1e0c3b5d7f90214
+  watchword credential revoke 3f1c0a9e5b7d4286a1e0c3b5d7f90214 --json`,
+		Args: base.Exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withCredential(c, cmd, args[0], (*operator.Client).RevokeCredential)
 		},
@@ -96,7 +101,7 @@ revoke again changes nothing.`,
 
 type credentialCall func(*operator.Client, context.Context, string) (api.Credential, error)
 
-// withCredential makes one call about a credential and prints what came of it.
+// withCredential makes one request about a credential and prints the answer.
 func withCredential(c *base.CLI, cmd *cobra.Command, id string, call credentialCall) error {
 	admin, err := c.Admin(cmd)
 	if err != nil {
@@ -112,7 +117,7 @@ func withCredential(c *base.CLI, cmd *cobra.Command, id string, call credentialC
 	return printCredential(c, a)
 }
 
-// which tells a credential from others of its kind.
+// which distinguishes a credential from others of its kind.
 func which(cr api.Credential) string {
 	switch cr.Kind {
 	case "key":

@@ -27,12 +27,12 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
-// room is more than a credential takes on the disk.
+// room is more than the length of a credential.
 const room = 8 << 10
 
-// issueSecret makes a credential whose secret the server makes, and writes it to a new file of that name,
-// or to stdout if there is none. What can fail is done before the server is asked; if the secret cannot be
-// written all the same, the credential is revoked, since nobody has it.
+// issueSecret creates a credential whose secret the server makes, and writes it to a new file, or to stdout
+// if name is empty. What can fail here is done before the request. If the secret cannot be written all the
+// same, the credential is revoked, since nobody has it.
 func issueSecret(c *base.CLI, ctx context.Context, admin *operator.Client, name string, issue issueCall) error {
 	write, discard, err := placeFor(c, name)
 	if err != nil {
@@ -52,7 +52,7 @@ func issueSecret(c *base.CLI, ctx context.Context, admin *operator.Client, name 
 	return nil
 }
 
-// placeFor makes the place to which a credential is written, and takes the room for it on the disk.
+// placeFor prepares the place to which a credential is written, with enough room on the disk.
 func placeFor(c *base.CLI, name string) (write func(api.RotatedCredential) error, discard func() error, err error) {
 	if name == "" {
 		signal.Ignore(syscall.SIGPIPE) // a reader that is gone is an error here, and not the end of the process
@@ -88,16 +88,16 @@ func placeFor(c *base.CLI, name string) (write func(api.RotatedCredential) error
 	}, discard, nil
 }
 
-// withdraw revokes a credential that could not be written, and says what is different now.
+// withdraw revokes a credential that could not be written. The error says what is different afterwards.
 func withdraw(ctx context.Context, admin *operator.Client, issued api.RotatedCredential, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // also when it was interrupted
 	defer cancel()
 	cr := issued.Credential
 	cause = fmt.Errorf("the new credential could not be written: %w", cause)
-	text := fmt.Sprintf("Credential %s, which nobody has, was revoked.", cr.ID)
+	text := fmt.Sprintf("The new credential %s was revoked.", cr.ID)
 	if _, err := admin.RevokeCredential(ctx, cr.ID); err != nil {
 		cause = fmt.Errorf("%w; and it could not be revoked: %w", cause, err)
-		text = fmt.Sprintf("Credential %s, which nobody has, is good until %s. Revoke it with: %s",
+		text = fmt.Sprintf("The new credential %s is valid until %s. Revoke it with: %s",
 			cr.ID, base.Moment(cr.ExpiresAt), shell.Command("watchword", "credential", "revoke", cr.ID))
 	}
 	if issued.Replaced.ID != "" {
@@ -105,7 +105,7 @@ func withdraw(ctx context.Context, admin *operator.Client, issued api.RotatedCre
 		if now, err := admin.Credential(ctx, old.ID); err == nil {
 			old = now
 		}
-		text += fmt.Sprintf("\nCredential %s, which it was to replace, is good until %s. Make another before then with: %s",
+		text += fmt.Sprintf("\nCredential %s, which it should have replaced, is valid until %s. Before then, create another with: %s",
 			old.ID, base.Moment(old.ExpiresAt), shell.Command("watchword", "credential", "create", cr.Service, "--kind", cr.Kind, "--name", cr.Name))
 	}
 	return base.Next(cause, "%s", text)
@@ -126,8 +126,8 @@ func sayWritten(c *base.CLI, issued api.RotatedCredential, names ...string) erro
 	return c.Printf("wrote %s", base.Line(strings.Join(names, " and ")))
 }
 
-// issueKey makes a pair, or reads the public half of one, and sends the public half. The private
-// one is on the disk before the server knows of it.
+// issueKey makes a key pair, or reads a public key, and sends the public key. The private key is on the
+// disk before the server knows of the pair.
 func issueKey(c *base.CLI, ctx context.Context, n *newCredential, issue issueCall) error {
 	if n.public != "" {
 		raw, err := base.ReadFile(n.public)
@@ -172,7 +172,7 @@ func issueKey(c *base.CLI, ctx context.Context, n *newCredential, issue issueCal
 	return sayWritten(c, issued, n.out)
 }
 
-// issueCertificate makes a certificate that is signed by itself, or reads one, and sends it.
+// issueCertificate makes a self-signed certificate, or reads one, and sends it.
 func issueCertificate(c *base.CLI, ctx context.Context, n *newCredential, service string, issue issueCall) error {
 	if n.certificate != "" {
 		raw, err := base.ReadFile(n.certificate)
@@ -219,7 +219,7 @@ func issueCertificate(c *base.CLI, ctx context.Context, n *newCredential, servic
 	return sayWritten(c, issued, written...)
 }
 
-// selfSigned makes a certificate for the service, for as long as the credential is good.
+// selfSigned makes a certificate for the service, for the lifetime of the credential.
 func selfSigned(service string, key crypto.Signer, n *newCredential) (string, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
@@ -248,7 +248,7 @@ func selfSigned(service string, key crypto.Signer, n *newCredential) (string, er
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), nil
 }
 
-// privateFile is the content of the file of a private key: PEM where its name says so, else a JWK.
+// privateFile is the content of the file of a private key: PEM if the name ends in .pem, else a JWK.
 func privateFile(name string, alg jose.Algorithm, key crypto.Signer) ([]byte, error) {
 	if strings.HasSuffix(name, ".pem") {
 		return pemOf(key)
@@ -265,13 +265,13 @@ func pemOf(key crypto.Signer) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// publicJWK reads a public key, as JWK or PEM. A private one must not leave this machine.
+// publicJWK reads a public key, JWK or PEM. A private key is refused: it must not leave this machine.
 func publicJWK(raw []byte) ([]byte, error) {
 	raw = bytes.TrimSpace(raw)
 	if bytes.HasPrefix(raw, []byte("{")) {
 		_, canonical, err := jose.ParseClientJWK(raw)
 		if err != nil {
-			return nil, fmt.Errorf("not a public key that may sign for a service: %w", err)
+			return nil, fmt.Errorf("not a public key that a service may use: %w", err)
 		}
 		return canonical, nil
 	}
@@ -283,14 +283,14 @@ func publicJWK(raw []byte) ([]byte, error) {
 	var err error
 	switch {
 	case strings.HasSuffix(block.Type, "PRIVATE KEY"):
-		return nil, base.Next(errors.New("it is a private key, which stays where it is"), "Write its public half with: openssl pkey -in FILE -pubout -out PUBLIC")
+		return nil, base.Next(errors.New("this is a private key, which must not be sent to the server"), "Write the public key with: openssl pkey -in FILE -pubout -out PUBLIC")
 	case block.Type == "PUBLIC KEY":
 		public, err = x509.ParsePKIXPublicKey(block.Bytes)
 	default:
-		return nil, fmt.Errorf("%q is not a public key: use PUBLIC KEY", block.Type)
+		return nil, fmt.Errorf("%q in PEM is not a public key: the type must be PUBLIC KEY", block.Type)
 	}
 	if err != nil {
-		return nil, errors.New("the public key cannot be read")
+		return nil, errors.New("the public key cannot be parsed")
 	}
 	for _, alg := range jose.ClientAlgorithms() {
 		k := jose.PublicKey{Algorithm: alg, Key: public}
@@ -302,10 +302,10 @@ func publicJWK(raw []byte) ([]byte, error) {
 			return b, nil
 		}
 	}
-	return nil, errors.New("not a public key that may sign for a service: use P-256, RSA of 2048 to 8192 bits, or Ed25519")
+	return nil, errors.New("not a public key that a service may use: it must be P-256, RSA of 2048 to 8192 bits, or Ed25519")
 }
 
-// firstCertificate is the certificate of the service in a file that may have its chain, too.
+// firstCertificate is the certificate of the service in a file that may also contain its chain.
 func firstCertificate(raw []byte) (string, error) {
 	for {
 		var block *pem.Block

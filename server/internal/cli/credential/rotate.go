@@ -13,12 +13,14 @@ func credentialRotate(c *base.CLI) *cobra.Command {
 	var overlap, out string
 	cmd := &cobra.Command{
 		Use:   "rotate ID",
-		Short: "Make a credential in the place of another",
-		Long: `Makes a secret or a bootstrap credential like the one there is, with its name, its network
-and as long a life, and lets that one end after the overlap: put the new one in place
-meanwhile. Tokens got with the old one stay good until they expire. To withdraw what leaked,
-revoke it instead. Of one service, kind and name two can be good at once, not three. Keys
-and certificates are replaced by making another, and revoking the first.`,
+		Short: "Replace a secret or a bootstrap credential",
+		Long: `Creates a credential with the kind, the name, the network and the lifetime of the one that ID
+names. The old credential expires after --overlap: deploy the new one before. Tokens that were
+issued for the old one remain valid until they expire. A service can have two valid credentials of
+one kind and name at a time.
+
+If a credential has leaked, revoke it instead. To replace a key or a certificate, create another
+one and revoke the first.`,
 		Example: `  watchword credential rotate 3f1c0a9e5b7d4286a1e0c3b5d7f90214 --out m1-new.secret
   watchword credential rotate 3f1c0a9e5b7d4286a1e0c3b5d7f90214 --overlap 1d --out m1-new.jwt`,
 		Args: base.Exactly("ID"),
@@ -37,7 +39,7 @@ and certificates are replaced by making another, and revoking the first.`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&overlap, "overlap", "1h", "how long the old one stays good, as in 1h or 7d; 0s: not at all")
-	cmd.Flags().StringVar(&out, "out", "", "write it to this new file, readable by you alone")
+	cmd.Flags().StringVar(&overlap, "overlap", "1h", "`time` for which the old credential remains valid, as in 1h or 7d, or 0s")
+	cmd.Flags().StringVar(&out, "out", "", "write the new credential to this new `file`, which only you can read")
 	return c.WithJSON(cmd)
 }

@@ -14,11 +14,10 @@ import (
 func Blast(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "blast SERVICE",
-		Short: "Show what a stolen credential of a service reaches",
-		Long: `Shows, as a tree, the services for which whoever has a credential of SERVICE gets tokens,
-and below each those that are reached through it, since it exchanges the tokens it
-receives. Scopes only shrink on the way. Conditions of rules are taken to hold: they are
-shown, for you to judge.`,
+		Short: "Show which services a stolen credential gives access to",
+		Long: `Shows, as a tree, the services for which somebody with a credential of SERVICE can get tokens.
+Below a service are those that are reached through it, because it may exchange the tokens that it
+receives. The conditions of rules are assumed to be met, and are shown.`,
 		Example: `  watchword blast m1
   watchword blast m1 --json`,
 		Args: base.Exactly("SERVICE"),
@@ -42,7 +41,7 @@ shown, for you to judge.`,
 
 func printBlast(c *base.CLI, b api.Blast) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s reaches %d directly, and %d through others\n", b.Service, b.Direct, b.Through)
+	fmt.Fprintf(&text, "%s reaches %d services directly, and %d through others\n", b.Service, b.Direct, b.Through)
 	for i, r := range b.Reaches {
 		fmt.Fprintln(&text, branch(b.Reaches, i)+r.Service+reachTerms(r))
 	}
@@ -52,7 +51,7 @@ func printBlast(c *base.CLI, b api.Blast) error {
 	return c.Printf("%s", strings.TrimSuffix(text.String(), "\n"))
 }
 
-// branch draws what stands before an entry of a tree: where one on the same level follows, a line goes on.
+// branch draws the lines before an entry of the tree.
 func branch(all []api.Reach, i int) string {
 	follows := func(depth int) bool {
 		for _, r := range all[i+1:] {
@@ -80,7 +79,7 @@ func reachTerms(r api.Reach) string {
 	var parts []string
 	switch {
 	case r.AnyScope:
-		parts = append(parts, "any scope: it only observes")
+		parts = append(parts, "any scope: the service only observes")
 	case len(r.Scopes) > 0:
 		parts = append(parts, strings.Join(r.Scopes, " "))
 	default:
@@ -88,9 +87,9 @@ func reachTerms(r api.Reach) string {
 	}
 	switch r.Exchange {
 	case "delegate":
-		parts = append(parts, "on behalf")
+		parts = append(parts, "by delegation")
 	case "impersonate":
-		parts = append(parts, "in its place")
+		parts = append(parts, "by impersonation")
 	}
 	if r.By != "" {
 		parts = append(parts, "exchanged by "+r.By)

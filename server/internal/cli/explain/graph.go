@@ -12,9 +12,9 @@ func Graph(c *base.CLI) *cobra.Command {
 	var format, from, to string
 	cmd := &cobra.Command{
 		Use:   "graph",
-		Short: "Draw the call map",
-		Long: `Prints the call map as a graph: for Graphviz (dot), for Mermaid, which pages of forges
-show, or as JSON. --from and --to leave what lies on the ways from or to a service.`,
+		Short: "Draw the services and rules",
+		Long: `Prints the services and rules as a graph, in the format of Graphviz (dot), of Mermaid, or as JSON.
+With --from and --to the graph has only the paths from a service or to a service.`,
 		Example: `  watchword graph | dot -Tsvg > callmap.svg
   watchword graph --format mermaid --from m1
   watchword graph --format json --from m1 --to m2`,
@@ -32,7 +32,7 @@ show, or as JSON. --from and --to leave what lies on the ways from or to a servi
 				return c.UnknownOf(cmd, admin, err, from, to)
 			}
 			if more := g.RuleCount - len(g.Rules) + g.ServiceCount - len(g.Services); more > 0 {
-				c.Say("warning: %d of %d services and %d of %d rules are shown; see a part with --from or --to", len(g.Services), g.ServiceCount, len(g.Rules), g.RuleCount)
+				c.Say("warning: only %d of %d services and %d of %d rules are shown; use --from or --to to see a part", len(g.Services), g.ServiceCount, len(g.Rules), g.RuleCount)
 			}
 			switch format {
 			case "json":
@@ -44,8 +44,8 @@ show, or as JSON. --from and --to leave what lies on the ways from or to a servi
 			}
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "dot", "dot, mermaid or json")
-	cmd.Flags().StringVar(&from, "from", "", "only what this service reaches over rules")
-	cmd.Flags().StringVar(&to, "to", "", "only what reaches this service")
+	cmd.Flags().StringVar(&format, "format", "dot", "`format` of the graph: dot, mermaid or json")
+	cmd.Flags().StringVar(&from, "from", "", "draw only what this `service` reaches")
+	cmd.Flags().StringVar(&to, "to", "", "draw only what reaches this `service`")
 	return base.AsOperator(cmd)
 }

@@ -21,9 +21,9 @@ func Impact(c *base.CLI) *cobra.Command {
 	var what operator.ImpactOf
 	cmd := &cobra.Command{
 		Use:   "impact [CALLER TARGET]",
-		Short: "Say who would break without a rule, a key or a credential",
-		Long: `Lists who used a rule, a signing key or a credential in the last days and would break if
-it were taken away. It takes nothing away.`,
+		Short: "Show who uses a rule, a key or a credential",
+		Long: `Lists the services that used a rule, a signing key or a credential in the last days, and would
+fail if it was removed. The command removes nothing.`,
 		Example: `  watchword impact m1 m2
   watchword impact --credential 00112233445566778899aabbccddeeff
   watchword impact --key NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --days 7`,
@@ -32,7 +32,7 @@ it were taken away. It takes nothing away.`,
 				return nil
 			}
 			if what.Key != "" || what.Credential != "" {
-				return base.Usage(cmd, "name one of: CALLER TARGET, --key, --credential")
+				return base.Usage(cmd, "give one of CALLER TARGET, --key and --credential")
 			}
 			return base.Exactly("CALLER", "TARGET")(cmd, args)
 		},
@@ -46,9 +46,9 @@ it were taken away. It takes nothing away.`,
 			return impact(c, cmd, days, what)
 		},
 	}
-	cmd.Flags().IntVar(&days, "days", 30, "how many days to look back")
-	cmd.Flags().StringVar(&what.Key, "key", "", "id of a signing key, as watchword keys list has it")
-	cmd.Flags().StringVar(&what.Credential, "credential", "", "id of a credential, as watchword credential list has it")
+	cmd.Flags().IntVar(&days, "days", 30, "`number` of days to look back")
+	cmd.Flags().StringVar(&what.Key, "key", "", "`id` of a signing key, as in \"watchword keys list\"")
+	cmd.Flags().StringVar(&what.Credential, "credential", "", "`id` of a credential, as in \"watchword credential list\"")
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
@@ -69,16 +69,16 @@ func impact(c *base.CLI, cmd *cobra.Command, days int, what operator.ImpactOf) e
 	return printImpact(c, a)
 }
 
-// unknownUse adds to a "not found" how to list what there is.
+// unknownUse makes of "not found" an error that says how to list what exists.
 func unknownUse(c *base.CLI, cmd *cobra.Command, admin *operator.Client, err error, what operator.ImpactOf) error {
 	switch {
 	case what.Key != "":
-		return base.Next(fmt.Errorf("there is no key %q", what.Key), "List keys with: watchword keys list")
+		return base.Next(fmt.Errorf("there is no key %q", what.Key), "List the keys with: watchword keys list")
 	case what.Credential != "":
 		return base.UnknownCredential(err, what.Credential)
 	}
 	err = c.UnknownOf(cmd, admin, err, what.Caller, what.Target)
-	if _, told := errors.AsType[*base.NextError](err); told {
+	if _, advised := errors.AsType[*base.NextError](err); advised {
 		return err
 	}
 	return base.Next(fmt.Errorf("there is no rule %s -> %s", what.Caller, what.Target), "List the rules with: %s", shell.Command("watchword", "rules", "--caller", what.Caller))
@@ -92,7 +92,7 @@ func printImpact(c *base.CLI, i api.Impact) error {
 	if i.Count == 0 {
 		return c.Printf("Nobody used it since %s.", base.Moment(i.Since))
 	}
-	rows := [][]string{{"CALLER", "TARGET", "TOKENS", "LAST", "SCOPES", "PROVED BY", "FROM"}}
+	rows := [][]string{{"CALLER", "TARGET", "TOKENS", "LAST", "SCOPES", "METHODS", "FROM"}}
 	for _, a := range i.Affected {
 		rows = append(rows, []string{
 			a.Caller, a.Target, strconv.FormatInt(a.Tokens, 10), base.Moment(a.Last),

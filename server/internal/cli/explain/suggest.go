@@ -15,11 +15,12 @@ func Suggest(c *base.CLI) *cobra.Command {
 	var days int
 	cmd := &cobra.Command{
 		Use:   "suggest",
-		Short: "Suggest the rules that refused calls would need",
-		Long: `From the calls that were refused in the last days, and those that targets which only
-observe let through, it makes the least rules that would allow them: as lines for a call map
-file and as commands. Nothing is applied. Look at each: what was refused may be an attack.
-Conditions of rules are never loosened; calls that do not meet them are listed at the end.`,
+		Short: "Suggest rules for calls that were refused",
+		Long: `Suggests the smallest rules that would allow the calls which were refused in the last days, and
+the calls without a rule to services that only observe. The rules are printed as lines for a call
+map file and as commands. Review each: a call that was refused may be an attack. The command
+applies nothing, and never suggests to weaken a condition of a rule: calls that do not meet one
+are listed at the end.`,
 		Example: `  watchword suggest
   watchword suggest --days 7 --json`,
 		Args: base.Exactly(),
@@ -41,7 +42,7 @@ Conditions of rules are never loosened; calls that do not meet them are listed a
 			return printSuggestion(c, s)
 		},
 	}
-	cmd.Flags().IntVar(&days, "days", 30, "how many days to look back")
+	cmd.Flags().IntVar(&days, "days", 30, "`number` of days to look back")
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
@@ -49,13 +50,13 @@ func printSuggestion(c *base.CLI, s api.Suggestion) error {
 	sayRecords(c, s.RecordsSince, s.Since)
 	var text strings.Builder
 	if len(s.Rules) == 0 {
-		fmt.Fprintf(&text, "Nothing: no call since %s was refused that a rule would allow.\n", base.Moment(s.Since))
+		fmt.Fprintf(&text, "Nothing to suggest: no call since %s was refused that a rule would allow.\n", base.Moment(s.Since))
 	} else {
-		text.WriteString(s.File + "\n# or, by hand:\n")
+		text.WriteString(s.File + "\n# or as commands:\n")
 	}
 	for _, r := range s.Rules {
 		command := r.Command
-		if !strings.HasPrefix(command, "watchword ") { // what is to be done in a file is no command
+		if !strings.HasPrefix(command, "watchword ") { // a change of a file is not a command
 			command = "# " + command
 		}
 		fmt.Fprintf(&text, "# %s -> %s: %s, the last on %s\n%s\n", r.From, r.To, calls(r.Refused), base.Moment(r.Last), command)
@@ -64,7 +65,7 @@ func printSuggestion(c *base.CLI, s api.Suggestion) error {
 		fmt.Fprintf(&text, "# and %d more\n", more)
 	}
 	if len(s.Left) > 0 {
-		text.WriteString("\n# refused, and not for a rule to mend:\n")
+		text.WriteString("\n# refused for another reason than a missing rule:\n")
 	}
 	for _, l := range s.Left {
 		fmt.Fprintf(&text, "# %s -> %s, %s: %s\n", l.From, l.To, calls(l.Refused), l.Text)

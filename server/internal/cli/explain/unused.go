@@ -15,11 +15,10 @@ func Unused(c *base.CLI) *cobra.Command {
 	var days int
 	cmd := &cobra.Command{
 		Use:   "unused",
-		Short: "List what nobody has used",
-		Long: `Lists the services, credentials, rules and scopes of rules that nobody used in the last
-days, with the command that removes each. What was made within that time is not judged.
-Decisions are counted from the first start of a version that counts them: while the
-counts are younger than the days asked for, what was not used is listed without commands.`,
+		Short: "List services, credentials, rules and scopes that nobody uses",
+		Long: `Lists the services, credentials, rules and scopes of rules that nobody used in the last days, with
+the command that removes each. What was created or changed in that time is not listed. As long as
+the server has counted decisions for fewer days, the list has no commands.`,
 		Example: `  watchword unused
   watchword unused --days 30 --json`,
 		Args: base.Exactly(),
@@ -41,13 +40,13 @@ counts are younger than the days asked for, what was not used is listed without 
 			return printUnused(c, u, days)
 		},
 	}
-	cmd.Flags().IntVar(&days, "days", 90, "how many days to look back")
+	cmd.Flags().IntVar(&days, "days", 90, "`number` of days to look back")
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
 func checkDays(cmd *cobra.Command, days int) error {
 	if days < 1 || days > 400 {
-		return base.Usage(cmd, "--days: must be 1 to 400")
+		return base.Usage(cmd, "--days must be from 1 to 400")
 	}
 	return nil
 }
@@ -55,7 +54,7 @@ func checkDays(cmd *cobra.Command, days int) error {
 func printUnused(c *base.CLI, u api.Unused, days int) error {
 	sayRecords(c, u.RecordsSince, u.Since)
 	if !u.Complete {
-		c.Say("What is not used in so short a time may be used yet: there are no commands to remove it.")
+		c.Say("What was not used in so short a time may still be needed, so there are no commands to remove it.")
 	}
 	rows := [][]string{{"KIND", "WHAT", "LAST USED", "TO REMOVE IT"}}
 	for _, i := range u.Items {
@@ -77,17 +76,17 @@ func printUnused(c *base.CLI, u api.Unused, days int) error {
 		c.Say("and %d more", more)
 	}
 	if u.Young > 0 {
-		c.Say("%d younger than that are not judged", u.Young)
+		c.Say("%d more are not listed because they were created or changed in that time", u.Young)
 	}
 	return nil
 }
 
-// sayRecords tells how much is known of a window.
+// sayRecords says how much of the time since then the counts cover.
 func sayRecords(c *base.CLI, records *time.Time, since time.Time) {
 	switch {
 	case records == nil:
-		c.Say("No decision was counted yet.")
+		c.Say("The server has not counted any decision yet.")
 	case records.After(since):
-		c.Say("Decisions were counted from %s on only.", records.UTC().Format(base.Day))
+		c.Say("The server counts decisions only since %s.", records.UTC().Format(base.Day))
 	}
 }

@@ -1,5 +1,5 @@
-// Package explain has the commands that answer questions about the call map: why, blast, graph,
-// impact, unused and suggest.
+// Package explain contains the commands that answer questions about the rules: why, blast, graph, impact,
+// unused and suggest.
 package explain
 
 import (
@@ -19,12 +19,13 @@ func Why(c *base.CLI) *cobra.Command {
 	var at string
 	cmd := &cobra.Command{
 		Use:   "why ID | CALLER TARGET",
-		Short: "Say why a token was refused, or would be",
-		Long: `With the id of a decision, which the caller saw in the header Watchword-Decision and the
-audit log has, it says what came out then, and what would today. With two services it
-asks as CALLER would for a token for TARGET, and says which rule allows it or how near
-it came, and the command that would change that. No token is made. The caller that is
-refused is never told any of this.`,
+		Short: "Explain why a token is allowed or refused",
+		Long: `With the id of a decision, the command shows what was decided and why, and what would be decided
+today. The caller receives the id in the header Watchword-Decision, and the audit log has it.
+
+With two services the command shows whether CALLER would get a token for TARGET and why, and a
+command that would change the answer. No token is issued. The server never tells a caller why it
+is refused.`,
 		Example: `  watchword why 5f1e2d3c4b5a69788796a5b4c3d2e1f0
   watchword why m1 m2 --scope write
   watchword why m1 m2 --auth private_key_jwt --bound --network 10.1.2.3 --at 2026-11-24T20:00:00Z
@@ -58,13 +59,13 @@ refused is never told any of this.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&q.Scopes, "scope", nil, "scope that is asked for; repeat for more")
-	flags.StringVar(&q.Method, "auth", "", "how the caller proves itself: "+strings.Join(base.Names(api.AuthMethods()), ", "))
-	flags.BoolVar(&q.Bound, "bound", false, "it brings the proof of a key")
-	flags.StringVar(&q.Network, "network", "", "the address it asks from, as in 10.1.2.3")
-	flags.StringVar(&q.OnBehalfOf, "on-behalf-of", "", "the service whose token it exchanges")
-	flags.BoolVar(&q.Impersonate, "impersonate", false, "with --on-behalf-of: for a token that does not say so")
-	flags.StringVar(&at, "at", "", "when, as in 2027-01-01T12:00:00Z")
+	flags.StringArrayVar(&q.Scopes, "scope", nil, "`scope` that is requested; may be repeated")
+	flags.StringVar(&q.Method, "auth", "", "authentication `method` of the caller: "+strings.Join(base.Names(api.AuthMethods()), ", "))
+	flags.BoolVar(&q.Bound, "bound", false, "the request proves a key to which the token is bound")
+	flags.StringVar(&q.Network, "network", "", "`address` of the caller, as in 10.1.2.3")
+	flags.StringVar(&q.OnBehalfOf, "on-behalf-of", "", "`service` whose token is exchanged")
+	flags.BoolVar(&q.Impersonate, "impersonate", false, "with --on-behalf-of: for a token that does not name the actor")
+	flags.StringVar(&at, "at", "", "`time` of the request, as in 2027-01-01T12:00:00Z")
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
@@ -90,10 +91,10 @@ func printExplanation(c *base.CLI, e api.Explanation) error {
 	}
 	text := fmt.Sprintf("%s: %s", verdict, base.Line(e.Text))
 	if len(e.Scopes) > 0 {
-		text += "\nThe token would have: " + strings.Join(e.Scopes, " ")
+		text += "\nScopes of the token: " + strings.Join(e.Scopes, " ")
 	}
 	if e.Shadow != "" {
-		text += "\nThe rules of the shadow would say: " + e.Shadow
+		text += "\nDecision under the shadow: " + e.Shadow
 	}
 	switch {
 	case e.Command != "":
@@ -115,7 +116,7 @@ func whyRecorded(c *base.CLI, cmd *cobra.Command, id string) error {
 	a, err := admin.Decision(cmd.Context(), id)
 	switch {
 	case base.StatusOf(err) == http.StatusNotFound:
-		return base.Next(fmt.Errorf("no decision %q is in the audit log of this server", id), "The id stands in the header Watchword-Decision of the answer that was refused, and at the end of the lines of: watchword audit tail\nReplicas have a log each: ask the one that decided.")
+		return base.Next(fmt.Errorf("the audit log of this server has no decision %q", id), "The id is in the header Watchword-Decision of the answer, and at the end of each line of: watchword audit tail\nEvery replica has a log of its own: ask the one that decided.")
 	case err != nil:
 		return err
 	case c.JSON:
@@ -132,7 +133,7 @@ func whyRecorded(c *base.CLI, cmd *cobra.Command, id string) error {
 	err = c.PrintFields(
 		"decision", fmt.Sprintf("%s, record %d", d.At.UTC().Format("2006-01-02 15:04:05Z"), d.Record),
 		"asked", base.Or(d.Caller, "?")+" -> "+base.Or(d.Target, "?"), "scope", d.Scope, "on behalf of", d.OnBehalfOf,
-		"proved by", d.Method, "credential", d.Credential, "from", d.Address,
+		"method", d.Method, "credential", d.Credential, "from", d.Address,
 		"outcome", d.Outcome+": "+d.Text, "what to do", d.Advice, "see", d.See, "observed", d.Observed, "shadow", d.Shadow,
 	)
 	if err != nil || d.Today == nil {

@@ -14,15 +14,15 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
-// Ring holds the public keys of one use, read from a server or from a file.
+// Ring is the public keys of one use, read from a server or from a file.
 type Ring struct {
 	Set *jose.KeySet
-	// Revoked has the ids of the keys in Set that were revoked.
+	// Revoked has the ids of the keys in Set that are revoked.
 	Revoked []string
 }
 
-// usable are the public halves of keys of one use. A revoked key verifies nothing, except the
-// audit log: what it signed before it was stolen cannot be signed again.
+// usable returns the public keys of one use. A revoked key verifies nothing but the audit log, whose old
+// records cannot be signed again.
 func usable(all []api.Key, use string) (*Ring, error) {
 	var p Ring
 	var keys []jose.PublicKey
@@ -47,8 +47,8 @@ func usable(all []api.Key, use string) (*Ring, error) {
 	return &p, nil
 }
 
-// OfServer asks the operator's listener, which also knows the keys that are published
-// nowhere.
+// OfServer reads the keys of one use from the operator API, which also has the keys that are not
+// published.
 func OfServer(c *base.CLI, cmd *cobra.Command, use string) (*operator.Client, *Ring, error) {
 	admin, err := c.Admin(cmd)
 	if err != nil {
@@ -62,8 +62,8 @@ func OfServer(c *base.CLI, cmd *cobra.Command, use string) (*operator.Client, *R
 	return admin, keys, err
 }
 
-// OfFile reads the keys of the audit log from what "keys list --json" printed, or from a
-// JWK Set.
+// OfFile reads the keys of the audit log from a file with the output of "keys list --json", or with a JWK
+// Set.
 func OfFile(name string) (*Ring, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -86,7 +86,7 @@ func OfFile(name string) (*Ring, error) {
 		return nil, fmt.Errorf("read the keys in %s: %w", name, err)
 	}
 	if len(set.Keys()) == 0 {
-		return nil, base.Next(fmt.Errorf("%s has no key of the audit log", name), "Write it, while the server runs, with: %s > %s",
+		return nil, base.Next(fmt.Errorf("%s contains no key of the audit log", name), "While the server runs, write the file with: %s > %s",
 			shell.Command("watchword", "keys", "list", "--json"), shell.Quote(name))
 	}
 	return &Ring{Set: set}, nil

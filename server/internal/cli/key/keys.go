@@ -1,4 +1,4 @@
-// Package key has the commands about the keys that the server signs with.
+// Package key contains the commands about the keys with which the server signs.
 package key
 
 import (
@@ -17,9 +17,9 @@ import (
 func Command(c *base.CLI) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "keys",
-		Short: "The keys the server signs with",
-		Long: `The key ring. The server replaces its keys by itself: the next key is published well
-before it signs, and the one before stays published until its last token has expired.`,
+		Short: "Manage the signing keys of the server",
+		Long: `The server replaces its signing keys by itself. It publishes a new key before the key signs, and a
+replaced key until the last token that it signed has expired.`,
 		Example: `  watchword keys list
   watchword keys rotate`,
 	}
@@ -30,12 +30,14 @@ before it signs, and the one before stays published until its last token has exp
 func keysList(c *base.CLI) *cobra.Command {
 	return c.WithJSON(&cobra.Command{
 		Use:   "list",
-		Short: "List the key ring",
-		Long: `Lists the keys: "next" is published and does not sign yet, "active" signs, "retiring"
-no longer signs and is still published, "revoked" verifies nothing any more. Only keys for
-access tokens are published; those for credentials and the audit log are this server's own.`,
-		Example: `  watchword keys list --json`,
-		Args:    base.Exactly(),
+		Short: "List the signing keys",
+		Long: `Lists the signing keys with their state. A key that is "next" does not sign yet, one that is
+"active" signs, one that is "retiring" no longer signs but still verifies, and one that is
+"revoked" does neither. Only the keys of access tokens are published. The keys of credentials and
+of the audit log are used by the server alone.`,
+		Example: `  watchword keys list
+  watchword keys list --json`,
+		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			admin, err := c.Admin(cmd)
 			if err != nil {
@@ -48,7 +50,7 @@ access tokens are published; those for credentials and the audit log are this se
 			if c.JSON {
 				return c.PrintJSON(map[string]any{"keys": all})
 			}
-			rows := [][]string{{"ID", "USE", "ALGORITHM", "STATE", "CREATED", "SIGNS FROM", "RETIRED", "LEAVES"}}
+			rows := [][]string{{"ID", "USE", "ALGORITHM", "STATE", "CREATED", "SIGNS FROM", "RETIRED", "REMOVED AT"}}
 			for _, k := range all {
 				rows = append(rows, []string{k.ID, k.Use, k.Algorithm, k.State, base.Moment(k.CreatedAt), base.Moment(k.SignsFrom), base.MomentOf(k.RetiredAt), base.MomentOf(k.DropAt)})
 			}
@@ -62,9 +64,9 @@ func keysRotate(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Replace a signing key",
-		Long: `Puts the next key in the place of the active one, once it was published long enough for
-services to have fetched it (keys.publish_lead). With --now it signs at once: services that
-have not fetched it yet refuse its tokens until they do.`,
+		Long: `Replaces the active key by the next one as soon as that was published for the time of the setting
+keys.publish_lead, so that services have fetched it. With --now the next key signs at once, and
+services refuse its tokens until they fetch the key.`,
 		Example: `  watchword keys rotate
   watchword keys rotate --algorithm EdDSA`,
 		Args: base.Exactly(),
@@ -75,8 +77,8 @@ have not fetched it yet refuse its tokens until they do.`,
 			}
 			k, err := admin.RotateKeys(cmd.Context(), r)
 			if base.StatusOf(err) == http.StatusNotFound {
-				return base.Next(errors.New("no key of that use and algorithm signs, so there is none to replace"),
-					"List keys with: watchword keys list\nA key is made when a service wants it: watchword service update NAME --algorithm ALGORITHM")
+				return base.Next(errors.New("there is no active key of that use and algorithm"),
+					"List the keys with: watchword keys list\nThe server creates a key for an algorithm when a service uses it: watchword service update NAME --algorithm ALGORITHM")
 			}
 			if err != nil {
 				return err
@@ -91,24 +93,26 @@ have not fetched it yet refuse its tokens until they do.`,
 			return c.Printf("key %s (%s) signs from %s", k.ID, k.Algorithm, when)
 		},
 	}
-	cmd.Flags().StringVar(&r.Use, "use", "", "what the key is for: access, credential or audit (default access)")
+	cmd.Flags().StringVar(&r.Use, "use", "", "`use` of the key: access, credential or audit (default access)")
 	cmd.Flags().StringVar(&r.Algorithm, "algorithm", "", jose.List(jose.Algorithms())+" (default: the server's)")
-	cmd.Flags().BoolVar(&r.Now, "now", false, "sign with the new key at once")
+	cmd.Flags().BoolVar(&r.Now, "now", false, "let the next key sign at once")
 	return c.WithJSON(cmd)
 }
 
 func keysRevoke(c *base.CLI) *cobra.Command {
 	return base.WithConfirmation(c.WithJSON(&cobra.Command{
 		Use:   "revoke KID",
-		Short: "Withdraw a stolen key",
-		Long: `Withdraws a key at once: what it signed is no longer good. For an access key that is so
-wherever services have fetched the keys anew; for a credential key, at the server at once,
-and every service needs a new credential. When it was the active one another takes its place. It asks before,
-or takes --yes where there is nobody to ask. For a key that is merely old, rotate.`,
-		Example: `  watchword keys revoke NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs`,
-		Args:    base.Exactly("KID"),
+		Short: "Revoke a stolen key",
+		Long: `Revokes a key: everything that it signed becomes invalid. Services refuse the tokens of an access
+key once they have fetched the keys again. The server refuses the bootstrap credentials of a
+credential key at once, and the services need new ones. If the key was active, another takes its
+place. The command asks for confirmation; without a terminal it requires --yes. To replace a key
+that is not stolen, use "watchword keys rotate".`,
+		Example: `  watchword keys revoke NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs
+  watchword keys revoke NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --yes`,
+		Args: base.Exactly("KID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.Confirm(cmd, fmt.Sprintf("Revoke key %s, and with it everything it signed? For a credential key these are all credentials made since it signs.", args[0])); err != nil {
+			if err := c.Confirm(cmd, fmt.Sprintf("Revoke key %s and everything that it signed? For a credential key this includes all bootstrap credentials that it signed.", args[0])); err != nil {
 				return err
 			}
 			admin, err := c.Admin(cmd)
@@ -117,7 +121,7 @@ or takes --yes where there is nobody to ask. For a key that is merely old, rotat
 			}
 			k, err := admin.RevokeKey(cmd.Context(), args[0])
 			if base.StatusOf(err) == http.StatusNotFound {
-				return base.Next(fmt.Errorf("there is no key %q", args[0]), "List keys with: watchword keys list")
+				return base.Next(fmt.Errorf("there is no key %q", args[0]), "List the keys with: watchword keys list")
 			}
 			if err != nil {
 				return err
@@ -133,12 +137,13 @@ or takes --yes where there is nobody to ask. For a key that is merely old, rotat
 func keysReseal(c *base.CLI) *cobra.Command {
 	return c.WithJSON(&cobra.Command{
 		Use:   "reseal",
-		Short: "Seal the keys under the current sealing key",
-		Long: `Reads the sealing key file again and seals all private keys under its first line. To
-replace the sealing key, put a new line in front (32 random bytes, base64) in the file of
-every replica, reseal, and then take the old line away.`,
-		Example: `  watchword keys reseal`,
-		Args:    base.Exactly(),
+		Short: "Encrypt the stored keys with another sealing key",
+		Long: `Reads the file of the sealing key again, and encrypts all stored private keys with its first line.
+To replace the sealing key, insert a new first line (32 random bytes in base64) in the file of
+every replica, run this command, and then remove the old line.`,
+		Example: `  watchword keys reseal
+  watchword keys reseal --json`,
+		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			admin, err := c.Admin(cmd)
 			if err != nil {
@@ -151,7 +156,7 @@ every replica, reseal, and then take the old line away.`,
 			if c.JSON {
 				return c.PrintJSON(n)
 			}
-			return c.Printf("sealed %d keys anew", n.Resealed)
+			return c.Printf("encrypted %d keys again", n.Resealed)
 		},
 	})
 }

@@ -1,4 +1,4 @@
-// Package probe has the command that checks whether services refuse bad tokens.
+// Package probe contains the command that checks whether services refuse invalid tokens.
 package probe
 
 import (
@@ -22,27 +22,27 @@ func Command(c *base.CLI) *cobra.Command {
 	var other string
 	cmd := &cobra.Command{
 		Use:   "probe [SERVICE]",
-		Short: "See whether a service refuses the tokens it must refuse",
-		Long: `Has the server send tokens to the service's probe URL that it must refuse: for another
-service, expired, unsigned, revoked and so on; and good ones, so that a service that is down
-is not taken for one that refuses. The URL is to answer a GET with 2xx to any good token,
-whatever its scope; "watchword service update SERVICE --probe URL" sets it.
+		Short: "Test whether services refuse invalid tokens",
+		Long: `The server sends tokens to the probe URL of the service that the service must refuse: tokens for
+another service, expired tokens, unsigned tokens, revoked tokens and so on. It also sends valid
+tokens, so that a service which is down does not pass. The URL must answer a GET request that has
+a valid token with a status of 2xx. Set it with "watchword service update SERVICE --probe URL".
 
-The tokens are for "watchword-probe", which no service can be, have no scope and the claim
-"probe", and are good for a minute. With --other the token for another service is for that
-one: the service that is probed could use it there for as long.
+The subject of the tokens is "watchword-probe", which cannot be the name of a service. They have
+no scope, have the claim "probe", and expire after a minute. With --other the token for another
+service is for the one that you name. The tested service could use it there until it expires.
 
-It exits with 1 when a service accepted what it must refuse, or could not be judged.`,
+The exit code is 1 if a service accepted a token that it must refuse, or if the test failed.`,
 		Example: `  watchword probe m2
   watchword probe --all
   watchword probe --last`,
 		Args: base.AtMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if n := len(args); n == 0 && all == last || n == 1 && (all || last) {
-				return base.Usage(cmd, "name a service, or give either --all or --last")
+				return base.Usage(cmd, "give one of SERVICE, --all and --last")
 			}
 			if other != "" && last {
-				return base.Usage(cmd, "--other is for a probe that is made now")
+				return base.Usage(cmd, "--other and --last exclude each other")
 			}
 			admin, err := c.Admin(cmd)
 			if err != nil {
@@ -58,9 +58,9 @@ It exits with 1 when a service accepted what it must refuse, or could not be jud
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&all, "all", false, "probe every service that has a probe URL, one after the other")
-	flags.BoolVar(&last, "last", false, "probe nothing: show what came of the last probe of each service")
-	flags.StringVar(&other, "other", "", "the `service` that the token for another service is for (default one that there is not)")
+	flags.BoolVar(&all, "all", false, "test every service that has a probe URL, one after the other")
+	flags.BoolVar(&last, "last", false, "show the result of the last test of each service, and test nothing")
+	flags.StringVar(&other, "other", "", "`service` for which the token for another service is (default a service that does not exist)")
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
@@ -84,14 +84,14 @@ func probeOne(c *base.CLI, cmd *cobra.Command, admin *operator.Client, name, oth
 			err = c.Printf("%s", verdictOf(p))
 		}
 		if p.Outcome != api.ProbeRefused && p.Outcome != api.ProbeAccepted {
-			c.Say("Is it running, and does it answer 2xx to a good token there? See where with: %s\nName another URL with: %s",
+			c.Say("The service must run and answer a valid token with 2xx. See its probe URL with: %s\nSet another URL with: %s",
 				shell.Command("watchword", "service", "show", name), shell.Command("watchword", "service", "update", name, "--probe", "URL"))
 		}
 	}
 	return errors.Join(err, judged(p))
 }
 
-// mark is what to think of a check.
+// mark is the result of a check in short.
 func mark(check api.ProbeCheck) string {
 	switch check.Outcome {
 	case check.Must:
@@ -102,11 +102,11 @@ func mark(check api.ProbeCheck) string {
 	return "?"
 }
 
-// verdictOf is a probe in one line.
+// verdictOf is the result of a probe in one line.
 func verdictOf(p api.ProbeResult) string {
 	switch p.Outcome {
 	case api.ProbeRefused:
-		return p.Service + " refused all it must refuse"
+		return p.Service + " refused all tokens that it must refuse"
 	case api.ProbeAccepted:
 		bad := 0
 		for _, check := range p.Checks {
@@ -114,9 +114,9 @@ func verdictOf(p api.ProbeResult) string {
 				bad++
 			}
 		}
-		return fmt.Sprintf("%s ACCEPTED what it must refuse, in %d of %d checks", p.Service, bad, len(p.Checks))
+		return fmt.Sprintf("%s ACCEPTED tokens that it must refuse, in %d of %d checks", p.Service, bad, len(p.Checks))
 	}
-	return p.Service + " could not be judged: " + p.Why
+	return p.Service + " could not be tested: " + p.Why
 }
 
 // judged is base.ErrSaid unless all probes went as they must.
@@ -153,7 +153,7 @@ func probeAll(c *base.CLI, cmd *cobra.Command, admin *operator.Client, other str
 			without = append(without, s.Name)
 			continue
 		case s.Name == other:
-			c.Say("%s is the other service, and is not probed itself", other)
+			c.Say("%s is the other service and is not tested itself", other)
 			continue
 		}
 		p, err := probed(cmd, admin, s.Name, other)
@@ -173,12 +173,12 @@ func probeAll(c *base.CLI, cmd *cobra.Command, admin *operator.Client, other str
 		}
 	}
 	if len(without) > 0 {
-		c.Say("without a probe URL: %s", strings.Join(without, " "))
+		c.Say("these services have no probe URL: %s", strings.Join(without, " "))
 	}
 	return judged(probes...)
 }
 
-// printProbe writes the verdict and what led to it, if that is not good.
+// printProbe writes the result, and before it the checks that failed.
 func printProbe(c *base.CLI, p api.ProbeResult) error {
 	for _, check := range p.Checks {
 		if check.Must == api.ProbeRefused && check.Outcome == api.ProbeAccepted {

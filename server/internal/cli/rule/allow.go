@@ -1,4 +1,4 @@
-// Package rule has the commands about single rules: allow, disallow and rules.
+// Package rule contains the commands about single rules: allow, disallow and rules.
 package rule
 
 import (
@@ -19,21 +19,20 @@ func Allow(c *base.CLI) *cobra.Command {
 	var until string
 	cmd := &cobra.Command{
 		Use:   "allow CALLER TARGET",
-		Short: "Let one service call another",
-		Long: `Lets CALLER have tokens for TARGET, with the scopes given, until the date given. A service
-that calls itself needs a rule too. The rule is in force when the command returns. Where
-there is a rule already, it is changed as the flags say, and keeps what no flag names. What
-can be given more than once is set as a whole. An empty value clears: --scope "" leaves
-tokens without scope, --until "" a rule that does not end, --network "" any network, and
---bound=false tokens that need not be bound. A date without time is the moment that day
-begins, in UTC.
+		Short: "Allow a service to call another",
+		Long: `Creates the rule that allows CALLER to get tokens for TARGET, or changes the rule if it exists. A
+service that calls itself needs a rule, too. The rule is in force when the command returns.
 
-With --exchange delegate CALLER may also exchange the token of a service that called it for
-one for TARGET that says so; with impersonate for one that does not. --may-act names the one
-service that may exchange the tokens of this rule; without it TARGET may.
+A rule that exists keeps what no flag names. A flag that may be repeated replaces all values, and
+an empty value removes them: --scope "" allows tokens without scope only, --until "" is a rule
+that does not end, and --network "" allows all networks.
 
---auth, --bound, --network, --hours and --chain are conditions: the rule counts only when all
-of them hold.`,
+With --exchange delegate CALLER may also exchange a token that it received for a token for TARGET
+which names CALLER as the actor. With --exchange impersonate it may also get one which does not.
+The tokens of the rule may be exchanged by TARGET, or by the service that --may-act names instead.
+
+The flags --auth, --bound, --network, --hours and --chain are conditions: the rule allows a
+request only if all of them are met.`,
 		Example: `  watchword allow m1 m2
   watchword allow m1 m2 --scope read --scope write --until 2027-01-01
   watchword allow m1 m2 --network 10.0.0.0/8 --hours "Mon-Fri 08:00-18:00"
@@ -64,24 +63,24 @@ of them hold.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&given.Exchange, "exchange", "", "what the caller may do with tokens it received: delegate, or also impersonate")
-	flags.StringVar(&given.MayAct, "may-act", "", "the one service that may exchange the tokens of this rule, in place of their target")
-	flags.StringArrayVar(&given.Scopes, "scope", nil, "scope the tokens may have; repeat for more")
-	flags.StringVar(&until, "until", "", "when the rule ends, as in 2027-01-01")
-	flags.StringArrayVar(&when.Auth, "auth", nil, "the caller proves itself so: "+strings.Join(base.Names(api.AuthMethods()), ", ")+"; repeat for more")
-	flags.BoolVar(&when.Bound, "bound", false, "the token is bound to a key of the caller")
-	flags.StringArrayVar(&when.Networks, "network", nil, "the caller asks from this network, as in 10.0.0.0/8; repeat for more")
-	flags.StringVar(&when.Hours, "hours", "", `the caller asks in this part of the week, in UTC, as in "Mon-Fri 08:00-18:00"`)
-	flags.StringVar(&when.Chain, "chain", "", "direct: the caller does not act on behalf of another; any: it may")
+	flags.StringVar(&given.Exchange, "exchange", "", "`kind` of token exchange that the caller may use: delegate, or impersonate, which includes it")
+	flags.StringVar(&given.MayAct, "may-act", "", "`service` that may exchange the tokens of this rule, instead of the target")
+	flags.StringArrayVar(&given.Scopes, "scope", nil, "`scope` that the tokens may have; may be repeated")
+	flags.StringVar(&until, "until", "", "`time` at which the rule ends, as in 2027-01-01 (in UTC) or 2027-01-01T12:00:00Z")
+	flags.StringArrayVar(&when.Auth, "auth", nil, "authentication `method` that the caller must use: "+strings.Join(base.Names(api.AuthMethods()), ", ")+"; may be repeated")
+	flags.BoolVar(&when.Bound, "bound", false, "the token must be bound to a key of the caller")
+	flags.StringArrayVar(&when.Networks, "network", nil, "`network` from which the caller must send the request, as in 10.0.0.0/8; may be repeated")
+	flags.StringVar(&when.Hours, "hours", "", "`hours` of the week, in UTC, in which the rule allows requests, as in \"Mon-Fri 08:00-18:00\"")
+	flags.StringVar(&when.Chain, "chain", "", "`direct` if the caller must not act on behalf of another service, or any")
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
-// filled is a list without what is empty, by which a command line says that it has nothing.
+// filled removes empty values from a list: on a command line an empty value stands for no values.
 func filled(list []string) []string {
 	return slices.DeleteFunc(list, func(s string) bool { return s == "" })
 }
 
-// change changes what of a rule the command line names.
+// change changes the terms that the command line names.
 func change(named func(flag string) bool, r *api.RuleTerms, given api.RuleTerms, when api.Conditions) {
 	if r.When == nil {
 		r.When = &api.Conditions{}
@@ -118,7 +117,7 @@ func allow(c *base.CLI, cmd *cobra.Command, caller, target string, edit func(*ap
 	})
 	switch {
 	case err != nil && before != nil && before.Until != nil && !cmd.Flags().Changed("until") && base.StatusOf(err) == http.StatusUnprocessableEntity:
-		return base.Next(err, "The rule ends on %s. If that is past, name another --until, or none with --until \"\".", base.Moment(*before.Until))
+		return base.Next(err, "The rule ended or ends on %s. Give another end with --until, or none with --until \"\".", base.Moment(*before.Until))
 	case err != nil:
 		return c.UnknownOf(cmd, admin, err, caller, target, mayAct)
 	case c.JSON:
@@ -132,7 +131,7 @@ func allow(c *base.CLI, cmd *cobra.Command, caller, target string, edit func(*ap
 	return c.Printf("changed: %s may call %s%s", caller, target, terms(after))
 }
 
-// terms are what a rule says beside who may call whom.
+// terms are the terms of a rule in words.
 func terms(r api.Rule) (text string) {
 	if len(r.Scopes) > 0 {
 		text = ", scope " + strings.Join(r.Scopes, " ")

@@ -11,12 +11,13 @@ import (
 func Disallow(c *base.CLI) *cobra.Command {
 	return base.AsOperator(c.WithJSON(&cobra.Command{
 		Use:   "disallow CALLER TARGET",
-		Short: "No longer let one service call another",
-		Long: `Takes the rule away by which CALLER may have tokens for TARGET: its very next request
-for one is refused. Tokens it has already are good until they expire. To take away what
-is not there changes nothing.`,
-		Example: `  watchword disallow m1 m2`,
-		Args:    base.Exactly("CALLER", "TARGET"),
+		Short: "Remove the rule that allows a service to call another",
+		Long: `Removes the rule that allows CALLER to get tokens for TARGET. The next request for one is refused.
+Tokens that CALLER already has are valid until they expire. If there is no such rule, nothing
+changes.`,
+		Example: `  watchword disallow m1 m2
+  watchword disallow m1 m2 --json`,
+		Args: base.Exactly("CALLER", "TARGET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			admin, err := c.Admin(cmd)
 			if err != nil {
@@ -31,9 +32,9 @@ is not there changes nothing.`,
 				return c.UnknownOf(cmd, admin, err, caller, target)
 			}
 			if len(before) == 0 {
-				c.Say("was not allowed: no rule lets %s call %s", caller, target)
+				c.Say("there was no rule that allows %s to call %s", caller, target)
 			} else {
-				c.Say("no longer allowed: no rule lets %s call %s", caller, target)
+				c.Say("removed the rule that allows %s to call %s", caller, target)
 			}
 			return sayObserving(c, cmd, admin, target)
 		},

@@ -18,10 +18,10 @@ func Rules(c *base.CLI) *cobra.Command {
 	var caller, target string
 	cmd := &cobra.Command{
 		Use:   "rules",
-		Short: "List who may call whom",
-		Long: `Lists the call map, or that part of it which is about one caller or one target.
-Nothing is allowed that no rule allows, except at a target that only observes: any service
-gets a token for it. Such targets are named on stderr.`,
+		Short: "List the rules",
+		Long: `Lists all rules, or those of one caller or one target. Calls without a rule are refused, except
+calls to a service that only observes, for which every service gets a token. The command names
+these services on standard error.`,
 		Example: `  watchword rules
   watchword rules --target m2 --json`,
 		Args: base.Exactly(),
@@ -50,13 +50,13 @@ gets a token for it. Such targets are named on stderr.`,
 			return c.PrintTable(rows)
 		},
 	}
-	cmd.Flags().StringVar(&caller, "caller", "", "only rules that allow this service")
-	cmd.Flags().StringVar(&target, "target", "", "only rules that allow to call this service")
+	cmd.Flags().StringVar(&caller, "caller", "", "list only the rules of this calling `service`")
+	cmd.Flags().StringVar(&target, "target", "", "list only the rules that allow calls to this `service`")
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
-// sayObserving names the targets that only observe, or that one: whatever the rules say, any service gets a token for
-// them.
+// sayObserving names the targets that only observe, or the given one if it does: every service gets a token for
+// them, whatever the rules say.
 func sayObserving(c *base.CLI, cmd *cobra.Command, admin *operator.Client, target string) error {
 	services := admin.Services(cmd.Context())
 	if target != "" {
@@ -79,7 +79,7 @@ func sayObserving(c *base.CLI, cmd *cobra.Command, admin *operator.Client, targe
 		names = append(names, fmt.Sprintf("and %d more", more))
 	}
 	if len(names) > 0 {
-		c.Say("note: any service gets a token for a target that only observes, whatever the rules say: %s", base.Clean(strings.Join(names, ", ")))
+		c.Say("note: every service gets a token for a target that only observes, whatever the rules say: %s", strings.Join(names, ", "))
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 func Config(c *base.CLI) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "config",
-		Short: "The server's configuration",
-		Long: `Shows and checks the configuration a server would start with. Nothing is asked of a
+		Short: "Show and check the configuration of the server",
+		Long: `Shows and checks the configuration with which a server would start. These commands do not call a
 running server.`,
 		Example: `  watchword config print
   watchword config validate /etc/watchword.yaml`,
@@ -26,10 +26,10 @@ running server.`,
 func configPrint(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "print",
-		Short: "Show the settings in force, and where each comes from",
-		Long: `Shows every setting with its value and where that comes from, as "watchword serve" with
-the same flags and environment would see it. Secrets are not shown. A configuration file
-has the same names, nested where they have dots:
+		Short: "Show every setting and where it comes from",
+		Long: `Shows the value of every setting and where it comes from, as "watchword serve" would use it with
+the same flags and environment. Secrets are not shown. A configuration file has the same names,
+nested where a name has a dot:
 
   listen: 0.0.0.0:8443
   tls:
@@ -79,16 +79,17 @@ func printSettings(c *base.CLI, loaded *config.Loaded) error {
 func configValidate(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate [FILE]",
-		Short: "Check a configuration",
-		Long: `Checks the file given, or that named by --config or WATCHWORD_CONFIG, together with the
-environment and the flags, and lists every problem with what to do about it. It exits with
-1 when there is one.`,
-		Example: `  watchword config validate /etc/watchword.yaml`,
-		Args:    base.AtMostOne,
+		Short: "Check the configuration",
+		Long: `Checks the configuration file together with the environment and the flags, and lists all problems
+with what to do about each. The file is FILE, else the one that --config or WATCHWORD_CONFIG
+names. The exit code is 1 if there is a problem.`,
+		Example: `  watchword config validate /etc/watchword.yaml
+  watchword config validate --json`,
+		Args: base.AtMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if cmd.Flags().Changed("config") {
-					return base.Usage(cmd, "FILE and --config name two files")
+					return base.Usage(cmd, "FILE and --config both name a file; give one of them")
 				}
 				if err := cmd.Flags().Set("config", args[0]); err != nil {
 					return err

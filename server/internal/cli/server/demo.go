@@ -38,12 +38,12 @@ func Demo(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the server and three services that call each other",
-		Long: `Runs the server and three services, m1, m2 and m3, in this terminal, and prints what to
-try with curl: the calls that are allowed, those that are not, and a callee that replays
-its caller's token. m1 and m2 may call m1 and m2, m3 may call m1.
+		Long: `Runs the server and the services m1, m2 and m3 in this terminal, and prints commands to try: calls
+that are allowed, calls that are not, and a service that uses a token which it received. m1 and m2
+may call m1 and m2, and m3 may call m1.
 
-Everything is in a temporary folder, which is removed when you press Ctrl-C. With --data
-it is in a folder of yours and stays.`,
+All files are in a temporary folder, which is removed when you press Ctrl-C. With --data they are
+in the folder that you name, and remain.`,
 		Example: `  watchword demo
   watchword demo --data ./demo-data --listen 127.0.0.1:9000`,
 		Args: base.Exactly(),
@@ -62,11 +62,11 @@ it is in a folder of yours and stays.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&data, "data", "", "data folder that is kept (default a temporary one)")
-	flags.StringVar(&listen, "listen", "127.0.0.1:8000", "address of the server")
-	flags.StringVar(&adminListen, "admin-listen", "127.0.0.1:8010", "address of the server for operators")
+	flags.StringVar(&data, "data", "", "data `folder`, which remains (default a temporary folder)")
+	flags.StringVar(&listen, "listen", "127.0.0.1:8000", "`address` of the public listener")
+	flags.StringVar(&adminListen, "admin-listen", "127.0.0.1:8010", "`address` of the operator's listener")
 	for _, s := range services {
-		flags.StringVar(&s.listen, s.name+"-listen", s.listen, "address of service "+s.name)
+		flags.StringVar(&s.listen, s.name+"-listen", s.listen, "`address` of the service "+s.name)
 	}
 	return cmd
 }
@@ -96,7 +96,7 @@ func demoServices(c *base.CLI, ctx context.Context, group *errgroup.Group, cfg c
 	for i, s := range services {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.listen)
 		if netaddr.IsTaken(err) {
-			return base.Next(fmt.Errorf("listen for service %s: address %s is taken", s.name, s.listen), "Choose another with --%s-listen 127.0.0.1:PORT.", s.name)
+			return base.Next(fmt.Errorf("listen for service %s: the address %s is in use", s.name, s.listen), "Choose another with --%s-listen 127.0.0.1:PORT.", s.name)
 		} else if err != nil {
 			return fmt.Errorf("listen for service %s: %w", s.name, err)
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/config"
 )
 
-// tour is what the demo prints: lines that work when they are pasted into a shell, each
-// with the answer it gets.
+// tour is what the demo prints: commands that work when they are pasted into a shell, each with the
+// answer that it gets.
 func tour(server string, peers map[string]string, credentials string, cfg config.Config) string {
 	command := func(words ...string) string {
 		program := []string{"watchword"}
@@ -28,8 +28,8 @@ func tour(server string, peers map[string]string, credentials string, cfg config
 	).Replace(tourText) + "Ctrl-C ends the demo.\n"
 }
 
-const tourText = `The server is at SERVER, m1 at M1, m2 at M2, m3 at M3.
-m1 and m2 may call m1 and m2; m3 may call m1. Paste these into another terminal.
+const tourText = `The server is at SERVER, m1 is at M1, m2 is at M2, and m3 is at M3.
+m1 and m2 may call m1 and m2. m3 may call m1. Paste these commands into another terminal.
 
 # m1 gets a token for m2 and calls it:            Hello to m1 from m2!
 curl -sd '{"target":"m2"}' -H 'Content-Type: application/json' M1/query -w ' %{http_code}\n'
@@ -37,23 +37,23 @@ curl -sd '{"target":"m2"}' -H 'Content-Type: application/json' M1/query -w ' %{h
 # m3 may not call m2:                             401
 curl -sd '{"target":"m2"}' -H 'Content-Type: application/json' M3/query -w ' %{http_code}\n'
 
-# The token itself, as m1 gets it:
+# The token that m1 gets:
 curl -K KEYS/m1.curl -d '{"target":"m2"}' SERVER/accesstoken
 
-# The replay. m2 keeps the token that m1 sent to it:
+# A replay. m2 keeps the token that m1 sent to it:
 curl -K KEYS/m1.curl -d '{"target":"m2"}' SERVER/accesstoken |
   cut -d'"' -f4 | sed 's/^/Authorization: Bearer /' > KEYS/stolen
-# at m2, where it belongs, it is good:            Hello to m1 from m2!
+# m2, for which it was issued, accepts it:        Hello to m1 from m2!
 curl -sH @KEYS/stolen M2/hello -w ' %{http_code}\n'
-# at m3 it is not:                                401
+# m3 refuses it:                                  401
 curl -sH @KEYS/stolen M3/hello -w ' %{http_code}\n'
-# nor does it get m2 a token as m1:               401
+# m2 cannot request a token with it:              401
 curl -sH @KEYS/stolen -H 'Content-Type: application/json' -d '{"target":"m1"}' SERVER/accesstoken -w '%{http_code}\n'
-# and the long-lived credential of m1 opens none: 401
+# m2 refuses the long-lived credential of m1:     401
 curl -K KEYS/m1.curl M2/hello -w ' %{http_code}\n'
 
-# What the operator sees:
+# The rules of the server:
 RULES
-# Does each of them refuse what it must, and not only what was tried here?
+# The services are tested with tokens that they must refuse:
 PROBE
 `

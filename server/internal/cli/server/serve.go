@@ -21,22 +21,22 @@ func Serve(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
-		Long: `Runs the server until it is told to stop (SIGTERM, or Ctrl-C): the public listener, where
-services get tokens and keys, and the operator's listener. On its first start it makes the
-data folder with database, keys and operator token.
+		Long: `Runs the server until it receives SIGTERM or SIGINT (Ctrl-C). Services request tokens and keys at
+the public listener, and operators use the operator's listener. When the server starts for the
+first time it creates the data folder with the database, the keys and the operator token.
 
-Settings come from the file named by --config or WATCHWORD_CONFIG, then the environment,
-then flags; the later wins. Every setting is in all three: token.ttl in the file is
-WATCHWORD_TOKEN_TTL and --token-ttl. Secrets are no flags, since everybody can read the
-arguments of a process; name their files instead.`,
+A setting is read from the flags, else from the environment, else from the configuration file,
+which --config or WATCHWORD_CONFIG names. The setting token.ttl of the file is the variable
+WATCHWORD_TOKEN_TTL and the flag --token-ttl. Secrets have no flags, since every user of a machine
+can read the arguments of its processes: use the flags that name a file.`,
 		Example: `  watchword serve
   watchword serve --config /etc/watchword.yaml
-  WATCHWORD_DATABASE_FILE=/run/secrets/database watchword serve --listen 0.0.0.0:8000 --insecure-http`,
+  watchword serve --database-file /run/secrets/database --listen 0.0.0.0:8000 --insecure-http`,
 		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			loaded, err := loadConfig(c, cmd)
 			if err != nil {
-				return base.Next(err, "See what is in force with: watchword config print")
+				return base.Next(err, "See the settings and where they come from with: watchword config print")
 			}
 			hangups := make(chan os.Signal, 1)
 			signal.Notify(hangups, syscall.SIGHUP)
@@ -48,10 +48,10 @@ arguments of a process; name their files instead.`,
 	return cmd
 }
 
-// settingFlags gives a command the flags of all settings, in the order of their table.
+// settingFlags gives a command the flags of all settings, in the order of the table of settings.
 func settingFlags(flags *pflag.FlagSet) {
 	flags.SortFlags = false
-	flags.String("config", "", "configuration file, YAML ("+config.ConfigEnv+")")
+	flags.String("config", "", "configuration `file`, YAML (default "+config.ConfigEnv+")")
 	for _, s := range config.Settings() {
 		doc := s.Doc
 		if s.Default != "" {
@@ -64,7 +64,7 @@ func settingFlags(flags *pflag.FlagSet) {
 			}
 		}
 		if s.FileFlag != "" {
-			flags.String(s.FileFlag, "", "File that holds: "+s.Doc)
+			flags.String(s.FileFlag, "", "File with this setting: "+s.Doc)
 		}
 	}
 }
@@ -82,8 +82,8 @@ func loadConfig(c *base.CLI, cmd *cobra.Command) (*config.Loaded, error) {
 	return config.Load(from)
 }
 
-// newLogger makes the log of a server, which from now on all that goes to stderr passes through: a
-// stderr that blocks must hold up neither requests nor the end of the process.
+// newLogger makes the log of a server. From now on everything that is written to stderr passes through
+// it: a stderr that blocks must delay neither requests nor the end of the process.
 func newLogger(c *base.CLI, l config.Log) *logs.Logger {
 	logger := logs.New(c.Stderr, l.Level, l.Format == "json")
 	c.Stderr, c.AtEnd = logger, logger.Close

@@ -17,8 +17,9 @@ func Status(c *base.CLI) *cobra.Command {
 		Use:   "status",
 		Short: "Show whether the server is ready",
 		Long: `Shows the version and the issuers of the server, and whether it is ready: whether its database,
-its signing keys, its audit log and its clock work. It is "degraded" if something does not work but
-tokens are issued, for example while the database is away. The exit code is 1 unless it is ready.`,
+its signing keys, its audit log and its clock work. It is "degraded" if something does not work
+but tokens are issued, for example while the database is away. The exit code is 1 unless it is
+ready.`,
 		Example: `  watchword status
   watchword status --json`,
 		Args: base.Exactly(),

@@ -12,8 +12,8 @@ func Version(c *base.CLI) *cobra.Command {
 	return c.WithJSON(&cobra.Command{
 		Use:   "version",
 		Short: "Show the version of this program",
-		Long: `Shows the version of this program, the commit it was built from, and whether its cryptography
-runs in FIPS 140-3 mode. The version of a running server is shown by "watchword status".`,
+		Long: `Shows the version of this program, the commit it was built from, and whether its cryptography runs
+in FIPS 140-3 mode. The version of a running server is shown by "watchword status".`,
 		Example: `  watchword version
   watchword version --json`,
 		Args: base.Exactly(),

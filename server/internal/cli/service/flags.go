@@ -21,7 +21,7 @@ func defineSettings(cmd *cobra.Command) {
 		}
 		usage := base.FlagUsage(m.Doc)
 		if m.Values != nil {
-			usage += ": " + strings.Join(base.Names(m.Values), ", ")
+			usage += "; one of " + strings.Join(base.Names(m.Values), ", ")
 		}
 		switch m.Of(&api.ServiceSettings{}).(type) {
 		case *string:
@@ -31,12 +31,12 @@ func defineSettings(cmd *cobra.Command) {
 		case *int64:
 			flags.String(m.Flag, "", usage+", as in "+m.Example)
 		case *[]string:
-			flags.StringArray(m.Flag, nil, usage+"; repeat for more")
+			flags.StringArray(m.Flag, nil, usage+"; may be repeated")
 		}
 	}
 }
 
-// settingsGiven has the settings that the command line names, and no others.
+// settingsGiven returns the settings that the command line names, and no others.
 func settingsGiven(cmd *cobra.Command) (p api.ServicePatch, err error) {
 	flags := cmd.Flags()
 	for _, m := range api.ServiceMembers() {
@@ -79,7 +79,7 @@ func settingsGiven(cmd *cobra.Command) (p api.ServicePatch, err error) {
 	return p, nil
 }
 
-// nameOf is a value of a setting as it travels: text, or the name for which text is short.
+// nameOf is a value of a setting as the operator API has it: text, or the name for which text is short.
 func nameOf(cmd *cobra.Command, m api.ServiceMember, text string) (string, error) {
 	if m.Values == nil {
 		return text, nil
@@ -87,7 +87,7 @@ func nameOf(cmd *cobra.Command, m api.ServiceMember, text string) (string, error
 	return base.NameOf(cmd, "--"+m.Flag, m.Values, text)
 }
 
-// settingWords are what people read of a setting. Empty: nothing.
+// settingWords is a setting in words. It is empty if there is nothing to show.
 func settingWords(m api.ServiceMember, s api.Service) string {
 	switch v := m.Of(&s.ServiceSettings).(type) {
 	case *string:
@@ -111,7 +111,7 @@ func settingWords(m api.ServiceMember, s api.Service) string {
 	return m.Empty
 }
 
-// words are those of the setting with that name.
+// words is the setting of that name in words.
 func words(name string, s api.Service) string {
 	all := api.ServiceMembers()
 	return settingWords(all[slices.IndexFunc(all, func(m api.ServiceMember) bool { return m.Name == name })], s)

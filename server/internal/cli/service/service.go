@@ -1,4 +1,4 @@
-// Package service has the commands about services.
+// Package service contains the commands about services.
 package service
 
 import (
@@ -17,10 +17,10 @@ import (
 func Command(c *base.CLI) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "service",
-		Short: "The services that call and are called",
-		Long: `Services are the actors: each calls, is called, or both. A service has a name, which
-is the sub and the aud of tokens, and an identity of its own: a name that is deleted
-and made again inherits no credential and no rule.`,
+		Short: "Manage services",
+		Long: `A service calls other services, is called by them, or both. Its name is the subject (sub) and the
+audience (aud) of tokens. A service that is deleted and created again under the same name has none
+of the credentials and rules that it had before.`,
 		Example: `  watchword service create m1 --description "orders"
   watchword service list`,
 	}
@@ -32,9 +32,9 @@ and made again inherits no credential and no rule.`,
 func serviceCreate(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME",
-		Short: "Make a service",
-		Long: `Makes a service. It has no credential yet, may call nobody and be called by nobody:
-see "watchword credential create" and "watchword allow". A name has 1 to 128 letters,
+		Short: "Create a service",
+		Long: `Creates a service. A new service has no credentials, and no rule allows it to call others or to be
+called: see "watchword credential create" and "watchword allow". A name has 1 to 128 letters,
 digits, '.', '_' and '-', and begins with a letter or a digit.`,
 		Example: `  watchword service create m1
   watchword service create payments --token-ttl 5m --algorithm EdDSA
@@ -54,9 +54,9 @@ digits, '.', '_' and '-', and begins with a letter or a digit.`,
 			made, err := admin.CreateService(cmd.Context(), s)
 			if base.StatusOf(err) == http.StatusConflict {
 				if _, err := admin.Service(cmd.Context(), s.Name); err != nil {
-					return base.Next(fmt.Errorf("the name, in another case, or one of the audiences is another service's"), "See whose with: watchword service list --json")
+					return base.Next(fmt.Errorf("the name in another case, or one of the audiences, belongs to another service"), "See the names and audiences of all services with: watchword service list --json")
 				}
-				return base.Next(fmt.Errorf("there is a service %q already", s.Name), "See it with: %s", shell.Command("watchword", "service", "show", s.Name))
+				return base.Next(fmt.Errorf("service %q exists already", s.Name), "Show it with: %s", shell.Command("watchword", "service", "show", s.Name))
 			}
 			if err != nil {
 				return err
@@ -75,10 +75,11 @@ func serviceList(c *base.CLI) *cobra.Command {
 	return c.WithJSON(&cobra.Command{
 		Use:   "list",
 		Short: "List the services",
-		Long: `Lists all services by name, whether each is enabled, and whether it only observes: then any
-service gets a token for it, whatever the rules say.`,
-		Example: `  watchword service list --json`,
-		Args:    base.Exactly(),
+		Long: `Lists all services, ordered by name, with their status, token lifetime and algorithm. For a
+service that only observes every service gets tokens, whatever the rules say.`,
+		Example: `  watchword service list
+  watchword service list --json`,
+		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			admin, err := c.Admin(cmd)
 			if err != nil {
@@ -100,7 +101,7 @@ service gets a token for it, whatever the rules say.`,
 	})
 }
 
-// status tells whether a service is enabled, and whether its rules count.
+// status says whether a service is enabled, and whether it only observes.
 func status(s api.Service) string {
 	if s.Observe {
 		return words("disabled", s) + ", only observes"
@@ -110,11 +111,13 @@ func status(s api.Service) string {
 
 func serviceShow(c *base.CLI) *cobra.Command {
 	return c.WithJSON(&cobra.Command{
-		Use:     "show NAME",
-		Short:   "Show a service",
-		Long:    `Shows a service. Its credentials and rules are shown by "watchword credential list NAME" and "watchword rules --caller NAME".`,
-		Example: `  watchword service show m1`,
-		Args:    base.Exactly("NAME"),
+		Use:   "show NAME",
+		Short: "Show a service",
+		Long: `Shows all settings of a service. For its credentials and rules see "watchword credential list" and
+"watchword rules".`,
+		Example: `  watchword service show m1
+  watchword service show m1 --json`,
+		Args: base.Exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			admin, err := c.Admin(cmd)
 			if err != nil {
@@ -146,9 +149,10 @@ func serviceUpdate(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "update NAME",
 		Short: "Change a service",
-		Long: `Changes what is given and leaves the rest. What can be given more than once is set as a
-whole, and --audience "" leaves none. With --if-version the change is made only while the
-service has that version, which "watchword service show" tells.`,
+		Long: `Changes the settings that are given as flags, and no others. A flag that may be repeated replaces
+all values of its setting, and an empty value, as in --audience "", removes them. With
+--if-version the command changes nothing if the service has another version. See the version with
+"watchword service show".`,
 		Example: `  watchword service update m1 --token-ttl 5m
   watchword service update m1 --auth-method private_key_jwt --auth-method tls_client_auth
   watchword service update m1 --binding required --multiple-targets=false
@@ -160,13 +164,13 @@ service has that version, which "watchword service show" tells.`,
 				return err
 			}
 			if change == (api.ServicePatch{}) {
-				return base.Usage(cmd, "nothing to change: give one of the flags that --help lists")
+				return base.Usage(cmd, "nothing to change: give at least one of the flags that --help lists")
 			}
 			return changeService(c, cmd, args[0], version, change)
 		},
 	}
 	defineSettings(cmd)
-	cmd.Flags().Int64Var(&version, "if-version", 0, "change only this version")
+	cmd.Flags().Int64Var(&version, "if-version", 0, "change the service only if it has this `version`")
 	return c.WithJSON(cmd)
 }
 
@@ -177,7 +181,7 @@ func changeService(c *base.CLI, cmd *cobra.Command, name string, version int64, 
 	}
 	s, err := admin.UpdateService(cmd.Context(), name, version, change)
 	if base.StatusOf(err) == http.StatusConflict && change.Audiences != nil {
-		return base.Next(err, "See whose the audiences are with: watchword service list --json")
+		return base.Next(err, "See the audiences of all services with: watchword service list --json")
 	}
 	if err != nil {
 		return base.UnknownService(err, name)
@@ -188,21 +192,23 @@ func changeService(c *base.CLI, cmd *cobra.Command, name string, version int64, 
 func serviceDisable(c *base.CLI) *cobra.Command {
 	return serviceSwitch(c, true, &cobra.Command{
 		Use:   "disable NAME",
-		Short: "Take a service out, for a while",
-		Long: `Refuses the service every token, and everybody tokens for it, until it is enabled again.
-Its credentials and rules stay. Tokens it has already are refused by introspection at once
-and by who follows the deny-list within a second; who only checks signatures takes them
-until they expire.`,
-		Example: `  watchword service disable m1`,
+		Short: "Disable a service",
+		Long: `Disables a service until it is enabled again: it gets no tokens, and other services get no tokens
+for it. Its credentials and rules remain. Introspection refuses the tokens that it already has at
+once. Services that follow the deny-list refuse them within a second, and services that only
+verify signatures accept them until they expire.`,
+		Example: `  watchword service disable m1
+  watchword service disable m1 --json`,
 	})
 }
 
 func serviceEnable(c *base.CLI) *cobra.Command {
 	return serviceSwitch(c, false, &cobra.Command{
-		Use:     "enable NAME",
-		Short:   "Put a service back",
-		Long:    `Lets a disabled service call and be called again, by the rules it has.`,
-		Example: `  watchword service enable m1`,
+		Use:   "enable NAME",
+		Short: "Enable a disabled service",
+		Long:  `Enables a disabled service: it may call and be called again as its rules say.`,
+		Example: `  watchword service enable m1
+  watchword service enable m1 --json`,
 	})
 }
 
@@ -219,8 +225,9 @@ func serviceDelete(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete NAME",
 		Short: "Delete a service with its credentials and rules",
-		Long: `Deletes a service, its credentials and every rule that names it. It asks before, or
-takes --yes where there is nobody to ask. To take a service out for a while, disable it.`,
+		Long: `Deletes a service, its credentials and every rule that names it. The command asks for
+confirmation; without a terminal it requires --yes. To stop a service only for some time, disable
+it.`,
 		Example: `  watchword service delete m1
   watchword service delete m1 --yes`,
 		Args: base.Exactly("NAME"),
@@ -239,6 +246,6 @@ takes --yes where there is nobody to ask. To take a service out for a while, dis
 			return nil
 		},
 	}
-	cmd.Flags().Int64Var(&version, "if-version", 0, "delete only this version")
+	cmd.Flags().Int64Var(&version, "if-version", 0, "delete the service only if it has this `version`")
 	return base.WithConfirmation(c.WithJSON(cmd))
 }

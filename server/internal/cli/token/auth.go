@@ -22,7 +22,7 @@ import (
 // operator.
 var flagsFor = map[string]string{"ClientID": "as", "Secret": "secret-file", "Key": "key-file", "Certificate": "cert-file"}
 
-// methods are the ways to prove who asks that the SDK knows.
+// methods are the authentication methods that package client has.
 func methods() []api.Name {
 	known := map[string]bool{}
 	for _, m := range client.Methods() {
@@ -31,7 +31,7 @@ func methods() []api.Name {
 	return slices.DeleteFunc(api.AuthMethods(), func(n api.Name) bool { return !known[n.Name] })
 }
 
-// proof is what the flags of token get say about who asks, and how the token is to be bound.
+// proof has the flags of token get about the authentication of the service and the binding of the token.
 type proof struct {
 	as, method                     string
 	credentialFile, secretFile     string
@@ -42,21 +42,21 @@ type proof struct {
 
 func (p *proof) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&p.as, "as", "", "service that calls")
-	flags.StringVar(&p.method, "method", "", "how it proves itself: "+strings.Join(base.Names(methods()), ", ")+" (default: by the files named)")
-	flags.StringVar(&p.credentialFile, "credential-file", "", "file of its bootstrap credential")
-	flags.StringVar(&p.secretFile, "secret-file", "", "file of its client secret")
-	flags.StringVar(&p.keyFile, "key-file", "", "file of its private key, JWK or PEM")
-	flags.StringVar(&p.certFile, "cert-file", "", "file of its certificate, PEM, to which the token is then bound")
-	flags.StringVar(&p.certKeyFile, "cert-key-file", "", "file of the certificate's private key, PEM (default: --key-file)")
-	flags.BoolVar(&p.dpop, "dpop", false, "bind the token to a key by DPoP; without --dpop-key-file, to one that nobody has afterwards")
-	flags.StringVar(&p.dpopKeyFile, "dpop-key-file", "", "file of the private key to bind the token to, JWK or PEM")
+	flags.StringVar(&p.as, "as", "", "`service` that calls")
+	flags.StringVar(&p.method, "method", "", "authentication `method` of the service: "+strings.Join(base.Names(methods()), ", ")+" (default the one for the given files)")
+	flags.StringVar(&p.credentialFile, "credential-file", "", "`file` with its bootstrap credential")
+	flags.StringVar(&p.secretFile, "secret-file", "", "`file` with its client secret")
+	flags.StringVar(&p.keyFile, "key-file", "", "`file` with its private key, JWK or PEM")
+	flags.StringVar(&p.certFile, "cert-file", "", "`file` with its certificate, PEM, to which the token is then bound")
+	flags.StringVar(&p.certKeyFile, "cert-key-file", "", "`file` with the private key of the certificate, PEM (default --key-file)")
+	flags.BoolVar(&p.dpop, "dpop", false, "bind the token to a key with DPoP; without --dpop-key-file the key is discarded")
+	flags.StringVar(&p.dpopKeyFile, "dpop-key-file", "", "`file` with the private key to which DPoP binds the token, JWK or PEM")
 }
 
-// oauth says whether the OAuth door is asked, and not POST /accesstoken.
+// oauth reports whether the token is requested at POST /oauth2/token, and not at POST /accesstoken.
 func (p *proof) oauth() bool { return p.method != "" }
 
-// check finds the method that the files are for, and what is missing for it.
+// check derives the method from the files, and checks that nothing is missing for it.
 func (p *proof) check(cmd *cobra.Command) error {
 	if p.method == "" {
 		switch {
@@ -64,11 +64,11 @@ func (p *proof) check(cmd *cobra.Command) error {
 		case p.secretFile != "":
 			p.method = api.ClientSecretBasic
 		case p.keyFile != "" && p.certKeyFile == "" && p.certFile != "":
-			return base.Usage(cmd, "--method is missing: a certificate is for tls or self-signed-tls")
+			return base.Usage(cmd, "--method is missing: with a certificate it is tls or self-signed-tls")
 		case p.keyFile != "":
 			p.method = api.PrivateKeyJWT
 		case p.certFile != "":
-			return base.Usage(cmd, "--method is missing: a certificate is for tls or self-signed-tls")
+			return base.Usage(cmd, "--method is missing: with a certificate it is tls or self-signed-tls")
 		}
 	}
 	if p.credentialFile != "" && (p.secretFile != "" || p.as != "") {
@@ -76,7 +76,7 @@ func (p *proof) check(cmd *cobra.Command) error {
 		if p.secretFile != "" {
 			other = "--secret-file"
 		}
-		return base.Usage(cmd, "%s and --credential-file name two credentials", other)
+		return base.Usage(cmd, "%s and --credential-file both name a credential; give one of them", other)
 	}
 	if p.certKeyFile == "" {
 		p.certKeyFile = p.keyFile
@@ -94,7 +94,7 @@ func (p *proof) check(cmd *cobra.Command) error {
 	}
 	for _, need := range p.sdkMethod().Needs {
 		if flag := flagsFor[need]; flag != "" && cmd.Flag(flag).Value.String() == "" {
-			return base.Usage(cmd, "--%s is missing, which %s needs", flag, base.Short(methods(), p.method))
+			return base.Usage(cmd, "--%s is missing, which %s requires", flag, base.Short(methods(), p.method))
 		}
 	}
 	return nil
@@ -128,7 +128,7 @@ func (p *proof) config(credential client.CredentialSource) (cfg client.Config, e
 	return cfg, nil
 }
 
-// privateKey reads a key in either form. Errors have nothing of it.
+// privateKey reads a private key, JWK or PEM. Errors contain nothing of the key.
 func privateKey(name string) (crypto.Signer, error) {
 	raw, err := base.ReadFile(name)
 	if err != nil {
@@ -144,12 +144,12 @@ func privateKey(name string) (crypto.Signer, error) {
 	}
 	block, _ := pem.Decode(raw)
 	if block == nil || block.Type != "PRIVATE KEY" {
-		return nil, fmt.Errorf("%s: %w", name, errors.New("neither a private JWK nor PRIVATE KEY in PEM"))
+		return nil, fmt.Errorf("%s: %w", name, errors.New("neither a private JWK nor a PRIVATE KEY in PEM"))
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	signer, ok := key.(crypto.Signer)
 	if err != nil || !ok {
-		return nil, fmt.Errorf("%s: %w", name, errors.New("the private key cannot be read"))
+		return nil, fmt.Errorf("%s: %w", name, errors.New("the private key cannot be parsed"))
 	}
 	return signer, nil
 }

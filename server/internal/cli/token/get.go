@@ -20,7 +20,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
-// wanted is the token asked for.
+// wanted is the token that is requested.
 type wanted struct {
 	target, resource string
 	scopes           []string
@@ -33,25 +33,26 @@ func tokenGet(c *base.CLI) *cobra.Command {
 	var w wanted
 	cmd := &cobra.Command{
 		Use:   "get (--as SERVICE | --credential-file FILE) --target SERVICE",
-		Short: "Get an access token as a service would",
-		Long: `Gets an access token from the public listener, as a service would, and prints it and
-nothing else.
+		Short: "Get an access token as a service",
+		Long: `Requests an access token as a service does, and prints it.
 
-A service proves itself with the bootstrap credential in --credential-file; with --as it is
-the one in credentials/SERVICE.jwt in the data folder; where there is none the operator makes
-one that lives half a minute, as the audit log shows. They ask at POST /accesstoken.
+The token comes from POST /accesstoken if the service authenticates with a bootstrap credential:
+the one in --credential-file, or with --as the one in credentials/SERVICE.jwt in the data folder.
+If that file does not exist, the command uses the operator API to create a credential that expires
+after half a minute.
 
-With --method, or a file of another credential, the token comes from POST /oauth2/token, whose
-server is known by its issuer URL: --url names that then (default: the setting issuer).
---exchange asks for a token that names the service of another one as its subject, and --as as
-the actor; "-" is stdin.`,
+The token comes from POST /oauth2/token if --method, --resource, --exchange or a file of another
+kind of credential is given. --url is then the issuer URL of the server, and its default is the
+setting issuer. With --exchange the command exchanges the token in that file ("-" is standard
+input): the new token has the same subject, and names --as as the actor.`,
 		Example: `  watchword token get --as m1 --target m2
   watchword token get --credential-file m1.jwt --target m2 --scope read
   watchword token get --as m1 --secret-file m1.secret --target m2
-  watchword token get --as m1 --key-file m1.jwk --resource https://orders.example.com --dpop-key-file dpop.jwk
-  watchword token get --as m1 --method self-signed-tls --cert-file m1-cert.pem --cert-key-file m1-key.pem --target m2
+  watchword token get --as m1 --key-file m1.jwk --dpop-key-file dpop.jwk --target m2
+  watchword token get --as m1 --key-file m1.jwk --resource https://orders.example.com
+  watchword token get --as m1 --method tls --cert-file m1.pem --cert-key-file m1-key.pem --target m2
   watchword token get --as m2 --key-file m2.jwk --exchange incoming.jwt --target m3
-  curl -H "Authorization: Bearer $(watchword token get --as m1 --target m2)" http://localhost:8002/hello`,
+  curl -H "Authorization: Bearer $(watchword token get --as m1 --target m2)" localhost:8002/hello`,
 		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := w.check(cmd); err != nil {
@@ -61,7 +62,7 @@ the actor; "-" is stdin.`,
 				return err
 			}
 			if (w.resource != "" || w.exchange != "") && p.method == "" {
-				p.method = "bootstrap" // both are of the OAuth door
+				p.method = "bootstrap" // only POST /oauth2/token has both
 			}
 			switch {
 			case p.method != "" && p.method != "bootstrap":
@@ -89,11 +90,11 @@ the actor; "-" is stdin.`,
 
 func (w *wanted) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&w.target, "target", "", "service that is called")
-	flags.StringVar(&w.resource, "resource", "", "absolute URI of the service that is called, in place of its name")
-	flags.StringArrayVar(&w.scopes, "scope", nil, "scope to ask for; repeat for more (default: all the rule has)")
-	flags.StringVar(&w.exchange, "exchange", "", "file of an access token to exchange")
-	flags.BoolVar(&w.impersonate, "impersonate", false, "exchange it for one that does not say who acts")
+	flags.StringVar(&w.target, "target", "", "`service` that is called")
+	flags.StringVar(&w.resource, "resource", "", "absolute `URI` of the service that is called, instead of --target")
+	flags.StringArrayVar(&w.scopes, "scope", nil, "`scope` to request; may be repeated (default all scopes of the rule)")
+	flags.StringVar(&w.exchange, "exchange", "", "`file` with an access token to exchange")
+	flags.BoolVar(&w.impersonate, "impersonate", false, "with --exchange: request a token that does not name the actor")
 }
 
 func (w *wanted) check(cmd *cobra.Command) error {
@@ -101,16 +102,16 @@ func (w *wanted) check(cmd *cobra.Command) error {
 	case w.target == "" && w.resource == "":
 		return base.Usage(cmd, "--target is missing")
 	case w.target != "" && w.resource != "":
-		return base.Usage(cmd, "--target and --resource name two targets")
+		return base.Usage(cmd, "--target and --resource both name a target; give one of them")
 	case w.resource != "" && !strings.Contains(w.resource, ":"):
 		return base.Usage(cmd, "--resource: %q is not an absolute URI; name a service with --target", w.resource)
 	case w.impersonate && w.exchange == "":
-		return base.Usage(cmd, "--impersonate is for --exchange")
+		return base.Usage(cmd, "--impersonate requires --exchange")
 	}
 	return nil
 }
 
-// source makes the one who asks for it.
+// source makes the source of the token.
 func (w *wanted) source(c *base.CLI, cl *client.Client) (*client.TokenSource, error) {
 	target := w.target + w.resource
 	if w.exchange == "" {
@@ -133,11 +134,11 @@ func (w *wanted) source(c *base.CLI, cl *client.Client) (*client.TokenSource, er
 	return source, nil
 }
 
-// onceLife is how long a credential lives that is made for one use. Revoked it is only when it
-// got no token: a token is good no longer when the credential is revoked that got it.
+// onceLife is the lifetime of a credential for one use. It is revoked only if the server issued no token for
+// it, since revoking a credential also revokes its tokens.
 const onceLife = 30 * time.Second
 
-// tokenByOperator makes a credential for this one use, which nobody else ever sees.
+// tokenByOperator creates a credential for this one use, which is not shown to anybody.
 func tokenByOperator(c *base.CLI, cmd *cobra.Command, p *proof, w wanted) error {
 	admin, err := c.Admin(cmd)
 	if err != nil {
@@ -151,12 +152,12 @@ func tokenByOperator(c *base.CLI, cmd *cobra.Command, p *proof, w wanted) error 
 	if err == nil {
 		return nil
 	}
-	// Also when the command was interrupted.
+	// This is also done if the command was interrupted.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), 5*time.Second)
 	defer cancel()
 	id := issued.Credential.ID
 	if _, err := admin.RevokeCredential(ctx, id); err != nil {
-		c.Say("warning: credential %s could not be revoked and lives for %s: %v", id, onceLife, err)
+		c.Say("warning: credential %s could not be revoked and is valid for %s: %v", id, onceLife, err)
 	}
 	return err
 }
@@ -184,7 +185,7 @@ func printToken(c *base.CLI, cmd *cobra.Command, p *proof, credential client.Cre
 		return explainToken(err)
 	}
 	if p.dpop && p.dpopKeyFile == "" {
-		c.Say("the token is bound to a key that ends with this command: it cannot be used, only looked at")
+		c.Say("the token is bound to a key that exists only during this command, so it can be inspected but not used")
 	}
 	if !c.JSON {
 		_, err = fmt.Fprintln(c.Stdout, token.Reveal())
@@ -209,7 +210,8 @@ func lifetimeOf(token string) (time.Duration, error) {
 	return claims.Expiry.Sub(claims.IssuedAt), nil
 }
 
-// explainToken adds what to do to the errors of the SDK. A refusal says itself how an operator sees why.
+// explainToken adds advice to the errors of package client. A refusal itself says how an operator finds the
+// reason.
 func explainToken(err error) error {
 	if _, ok := errors.AsType[*client.DeniedError](err); ok {
 		return err
@@ -220,7 +222,7 @@ func explainToken(err error) error {
 		err = fmt.Errorf("no token from %s: %w", away.Server, away.Err) // there is no next attempt
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return base.Next(err, "Make a credential with: watchword credential create SERVICE --out FILE")
+		return base.Next(err, "Create a credential with: watchword credential create SERVICE --out FILE")
 	}
 	return base.Next(err, "%s", base.PublicAdvice(err, status))
 }

@@ -26,14 +26,16 @@ import (
 func tokenInspect(c *base.CLI) *cobra.Command {
 	return c.WithJSON(&cobra.Command{
 		Use:   "inspect [-]",
-		Short: "Say what a token is, and whether it is good",
-		Long: `Reads a token from stdin and shows what it says, in words, and whether it is good. An
-access token is checked as its target would: its signature against the keys the public
-listener publishes (--url), its dates, and everything that it depends on against the signed deny-list
-there; of what was revoked the operator's listener tells when, if it can be asked. Whether
-who shows a bound token has its key, nobody can tell from the token. A bootstrap credential is
-checked against the keys and the record at the operator's listener. It exits with 0 only
-when the token was checked and is good. Nothing is sent of the token but ids and names.`,
+		Short: "Show what a token contains and whether it is valid",
+		Long: `Reads a token from standard input, shows what it contains, and checks whether it is valid.
+
+The command checks an access token as its target does: the signature with the keys that the public
+listener publishes (--url), the times, and the ids on which the token depends with the deny-list.
+It cannot check whether the sender of a bound token has the key. If something was revoked, the
+command reads from the operator API when. It checks a bootstrap credential with the keys and the
+record of the operator API. Only ids and names of a token are sent to the server.
+
+The exit code is 0 only if the token was checked and is valid.`,
 		Example: `  watchword token inspect < token
   watchword token get --as m1 --target m2 | watchword token inspect --json`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -45,11 +47,11 @@ when the token was checked and is good. Nothing is sent of the token but ids and
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := io.ReadAll(io.LimitReader(c.Stdin, 2*jose.MaxTokenSize))
 			if err != nil {
-				return fmt.Errorf("read the token from stdin: %w", err)
+				return fmt.Errorf("read the token from standard input: %w", err)
 			}
 			token := strings.TrimSpace(string(text))
 			if token == "" {
-				return base.Usage(cmd, "a token on stdin is missing")
+				return base.Usage(cmd, "a token on standard input is missing")
 			}
 			i := inspect(c, cmd, token, time.Now())
 			if err := printInspection(c, i); err != nil {
@@ -63,14 +65,14 @@ when the token was checked and is good. Nothing is sent of the token but ids and
 	})
 }
 
-// Verdicts on a token.
+// Results of an inspection.
 const (
 	good      = "good"
 	refused   = "refused"
-	unchecked = "unchecked" // whether the signature is good could not be found out
+	unchecked = "unchecked" // the token could not be checked
 )
 
-// inspection is what was found out about a token.
+// inspection is what is known about a token.
 type inspection struct {
 	Kind    string          `json:"kind"`
 	Verdict string          `json:"verdict"`
@@ -105,7 +107,7 @@ func inspect(c *base.CLI, cmd *cobra.Command, text string, now time.Time) *inspe
 		i.Kind = "bootstrap credential"
 	}
 	if i.claims, err = jose.ParseClaims(i.token.Payload); err != nil {
-		return i.conclude(refused, "its claims are not as they have to be: %v", err)
+		return i.conclude(refused, "its claims are invalid: %v", err)
 	}
 	i.Claims = i.token.Payload
 	switch i.Kind {
@@ -140,19 +142,19 @@ func inspectAccess(c *base.CLI, cmd *cobra.Command, i *inspection) *inspection {
 		return i
 	}
 	if unknown != nil {
-		return i.conclude(unchecked, "it is signed by a key of %s and in time, but whether it was revoked could not be found out: %v", server, unknown)
+		return i.conclude(unchecked, "the signature and the times are valid, but the deny-list of %s could not be read: %v", server, unknown)
 	}
 	if !slices.Contains(list.Issuers, i.claims.Issuer) {
-		return i.conclude(unchecked, "it is signed by a key of %s and in time, but the deny-list there is not for tokens of %q", server, i.claims.Issuer)
+		return i.conclude(unchecked, "the signature and the times are valid, but the deny-list of %s is not for tokens of the issuer %q", server, i.claims.Issuer)
 	}
 	if i.Revoked = list.denied(i.claims); len(i.Revoked) > 0 {
 		return i.conclude(refused, "%s", whyRevoked(c, cmd, i.claims, i.Revoked))
 	}
 	only := strings.Join(i.claims.Audience, " and ") + " only"
 	if i.claims.Bound {
-		only += ", and with proof of the key it is bound to"
+		only += ", with proof of the key to which it is bound"
 	}
-	return i.conclude(good, "signed by a key of %s, in time and not revoked; good for %s", server, only)
+	return i.conclude(good, "signed by a key of %s, not expired and not revoked; valid for %s", server, only)
 }
 
 func inspectCredential(c *base.CLI, cmd *cobra.Command, i *inspection) *inspection {
@@ -161,7 +163,7 @@ func inspectCredential(c *base.CLI, cmd *cobra.Command, i *inspection) *inspecti
 	}
 	admin, keys, err := key.OfServer(c, cmd, "credential")
 	if err != nil {
-		return i.conclude(unchecked, "only the operator's listener tells whether a credential is good: %s", c.Text(err))
+		return i.conclude(unchecked, "a credential can only be checked with the operator API: %s", c.Text(err))
 	}
 	if !i.signedBy(keys.Set, "in the key ring of "+admin.URL()) {
 		return i
@@ -169,7 +171,7 @@ func inspectCredential(c *base.CLI, cmd *cobra.Command, i *inspection) *inspecti
 	record, err := admin.Credential(cmd.Context(), i.claims.ID)
 	switch {
 	case base.StatusOf(err) == http.StatusNotFound:
-		return i.conclude(refused, "the server has no record of it: its service was deleted")
+		return i.conclude(refused, "the server has no record of it, since its service was deleted")
 	case err != nil:
 		return i.conclude(unchecked, "its record could not be read: %v", err)
 	case record.Status != "active":
@@ -179,10 +181,10 @@ func inspectCredential(c *base.CLI, cmd *cobra.Command, i *inspection) *inspecti
 	if err == nil && service.Disabled {
 		return i.conclude(refused, "its service is disabled")
 	}
-	return i.conclude(good, "signed by this server, in time and not revoked")
+	return i.conclude(good, "signed by this server, not expired and not revoked")
 }
 
-// inTime checks the dates, without leeway.
+// inTime checks the times, without leeway.
 func (i *inspection) inTime() bool {
 	claims := i.claims
 	switch {
@@ -191,30 +193,30 @@ func (i *inspection) inTime() bool {
 	case !i.now.Before(claims.Expiry):
 		i.conclude(refused, "it expired %s ago", about(i.now.Sub(claims.Expiry)))
 	case i.now.Before(claims.NotBefore):
-		i.conclude(refused, "it is not good before %s, in %s; is a clock wrong?", base.Moment(claims.NotBefore), about(claims.NotBefore.Sub(i.now)))
+		i.conclude(refused, "it is not valid before %s, which is in %s; check the clocks", base.Moment(claims.NotBefore), about(claims.NotBefore.Sub(i.now)))
 	case i.now.Add(time.Minute).Before(claims.IssuedAt):
-		i.conclude(refused, "it was issued in the future, in %s; is a clock wrong?", about(claims.IssuedAt.Sub(i.now)))
+		i.conclude(refused, "it was issued in the future, in %s; check the clocks", about(claims.IssuedAt.Sub(i.now)))
 	default:
 		return true
 	}
 	return false
 }
 
-// signedBy checks the signature; where says where set is from.
+// signedBy checks the signature. where says where set comes from.
 func (i *inspection) signedBy(set *jose.KeySet, where string) bool {
 	err := i.token.Verify(set, jose.Algorithms())
 	switch {
 	case err == nil:
 		return true
 	case errors.Is(err, jose.ErrUnknownKey):
-		i.conclude(refused, "its key %s is not %s: it is of another server, or the key was revoked or is long replaced", i.token.KeyID, where)
+		i.conclude(refused, "its key %s is not %s: the token is from another server, or its key was revoked or has been replaced", i.token.KeyID, where)
 	default:
 		i.conclude(refused, "%v", err)
 	}
 	return false
 }
 
-// about is a duration as people say it.
+// about is a duration, rounded.
 func about(d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour:
@@ -258,7 +260,7 @@ func printInspection(c *base.CLI, i *inspection) error {
 	return c.PrintFields(append(fields, "verdict", i.Verdict+": "+i.Reason)...)
 }
 
-// parties are who calls, and for whom. Who calls is the actor, where there is one.
+// parties are the caller, which is the actor if there is one, and the subject.
 func parties(claims *jose.Claims) []string {
 	if len(claims.Actors) == 0 {
 		return []string{"caller", claims.Subject}
@@ -266,7 +268,7 @@ func parties(claims *jose.Claims) []string {
 	return []string{"caller", claims.Actors[0], "on behalf of", claims.Subject, "by way of", strings.Join(claims.Actors[1:], ", ")}
 }
 
-// boundTo is the key that has to be proved with the token.
+// boundTo is the key to which the token is bound.
 func boundTo(claims *jose.Claims) string {
 	var keys []string
 	if claims.KeyThumbprint != "" {
@@ -276,12 +278,12 @@ func boundTo(claims *jose.Claims) string {
 		keys = append(keys, "the certificate "+claims.CertificateSHA256)
 	}
 	if claims.Bound && len(keys) == 0 {
-		return "a key, in a way that is not known here"
+		return "a key, by a method that is not known here"
 	}
 	return strings.Join(keys, " and ")
 }
 
-// statusList is where else the token's status can be had.
+// statusList is the place of the token in a Token Status List.
 func statusList(claims *jose.Claims) string {
 	var m struct {
 		Status struct {
@@ -294,5 +296,5 @@ func statusList(claims *jose.Claims) string {
 	if json.Unmarshal(claims.Raw, &m) != nil || m.Status.List.URI == "" {
 		return ""
 	}
-	return fmt.Sprintf("place %d of %s", m.Status.List.Index, m.Status.List.URI)
+	return fmt.Sprintf("index %d of %s", m.Status.List.Index, m.Status.List.URI)
 }

@@ -17,12 +17,13 @@ import (
 func tokenRevoke(c *base.CLI) *cobra.Command {
 	return c.WithJSON(&cobra.Command{
 		Use:   "revoke [JTI]",
-		Short: "Withdraw an access token before it expires",
-		Long: `Withdraws one access token, and those it was exchanged for. The token is named by its jti,
-which "watchword token inspect" and the audit log tell, or is on stdin; it goes to the
-operator's listener and is written nowhere. Introspection refuses it at once, and who
-follows the deny-list within a second; who only checks signatures takes it until it expires.
-To withdraw all that a credential got, revoke the credential. To revoke again changes nothing.`,
+		Short: "Revoke an access token",
+		Long: `Revokes an access token and the tokens for which it was exchanged. Give the jti of the token,
+which "watchword token inspect" and the audit log show, or the token on standard input.
+Introspection refuses the token at once. Services that follow the deny-list refuse it within a
+second, and services that only verify signatures accept it until it expires. Revoking a token
+again changes nothing. To revoke all tokens that were issued for a credential, revoke the
+credential.`,
 		Example: `  watchword token revoke 5f1e2d3c4b5a69788796a5b4c3d2e1f0
   watchword token revoke < token`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -38,10 +39,10 @@ To withdraw all that a credential got, revoke the credential. To revoke again ch
 			} else {
 				text, err := io.ReadAll(io.LimitReader(c.Stdin, 2*jose.MaxTokenSize))
 				if err != nil {
-					return fmt.Errorf("read the token from stdin: %w", err)
+					return fmt.Errorf("read the token from standard input: %w", err)
 				}
 				if n.Token = strings.TrimSpace(string(text)); n.Token == "" {
-					return base.Usage(cmd, "a JTI, or a token on stdin, is missing")
+					return base.Usage(cmd, "a JTI, or a token on standard input, is missing")
 				}
 			}
 			admin, err := c.Admin(cmd)
@@ -50,7 +51,7 @@ To withdraw all that a credential got, revoke the credential. To revoke again ch
 			}
 			r, err := admin.RevokeToken(cmd.Context(), n)
 			if base.StatusOf(err) == http.StatusUnprocessableEntity && n.Token != "" {
-				return base.Next(err, "See what it is with: watchword token inspect")
+				return base.Next(err, "See what the token contains with: watchword token inspect")
 			}
 			if err != nil {
 				return err
@@ -63,19 +64,19 @@ To withdraw all that a credential got, revoke the credential. To revoke again ch
 	})
 }
 
-// tokenAsArgument refuses a token where everybody could read it.
+// tokenAsArgument refuses a token as an argument, which every user of the machine can read.
 func tokenAsArgument(cmd *cobra.Command) error {
-	return base.Usage(cmd, "a token is not taken as an argument, since everybody can read the arguments of a process: put it on stdin, as in: %s < FILE", cmd.CommandPath())
+	return base.Usage(cmd, "a token must not be an argument, since every user of the machine can read it there: write it to standard input, as in: %s < FILE", cmd.CommandPath())
 }
 
 // Revocation makes the command "revocation".
 func Revocation(c *base.CLI) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "revocation",
-		Short: "What was withdrawn before its time",
-		Long: `Tokens that were revoked one by one, and services that were deleted. They are remembered
-as long as a token could hang on them. Revoked credentials and keys, and disabled services,
-have their own lists.`,
+		Short: "List revoked tokens and deleted services",
+		Long: `The server stores the revocation of a token, and the deletion of a service, as long as a valid
+token could depend on it. Revoked credentials, revoked keys and disabled services are shown by
+"watchword credential list", "watchword keys list" and "watchword service list".`,
 		Example: `  watchword revocation list`,
 	}
 	group.AddCommand(revocationList(c))
@@ -85,9 +86,9 @@ have their own lists.`,
 func revocationList(c *base.CLI) *cobra.Command {
 	return c.WithJSON(&cobra.Command{
 		Use:   "list",
-		Short: "List revocations",
-		Long: `Lists tokens that were revoked one by one, by their jti, and services that were deleted, by
-their identity, with when that was and until when it is remembered.`,
+		Short: "List revoked tokens and deleted services",
+		Long: `Lists the jti of revoked tokens and the uid of deleted services, with the time of the revocation,
+and the time until which the server stores it.`,
 		Example: `  watchword revocation list
   watchword revocation list --json`,
 		Args: base.Exactly(),

@@ -21,7 +21,7 @@ import (
 // maxDenyList is room for 400,000 ids.
 const maxDenyList = 16 << 20
 
-// denyList is the server's signed word on what was revoked.
+// denyList is the signed list of what was revoked.
 type denyList struct {
 	Issuers []string `json:"issuers"`
 	Expiry  int64    `json:"exp"`
@@ -29,7 +29,7 @@ type denyList struct {
 	Keys    []string `json:"keys"`
 }
 
-// fetchDenyList reads it, and believes it by the key that signed it.
+// fetchDenyList reads the deny-list and checks its signature.
 func fetchDenyList(ctx context.Context, server string, keys *jose.KeySet, now time.Time) (*denyList, error) {
 	body, err := fetch(ctx, server+"/oauth2/denylist", maxDenyList)
 	if err != nil {
@@ -40,7 +40,7 @@ func fetchDenyList(ctx context.Context, server string, keys *jose.KeySet, now ti
 		return nil, err
 	}
 	if t.Type != "denylist+jwt" {
-		return nil, errors.New("what is there is no deny-list")
+		return nil, errors.New("the answer is not a deny-list")
 	}
 	if err := t.Verify(keys, jose.Algorithms()); err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func fetchDenyList(ctx context.Context, server string, keys *jose.KeySet, now ti
 		return nil, err
 	}
 	if !now.Before(time.Unix(l.Expiry, 0)) {
-		return nil, errors.New("the deny-list there has expired")
+		return nil, errors.New("the deny-list has expired")
 	}
 	return &l, nil
 }
@@ -107,8 +107,8 @@ func (l *denyList) denied(c *jose.Claims) (ids []string) {
 	return ids
 }
 
-// whyRevoked says what became of the things the token hangs on. When was it, and who, only the
-// operator's listener tells; it is sent nothing but ids and names.
+// whyRevoked says for which of the ids on which the token depends it is refused. The operator API, which is
+// sent only ids and names, has the time and the name.
 func whyRevoked(c *base.CLI, cmd *cobra.Command, claims *jose.Claims, ids []string) string {
 	admin, err := c.Admin(cmd)
 	var reasons []string
@@ -126,7 +126,7 @@ func whyRevoked(c *base.CLI, cmd *cobra.Command, claims *jose.Claims, ids []stri
 	return strings.Join(reasons, "; ")
 }
 
-// role is what an id is to a token.
+// role says what an id of a token stands for.
 type role struct {
 	kind string // of the id: token, service or credential
 	what string
@@ -134,8 +134,8 @@ type role struct {
 	name string // of the service, as the token has it
 }
 
-// roleOf follows the order of deps: the uid of sub and its credential, then for each exchange the
-// jti of the token that was exchanged, the uid of the actor and its credential.
+// roleOf follows the order of deps: the uid of sub and its credential, then for each exchange the jti of the
+// token that was exchanged, the uid of the actor and its credential.
 func roleOf(claims *jose.Claims, id string) role {
 	if id == claims.ID {
 		return role{"token", "the token itself", "revoked", ""}
@@ -144,25 +144,25 @@ func roleOf(claims *jose.Claims, id string) role {
 	name := claims.Subject
 	if hop := (at - 2) / 3; at >= 2 {
 		name = ""
-		// Who impersonates leaves no trace among the actors, so that they cannot be counted.
+		// A service that impersonates is not among the actors, which then cannot be counted.
 		if hops := (len(claims.Deps) - 2) / 3; len(claims.Actors) == hops && hop < hops {
 			name = claims.Actors[hops-1-hop]
 		}
 	}
 	of := "of " + name
 	if name == "" {
-		of = "of a service that acted"
+		of = "of a service that exchanged it"
 	}
 	switch {
 	case at == 0 || at >= 2 && (at-2)%3 == 1:
 		return role{"service", "the service " + strings.TrimPrefix(of, "of "), "deleted or disabled", name}
 	case at >= 2 && (at-2)%3 == 0:
-		return role{"token", "a token it was exchanged for", "revoked", name}
+		return role{"token", "a token from which it was exchanged", "revoked", name}
 	}
-	return role{"credential", "a credential " + of + ", with which it was got", "revoked", name}
+	return role{"credential", "a credential " + of + ", for which it was issued", "revoked", name}
 }
 
-// tell asks the operator's listener what happened to id; nothing when it does not say.
+// tell reads from the operator API what happened to id. It returns "" if the API does not say.
 func (r role) tell(ctx context.Context, admin *operator.Client, id string) string {
 	switch r.kind {
 	case "credential":
@@ -174,7 +174,7 @@ func (r role) tell(ctx context.Context, admin *operator.Client, id string) strin
 		if cr.Name != "" {
 			named = fmt.Sprintf(" (%q)", cr.Name)
 		}
-		return fmt.Sprintf("the %s credential %s%s of %s, with which it was got, was revoked on %s", cr.Kind, id, named, cr.Service, base.MomentOf(cr.RevokedAt))
+		return fmt.Sprintf("the %s credential %s%s of %s, for which it was issued, was revoked on %s", cr.Kind, id, named, cr.Service, base.MomentOf(cr.RevokedAt))
 	case "service":
 		if s, err := admin.Service(ctx, r.name); r.name != "" && err == nil && s.UID == id {
 			if s.Disabled {

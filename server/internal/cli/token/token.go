@@ -1,4 +1,4 @@
-// Package token has the commands about access tokens and their revocation.
+// Package token contains the commands about access tokens and their revocation.
 package token
 
 import (
@@ -11,13 +11,13 @@ import (
 func Token(c *base.CLI) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "token",
-		Short: "Get, look into and revoke access tokens",
-		Long: `Access tokens are what services show each other: short-lived, for one target, and signed
-by this server.`,
+		Short: "Get, inspect and revoke access tokens",
+		Long: `A service sends an access token with each call. The token is signed by the server, is valid for
+one target, and expires after some minutes.`,
 		Example: `  watchword token get --as m1 --target m2
   watchword token get --as m1 --target m2 | watchword token inspect`,
 	}
 	group.AddCommand(tokenGet(c), tokenInspect(c), tokenRevoke(c))
-	group.PersistentFlags().String("url", "", "the server's public listener (WATCHWORD_URL, else http://127.0.0.1:8000)")
+	group.PersistentFlags().String("url", "", "`URL` of the public listener (default WATCHWORD_URL or http://127.0.0.1:8000)")
 	return base.AsOperator(base.Group(group))
 }
