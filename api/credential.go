@@ -6,7 +6,7 @@ import "time"
 type Credential struct {
 	ID           string     `json:"id" example:"0f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"Not a secret. Of a bootstrap credential the token's jti."`
 	Service      string     `json:"service" example:"m1" doc:"Name of the service."`
-	Kind         string     `json:"kind" names:"kinds" example:"bootstrap" doc:"bootstrap: a long-lived JWT. secret: a client secret. key: a public key, whose private half signs assertions. jwks: where the service publishes such keys. certificate: a self-signed certificate. tls_subject: a name in certificates of a trusted authority."`
+	Kind         string     `json:"kind" names:"kinds" example:"bootstrap" doc:"What it is."`
 	Name         string     `json:"name" example:"production" doc:"For people. May be empty."`
 	CreatedAt    time.Time  `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When it was made."`
 	NotBefore    *time.Time `json:"notBefore,omitempty" example:"2026-12-01T00:00:00Z" doc:"When it begins to be good. Absent: when it was made."`

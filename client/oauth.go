@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 // oauthEndpoint is the token endpoint of an authorization server (RFC 6749, section 3.2).
@@ -28,10 +30,8 @@ func newOAuthEndpoint(cfg Config) *oauthEndpoint {
 }
 
 const (
-	grantClientCredentials = "client_credentials"
-	grantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange"
-	typeAccessToken        = "urn:ietf:params:oauth:token-type:access_token"
-	typeJWT                = "urn:ietf:params:oauth:token-type:jwt"
+	typeAccessToken = "urn:ietf:params:oauth:token-type:access_token"
+	typeJWT         = "urn:ietf:params:oauth:token-type:jwt"
 )
 
 // request returns the request for q, with a new proof each time, because a signed proof can be used once.
@@ -56,9 +56,9 @@ func (d *oauthEndpoint) request(ctx context.Context, h *http.Client, q ask, now 
 // formOf returns the form that requests a token for this service itself (RFC 6749, section 4.4), or in exchange for the
 // token of the request that is being served (RFC 8693, section 2.1).
 func formOf(q ask) url.Values {
-	form := url.Values{"grant_type": {grantClientCredentials}}
+	form := url.Values{"grant_type": {api.GrantClientCredentials}}
 	if q.incoming != "" {
-		form.Set("grant_type", grantTokenExchange)
+		form.Set("grant_type", api.GrantTokenExchange)
 		form.Set("subject_token", q.subject.Reveal())
 		form.Set("subject_token_type", typeAccessToken)
 		if q.impersonate {

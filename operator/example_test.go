@@ -39,11 +39,11 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(why.Allowed, why.Text)
+	fmt.Println(why.Allowed, why.Reason)
 	fmt.Println(why.Command)
 	// Output:
 	// a secret of orders was made: true
-	// false orders -> stock exists for read; write was asked
+	// false scope_not_granted
 	// watchword allow orders stock --scope read --scope write
 }
 
@@ -73,11 +73,11 @@ func ExampleClient_ChangeRule() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(before.Scopes, before.When)
-	fmt.Println(after.Scopes, after.When)
+	fmt.Println(before.Scopes, before.When.Networks)
+	fmt.Println(after.Scopes, after.When.Networks)
 	// Output:
-	// [read] from 10.0.0.0/8
-	// [index read] from 10.0.0.0/8
+	// [read] [10.0.0.0/8]
+	// [index read] [10.0.0.0/8]
 }
 
 // Only what is named in a patch changes, and only while the service has the version that was seen.

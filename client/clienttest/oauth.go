@@ -69,14 +69,13 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) {
 		"token_endpoint":                        s.URL + "/oauth2/token",
 		"jwks_uri":                              s.JWKSURL(),
 		"response_types_supported":              []string{},
-		"grant_types_supported":                 []string{"client_credentials", grantExchange},
+		"grant_types_supported":                 []string{api.GrantClientCredentials, api.GrantTokenExchange},
 		"token_endpoint_auth_methods_supported": []string{api.ClientSecretBasic, api.ClientSecretPost, api.PrivateKeyJWT},
 		"dpop_signing_alg_values_supported":     jose.ClientAlgorithms(),
 	})
 }
 
 const (
-	grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
 	typeToken     = "urn:ietf:params:oauth:token-type:access_token"
 	typeAssertion = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 )
@@ -153,8 +152,8 @@ func (s *Server) oauthDecide(form url.Values, caller string, c *claims, answer *
 	}
 	lifetime := s.lifetime
 	switch grant := form.Get("grant_type"); grant {
-	case "client_credentials":
-	case grantExchange:
+	case api.GrantClientCredentials:
+	case api.GrantTokenExchange:
 		answer.IssuedType = typeToken
 		subject, err := s.subject(form)
 		if err != nil {

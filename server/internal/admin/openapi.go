@@ -20,7 +20,7 @@ import (
 )
 
 // apiVersion is that of the API, not of the program: it changes when the API does.
-const apiVersion = "1.1.0"
+const apiVersion = "1.2.0"
 
 const apiDescription = `Services, their credentials, the call map, revocations, signing keys and the history of changes.
 

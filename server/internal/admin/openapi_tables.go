@@ -21,6 +21,7 @@ func fillSchemas(schemas huma.Registry) {
 		for _, f := range reflect.VisibleFields(schemas.TypeFromRef("#/components/schemas/" + name)) {
 			if list := lists[f.Tag.Get("names")]; list != nil {
 				member, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+				s.Properties[member].Description += glossary(list)
 				restrict(s.Properties[member], list, strings.Contains(options, "omitempty") && f.Tag.Get("default") == "")
 			}
 		}
@@ -38,7 +39,7 @@ func fillSchemas(schemas huma.Registry) {
 }
 
 func fillMember(s *huma.Schema, m api.ServiceMember, isRequest bool) {
-	s.Description = m.Doc
+	s.Description = m.Doc + glossary(m.Values)
 	if m.Values != nil && isRequest {
 		restrict(s, m.Values, true)
 	}
@@ -60,6 +61,16 @@ func fillMember(s *huma.Schema, m api.ServiceMember, isRequest bool) {
 	case *[]string:
 		s.Examples, s.MaxItems = []any{[]string{m.Example}}, limit
 	}
+}
+
+// glossary tells what the names of a list mean.
+func glossary(list []api.Name) (text string) {
+	for _, n := range list {
+		if n.Doc != "" {
+			text += " " + n.Name + ": " + n.Doc
+		}
+	}
+	return text
 }
 
 // restrict leaves a text, or the entries of a list, these names and, where it can be left out, nothing.

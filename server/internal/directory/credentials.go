@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 // NewCredential is a credential to be made.
@@ -66,9 +69,7 @@ func (n *NewCredential) check() error {
 	if n.TTL == 0 {
 		n.TTL = DefaultCredentialTTL
 	}
-	switch n.Kind {
-	case KindBootstrap, KindSecret, KindKey, KindJWKS, KindCertificate, KindTLSSubject:
-	default:
+	if !slices.Contains(api.NamesOf(api.CredentialKinds()), string(n.Kind)) {
 		return &InvalidError{"kind", "is not one there is"}
 	}
 	switch {
