@@ -222,7 +222,7 @@ func (a reply) wantProblem(what string, status int) {
 	}
 }
 
-// records are the audit records of the admin door with that request id, or all with "".
+// records are the audit records of the operator API with that request id, or all with "".
 func (s *server) records(requestID string) (found []map[string]any) {
 	s.Helper()
 	err := audit.Tail(context.Background(), s.auditDir, 1_000_000, false, func(line []byte) error {

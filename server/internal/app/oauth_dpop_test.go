@@ -162,15 +162,15 @@ func TestDPoPNonce(t *testing.T) {
 	if got.status != 200 || len(got.header.Values(dpop.NonceHeader)) != 1 {
 		t.Errorf("at the other replica: got %d %v %s", got.status, got.header, got.body)
 	}
-	// The plain door too.
+	// At /accesstoken too.
 	m1, _ := a.credential("m1")
 	plain := func(more claims) answer {
 		return a.ask(m1, `{"target":"m2"}`, dpop.Header, proof(key, nil, claims{"htu": issuerURL + "/accesstoken"}.with(more)))
 	}
 	if got := plain(nil); got.status != 400 || got.json(t)["error"] != "use_dpop_nonce" || got.header.Get(dpop.NonceHeader) == "" {
-		t.Errorf("the plain door: got %d %v %s", got.status, got.header, got.body)
+		t.Errorf("/accesstoken: got %d %v %s", got.status, got.header, got.body)
 	}
 	if got := plain(claims{"nonce": nonces[0]}); got.status != 200 || got.json(t)["tokenType"] != "DPoP" {
-		t.Errorf("the plain door: got %d %s", got.status, got.body)
+		t.Errorf("/accesstoken: got %d %s", got.status, got.body)
 	}
 }

@@ -305,7 +305,7 @@ func everyDoorDenies(t *testing.T, w *world) {
 		refused(t, what, a, 400, "invalid_target")
 	}
 	if a := w.ask(bootstrap, `{"target":"m3"}`); a.status != 401 {
-		t.Errorf("the plain door: got %d %s", a.status, a.body)
+		t.Errorf("/accesstoken: got %d %s", a.status, a.body)
 	}
 }
 

@@ -13,7 +13,7 @@ const MaxCredentials = 100
 // materialFields are what operators call the material of each kind that they bring themselves.
 var materialFields = map[Kind]string{KindKey: "jwk", KindJWKS: "jwksUri", KindCertificate: "certificate", KindTLSSubject: "tlsSubject"}
 
-// admits says whether c, which is new, goes together with the credentials its service has.
+// admits reports whether c, which is new, goes together with the credentials its service has.
 func (s *Snapshot) admits(c *Credential, now time.Time) error {
 	if c.Kind == KindBootstrap {
 		return nil
@@ -58,7 +58,7 @@ func keyID(jwk string) string {
 	return k.ID
 }
 
-// ended says whether c will never be good again.
+// ended reports whether c will never be good again.
 func (c *Credential) ended(now time.Time) bool {
 	return !c.RevokedAt.IsZero() || !now.Before(c.ExpiresAt)
 }

@@ -25,7 +25,7 @@ type Batch struct {
 	Applied *Applied
 }
 
-// Empty says whether the batch changes nothing.
+// Empty reports whether the batch changes nothing.
 func (b *Batch) Empty() bool {
 	return len(b.PutServices)+len(b.DeleteServices)+len(b.PutRules)+len(b.DeleteRules) == 0 && b.Shadow == nil
 }

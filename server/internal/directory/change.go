@@ -161,7 +161,7 @@ func (d *Directory) revokeToken(ctx context.Context, by Author, owner, jti strin
 	return d.settle(ctx, err, "revoke token %s", jti)
 }
 
-// Allow makes or changes the rule from caller to target, and says whether it made one. A
+// Allow makes or changes the rule from caller to target, and reports whether it made one. A
 // rule that says so already stays as it is.
 func (d *Directory) Allow(ctx context.Context, by Author, caller, target string, n NewRule, version int64) (r Rule, created bool, err error) {
 	scopes, err := ParseScopes(strings.Join(n.Scopes, " "))
@@ -420,7 +420,7 @@ func RandomID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// text says whether s can be stored and shown: UTF-8, no control characters, not too long.
+// text reports whether s can be stored and shown: UTF-8, no control characters, not too long.
 // PostgreSQL refuses NUL and invalid UTF-8.
 func text(s string, limit int) bool {
 	if len(s) > limit || !utf8.ValidString(s) {

@@ -73,7 +73,7 @@ type Service struct {
 // TokenTTL is the lifetime of tokens for this service as a target. Zero: the server's default.
 func (s *Service) TokenTTL() time.Duration { return time.Duration(s.TokenTTLSeconds) * time.Second }
 
-// Equal says whether all of s and o is the same.
+// Equal reports whether all of s and o is the same.
 func (s Service) Equal(o Service) bool { return reflect.DeepEqual(s, o) }
 
 // Kind of credential.
@@ -136,12 +136,12 @@ func (c *Credential) Good(now time.Time) (why string) {
 	return ""
 }
 
-// Revocation is an id that no token may hang on any more: the jti of a token, or the uid of a
+// Revocation is an id that no token may depend on any more: the jti of a token, or the uid of a
 // service that was deleted.
 type Revocation struct {
 	ID        string
 	RevokedAt time.Time
-	// Until is when the last token that could hang on it has expired.
+	// Until is when the last token that could depend on it has expired.
 	Until time.Time
 	// Status is the place of the token in a status list: the list, "/" and the index. Empty: it has
 	// none, or it is not known.

@@ -39,7 +39,7 @@ func load(t testing.TB, s directory.Store, o directory.Options) *directory.Direc
 	return d
 }
 
-// decide asks by name, as a door does.
+// decide asks by name, as an endpoint does.
 func decide(d *directory.Directory, caller, target string) policy.Reason {
 	s := d.Snapshot()
 	c, ok := s.Service(caller)

@@ -57,7 +57,7 @@ func (s *Snapshot) withoutEnded(now time.Time) *Snapshot {
 	return &pruned
 }
 
-// unlisted says whether c ended so long ago that it is not worth trying what is presented against
+// unlisted reports whether c ended so long ago that it is not worth trying what is presented against
 // it, to tell in the audit log that it was that. A bootstrap credential, which names itself, is not
 // at all: some are made for minutes, by the thousand.
 func (c *Credential) unlisted(now time.Time, keep time.Duration) bool {

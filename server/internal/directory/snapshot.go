@@ -134,7 +134,7 @@ func (s *Snapshot) CredentialsOf(uid UID) []*Credential {
 	return all
 }
 
-// Denied says whether no token may hang on id any more: the jti of a revoked token, the uid of
+// Denied reports whether no token may depend on id any more: the jti of a revoked token, the uid of
 // a service that is deleted or disabled, the id of a revoked credential. It goes on saying so
 // until the last such token has expired.
 func (s *Snapshot) Denied(id string) bool {
@@ -144,7 +144,7 @@ func (s *Snapshot) Denied(id string) bool {
 
 // Denial is what there is to know about an id that is denied.
 type Denial struct {
-	// Until is from when it need not be said any more: no token can hang on it. Zero: it must be
+	// Until is from when it need not be said any more: no token can depend on it. Zero: it must be
 	// said for as long as it is so.
 	Until time.Time
 	// Status is Revocation.Status.
@@ -250,8 +250,8 @@ func (v Verdict) Otherwise() policy.Reason {
 	return ""
 }
 
-// Decide says whether the caller may have a token for the target, and which service that is. It
-// is the one decision: every door, and whatever explains or rehearses a decision, asks here.
+// Decide reports whether the caller may have a token for the target, and which service that is. It
+// is the one decision: every endpoint, and whatever explains or rehearses a decision, asks here.
 func (s *Snapshot) Decide(q Question) Verdict {
 	if c, ok := s.byUID.Find(q.Caller); !ok || c.Disabled {
 		return Verdict{Decision: policy.Decision{Reason: policy.CallerDisabled}}
@@ -313,7 +313,7 @@ func (s *Snapshot) forgetAudiences(svc *Service) {
 	}
 }
 
-// withoutService returns a snapshot without the service and all that hangs on it; the tokens it
+// withoutService returns a snapshot without the service and all that depends on it; the tokens it
 // got are denied until the moment given. It looks at every rule: deleting is rare, and an index of
 // who is called by whom would be paid for by every other change.
 func (s Snapshot) withoutService(uid UID, until time.Time) *Snapshot {
@@ -331,7 +331,7 @@ func (s Snapshot) withoutService(uid UID, until time.Time) *Snapshot {
 	s.byUID = s.byUID.Without(uid)
 	for _, c := range s.CredentialsOf(uid) {
 		s.credentials = s.credentials.Without(c.ID)
-		s.undeny(c.ID) // what hangs on it hangs on the service too
+		s.undeny(c.ID) // what depends on it depends on the service too
 	}
 	s.byOwner = s.byOwner.Without(uid)
 	s.callMap, s.overlay = s.callMap.WithoutService(uid), s.overlay.WithoutService(uid)

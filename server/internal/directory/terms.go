@@ -71,7 +71,7 @@ func (o Options) checkTerms(s Service) error {
 	return checkWords("grantTypes", s.GrantTypes, o.GrantTypes)
 }
 
-// IsLabel says whether s can stand on either side of a label.
+// IsLabel reports whether s can stand on either side of a label.
 func IsLabel(s string) bool {
 	return len(s) > 0 && len(s) < 64 && !strings.ContainsFunc(s, func(c rune) bool {
 		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("._-/", c))
@@ -104,7 +104,7 @@ func checkTarget(s string) error {
 	return nil
 }
 
-// checkWords says whether words are all of known. Nil knows any that can be stored, with one space
+// checkWords reports whether words are all of known. Nil knows any that can be stored, with one space
 // between two.
 func checkWords(field string, words, known []string) error {
 	for _, word := range words {
@@ -118,7 +118,7 @@ func checkWords(field string, words, known []string) error {
 	return nil
 }
 
-// within says whether an audience is an issuer of this server or below it: no token may ever be
+// within reports whether an audience is an issuer of this server or below it: no token may ever be
 // good at the server itself (RFC 8725, section 3.12). Another spelling of the same host is too.
 func within(audience, own string) bool {
 	audience, own = strings.ToLower(audience), strings.TrimRight(strings.ToLower(own), "/")
