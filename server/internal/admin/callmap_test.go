@@ -193,6 +193,10 @@ func TestRollbackIsAChangeOfItsOwn(t *testing.T) {
 	if last := records[len(records)-1]; last["action"] != "callmap.rollback" {
 		t.Errorf("the last record is %v", last)
 	}
+	changes := s.must("GET", "/changes", "").members()["changes"].([]any)
+	if last := changes[len(changes)-1].(map[string]any); last["action"] != "callmap.rollback" {
+		t.Errorf("the last change is %v", last)
+	}
 }
 
 // F80: what was applied before files needed a version can still be shown and applied again. F20: a rollback is of the

@@ -80,6 +80,7 @@ func TestPlanCountsWhatItRemoves(t *testing.T) {
 		{3, 0, 5, true},      // all services
 		{1, 0, 1, true},      // all services
 		{0, 0, 0, false},     // there are none
+		{14, 10, 8, false},   // 8 of 27, but few
 		{20, 16, 8, false},   // few
 		{20, 15, 10, true},   // 10 of 39
 		{100, 95, 10, false}, // 10 of 199
