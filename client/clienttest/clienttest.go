@@ -282,15 +282,7 @@ func signClaims(signer *jose.Signer, typ string, c claims, lifetime time.Duratio
 }
 
 func newSigner() *jose.Signer {
-	key, err := jose.GenerateKey(jose.ES256)
-	if err != nil {
-		panic(fmt.Sprintf("clienttest: make a key: %v", err))
-	}
-	id, err := jose.Thumbprint(key.Public())
-	if err != nil {
-		panic(fmt.Sprintf("clienttest: make a key id: %v", err))
-	}
-	s, err := jose.NewSigner(id, jose.ES256, key)
+	s, err := jose.GenerateSigner(jose.ES256)
 	if err != nil {
 		panic(fmt.Sprintf("clienttest: make a signer: %v", err))
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -30,18 +29,11 @@ func (s *Server) Secret(service string) string {
 // Key creates a key pair for service, registers the public key, and returns the private key, which is for
 // client.PrivateKeyJWT with client.Key(key, "").
 func (s *Server) Key(service string) crypto.Signer {
-	key, err := jose.GenerateKey(jose.ES256)
-	if err != nil {
-		panic(fmt.Sprintf("clienttest: make a key: %v", err))
-	}
-	signer, err := jose.SignerOf("", key)
-	if err != nil {
-		panic(fmt.Sprintf("clienttest: make a signer: %v", err))
-	}
+	signer := newSigner()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clientKeys[signer.ID()] = clientKey{service, signer.Public()}
-	return key
+	return signer.Key()
 }
 
 type clientKey struct {

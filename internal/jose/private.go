@@ -56,6 +56,15 @@ func SignerOf(id string, key crypto.Signer) (*Signer, error) {
 	return nil, fmt.Errorf("%w: use a P-256 key, an RSA key of 2048 bits or more, or an Ed25519 key", ErrAlgorithm)
 }
 
+// GenerateSigner returns a Signer with a new key. Its id is the key's thumbprint.
+func GenerateSigner(alg Algorithm) (*Signer, error) {
+	key, err := GenerateKey(alg)
+	if err != nil {
+		return nil, err
+	}
+	return newSigner("", alg, key)
+}
+
 func newSigner(id string, alg Algorithm, key crypto.Signer) (*Signer, error) {
 	if id == "" {
 		var err error

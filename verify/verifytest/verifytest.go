@@ -180,13 +180,5 @@ func newSigner(algorithm string) (*jose.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := jose.GenerateKey(alg)
-	if err != nil {
-		return nil, err
-	}
-	id, err := jose.Thumbprint(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	return jose.NewSigner(id, alg, key)
+	return jose.GenerateSigner(alg)
 }

@@ -26,24 +26,11 @@ type forger struct {
 func newForger(server jose.PublicKey) (*forger, error) {
 	f := &forger{server: server}
 	var err error
-	if f.stranger, err = throwAway(server.Algorithm); err != nil {
+	if f.stranger, err = jose.GenerateSigner(server.Algorithm); err != nil {
 		return nil, err
 	}
-	f.holder, err = throwAway(jose.ES256)
+	f.holder, err = jose.GenerateSigner(jose.ES256)
 	return f, err
-}
-
-// throwAway makes a key that is forgotten with the probe. Its id is its thumbprint.
-func throwAway(alg jose.Algorithm) (*jose.Signer, error) {
-	key, err := jose.GenerateKey(alg)
-	if err != nil {
-		return nil, err
-	}
-	id, err := jose.Thumbprint(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	return jose.NewSigner(id, alg, key)
 }
 
 // forgery makes of a good token, in its three parts, a bad one.
@@ -127,7 +114,7 @@ func (f *forger) proof(url, nonce, token string, stolen bool, now time.Time) (st
 	by := f.holder
 	if stolen {
 		var err error
-		if by, err = throwAway(jose.ES256); err != nil {
+		if by, err = jose.GenerateSigner(jose.ES256); err != nil {
 			return "", err
 		}
 	}
