@@ -1,7 +1,7 @@
 # Targets for people; `make help` lists them.
 GO ?= go
 
-.PHONY: help build demo test bench fuzz lint generate clean
+.PHONY: help build demo test bench fuzz lint generate release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ lint: ## formatting, linters, dead code, generated files, builds for other platf
 
 generate: ## make again what is generated and committed
 	$(GO) generate ./... ./server/...
+
+release: ## build everything that a release has into dist, from a clean work tree
+	./scripts/release
 
 clean: ## remove what was built
 	rm -rf watchword dist server/interop/node_modules
