@@ -247,7 +247,7 @@ func TestEveryOperationOfTheAPIHasAMethod(t *testing.T) {
 		t.Errorf("Ready: %v, %v", state, err)
 	}
 
-	files := api.CallMapFiles{Files: []api.CallMapFile{{Name: "callmap.yaml", Text: "managed-by: all\nservices: {c: }\nrules: [{from: c, to: b}]\n"}}}
+	files := api.CallMapFiles{Files: []api.CallMapFile{{Name: "callmap.yaml", Text: "version: 1\nmanaged-by: all\nservices: {c: }\nrules: [{from: c, to: b}]\n"}}}
 	plan, err := c.PlanCallMap(ctx, api.PlanCallMap{CallMapFiles: files, ReplayDays: new(1)})
 	if must("PlanCallMap", err); len(plan.Changes) != 2 || plan.Replay == nil {
 		t.Errorf("got %+v", plan)
