@@ -1,7 +1,7 @@
 # Targets for people; `make help` lists them.
 GO ?= go
 
-.PHONY: help build demo test bench fuzz lint generate release clean
+.PHONY: help build demo test bench fuzz lint generate release testrelease clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ generate: ## make again what is generated and committed
 
 release: ## build everything that a release has into dist, from a clean work tree
 	./scripts/release
+
+testrelease: ## build, install and run what is released; run make test first, which installs what is missing
+	cd tools && GOWORK=off $(GO) test -timeout 30m ./release
 
 clean: ## remove what was built
 	rm -rf watchword dist server/interop/node_modules
