@@ -185,7 +185,7 @@ func TestANewAuthenticationMethodGoesWhereArchitectureSays(t *testing.T) {
 		return string(text)
 	}
 	file := filepath.Join(t.TempDir(), "callmap.yaml")
-	if err := os.WriteFile(file, []byte("services: {m3: {auth: on_its_word}}\nrules: [{from: m3, to: m3, when: {auth: on_its_word}}]\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("version: 1\nservices: {m3: {auth: on_its_word}}\nrules: [{from: m3, to: m3, when: {auth: on_its_word}}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	run("service", "create", "m1", "--auth-method", "word")
