@@ -319,7 +319,7 @@ func demo(t *testing.T, env []string, dir, name string, args ...string) *process
 		service string
 		status  int
 		says    string
-	}{{found[1], 200, "Hello to m1 from m2!"}, {found[3], 401, "no rule allows it"}} {
+	}{{found[1], 200, "Hello to m1 from m2!"}, {found[3], 401, "access_denied"}} {
 		status, body := post(t, c.service+"/query", `{"target":"m2"}`)
 		if status != c.status || !strings.Contains(body, c.says) {
 			t.Errorf("%s: got %d %s, want %d %s", c.service, status, body, c.status, c.says)
