@@ -101,7 +101,7 @@ service that only observes every service gets tokens, whatever the rules say.`,
 	})
 }
 
-// status says whether a service is enabled, and whether it only observes.
+// status is whether a service is enabled, and whether it only observes, in words.
 func status(s api.Service) string {
 	if s.Observe {
 		return words("disabled", s) + ", only observes"
