@@ -13,14 +13,6 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
-// CallMapProblem is a mistake in a file, in its place.
-type CallMapProblem struct {
-	File   string `json:"file" example:"callmap.yaml" doc:"The file."`
-	Line   int    `json:"line" example:"7" doc:"From 1; 0: the file as a whole."`
-	Column int    `json:"column" example:"5" doc:"From 1."`
-	Text   string `json:"text" doc:"What is wrong, with the line and a caret under the place."`
-}
-
 const maxChangesShown = 1000
 
 var (

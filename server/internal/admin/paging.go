@@ -8,12 +8,6 @@ import (
 	"strings"
 )
 
-// Limits of lists, as the tags of Page have them. 100,000 services are a hundred pages, never one answer.
-const (
-	defaultLimit = 100
-	maxLimit     = 1000
-)
-
 // Page is the part of a list request that asks for a page.
 type Page struct {
 	Limit     int    `query:"limit" default:"100" minimum:"1" maximum:"1000" example:"100" doc:"How many to return at most."`

@@ -56,6 +56,12 @@ func TestPagesTogetherAreTheList(t *testing.T) {
 	}
 }
 
+// Limits of lists, as the tags of Page have them.
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
 // DOS-009.
 func TestPageHasALimit(t *testing.T) {
 	s := start(t)

@@ -30,9 +30,6 @@ var (
 // log is open and can sign.
 const DefaultCheckpointAfter = 10 * time.Minute
 
-// DefaultRetention is what a server sets when its operator says nothing.
-const DefaultRetention = 365 * 24 * time.Hour
-
 const (
 	defaultMaxSize         = 128 << 20
 	defaultCheckpointEvery = 10_000

@@ -20,7 +20,6 @@ import (
 // Inspected is an access token of this server that is good at the moment it was looked at.
 type Inspected struct {
 	Claims *jose.Claims
-	KeyID  string
 	// Subject is the service of the token's sub. Nil: it is a probe token.
 	Subject *directory.Service
 
@@ -95,13 +94,13 @@ func (i *Issuer) read(token string, now time.Time) (t *Inspected, why string) {
 		}
 		return nil, "unknown_key"
 	}
-	return i.parse(j.Payload, j.KeyID, now)
+	return i.parse(j.Payload, now)
 }
 
 // parse reads the claims of an access token of this server.
-func (i *Issuer) parse(payload []byte, keyID string, now time.Time) (t *Inspected, why string) {
+func (i *Issuer) parse(payload []byte, now time.Time) (t *Inspected, why string) {
 	c, err := jose.ParseClaims(payload)
-	t = &Inspected{Claims: c, KeyID: keyID}
+	t = &Inspected{Claims: c}
 	switch {
 	case err != nil || json.Unmarshal(payload, &t.own) != nil:
 		return nil, "malformed"

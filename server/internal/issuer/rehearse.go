@@ -150,7 +150,7 @@ func (s supposed) keys(a *attempt) (k shown, err error) {
 func (s supposed) spend(context.Context, *attempt) error { return nil }
 
 func (s supposed) read(_ string, now time.Time) (*Inspected, string) {
-	return s.i.parse(s.subject, "", now)
+	return s.i.parse(s.subject, now)
 }
 
 // maxTried bounds how many hops are rehearsed to find a way: it takes a second or so.

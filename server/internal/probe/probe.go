@@ -83,7 +83,7 @@ func (p *Prober) Probe(ctx context.Context, by directory.Author, service *direct
 	if err != nil {
 		return api.ProbeResult{}, err
 	}
-	run := &run{Prober: p, minter: minter, forger: forger, service: service, other: other, ProbeResult: api.ProbeResult{
+	run := &run{Prober: p, minter: minter, forger: forger, other: other, ProbeResult: api.ProbeResult{
 		Service: service.Name, URL: service.Probe, At: p.o.Now().UTC().Truncate(time.Microsecond), Checks: []api.ProbeCheck{},
 	}}
 	if err := run.all(ctx); err != nil {
@@ -100,12 +100,11 @@ func (p *Prober) Probe(ctx context.Context, by directory.Author, service *direct
 type run struct {
 	*Prober
 	api.ProbeResult
-	minter  *issuer.Prober
-	forger  *forger
-	service *directory.Service
-	other   string
-	oauth   bool
-	nonce   string
+	minter *issuer.Prober
+	forger *forger
+	other  string
+	oauth  bool
+	nonce  string
 }
 
 func (r *run) all(ctx context.Context) error {

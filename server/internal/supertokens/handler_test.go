@@ -200,8 +200,6 @@ func TestOptionsThatCannotBeRightAreRefused(t *testing.T) {
 		{"key with other characters", []string{"0123456789abcdefghi_"}, supertokens.Options{}},
 		{"app with other characters", []string{testKey}, supertokens.Options{Apps: []string{"a_b"}}},
 		{"app without a name", []string{testKey}, supertokens.Options{Apps: []string{""}}},
-		{"interval below an hour", []string{testKey}, supertokens.Options{UpdateInterval: 1}},
-		{"negative interval", []string{testKey}, supertokens.Options{UpdateInterval: -1}},
 	}
 	for _, test := range tests {
 		_, err := supertokens.New(nil, nil, nil, test.keys, test.o)

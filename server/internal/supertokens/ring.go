@@ -37,16 +37,15 @@ const (
 var errNoKey = errors.New("no key can sign now")
 
 // expired reports whether a dynamic key made at createdAt is published no longer.
-func expired(createdAt time.Time, interval time.Duration, now time.Time) bool {
-	return createdAt.Before(now.Add(-interval - retention))
+func expired(createdAt, now time.Time) bool {
+	return createdAt.Before(now.Add(-updateInterval - retention))
 }
 
 // keySet is what a ring held when it was read. It is not changed.
 type keySet struct {
-	static   []*signingKey // oldest first; the first signs. More than one is never made.
-	dynamic  []*signingKey // newest first
-	interval time.Duration
-	lookAt   time.Time // when to ask the store again
+	static  []*signingKey // oldest first; the first signs. More than one is never made.
+	dynamic []*signingKey // newest first
+	lookAt  time.Time     // when to ask the store again
 }
 
 // signer is the key that signs at now, or nil.
@@ -55,17 +54,17 @@ func (s *keySet) signer(static bool, now time.Time) *signingKey {
 		return first(s.static)
 	}
 	switch newest := first(s.dynamic); {
-	case newest == nil || !s.signs(newest, now):
+	case newest == nil || !signs(newest, now):
 		return nil
-	case len(s.dynamic) > 1 && newest.createdAt.Add(overlap).After(now) && s.signs(s.dynamic[1], now):
+	case len(s.dynamic) > 1 && newest.createdAt.Add(overlap).After(now) && signs(s.dynamic[1], now):
 		return s.dynamic[1] // the newest is not known to all verifiers yet
 	default:
 		return newest
 	}
 }
 
-func (s *keySet) signs(k *signingKey, now time.Time) bool {
-	return now.Before(k.createdAt.Add(s.interval))
+func signs(k *signingKey, now time.Time) bool {
+	return now.Before(k.createdAt.Add(updateInterval))
 }
 
 // complete reports whether every request can be answered from s.
@@ -77,7 +76,7 @@ func (s *keySet) complete(now time.Time) bool {
 func (s *keySet) published(now time.Time) []*signingKey {
 	var keys []*signingKey
 	for _, k := range s.dynamic {
-		if !expired(k.createdAt, s.interval, now) {
+		if !expired(k.createdAt, now) {
 			keys = append(keys, k)
 		}
 	}
@@ -87,7 +86,7 @@ func (s *keySet) published(now time.Time) []*signingKey {
 // renewAt is when the next dynamic key is made.
 func (s *keySet) renewAt() time.Time {
 	if newest := first(s.dynamic); newest != nil {
-		return newest.createdAt.Add(s.interval - overlap)
+		return newest.createdAt.Add(updateInterval - overlap)
 	}
 	return time.Time{}
 }
@@ -156,7 +155,7 @@ func (r *ring) refresh(ctx context.Context, s *keySet, now time.Time) (*keySet, 
 		return nil, fmt.Errorf("keys of app %q: %w", r.app, err)
 	case err != nil:
 		r.owner.logger.Warn("cannot read the keys of the SuperTokens interface; going on with those at hand", "app", r.app, "error", err)
-		fresh = &keySet{static: s.static, dynamic: s.dynamic, interval: s.interval, lookAt: now.Add(time.Second)}
+		fresh = &keySet{static: s.static, dynamic: s.dynamic, lookAt: now.Add(time.Second)}
 	}
 	r.state.Store(fresh)
 	if s == nil || !slices.Equal(s.static, fresh.static) {
@@ -194,7 +193,7 @@ func (r *ring) make(ctx context.Context, stored []SigningKey, now time.Time) (ma
 		}
 		made = true
 	}
-	young := now.Add(overlap - r.owner.interval)
+	young := now.Add(overlap - updateInterval)
 	if !slices.ContainsFunc(stored, func(k SigningKey) bool { return !k.Static && !k.CreatedAt.Before(young) }) {
 		if err := r.insert(ctx, "d-"+strconv.FormatInt(now.UnixMilli(), 10), false, now, young); err != nil {
 			return false, err
@@ -237,9 +236,9 @@ func (r *ring) open(stored []SigningKey, before *keySet, now time.Time) (*keySet
 			opened[k.id] = k
 		}
 	}
-	s := &keySet{interval: r.owner.interval}
+	s := &keySet{}
 	for _, k := range stored {
-		if !k.Static && expired(k.CreatedAt, s.interval, now) {
+		if !k.Static && expired(k.CreatedAt, now) {
 			continue
 		}
 		key, ok := opened[k.ID]

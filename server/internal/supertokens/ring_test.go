@@ -274,7 +274,7 @@ func TestClientThatHangsUpDoesNotUndoTheMakingOfKeys(t *testing.T) {
 
 func TestOldKeysAreDeleted(t *testing.T) {
 	db, c := newStore(t), newClock()
-	f := newReplica(t, db, newSealer(t), c, supertokens.Options{UpdateInterval: time.Hour})
+	f := newReplica(t, db, newSealer(t), c, supertokens.Options{})
 	if err := f.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +292,7 @@ func TestOldKeysAreDeleted(t *testing.T) {
 		}
 		return static, dynamic
 	}
-	c.add(2 * time.Hour)
+	c.add(169 * time.Hour)
 	f.kids(t, jwksPath)
 	prune := func() {
 		t.Helper()

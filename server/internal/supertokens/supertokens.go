@@ -39,9 +39,6 @@ type Options struct {
 	Apps []string
 	// BasePath is where the core's paths begin. Empty: at the root.
 	BasePath string
-	// UpdateInterval is how long a dynamic key signs, at least an hour. Zero: 168 h, as in the
-	// core's access_token_dynamic_signing_key_update_interval.
-	UpdateInterval time.Duration
 	// Server is the issuer and audience of the tokens that BootstrapKeys is for.
 	Server string
 	Now    func() time.Time
@@ -49,7 +46,9 @@ type Options struct {
 }
 
 const (
-	publicApp      = "public"
+	publicApp = "public"
+	// updateInterval is how long a dynamic key signs, as in the core's default of
+	// access_token_dynamic_signing_key_update_interval.
 	updateInterval = 168 * time.Hour
 )
 
@@ -59,16 +58,15 @@ var ErrNoAPIKey = errors.New("no API key is configured for the SuperTokens inter
 // Interface is an http.Handler for a listener of its own. New opens it; Load makes or reads its
 // keys; Run keeps house.
 type Interface struct {
-	store    Store
-	sealer   Sealer
-	auditor  Auditor
-	keys     apiKeys
-	rings    map[string]*ring
-	base     []string
-	interval time.Duration
-	server   string
-	now      func() time.Time
-	logger   *slog.Logger
+	store   Store
+	sealer  Sealer
+	auditor Auditor
+	keys    apiKeys
+	rings   map[string]*ring
+	base    []string
+	server  string
+	now     func() time.Time
+	logger  *slog.Logger
 
 	bootstrap   atomic.Pointer[jose.KeySet]
 	bootstrapMu sync.Mutex
@@ -80,18 +78,11 @@ var appName = regexp.MustCompile(`^[a-z0-9-]+$`)
 func New(store Store, sealer Sealer, auditor Auditor, keys []string, o Options) (*Interface, error) {
 	d := &Interface{
 		store: store, sealer: sealer, auditor: auditor,
-		rings:    map[string]*ring{},
-		base:     segments(o.BasePath),
-		interval: o.UpdateInterval,
-		server:   o.Server,
-		now:      o.Now,
-		logger:   o.Logger,
-	}
-	if d.interval == 0 {
-		d.interval = updateInterval
-	}
-	if d.interval < time.Hour {
-		return nil, fmt.Errorf("update interval %s of dynamic keys is less than an hour", d.interval)
+		rings:  map[string]*ring{},
+		base:   segments(o.BasePath),
+		server: o.Server,
+		now:    o.Now,
+		logger: o.Logger,
 	}
 	if d.now == nil {
 		d.now = time.Now
@@ -156,7 +147,7 @@ func (d *Interface) prune(ctx context.Context) error {
 		}
 		var old []string
 		for _, k := range stored {
-			if !k.Static && expired(k.CreatedAt, d.interval, now) {
+			if !k.Static && expired(k.CreatedAt, now) {
 				old = append(old, k.ID)
 			}
 		}

@@ -20,9 +20,9 @@ import (
 func OperatorToken(c *base.CLI) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "operator-token",
-		Short: "The token that operators authenticate with",
-		Long: `The operator token is in a file that the server creates on its first start. Whoever has it can
-change everything.`,
+		Short: "Replace the operator token",
+		Long: `Operators authenticate with a token, which the server writes to a file when it starts for the
+first time. Whoever has the token can change everything.`,
 		Example: `  watchword operator-token replace`,
 	}
 	group.AddCommand(operatorTokenReplace(c))
@@ -36,27 +36,27 @@ func operatorTokenReplace(c *base.CLI) *cobra.Command {
 	return &cobra.Command{
 		Use:   "replace",
 		Short: "Replace the operator token",
-		Long: `Writes a new operator token to the file of the old one, and waits until the server accepts it. From
-then on the old token is refused. Run it on the machine of the server, as the user who runs the
-server: whoever can write the file is the operator.`,
+		Long: `Writes a new operator token to the file of the old one, and waits until the server accepts it.
+From then on the server refuses the old token. Run the command on the machine of the server as the
+user who runs the server.`,
 		Example: `  watchword operator-token replace`,
 		Args:    base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path := c.Settings(cmd).Admin.TokenFile
 			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-				return base.Next(fmt.Errorf("no operator token: %w", base.PathError(err)), "The server makes it on its first start. Name its folder with --data or WATCHWORD_DATA, or the file itself with --admin-token-file.")
+				return base.Next(fmt.Errorf("there is no operator token: %w", base.PathError(err)), "The server creates the token when it starts for the first time.\nName the data folder with --data or WATCHWORD_DATA, or the file with --admin-token-file.")
 			}
 			if err := disk.Replace(path, []byte(app.NewOperatorToken()+"\n")); err != nil {
-				return base.Next(fmt.Errorf("replace the operator token: %w", base.PathError(err)), "The old token is still in force. Be the user who runs the server.")
+				return base.Next(fmt.Errorf("replace the operator token: %w", base.PathError(err)), "The old token is still valid. Run the command as the user who runs the server.")
 			}
-			c.Say("wrote %s", base.Clean(path))
+			c.Say("wrote %s", path)
 			switch err := accepted(cmd.Context(), c, cmd); {
 			case err == nil:
-				c.Say("The server accepts it, and refuses the old one.")
+				c.Say("The server accepts the new token and refuses the old one.")
 			case isUnreachable(err):
-				c.Say("The server is not running, or not reached: it accepts the token when it starts. %s", base.Clean(c.Text(err)))
+				c.Say("The server does not answer. It accepts the new token when it starts. (%s)", c.Text(err))
 			default:
-				return base.Next(fmt.Errorf("the server does not accept the new operator token: %w", err), "Does it use this file? Its log says which one. Name it with --admin-token-file.")
+				return base.Next(fmt.Errorf("the server does not accept the new operator token: %w", err), "The log of the server has the file that it reads. Name that with --admin-token-file.")
 			}
 			return nil
 		},
