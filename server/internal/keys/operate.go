@@ -46,20 +46,19 @@ func (r *Ring) Additions(ctx context.Context, algorithms []string) (directory.Ne
 	if len(lacking) == 0 {
 		return nil, nil //nolint:nilnil // no keys are needed
 	}
-	first := func(ring []Record, now time.Time) ([]Record, error) {
-		return eachLane(ring, slices.Collect(maps.Keys(lacking)), func(l Lane, keys []Record) []Record {
-			if lacking[l] {
-				return r.policy.promote(l, keys, now)
-			}
-			return keys
-		}), nil
-	}
 	p, err := retried(r, func(spare map[string][]Record) (planned, error) {
 		if err := r.take(ctx); err != nil {
 			return planned{}, err
 		}
 		defer r.release()
-		return r.plan(ctx, first, spare)
+		return r.plan(ctx, func(ring []Record, now time.Time) ([]Record, error) {
+			return eachLane(ring, slices.Collect(maps.Keys(lacking)), func(l Lane, keys []Record) []Record {
+				if lacking[l] {
+					return r.policy.promote(l, keys, now)
+				}
+				return keys
+			}), nil
+		}, spare)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the first keys: %w", err)
