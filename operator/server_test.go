@@ -95,9 +95,12 @@ func startServer(dir string) (stop func(), err error) {
 		}
 	}()
 	raw, err := os.ReadFile(filepath.Join(data, "operator.token"))
-	if err != nil || adminURL == "" {
+	if err == nil && adminURL == "" {
+		err = fmt.Errorf("it does not listen:\n%s", strings.Join(lines, "\n"))
+	}
+	if err != nil {
 		stop()
-		return nil, fmt.Errorf("it does not listen: %v\n%s", err, strings.Join(lines, "\n"))
+		return nil, err
 	}
 	token = strings.TrimSpace(string(raw))
 	return stop, nil

@@ -9,6 +9,10 @@ import (
 // JWK-002. What caches keep is the same whatever one client sends, and nobody is sent it twice.
 func TestDocumentsAreForCaches(t *testing.T) {
 	s := start(t, testConfig(t))
+	// The first start publishes the key that comes next while it serves already.
+	eventually(t, "two published keys", func() bool {
+		return strings.Count(s.do(s.request("GET", s.url+"/.well-known/jwks.json", "")).body, `"kid"`) == 2
+	})
 	for _, path := range []string{"/.well-known/jwks.json", "/auth/jwt/jwks.json", "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {
 		ask := func(method string, header http.Header) answer {
 			r := s.request(method, s.url+path, "")

@@ -270,8 +270,11 @@ func fillAndFree(dir string, fill, free func() error) error {
 // holdsExactly reports whether the log in dir is sound and has these events in this order.
 func holdsExactly(dir string, want []string) error {
 	report, err := VerifyDir(dir, Known{})
-	if err != nil || report.Bad != nil {
-		return errors.Join(fmt.Errorf("verify: %v", report.Bad), err)
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	if report.Bad != nil {
+		return fmt.Errorf("verify: %+v", *report.Bad)
 	}
 	var got []string
 	err = Tail(context.Background(), dir, 1<<30, false, func(line []byte) error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,9 +132,8 @@ func TestStrangersTakeNotTheLastRoomOnTheDisk(t *testing.T) {
 		dir := t.TempDir()
 		l := start(t, dir, Options{})
 		synctest.Wait()
-		room := true
-		l.refusals.space = func() bool { return room }
-		room = false
+		var room atomic.Bool
+		l.refusals.space = room.Load
 		for n := range 100 {
 			if l.Begin(stranger(fmt.Sprintf("192.0.2.%d", n))).Recorded() {
 				t.Fatal("recorded while there is no room")
@@ -145,7 +145,7 @@ func TestStrangersTakeNotTheLastRoomOnTheDisk(t *testing.T) {
 		if recorded, counted := accounted(t, dir); recorded+counted != 0 {
 			t.Errorf("without room: got %d and %d", recorded, counted)
 		}
-		room = true
+		room.Store(true)
 		<-time.After(summaryEvery)
 		synctest.Wait()
 		l.Close()
