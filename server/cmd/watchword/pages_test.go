@@ -308,7 +308,7 @@ func newReader(t *testing.T, terminals int) *reader {
 		r.shell.Env = append(r.shell.Env, name+"="+os.Getenv(name))
 	}
 	for _, setting := range []string{
-		"LISTEN=127.0.0.1:8000", "ISSUER=http://localhost:8000", "ADMIN_LISTEN=127.0.0.1:8010", "SUPERTOKENS_LISTEN=127.0.0.1:3567",
+		"LISTEN=127.0.0.1:8000", "ADMIN_LISTEN=127.0.0.1:8010", "SUPERTOKENS_LISTEN=127.0.0.1:3567",
 	} {
 		r.shell.Env = append(r.shell.Env, "WATCHWORD_"+r.toFree.Replace(setting))
 	}

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
+	"net/url"
 
 	"github.com/watchword-dev/watchword/internal/netaddr"
 )
@@ -87,4 +89,43 @@ const maxScheduledKeys = 60
 func loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	return err == nil && netaddr.IsLoopback(host)
+}
+
+// Warnings are what is probably not meant, with what to do about each. A server starts nevertheless.
+func (l *Loaded) Warnings() []Problem {
+	c, all := &l.Config, []Problem{}
+	own, err := url.Parse(issuerOfListener(c))
+	given, errGiven := url.Parse(c.Issuer)
+	if err != nil || errGiven != nil {
+		return all // check complains
+	}
+	host, port, _ := net.SplitHostPort(c.Listen)
+	inFront := len(c.Proxy.Networks) > 0 || c.InsecureHTTP && !c.TLS.Enabled() // something has the URL instead
+	add := func(text, fix string) { all = append(all, Problem{"issuer", l.sources["issuer"], text, fix}) }
+	switch isDefault := l.sources["issuer"] == "default"; {
+	case isDefault && port == "0":
+		add(fmt.Sprintf("is %s, and the port of listen (%s) is chosen when the server starts", c.Issuer, c.Listen), "set both with the same port")
+	case isDefault && !loopback(c.Listen) && (inFront || netaddr.IsLoopback(own.Hostname())):
+		add(fmt.Sprintf("is %s, at which clients on other machines do not reach this server", c.Issuer), "set it to the URL by which they do")
+	case isDefault || inFront || port == "0" || !loopback(c.Listen) || !netaddr.IsLoopback(given.Hostname()):
+		// It may be as it should be.
+	case given.Scheme != own.Scheme || portOf(given) != portOf(own) || !sameLoopback(given.Hostname(), host):
+		add(fmt.Sprintf("is %s, at which no client reaches listen (%s)", c.Issuer, c.Listen),
+			fmt.Sprintf("leave it out, for %s, or set proxy.networks if a proxy on this machine has that URL", own))
+	}
+	return all
+}
+
+func portOf(u *url.URL) string {
+	if p := u.Port(); p != "" {
+		return p
+	}
+	return defaultPort[u.Scheme]
+}
+
+// sameLoopback reports whether two loopback hosts may be one: names are resolved by each client.
+func sameLoopback(a, b string) bool {
+	ipA, errA := netip.ParseAddr(a)
+	ipB, errB := netip.ParseAddr(b)
+	return errA != nil || errB != nil || ipA.Unmap() == ipB.Unmap()
 }

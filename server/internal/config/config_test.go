@@ -198,3 +198,83 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		t.Errorf("the rest of the database URL is hidden too: %s", text)
 	}
 }
+
+// F64.
+func TestDefaultIssuerIsWhereTheListenerIs(t *testing.T) {
+	for _, tc := range []struct {
+		listen  string
+		tls     bool
+		want    string
+		warning string
+	}{
+		{"", false, "http://localhost:8000", ""},
+		{"127.0.0.1:8000", false, "http://localhost:8000", ""},
+		{"127.0.0.1:9999", false, "http://localhost:9999", ""},
+		{"localhost:9999", false, "http://localhost:9999", ""},
+		{"127.0.0.2:9999", false, "http://127.0.0.2:9999", ""},
+		{"[::1]:9999", false, "http://[::1]:9999", ""},
+		{"127.0.0.1:80", false, "http://localhost", ""},
+		{"127.0.0.1:443", true, "https://localhost", ""},
+		{"[::1]:443", true, "https://[::1]", ""},
+		{"127.0.0.1:8443", true, "https://localhost:8443", ""},
+		{"192.0.2.7:8443", true, "https://192.0.2.7:8443", ""},
+		{"auth.example.com:443", true, "https://auth.example.com", ""},
+		{"0.0.0.0:8443", true, "https://localhost:8443", "clients on other machines"},
+		{":8443", true, "https://localhost:8443", "clients on other machines"},
+		{"[::]:8443", true, "https://localhost:8443", "clients on other machines"},
+		{"127.0.0.1:0", false, "http://localhost:8000", "chosen when the server starts"},
+	} {
+		flags := map[string]string{}
+		if tc.listen != "" {
+			flags["listen"] = tc.listen
+		}
+		if tc.tls {
+			flags["tls-cert-file"], flags["tls-key-file"] = "c.pem", "k.pem"
+		}
+		l, err := Load(Sources{Flags: flags})
+		if err != nil {
+			t.Errorf("%s: %v", tc.listen, err)
+		} else if l.Config.Issuer != tc.want {
+			t.Errorf("%s, TLS %v: got %s, want %s", tc.listen, tc.tls, l.Config.Issuer, tc.want)
+		}
+		checkWarnings(t, l, tc.warning)
+	}
+}
+
+// F64: an issuer at which nobody reaches the server is pointed out, and one at which a proxy may be is not.
+func TestIssuerThatIsNotTheListenersIsAWarning(t *testing.T) {
+	for _, tc := range []struct {
+		flags   map[string]string
+		warning string
+	}{
+		{map[string]string{"listen": "127.0.0.1:9999", "issuer": "http://localhost:8000"}, "leave it out, for http://localhost:9999"},
+		{map[string]string{"issuer": "http://localhost"}, "no client reaches listen (127.0.0.1:8000)"},
+		{map[string]string{"issuer": "https://localhost:8000"}, "no client reaches listen"},
+		{map[string]string{"issuer": "http://[::1]:8000"}, "no client reaches listen"},
+		{map[string]string{"issuer": "http://127.0.0.1:8000/tenant"}, ""},
+		{map[string]string{"issuer": "http://localhost:8000"}, ""},
+		{map[string]string{"issuer": "http://auth.localhost:8000"}, ""},
+		{map[string]string{"listen": "127.0.0.1:80", "issuer": "http://localhost"}, ""},
+		{map[string]string{"issuer": "https://auth.example.com"}, ""},
+		{map[string]string{"issuer": "https://localhost", "proxy-networks": "127.0.0.0/8"}, ""},
+		{map[string]string{"issuer": "https://localhost", "insecure-http": "true"}, ""},
+		{map[string]string{"listen": "127.0.0.1:0", "issuer": "http://localhost:9"}, ""},
+		{map[string]string{"listen": "0.0.0.0:8000", "insecure-http": "true", "issuer": "http://localhost:8000"}, ""},
+		{map[string]string{"listen": "192.0.2.7:8000", "insecure-http": "true"}, "clients on other machines"},
+	} {
+		l, err := Load(Sources{Flags: tc.flags})
+		if err != nil {
+			t.Errorf("%v: %v", tc.flags, err)
+		}
+		checkWarnings(t, l, tc.warning)
+	}
+}
+
+// checkWarnings wants one warning with this in it, or none where it is empty.
+func checkWarnings(t *testing.T, l *Loaded, want string) {
+	t.Helper()
+	got := l.Warnings()
+	if want == "" && len(got) > 0 || want != "" && (len(got) != 1 || !strings.Contains(got[0].String(), want)) {
+		t.Errorf("listen %s, issuer %s: warnings %q, want %q", l.Config.Listen, l.Config.Issuer, got, want)
+	}
+}

@@ -1,6 +1,9 @@
 package config
 
 import (
+	"net"
+	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -89,9 +92,10 @@ var table = []Setting{
 		Doc:   "Header in which those proxies pass the certificate of the client, as in RFC 9440 or as PEM, percent-encoded or not.",
 		field: func(c *Config) value { return str{&c.Proxy.CertificateHeader, notEmpty} },
 	}, {
-		Key: "issuer", Default: "http://localhost:8000",
-		Doc:   "URL by which clients know this server, and the iss of tokens from the OAuth endpoints. It is never taken from a request.",
-		field: func(c *Config) value { return str{&c.Issuer, issuerURL} },
+		Key: "issuer", Default: "http://localhost:8000, or the host, port and scheme of listen",
+		Doc:    "URL by which clients know this server, and the iss of tokens from the OAuth endpoints. It is never taken from a request. The server warns at its start if clients on this machine cannot reach listen at this URL.",
+		field:  func(c *Config) value { return str{&c.Issuer, issuerURL} },
+		derive: issuerOfListener,
 	}, {
 		Key: "plain_issuer", Default: "auth-server",
 		Doc:   "The iss of tokens from POST /accesstoken, and the iss and aud of bootstrap credentials. No service can have this name. It may be the same as issuer; bootstrap credentials that were created with another value are then refused.",
@@ -252,3 +256,25 @@ func drain(c *Config) string {
 	}
 	return "5s"
 }
+
+// issuerOfListener is the URL by which programs on this machine reach the public listener. The address of the default
+// listener is called localhost, as is every address that stands for all of this machine.
+func issuerOfListener(c *Config) string {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if ip, notIP := netip.ParseAddr(host); err != nil || port == "0" { // a port that only the running system knows
+		host, port = "localhost", "8000"
+	} else if notIP == nil && (ip.IsUnspecified() || ip == netip.AddrFrom4([4]byte{127, 0, 0, 1})) || host == "" {
+		host = "localhost"
+	}
+	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}
+	if c.TLS.Enabled() {
+		u.Scheme = "https"
+	}
+	if port == defaultPort[u.Scheme] {
+		u.Host = strings.TrimSuffix(u.Host, ":"+port)
+	}
+	return u.String()
+}
+
+// defaultPort has the ports that a URL leaves out.
+var defaultPort = map[string]string{"http": "80", "https": "443"}

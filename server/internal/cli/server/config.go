@@ -82,7 +82,7 @@ func configValidate(c *base.CLI) *cobra.Command {
 		Short: "Check the configuration",
 		Long: `Checks the configuration file together with the environment and the flags, and lists all problems
 with what to do about each. The file is FILE, else the one that --config or WATCHWORD_CONFIG
-names. The exit code is 1 if there is a problem.`,
+names. The exit code is 1 if there is a problem. A warning is about what is probably not meant.`,
 		Example: `  watchword config validate /etc/watchword.yaml
   watchword config validate --json`,
 		Args: base.AtMostOne,
@@ -95,18 +95,21 @@ names. The exit code is 1 if there is a problem.`,
 					return err
 				}
 			}
-			_, err := loadConfig(c, cmd)
+			loaded, err := loadConfig(c, cmd)
 			if !c.JSON {
 				if err == nil {
+					for _, w := range loaded.Warnings() {
+						c.Say("warning: %s", w)
+					}
 					c.Say("the configuration is valid")
 				}
 				return err
 			}
-			problems := []config.Problem{}
+			problems, warnings := []config.Problem{}, loaded.Warnings()
 			if all, ok := errors.AsType[*config.Error](err); ok {
 				problems, err = all.Problems, base.ErrSaid
 			}
-			return errors.Join(c.PrintJSON(map[string]any{"problems": problems}), err)
+			return errors.Join(c.PrintJSON(map[string]any{"problems": problems, "warnings": warnings}), err)
 		},
 	}
 	settingFlags(cmd.Flags())

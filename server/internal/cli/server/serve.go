@@ -41,7 +41,11 @@ can read the arguments of its processes: use the flags that name a file.`,
 			hangups := make(chan os.Signal, 1)
 			signal.Notify(hangups, syscall.SIGHUP)
 			defer signal.Stop(hangups)
-			return app.Run(cmd.Context(), loaded.Config, newLogger(c, loaded.Config.Log), hangups)
+			logger := newLogger(c, loaded.Config.Log)
+			for _, w := range loaded.Warnings() {
+				logger.Warn("the configuration may not be what is meant", "warning", w.String())
+			}
+			return app.Run(cmd.Context(), loaded.Config, logger, hangups)
 		},
 	}
 	settingFlags(cmd.Flags())
