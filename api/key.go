@@ -28,7 +28,7 @@ type KeyRotation struct {
 	Now       bool   `json:"now,omitempty" example:"false" doc:"Sign with the new key at once, also when it was not published long enough: verifiers that cache the key set may refuse tokens until they fetch it again."`
 }
 
-// Resealed says what resealing did.
+// Resealed is what resealing did.
 type Resealed struct {
 	Resealed int `json:"resealed" example:"5" doc:"How many private keys were sealed again."`
 }

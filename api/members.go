@@ -2,7 +2,7 @@ package api
 
 import "slices"
 
-// ServiceSettings are what an operator says of a service. ServiceMembers has a row for each, which says what it means.
+// ServiceSettings are the settings of a service. ServiceMembers has a row for each, which describes it.
 type ServiceSettings struct {
 	Description           string   `json:"description"`
 	Owner                 string   `json:"owner"`

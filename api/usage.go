@@ -2,7 +2,7 @@ package api
 
 import "time"
 
-// Blast is what whoever stole a credential of a service reaches with it.
+// Blast is what a stolen credential of a service reaches.
 type Blast struct {
 	Service string  `json:"service" example:"m1" doc:"Whose credential."`
 	Direct  int     `json:"direct" example:"1" doc:"Services it gets tokens for."`

@@ -188,7 +188,7 @@ var table = []Group{
 			{Name: "condition_network", Recorded: true, Means: "The caller asked from another network than the rule wants.", Do: "If the caller has moved, change the networks of the rule. If it has not, somebody has its credential."},
 			{Name: "condition_hours", Recorded: true, Means: "It was asked outside the hours of the rule.", Do: "Ask within them; they are in UTC."},
 			{Name: "condition_chain", Recorded: true, Means: "The rule is for direct calls only.", Do: "Ask for oneself, or change the chain of the rule."},
-			{Name: "no_target", Recorded: true, Means: "The request did not say whom the token is for.", Do: "Send target, resource or audience, or give the service a default target: `watchword service update NAME --default-target TARGET`."},
+			{Name: "no_target", Recorded: true, Means: "The request did not name the service that the token is for.", Do: "Send target, resource or audience, or give the service a default target: `watchword service update NAME --default-target TARGET`."},
 			{Name: "several_targets", Recorded: true, Means: "A token for several targets was asked for.", Do: "Ask for a token each, or allow it: `watchword service update NAME --multiple-targets`."},
 			{Name: "targets_disagree", Recorded: true, Means: "The targets that were asked for do not grant the same scopes, or do not want the same signature.", Do: "Ask for a token each."},
 			{Name: "grant_not_allowed", Recorded: true, Means: "The caller may not use that grant.", Do: "Allow it if it is meant to be: `watchword service update NAME --grant GRANT`."},

@@ -7,7 +7,7 @@ import (
 )
 
 // Command returns a command line of these words. A POSIX shell reads each of them as one word and as it
-// is, whatever it consists of: names and addresses in an error come from whoever made the request.
+// is, whatever it consists of: names and addresses in an error come from the sender of the request.
 func Command(words ...string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {

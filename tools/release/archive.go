@@ -141,7 +141,7 @@ func (r *release) archiveName(b built) string {
 	return name + ".tar.gz"
 }
 
-// archive is for whoever installs nothing: the program and what belongs to it in a folder.
+// archive is for use without installation: the program and what belongs to it in a folder.
 func (r *release) archive(b built) ([]byte, error) {
 	files := append([]file{
 		{name: b.platform.program(), mode: 0o755, content: b.program},

@@ -4,7 +4,7 @@
 //	watchword serve      run the server
 //	watchword --help     everything else
 //
-// Package cli has the commands and says which exit codes there are.
+// Package cli has the commands and defines the exit codes.
 package main
 
 import (

@@ -112,7 +112,7 @@ func (a *handlers) ownerOf(ctx context.Context, caller directory.UID, v director
 	}
 	r, err := a.Lists.ReadRule(ctx, policy.Edge{Caller: caller, Target: v.Target.UID})
 	if err != nil {
-		return "" // a rule that went meanwhile is nobody's
+		return "" // the rule was deleted meanwhile
 	}
 	return r.ManagedBy
 }

@@ -72,7 +72,7 @@ func (a *handlers) key(sent api.JWK, owner directory.UID) (string, error) {
 	return string(canonical), nil
 }
 
-// whyNoKey says what is wrong with a key, and nothing of the key itself.
+// whyNoKey returns what is wrong with a key, without any part of the key.
 func whyNoKey(err error) string {
 	switch {
 	case errors.Is(err, jose.ErrWeakKey):
@@ -83,7 +83,7 @@ func whyNoKey(err error) string {
 	return "is not one well-formed public key for signatures"
 }
 
-// jwksURI: whoever can change what is there, or the answer on its way, is the service.
+// jwksURI: anyone who can change the document there, or the answer in transit, can act as the service.
 func jwksURI(s string) (string, error) {
 	if err := clientauth.CheckKeySetURL(s); err != nil {
 		return "", &directory.InvalidError{Field: "jwksUri", Problem: err.Error()}

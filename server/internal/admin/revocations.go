@@ -84,7 +84,7 @@ func (a *handlers) createRevocation(ctx context.Context, in *struct{ Body api.Ne
 	return &answered[api.Revocation]{viewRevocation(r)}, nil
 }
 
-// identify says which token is meant, when it ends at the latest and, if it was shown, its place in
+// identify returns which token is meant, when it ends at the latest and, if it was shown, its place in
 // a status list.
 func (a *handlers) identify(n api.NewRevocation) (jti string, expiry time.Time, status string, err error) {
 	if (n.JTI == "") == (n.Token == "") {

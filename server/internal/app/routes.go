@@ -93,7 +93,7 @@ func (s *Server) operators(address string) http.Handler {
 		metrics.ServeHTTP(w, r)
 		return nil
 	})))
-	// Whoever asks for health often knows no name: balancers send an address that was translated on the
+	// Clients that ask for health often know no name: balancers send an address that was translated on the
 	// way, or no Host at all.
 	mux.Handle("/livez", stack.Handle("/livez", func(w http.ResponseWriter, _ *http.Request) error {
 		web.WriteJSON(w, http.StatusOK, []byte("{\"status\":\"ok\"}\n"))

@@ -15,7 +15,7 @@ import (
 
 // Limits that keep one line far below maxLine, whatever a caller puts into an event.
 const (
-	maxField  = 4096 // bytes of one string as it stands in the line; a longer one is cut and says so
+	maxField  = 4096 // bytes of one string in the line; a longer one is cut and marked
 	maxDetail = 32   // members of Event.Detail
 	cutMark   = "...(cut)"
 )
@@ -29,7 +29,7 @@ type link struct {
 
 // appendRecord appends the line for e, the record after l, and returns its link.
 //
-// By hand, not by encoding/json: it is on the way of every token, under the log's mutex.
+// By hand, not by encoding/json: it runs for every token, under the log's mutex.
 func (l link) appendRecord(b []byte, e *Event) ([]byte, link) {
 	start := len(b)
 	next := link{seq: l.seq + 1}

@@ -79,7 +79,7 @@ type Event struct {
 	Unproven bool `json:"-"`
 }
 
-// Record is an event as it stands in the log.
+// Record is an event as the log contains it.
 type Record struct {
 	Seq uint64 `json:"seq"`
 	Event

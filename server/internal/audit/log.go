@@ -184,7 +184,7 @@ func failed(cause error) *Pending {
 
 // Open opens the log in dir, and creates both when they are not there. A line that a crash
 // left half written is cut off; any other damage at the end of the log, and a second
-// process, is an error that says what to do. Events are written while Run runs.
+// process, is an error that tells what to do. Events are written while Run runs.
 func Open(dir string, o Options) (*Log, error) {
 	o = o.withDefaults()
 	dir, err := filepath.Abs(dir) // the process may change its working directory
@@ -267,7 +267,7 @@ func (l *Log) begin(e Event, covers uint64) *Pending {
 // Append records e and returns nil once it is on disk.
 func (l *Log) Append(ctx context.Context, e Event) error { return l.Begin(e).Wait(ctx) }
 
-// Healthy says why the next event would probably not be recorded, or nil.
+// Healthy returns why the next event would probably not be recorded, or nil.
 func (l *Log) Healthy() error {
 	l.mu.Lock()
 	fault, started := l.fault, l.stats.Events > 0

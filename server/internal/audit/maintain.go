@@ -23,7 +23,7 @@ func (l *Log) maintain(ctx context.Context) {
 	counting := time.NewTimer(0) // runs while there is something counted
 	<-counting.C
 	defer counting.Stop()
-	// Whoever ended the process before this one may have left records that nothing covers. A server
+	// The process before this one may have left records that no checkpoint covers. A server
 	// that is started again and again would never come to sign them.
 	if l.begun.Wait(ctx) == nil {
 		l.checkpoint(ctx)

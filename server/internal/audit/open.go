@@ -8,7 +8,7 @@ import (
 // found is what open learned of an existing log.
 type found struct {
 	last link
-	// cut says which torn tail was cut off, for the start event. Empty: none.
+	// cut describes the torn tail that was cut off, for the start event. Empty: none.
 	cutFile  string
 	cutBytes int64
 }

@@ -43,7 +43,7 @@ const (
 // commit makes lines durable: it returns nil only when they, and the folder's entry of the
 // file they are in, are on disk. The first of them has the sequence number first. It starts
 // a new file when the present one is full, when asked for a fresh one, or when another
-// program meddled with it, and then says what that was.
+// program changed it, and then returns what that was.
 func (o *output) commit(first uint64, lines []byte, fresh bool) (meddled string, err error) {
 	if o.file != nil {
 		if meddled, err = o.look(); err != nil {

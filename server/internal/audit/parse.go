@@ -70,7 +70,7 @@ func cut(b []byte, before string, hash []byte, after string) bool {
 }
 
 // ParseLine reads one line of the log, with or without its newline, and checks it against
-// its own hash. Whether it stands in its place is for VerifyDir to say.
+// its own hash. VerifyDir checks whether it is in the right place.
 func ParseLine(line []byte) (Record, error) {
 	line = bytes.TrimSuffix(line, []byte("\n"))
 	if _, err := parseFrame(line); err != nil {

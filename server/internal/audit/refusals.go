@@ -15,7 +15,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/throttle"
 )
 
-// Whoever sends requests without proof of an identity decides how many there are, so not each of
+// A client that sends requests without proof of an identity decides how many there are, so not each of
 // them gets a record: else they would fill the disk, and without the log there are no tokens. What
 // has no record of its own is counted, and the counts are recorded once a minute.
 const (

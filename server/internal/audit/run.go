@@ -102,7 +102,7 @@ func (l *Log) flush() bool {
 // waking from it about as much. Measured with 32 connections on two processors: 26 events a
 // sync in place of 12, and 20 us less processor time a request.
 func (l *Log) gather() {
-	runtime.Gosched() // whoever can run now may have an event
+	runtime.Gosched() // another goroutine may have an event
 	l.mu.Lock()
 	want := l.crowd - min(l.crowd, 1+l.crowd/8)
 	if want < 2 || l.queue.n >= want {

@@ -45,7 +45,7 @@ type Fault string
 const (
 	Edited        Fault = "edited"     // is not what was written
 	Deleted       Fault = "deleted"    // records before it are missing
-	Reordered     Fault = "reordered"  // stands in the wrong place
+	Reordered     Fault = "reordered"  // is in the wrong place
 	Torn          Fault = "torn"       // the last line is not complete
 	BadCheckpoint Fault = "checkpoint" // signature is not good, or is over another record
 )

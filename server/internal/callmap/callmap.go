@@ -1,5 +1,5 @@
 // Package callmap is the call map as a file that people review: which services there are, who may
-// call whom, and tests that say what must stay so. It reads and writes such files, and says what
+// call whom, and tests of what must stay so. It reads and writes such files, and returns what
 // would change and what the tests say. It does no I/O and stores nothing; whether a call is
 // allowed is the directory's to say.
 package callmap
@@ -68,7 +68,7 @@ type Rule struct {
 	at     Position
 }
 
-// Test says what must come out.
+// Test is a request and the decision that it must get.
 type Test struct {
 	From, To []Name
 	Scopes   []string

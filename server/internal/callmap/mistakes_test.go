@@ -139,7 +139,7 @@ func TestAShadowRuleStandsBesideTheRuleInForce(t *testing.T) {
 func TestTooManyMistakesAreNotAllTold(t *testing.T) {
 	_, err := makeOf("rules:\n" + strings.Repeat("  - {from: m1, tu: m2}\n", 100))
 	problems, ok := callmap.AsProblems(err)
-	if !ok || len(problems) != 21 || problems[20].Text != "and more; mend these first" {
+	if !ok || len(problems) != 21 || problems[20].Text != "there are more problems; fix these first" {
 		t.Errorf("got %d problems", len(problems))
 	}
 }

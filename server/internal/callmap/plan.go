@@ -24,7 +24,8 @@ type Plan struct {
 	// Shadow is the overlay that the files ask for. ShadowChanged: it is another one than today's.
 	Shadow        []directory.ShadowRule
 	ShadowChanged bool
-	// Removed is how many services and rules are removed. RemovesMany: whoever applies the plan must repeat the number.
+	// Removed is how many services and rules are removed. RemovesMany: the operator who applies the plan must repeat
+	// the number.
 	Removed     int
 	RemovesMany bool
 

@@ -68,7 +68,7 @@ func (p *Problems) add(at Position, format string, args ...any) {
 	}
 }
 
-// addError notes an error of the directory, which says what is wrong but not where.
+// addError notes an error of the directory, which has what is wrong but not where.
 func (p *Problems) addError(at Position, err error) { p.add(at, "%v", err) }
 
 func (p Problems) err() error {
@@ -81,7 +81,7 @@ func (p Problems) err() error {
 	})
 	p = slices.CompactFunc(p, func(a, b *Problem) bool { return a.Error() == b.Error() })
 	if len(p) > mostProblems {
-		p = append(p[:mostProblems:mostProblems], &Problem{File: p[mostProblems].File, Text: "and more; mend these first"})
+		p = append(p[:mostProblems:mostProblems], &Problem{File: p[mostProblems].File, Text: "there are more problems; fix these first"})
 	}
 	return p
 }

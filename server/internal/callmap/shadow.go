@@ -59,7 +59,7 @@ func (p *Plan) Declared(files []*File) iter.Seq[RuleChange] {
 }
 
 // Overlay is the plan as rules that are decided beside those in force: what it adds or changes, and
-// where it leaves none. Its own shadow rules are among them. leftOut says what cannot be shadowed.
+// where it leaves none. Its own shadow rules are among them. leftOut names what cannot be shadowed.
 func (p *Plan) Overlay() (rules []directory.ShadowRule, leftOut []string) {
 	overlay := map[policy.Edge]directory.ShadowRule{}
 	absent := func(r *directory.Rule) {
@@ -106,7 +106,7 @@ func (p *Plan) Overlay() (rules []directory.ShadowRule, leftOut []string) {
 	return rules, leftOut
 }
 
-// sameMeaning reports whether two rules decide alike, whoever owns them.
+// sameMeaning reports whether two rules decide alike, regardless of their owners.
 func sameMeaning(a, b *directory.Rule) bool {
 	other := *b
 	other.ManagedBy = a.ManagedBy

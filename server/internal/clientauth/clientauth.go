@@ -1,5 +1,5 @@
 // Package clientauth proves which service is asking, from what it presented. It does not
-// know what is asked for, and says why a proof failed only to the audit log.
+// know what is asked for, and tells why a proof failed only to the audit log.
 //
 // One file a method. A new method is a file here, a field of Presented and a line in Methods.
 package clientauth
@@ -190,7 +190,7 @@ func (a *Authenticator) Names() (names []string) {
 	return names
 }
 
-// Authenticate says which service presented p.
+// Authenticate determines which service presented p.
 func (a *Authenticator) Authenticate(ctx context.Context, p *Presented, s *directory.Snapshot, now time.Time) (Identity, *Failure) {
 	var method Method
 	for _, m := range a.methods {

@@ -33,7 +33,7 @@ type privateKey struct {
 	o    Options
 	keys recent[string, *jose.PublicKey] // by JWK: to read one costs a tenth of checking a signature
 	sets *keySets
-	// nobodys checks a signature with a key that is nobody's.
+	// nobodys checks a signature with a key that no service has.
 	nobodys func(*jose.Token)
 }
 

@@ -15,7 +15,7 @@ const (
 	maxGuessers = 4096 // some 200 bytes each
 )
 
-// guesses holds back whoever tries secrets (RFC 6749, section 2.3.1: "MUST protect any endpoint
+// guesses slows down callers that try secrets (RFC 6749, section 2.3.1: "MUST protect any endpoint
 // utilizing it against brute force attacks"). Only secrets are guessed: an assertion or a
 // certificate is right or forged.
 //
@@ -64,7 +64,7 @@ func (s *guesses) wait(g guess, now time.Time) time.Duration {
 	return wait
 }
 
-// charge counts a wrong secret, and says how long to wait when there were too many already.
+// charge counts a wrong secret, and returns how long to wait if there were too many already.
 func (s *guesses) charge(g guess, now time.Time) time.Duration {
 	g.client = strings.Clone(g.client) // not the whole request with it
 	return s.failures.Charge(g.guesser, now)

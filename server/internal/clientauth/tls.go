@@ -62,7 +62,7 @@ func (m *overTLS) Presents(p *Presented) bool {
 }
 
 func (m *overTLS) Authenticate(_ context.Context, p *Presented, s *directory.Snapshot, now time.Time) (Identity, *Failure) {
-	// First, and for whoever is named: the time that this takes would tell which services there are.
+	// First, and for every name: the time that this takes would tell which services there are.
 	why := m.trusted(p.Certificates, now)
 	svc, ok := s.Service(p.ClientID)
 	if !ok {
@@ -113,7 +113,7 @@ func chainFault(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) 
 	case leaf.IsCA:
 		return "certificate_of_authority"
 	// Without the extension a certificate is for every use, servers' among them (RFC 5280, section
-	// 4.2.1.12): whoever issues it must have meant it for clients.
+	// 4.2.1.12): it must have been issued for clients.
 	case !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth):
 		return "certificate_not_for_clients"
 	// A client signs the handshake (RFC 8446, section 4.4.2.4). A proxy may have looked or not.
@@ -137,7 +137,7 @@ func chainFault(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) 
 	return ""
 }
 
-// certificateFault is "" when c is good by itself, whoever issued it.
+// certificateFault is "" when c is good by itself, regardless of its issuer.
 func certificateFault(c *x509.Certificate, now time.Time) string {
 	switch {
 	case now.After(c.NotAfter):

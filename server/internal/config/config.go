@@ -53,7 +53,7 @@ type Token struct {
 	ReuseWindow time.Duration
 }
 
-// Proxy is what stands in front of the public listener and is believed.
+// Proxy is the reverse proxy in front of the public listener that is trusted.
 type Proxy struct {
 	Networks []netip.Prefix
 	// AddressHeader carries the address of the client, in requests from Networks only. Empty: none does.

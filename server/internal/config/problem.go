@@ -11,7 +11,7 @@ type Problem struct {
 	Key string `json:"key,omitempty"`
 	// Source says where the value came from: file:line, a variable or a flag.
 	Source string `json:"source,omitempty"`
-	// Text says what is wrong, and Fix what to do.
+	// Text is what is wrong, and Fix what to do about it.
 	Text string `json:"problem"`
 	Fix  string `json:"fix,omitempty"`
 }

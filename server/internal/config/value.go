@@ -128,7 +128,7 @@ func (v networks) text() string {
 	return strings.Join(words, ",")
 }
 
-// duration is from least to most, or zero where off says what that means.
+// duration is from least to most. Zero is valid too where off describes what it means.
 type duration struct {
 	to          *time.Duration
 	least, most time.Duration

@@ -78,7 +78,7 @@ func (b *Batch) Subjects() (all []string) {
 // SubjectShadow is the subject of a change of the overlay.
 const SubjectShadow = "shadow"
 
-// Apply makes all changes of b at once. What is in them was checked by whoever planned them, with
+// Apply makes all changes of b at once. What is in them was checked when they were planned, with
 // CheckService for services; here new services get their identity only where they have none.
 func (d *Directory) Apply(ctx context.Context, by Author, b Batch, action, reason string) (revision int64, err error) {
 	for _, s := range b.PutServices {

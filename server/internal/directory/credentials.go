@@ -15,7 +15,7 @@ import (
 type NewCredential struct {
 	// Kind is KindBootstrap when empty.
 	Kind Kind
-	// Material is what proofs are held against, as Credential has it. Whoever makes it knows what
+	// Material is what proofs are held against, as Credential has it. The code that makes it knows what
 	// is right for the kind.
 	Material string
 	Name     string

@@ -197,7 +197,7 @@ type Change struct {
 	RequestID string
 	// Action is what was done, as in "service.create", "rule.disallow", "key.rotate".
 	Action string
-	// Subject says what replicas must load again, as SubjectService and its fellows write it.
+	// Subject names what replicas must load again, as SubjectService and its fellows write it.
 	Subject string
 	// Detail is for people and the audit log; never a secret.
 	Detail map[string]string

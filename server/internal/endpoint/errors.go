@@ -137,7 +137,7 @@ func (p *problem) overrule(e *web.Error) {
 	maps.Copy(e.Header, p.header)
 }
 
-// plainChallenge says which scheme POST /accesstoken takes, and has an error code only where a credential was
+// plainChallenge names the scheme that POST /accesstoken takes, and has an error code only where a credential was
 // sent and is not good (RFC 6750, section 3.1).
 func plainChallenge(e *web.Error) {
 	if e.Status != http.StatusUnauthorized {

@@ -16,7 +16,7 @@ const maxReaches = 10_000
 // anyScope stands for all scopes there are. It is none itself: scopes are printable.
 const anyScope = "\x00"
 
-// BlastOf says what a credential of a service reaches, directly and through services that exchange the
+// BlastOf returns what a credential of a service reaches, directly and through services that exchange the
 // tokens they receive, with at most maxActors of those in a row. Each step is one that
 // s.Decide allows, under circumstances that suit the rule. It reads each rule once, and follows each
 // scope by itself: scopes only shrink, and no scope depends on another.

@@ -102,7 +102,7 @@ func moment(micros int64) string {
 	return t.Format(time.RFC3339)
 }
 
-// miss says why the request is refused, and returns the command that would allow it, if there is one.
+// miss returns why the request is refused, and the command that would allow it, if there is one.
 func miss(s *directory.Snapshot, a Asked, v directory.Verdict) (text, command string) {
 	edge := a.Caller + " -> " + a.Target
 	switch v.Reason {

@@ -44,11 +44,11 @@ type (
 		Signer(use keys.Use, alg jose.Algorithm) (*jose.Signer, error)
 		Verifiers(use keys.Use) *jose.KeySet
 	}
-	// Authenticator says which service presented a proof.
+	// Authenticator determines which service presented a proof.
 	Authenticator interface {
 		Authenticate(ctx context.Context, p *clientauth.Presented, s *directory.Snapshot, now time.Time) (clientauth.Identity, *clientauth.Failure)
 	}
-	// Once says which entries were not used before. With an error nothing is known.
+	// Once reports which entries were not used before. With an error nothing is known.
 	Once interface {
 		Use(ctx context.Context, entries ...once.Entry) (fresh []bool, err error)
 	}
@@ -83,7 +83,7 @@ type Options struct {
 	RequireNonce bool
 	// Status gives a token its place in a status list, from its deps. Nil: none.
 	Status func(deps []string) (uri string, index int64)
-	// Count hears of each decision about a service. Nil: nobody does.
+	// Count is called for each decision about a service. It may be nil.
 	Count func(u usage.Use, at time.Time)
 	Now   func() time.Time
 }

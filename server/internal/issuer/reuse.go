@@ -10,7 +10,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
-// minting is one token, signed by whoever asks for it first.
+// minting is one token, signed for the first request that asks for it.
 type minting struct {
 	id        string // jti
 	issuedAt  time.Time

@@ -59,11 +59,11 @@ func (i *Issuer) attempt(p *Proposal, by proofs, clock func() time.Time) *attemp
 	return a
 }
 
-// step finds out one thing about an attempt. A *Refusal is the end of it, and so is any other error, which is the
+// step determines one thing about an attempt. A *Refusal ends the attempt, and so does any other error, which is the
 // server's own.
 type step func(context.Context, *attempt) error
 
-// walk is the way of every proposal, to a decision and to the claims of a token. It signs, records and counts nothing.
+// walk takes a proposal to a decision and to the claims of a token. It signs, records and counts nothing.
 func (i *Issuer) walk(ctx context.Context, a *attempt) (*grant, error) {
 	if err := a.through(ctx, i.authenticate, i.permit, i.bind, i.spend, i.settle, i.readSubject); err != nil {
 		return nil, err
@@ -215,7 +215,7 @@ func (i *Issuer) decide(a *attempt) (*grant, error) {
 	g.audiences = distinct(a.Targets, a.snapshot)
 	switch {
 	case len(g.audiences) == 0:
-		return nil, &Refusal{Kind: Denied, Reason: "no_target", Text: "say whom the token is for, as resource or audience"}
+		return nil, &Refusal{Kind: Denied, Reason: "no_target", Text: "name the service that the token is for, in resource or audience"}
 	case len(g.audiences) > 1 && !a.caller.Service.MultipleTargets:
 		return nil, &Refusal{Kind: Denied, Reason: "several_targets"}
 	}

@@ -24,7 +24,7 @@ var (
 // read, by more than scheduled rotations can add: package config refuses settings by which they would add more.
 const MaxPublished = 200
 
-// Use says what a key is for. A signature made for one use never passes for another.
+// Use is what a key is for. A signature made for one use never passes for another.
 type Use string
 
 // The uses. Only UseAccess is published.

@@ -19,7 +19,7 @@ type Resealer interface {
 	Reseal(ctx context.Context, by directory.Author, s *Sealer) (changed int, err error)
 }
 
-// Addition is the first keys of some algorithms. Whoever changes the directory so that they are needed stores
+// Addition is the first keys of some algorithms. A change of the directory that needs them stores
 // them in the same transaction, and the ring is reloaded afterwards.
 type Addition struct {
 	Version int64 // of the ring they are added to: see Store.SaveKeys
@@ -236,7 +236,7 @@ type difference struct {
 
 func (d difference) empty() bool { return len(d.put) == 0 && len(d.drop) == 0 }
 
-// compare says how after differs from before.
+// compare returns how after differs from before.
 func compare(before, after []Record) difference {
 	d := difference{action: "key.schedule", detail: map[string]string{}}
 	old := map[string]Record{}

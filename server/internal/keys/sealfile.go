@@ -81,7 +81,7 @@ func readPrivate(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxSealingFile))
 }
 
-// parseSealingKeys never says what a line holds, only which line is wrong.
+// parseSealingKeys names the line that is wrong, and never what is in it.
 func parseSealingKeys(data []byte) ([]kek, error) {
 	var keks []kek
 	seen := map[kekID]int{}
@@ -139,7 +139,7 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// createSealingFile makes the file unless there is one: whoever else makes it first, wins.
+// createSealingFile makes the file unless there is one: if another process makes it first, that one counts.
 func createSealingFile(path string) error {
 	var key [kekSize]byte
 	rand.Read(key[:])

@@ -20,10 +20,10 @@ type snapshot struct {
 	verifiers map[Use]*jose.KeySet
 	jwks      []byte
 	etag      string
-	// failed says why the active key of a lane cannot sign, broken the same for all of them.
+	// failed is why the active key of a lane cannot sign, broken the same for all of them.
 	failed map[Lane]error
 	broken error
-	// warning says why a key cannot be used that is not needed yet.
+	// warning is why a key cannot be used that is not needed yet.
 	warning error
 }
 

@@ -14,7 +14,7 @@ import (
 // Entry is a name that may be used once.
 type Entry struct {
 	Key string
-	// Until is when the name need not be remembered any more, since whoever presents it is refused
+	// Until is when the name need not be remembered any more, since a request with it is refused
 	// for another reason from then on.
 	Until time.Time
 }

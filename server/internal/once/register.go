@@ -157,7 +157,7 @@ func (r *Register) Run(ctx context.Context) error {
 
 // flush commits what waits, and reports whether there was something.
 func (r *Register) flush(ctx context.Context) bool {
-	runtime.Gosched() // whoever can run now may have an entry
+	runtime.Gosched() // another goroutine may have an entry
 	r.mu.Lock()
 	b := r.queue
 	if len(b.entries) == 0 {

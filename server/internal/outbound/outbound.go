@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Policy says which addresses may be connected to. Those at which clouds answer with the machine's own credentials, and
+// Policy defines which addresses may be connected to. Those at which clouds answer with the machine's own credentials, and
 // link-local, multicast and unspecified addresses, never may. The zero value allows public addresses only.
 type Policy struct {
 	// Private allows addresses that are not public too: this machine, and private networks.

@@ -29,7 +29,7 @@ type Rule struct {
 type Terms struct {
 	// Scopes the caller may have at the target: sorted, without repetition.
 	Scopes []string
-	// Exchange says what the caller may do with the token of another that it received.
+	// Exchange is what the caller may do with the token of another that it received.
 	Exchange Exchange
 	// MayAct is the one service that may exchange the tokens this rule gives (RFC 8693, section
 	// 4.4). Zero: their audience may.
@@ -86,7 +86,7 @@ type Query struct {
 	With Circumstances
 }
 
-// Reason says why a decision came out as it did. The text is for operators and the audit
+// Reason is why a decision came out as it did. The text is for operators and the audit
 // log, never for the caller.
 type Reason string
 

@@ -33,7 +33,7 @@ type Store interface {
 
 // Options of a Prober.
 type Options struct {
-	// Failed hears of each check in which a service accepted what it must refuse. Nil: nobody does.
+	// Failed is called for each check in which a service accepted what it must refuse. It may be nil.
 	Failed func(service, check string)
 	// Patience is how long a service may take to hear of a revocation. Zero: 3 s, thrice what
 	// followers of the deny-list are promised.

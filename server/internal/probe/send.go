@@ -61,7 +61,7 @@ func isTimeout(err error) bool {
 	return ok && e.Timeout()
 }
 
-// classify says what a status means, of a callee that answers 2xx where it lets in.
+// classify returns what a status means, of a callee that answers 2xx where it lets in.
 func classify(status int) answer {
 	a := answer{outcome: api.ProbeUnclear, status: status}
 	switch {

@@ -27,7 +27,7 @@ var shapes = regexp.MustCompile(`ww[so]_[A-Za-z0-9_-]{8,}` +
 
 // Text is s without what has the shape of a secret.
 func Text(s string) string {
-	// Most texts are names and ids, and this is on the way of every token.
+	// Most texts are names and ids, and this runs for every token.
 	if len(s) < 12 || strings.IndexByte(s, '_') < 0 && strings.IndexByte(s, '.') < 0 && strings.IndexByte(s, '"') < 0 && strings.IndexByte(s, '-') < 0 {
 		return s
 	}

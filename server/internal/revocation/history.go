@@ -59,7 +59,7 @@ type step struct {
 
 func (s step) size() int { return 1 + len(s.add) + len(s.remove) }
 
-// history is the last steps, the newest last. Whoever is further behind fetches the whole list.
+// history is the last steps, the newest last. A follower that is further behind fetches the whole list.
 type history struct {
 	mu    sync.Mutex
 	steps []step

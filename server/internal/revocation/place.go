@@ -55,7 +55,7 @@ func (p *Publisher) Place(deps []string) (uri string, index int64) {
 	return p.places.prefix + l.deps + "/" + p.places.name(l), n % listSize
 }
 
-// listName says which list is meant.
+// listName names a list.
 type listName struct{ deps, number string }
 
 func (s *places) name(l listName) string { return l.number + "." + s.code(l) }

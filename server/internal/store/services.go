@@ -70,7 +70,7 @@ func (db *DB) InsertService(ctx context.Context, s directory.Service, c director
 }
 
 func (t tx) insertService(ctx context.Context, s directory.Service) error {
-	// Names in two cases are two names to the database, and one to whoever reads them.
+	// Names that differ in case only are two names to the database, and look like one to a person.
 	var other string
 	switch err := t.row(ctx, `SELECT name FROM services WHERE LOWER(name) = LOWER($1) LIMIT 1`, s.Name).Scan(&other); {
 	case err == nil:

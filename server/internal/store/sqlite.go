@@ -170,7 +170,7 @@ func (db *DB) written() error {
 
 // whole fails when the files of the database are not those that were opened, or another program wrote
 // to the database file: what is written then is lost with the process, or spoils what is there now.
-// Whoever calls it has the connection that writes.
+// The caller holds the connection that writes.
 func (db *DB) whole() error {
 	if err := db.present(); err != nil {
 		return err

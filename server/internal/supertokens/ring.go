@@ -102,7 +102,7 @@ func first(keys []*signingKey) *signingKey {
 type ring struct {
 	owner *Interface
 	app   string
-	lock  chan struct{} // held by whoever reads the store
+	lock  chan struct{} // held while the store is read
 	state atomic.Pointer[keySet]
 }
 

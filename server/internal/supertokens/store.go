@@ -37,6 +37,6 @@ type Store interface {
 	// are ignored.
 	DeleteSigningKeys(ctx context.Context, ids []string) error
 	// ResealSigningKeys puts what rewrap answers in the place of the sealed keys of all apps, and
-	// stores c, all in one step. It says how many changed; with none there is no change to store.
+	// stores c, all in one step. It returns how many changed; with none there is no change to store.
 	ResealSigningKeys(ctx context.Context, rewrap func(SigningKey) (sealed []byte, changed bool, err error), c directory.Change) (n int, err error)
 }

@@ -168,7 +168,7 @@ func (d *Interface) prune(ctx context.Context) error {
 //
 // The set proves only that a holder of an API key had these bytes signed. Such holders choose
 // every claim, exp and jti included, and the same keys sign the access tokens of their auth
-// server, whose iss is "auth-server" too. Whoever honours a credential verified with this set must
+// server, whose iss is "auth-server" too. Code that accepts a credential verified with this set must
 // therefore check that
 //
 //   - the operator has the interface trusted for it,

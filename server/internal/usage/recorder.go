@@ -83,7 +83,7 @@ func NewRecorder(store Store, o Options) *Recorder {
 	return &Recorder{store: store, o: o, seed: maphash.MakeSeed(), full: make(chan struct{}, 1)}
 }
 
-// Count one decision. It is on the way of every token and does no I/O.
+// Count counts one decision. It runs for every token and does no I/O.
 func (r *Recorder) Count(u Use, at time.Time) {
 	r.add(key{u, DayOf(at)}, tally{1, at.UnixMicro()})
 }

@@ -74,7 +74,7 @@ func Method(allow string) *Error {
 	}
 }
 
-// writeError answers with err. What is not an *Error is nobody's business outside.
+// writeError answers with err. The details of an error that is not an *Error are not sent.
 func writeError(w http.ResponseWriter, err error) {
 	var e *Error
 	if !errors.As(err, &e) {

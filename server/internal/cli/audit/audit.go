@@ -169,7 +169,7 @@ The exit code is 0 only if the log is proved to be unchanged.`,
 }
 
 // knownOfLog returns what is known of the log apart from its files: the keys that sign it, and its last
-// record. If nothing is known, the command says why.
+// record. If nothing is known, the command prints why.
 func knownOfLog(c *base.CLI, cmd *cobra.Command, file string) (audit.Known, error) {
 	var known audit.Known
 	keys, err := (*key.Ring)(nil), error(nil)
@@ -248,7 +248,7 @@ type auditVerdict struct {
 	next   string
 }
 
-// judge claims no more than was proved. Whoever can write the files can compute all hashes again, and can
+// judge claims no more than was proved. Anyone who can write the files can compute all hashes again, and can
 // remove records at the end.
 func judge(r audit.Report, known audit.Known, now time.Time) auditVerdict {
 	unproved := func(cause, next string) auditVerdict {

@@ -138,7 +138,7 @@ func StatusOf(err error) int {
 	return 0
 }
 
-// UnknownService makes of "not found" an error that says how to create the service.
+// UnknownService turns "not found" into an error that tells how to create the service.
 func UnknownService(err error, name string) error {
 	if StatusOf(err) != http.StatusNotFound {
 		return err
@@ -158,7 +158,7 @@ func PathError(err error) error {
 	return err
 }
 
-// UnknownCredential makes of "not found" an error that says how to find the ids.
+// UnknownCredential turns "not found" into an error that tells how to find the ids.
 func UnknownCredential(err error, id string) error {
 	if StatusOf(err) != http.StatusNotFound {
 		return err
@@ -166,7 +166,7 @@ func UnknownCredential(err error, id string) error {
 	return Next(fmt.Errorf("there is no credential %q", id), "List the credentials with: watchword credential list")
 }
 
-// UnknownOf makes of "not found" an error that says which of the services does not exist.
+// UnknownOf turns "not found" into an error that tells which of the services does not exist.
 func (c *CLI) UnknownOf(cmd *cobra.Command, admin *operator.Client, err error, names ...string) error {
 	if StatusOf(err) != http.StatusNotFound {
 		return err

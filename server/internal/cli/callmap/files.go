@@ -92,7 +92,7 @@ func readBelow(name string) (files []api.CallMapFile, err error) {
 	return files, nil
 }
 
-// readRegular reads a regular file. Whoever proposes a change of the call map can put a symbolic link to a
+// readRegular reads a regular file. The author of a change of the call map can put a symbolic link to a
 // secret or a device into its folder, and a message about the file would quote what is there. So a link
 // that leads out of the folder is not followed.
 func readRegular(name string) (string, error) {

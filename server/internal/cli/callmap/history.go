@@ -103,7 +103,7 @@ func revision(cmd *cobra.Command, arg string) (int64, error) {
 	return n, nil
 }
 
-// noApplied makes of "not found" an error that says how to find the revisions.
+// noApplied turns "not found" into an error that tells how to find the revisions.
 func noApplied(err error, rev int64) error {
 	if base.StatusOf(err) != http.StatusNotFound {
 		return err

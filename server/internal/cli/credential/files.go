@@ -88,7 +88,7 @@ func placeFor(c *base.CLI, name string) (write func(api.RotatedCredential) error
 	}, discard, nil
 }
 
-// withdraw revokes a credential that could not be written. The error says what is different afterwards.
+// withdraw revokes a credential that could not be written. The error tells what is different afterwards.
 func withdraw(ctx context.Context, admin *operator.Client, issued api.RotatedCredential, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // also when it was interrupted
 	defer cancel()

@@ -69,7 +69,7 @@ func impact(c *base.CLI, cmd *cobra.Command, days int, what operator.ImpactOf) e
 	return printImpact(c, a)
 }
 
-// unknownUse makes of "not found" an error that says how to list what exists.
+// unknownUse turns "not found" into an error that tells how to list what exists.
 func unknownUse(c *base.CLI, cmd *cobra.Command, admin *operator.Client, err error, what operator.ImpactOf) error {
 	switch {
 	case what.Key != "":

@@ -81,7 +81,7 @@ func printUnused(c *base.CLI, u api.Unused, days int) error {
 	return nil
 }
 
-// sayRecords says how much of the time since then the counts cover.
+// sayRecords prints how much of the time since then the counts cover.
 func sayRecords(c *base.CLI, records *time.Time, since time.Time) {
 	switch {
 	case records == nil:

@@ -88,7 +88,7 @@ func demo(c *base.CLI, ctx context.Context, cfg config.Config, services []*demoS
 	return nil
 }
 
-// demoServices sets the server up as an operator would, starts the services and says what
+// demoServices sets the server up as an operator would, starts the services and prints what
 // to try.
 func demoServices(c *base.CLI, ctx context.Context, group *errgroup.Group, cfg config.Config, server *app.Server, services []*demoService, logger *slog.Logger) error {
 	peers := map[string]string{}

@@ -126,7 +126,7 @@ func whyRevoked(c *base.CLI, cmd *cobra.Command, claims *jose.Claims, ids []stri
 	return strings.Join(reasons, "; ")
 }
 
-// role says what an id of a token stands for.
+// role names what an id of a token refers to.
 type role struct {
 	kind string // of the id: token, service or credential
 	what string
