@@ -63,7 +63,7 @@ var arrows = map[string][]string{
 	"server/internal/admin":       {"api", "internal/reason", "server/internal/audit", "server/internal/callmap", "server/internal/clientauth", "server/internal/directory", "server/internal/explain", "server/internal/issuer", "internal/jose", "internal/netaddr", "server/internal/keys", "server/internal/policy", "server/internal/probe", "internal/strictjson", "server/internal/throttle", "server/internal/usage", "server/internal/web"},
 
 	// The store imports the domain, never the other way.
-	"server/internal/store":        {"server/internal/directory", "server/internal/disk", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/supertokens", "server/internal/usage"},
+	"server/internal/store":        {"internal/netaddr", "server/internal/directory", "server/internal/disk", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/supertokens", "server/internal/usage"},
 	"server/internal/store/pgtest": {},
 
 	"server/internal/store/storetest": {"server/internal/directory"},

@@ -106,7 +106,7 @@ var table = []Setting{
 		field: func(c *Config) value { return str{&c.Data, notEmpty} },
 	}, {
 		Key: "database", Secret: true,
-		Doc:   "PostgreSQL URL, as in postgres://user@host:5432/name. If empty, the database is SQLite in the data folder.",
+		Doc:   "PostgreSQL URL, as in postgres://user@host:5432/name. If empty, the database is SQLite in the data folder. On another machine, the database must prove with a certificate that it is this host (sslmode=verify-full), unless the URL names another sslmode.",
 		field: func(c *Config) value { return database{&c.Database} },
 	}, {
 		Key: "token.ttl", Default: "15m",

@@ -2,11 +2,14 @@ package store
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"iter"
 	"maps"
+	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +18,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/watchword-dev/watchword/internal/netaddr"
 )
 
 const (
@@ -49,6 +54,10 @@ func openPostgres(ctx context.Context, o Options) (*DB, error) {
 	pool.SetConnMaxLifetime(30 * time.Minute)
 	db.writer, db.readers = pool, pool
 	if err := db.bringUpPostgres(ctx); err != nil {
+		if !namesMode(o.DatabaseURL) && lacksProof(err) {
+			err = fmt.Errorf("%w: since the database URL does not name an sslmode, the server must prove with a certificate that it is the host that is "+
+				"named; add sslrootcert=FILE, with the authority that issued the certificate, or sslmode=disable for a connection without TLS", err)
+		}
 		return nil, errors.Join(fmt.Errorf("open PostgreSQL database: %w", err), pool.Close())
 	}
 	return db, nil
@@ -61,6 +70,9 @@ func parseURL(databaseURL string) (*pgx.ConnConfig, error) {
 	if err != nil || misread(config) {
 		return nil, errors.New("the database URL cannot be read: it is to look like postgres://user:password@host:5432/name?sslmode=verify-full, " +
 			"with special characters of the password written as %XX; files it names must exist")
+	}
+	if err := secure(config, namesMode(databaseURL)); err != nil {
+		return nil, err
 	}
 	// Nothing is prepared by name, so no plan goes stale when a newer replica changes the schema.
 	config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
@@ -81,6 +93,46 @@ func parseURL(databaseURL string) (*pgx.ConnConfig, error) {
 		}
 	}
 	return config, nil
+}
+
+// namesMode reports whether the operator chose how the connection is protected.
+func namesMode(databaseURL string) bool {
+	return os.Getenv("PGSSLMODE") != "" || modeName.MatchString(databaseURL)
+}
+
+var modeName = regexp.MustCompile(`\bsslmode\s*=`)
+
+// secure has each server beyond this machine prove who it is, unless the operator named another mode. Modes that
+// take no TLS where they are offered none are those of somebody in between (libpq, "SSL Support", table of modes).
+func secure(config *pgx.ConnConfig, named bool) error {
+	all := append([]*pgconn.FallbackConfig{{Host: config.Host, Port: config.Port, TLSConfig: config.TLSConfig}}, config.Fallbacks...)
+	plain, encrypted := map[string]bool{}, map[string]bool{}
+	var kept []*pgconn.FallbackConfig
+	for _, f := range all {
+		network, _ := pgconn.NetworkAddress(f.Host, f.Port)
+		switch beyond := network != "unix" && !netaddr.IsLoopback(f.Host); {
+		case !beyond:
+		case named:
+			plain[f.Host], encrypted[f.Host] = plain[f.Host] || f.TLSConfig == nil, encrypted[f.Host] || f.TLSConfig != nil
+		case f.TLSConfig == nil:
+			continue
+		default: // verify-full
+			f.TLSConfig.InsecureSkipVerify, f.TLSConfig.ServerName = false, f.Host
+		}
+		if plain[f.Host] && encrypted[f.Host] {
+			return errors.New("the database URL, or PGSSLMODE, has an sslmode with which a connection over the network may be without TLS unnoticed: " +
+				"write sslmode=verify-full, or sslmode=disable for a connection without TLS")
+		}
+		kept = append(kept, f)
+	}
+	config.Host, config.Port, config.TLSConfig, config.Fallbacks = kept[0].Host, kept[0].Port, kept[0].TLSConfig, kept[1:]
+	return nil
+}
+
+// lacksProof reports whether a connection failed because the server did not prove who it is.
+func lacksProof(err error) bool {
+	var unproven *tls.CertificateVerificationError
+	return errors.As(err, &unproven) || strings.Contains(err.Error(), "server refused TLS connection") // pgconn has no type for it
 }
 
 // misread reports whether a part of the password, with a character that ought to have been

@@ -51,6 +51,8 @@ var shared struct {
 type Options struct {
 	// Fsync makes commits as safe as in production.
 	Fsync bool
+	// Certificate and Key, PEM, let clients choose TLS.
+	Certificate, Key []byte
 }
 
 // Server is a PostgreSQL of a test's own, to be stopped and started as the test likes.
@@ -75,6 +77,9 @@ func New(tb testing.TB, o Options) *Server {
 
 // Address is host:port.
 func (s *Server) Address() string { return s.address }
+
+// Socket is the folder with the server's Unix socket.
+func (s *Server) Socket() string { return s.dir }
 
 // Stop stops the server: "smart", "fast" or "immediate", as pg_ctl understands it.
 func (s *Server) Stop(tb testing.TB, mode string) {
@@ -166,15 +171,37 @@ func start(bin string, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	s.options = []string{
-		"-c listen_addresses=127.0.0.1", "-c port=" + strconv.Itoa(port), "-c unix_socket_directories=" + s.dir,
-		"-c max_connections=200", "-c shared_buffers=32MB", "-c max_wal_size=256MB",
+	if o.Certificate != nil {
+		if err := s.enableTLS(o); err != nil {
+			return nil, err
+		}
 	}
+	s.address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	s.options = append(s.options,
+		"-c listen_addresses=127.0.0.1", "-c port="+strconv.Itoa(port), "-c unix_socket_directories="+s.dir,
+		"-c max_connections=200", "-c shared_buffers=32MB", "-c max_wal_size=256MB",
+	)
 	if !o.Fsync {
 		s.options = append(s.options, "-c fsync=off", "-c full_page_writes=off")
 	}
 	return s, s.up()
+}
+
+// enableTLS writes the files as PostgreSQL wants them: its own, and the key for nobody else.
+func (s *Server) enableTLS(o Options) error {
+	for name, text := range map[string][]byte{"server.crt": o.Certificate, "server.key": o.Key} {
+		file := filepath.Join(s.data(), name)
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			return err
+		}
+		if c := credential(); c != nil {
+			if err := os.Chown(file, int(c.Uid), int(c.Gid)); err != nil {
+				return err
+			}
+		}
+	}
+	s.options = append(s.options, "-c ssl=on")
+	return nil
 }
 
 func (s *Server) up() error {
