@@ -101,6 +101,7 @@ type Suggestion struct {
 	RuleCount    int             `json:"ruleCount" example:"1" doc:"How many."`
 	File         string          `json:"file" example:"# to the rules of your call map file:\n  - {from: m1, to: m2, scopes: [read]}\n" doc:"The same in the form of call map files: lines for the rules of the file that owns them, in the place of those there for the same caller and target."`
 	Left         []LeftOut       `json:"left" nullable:"false" doc:"Calls that were refused and that no suggested rule allows, the first 10,000: what they lack is a condition, or a service."`
+	Unread       int64           `json:"unread,omitempty" example:"0" doc:"Refused calls that the suggestion leaves out, because there were more than 200,000 different ones. Ask about fewer days."`
 }
 
 // SuggestedRule is one rule, as it should be.

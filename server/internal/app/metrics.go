@@ -78,8 +78,11 @@ func (s *Server) registerUsage() {
 			Name: "watchword_usage_pending_rows", Help: "Counts of decisions that wait to be stored.",
 		}, func() float64 { return float64(s.usage.Pending()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "watchword_usage_dropped_total", Help: "Decisions that were not counted since too many counts waited. They are in the audit log.",
+			Name: "watchword_usage_dropped_total", Help: "Decisions that were not counted because a caller made too many different requests in a day or too many counts waited. They are in the audit log.",
 		}, func() float64 { return float64(s.usage.Dropped()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "watchword_usage_set_aside_total", Help: "Decisions whose count the database cannot store. They are in the audit log.",
+		}, func() float64 { return float64(s.usage.Aside()) }),
 	)
 }
 

@@ -16,9 +16,13 @@ import (
 
 // Wants collects calls that were refused, or would have been had their target not been observing.
 type Wants struct {
-	since time.Time
-	ways  map[want]*wanted
+	since  time.Time
+	ways   map[want]*wanted
+	unread int64 // calls in further ways than maxWays
 }
+
+// maxWays is the number of different ways that are kept: about 100 MB.
+const maxWays = 200_000
 
 // want is a way in which was asked.
 type want struct {
@@ -37,7 +41,7 @@ type wanted struct {
 }
 
 // NewWants collects from since.
-func NewWants(since time.Time) *Wants { return &Wants{since, map[want]*wanted{}} }
+func NewWants(since time.Time) *Wants { return &Wants{since: since, ways: map[want]*wanted{}} }
 
 // Add counts a row.
 func (w *Wants) Add(r *usage.Row) {
@@ -46,6 +50,10 @@ func (w *Wants) Add(r *usage.Row) {
 	}
 	k := want{r.Edge, r.Scopes, r.Method, r.Bound, r.Exchange, r.Actors, r.Network, r.Why != policy.ScopeNotInToken}
 	way := w.ways[k]
+	if way == nil && len(w.ways) >= maxWays {
+		w.unread += r.N
+		return
+	}
 	if way == nil {
 		way = &wanted{}
 		w.ways[k] = way
@@ -71,7 +79,7 @@ func (w *Wants) Suggest(s *directory.Snapshot, now time.Time, managedBy func(pol
 			out.edge(from, to, ways, managedBy)
 		}
 	}
-	answer := api.Suggestion{Since: w.since, Rules: []api.SuggestedRule{}, RuleCount: len(out.rules), Left: []api.LeftOut{}}
+	answer := api.Suggestion{Since: w.since, Rules: []api.SuggestedRule{}, RuleCount: len(out.rules), Left: []api.LeftOut{}, Unread: w.unread}
 	for k, n := range out.left {
 		answer.Left = append(answer.Left, api.LeftOut{From: k.from, To: k.to, Reason: string(k.reason), Text: reason.Text(string(k.reason)), Refused: n})
 	}
@@ -143,6 +151,10 @@ func (out *suggesting) edge(from, to *directory.Service, ways []want, managedBy 
 			rule.Until = time.UnixMicro(old.Until).UTC()
 		}
 	}
+	// The most frequent come first, because a rule has at most MaxScopes.
+	slices.SortFunc(ways, func(a, b want) int {
+		return cmp.Or(-cmp.Compare(out.w.ways[a].n, out.w.ways[b].n), cmp.Compare(a.scopes, b.scopes))
+	})
 	for _, k := range ways {
 		way := out.w.ways[k]
 		if k.inToken && !from.Disabled && !to.Disabled && old.Decide(k.query(way.last)).Allowed() {
@@ -153,7 +165,13 @@ func (out *suggesting) edge(from, to *directory.Service, ways []want, managedBy 
 			out.left[leftKey{from.Name, to.Name, reason}] += way.n
 			continue
 		}
-		rule.Scopes = append(rule.Scopes, strings.Fields(k.scopes)...)
+		scopes := append(slices.Clone(rule.Scopes), strings.Fields(k.scopes)...)
+		slices.Sort(scopes)
+		if scopes = slices.Compact(scopes); len(scopes) > directory.MaxScopes {
+			out.left[leftKey{from.Name, to.Name, policy.ScopeNotGranted}] += way.n
+			continue
+		}
+		rule.Scopes = scopes
 		if more(k.exchange, rule.Exchange) {
 			rule.Exchange = k.exchange
 		}
@@ -165,8 +183,6 @@ func (out *suggesting) edge(from, to *directory.Service, ways []want, managedBy 
 	if next.Refused == 0 {
 		return
 	}
-	slices.Sort(rule.Scopes)
-	rule.Scopes = slices.Compact(rule.Scopes)
 	if !next.New {
 		next.ManagedBy = managedBy(e)
 	}

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -148,5 +149,27 @@ func TestSuggestionLoosensNoCondition(t *testing.T) {
 	}
 	if len(out.Left) != 1 || out.Left[0].Reason != string(policy.NetworkNotAllowed) || out.Left[0].Refused != 3 {
 		t.Errorf("left out: got %+v", out.Left)
+	}
+}
+
+// F05: what is suggested, and what it takes, is bounded, whatever was asked for.
+func TestSuggestionIsBoundedWhateverWasAskedFor(t *testing.T) {
+	st := &directory.State{Services: []directory.Service{{UID: uid(0), Name: "m1"}, {UID: uid(1), Name: "m2"}}}
+	edge := policy.Edge{Caller: uid(0), Target: uid(1)}
+	wants := NewWants(now.AddDate(0, 0, -1))
+	const asked = maxWays + 1000
+	for i := range asked {
+		wants.Add(&usage.Row{Use: usage.Use{Edge: edge, Scopes: fmt.Sprintf("s%06d", i), Why: policy.NoRule}, N: 1 + int64(i%2), Last: now})
+	}
+	wants.Add(&usage.Row{Use: usage.Use{Edge: edge, Scopes: "s000000", Why: policy.NoRule}, N: 5, Last: now})
+	out, rules := wants.Suggest(directory.NewSnapshot(st, 0), now, func(policy.Edge) string { return "" })
+	if len(rules) != 1 || len(rules[0].Scopes) != directory.MaxScopes || rules[0].Scopes[0] != "s000000" || out.Unread != 1500 {
+		t.Fatalf("got %d rules, %d unread", len(rules), out.Unread)
+	}
+	if _, err := directory.ParseScopes(strings.Join(rules[0].Scopes, " ")); err != nil {
+		t.Errorf("the suggested scopes are not those of a rule: %v", err)
+	}
+	if got := out.Rules[0].Refused + out.Left[0].Refused + out.Unread; got != asked+asked/2+5 {
+		t.Errorf("got %d calls in all, want %d", got, asked+asked/2+5)
 	}
 }

@@ -102,7 +102,7 @@ func newWorld(t testing.TB, edit ...func(*issuer.Options)) *world {
 	places := revocation.New(w.directory, w.ring, revocation.Options{Issuer: issuerURL, StatusKey: []byte("a key of 16 bytes")})
 	w.o = issuer.Options{
 		PlainIssuer: plainIssuer, Issuer: issuerURL, Pepper: pepper, Now: w.clock, Status: places.Place,
-		Count: func(u usage.Use, _ time.Time) {
+		Count: func(u usage.Use, _ []string, _ time.Time) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.counts = append(w.counts, u)

@@ -83,8 +83,8 @@ type Options struct {
 	RequireNonce bool
 	// Status gives a token its place in a status list, from its deps. Nil: none.
 	Status func(deps []string) (uri string, index int64)
-	// Count is called for each decision about a service. It may be nil.
-	Count func(u usage.Use, at time.Time)
+	// Count is called for each decision about a service, with the scopes of the rule that allowed it. It may be nil.
+	Count func(u usage.Use, of []string, at time.Time)
 	Now   func() time.Time
 }
 
@@ -165,7 +165,11 @@ func (i *Issuer) count(a *attempt) {
 		if !v.Allowed() {
 			u.Why, u.Scopes = v.Reason, strings.Join(a.Scopes, " ")
 		}
-		i.o.Count(u, a.now)
+		var of []string
+		if v.Rule != nil {
+			of = v.Rule.Scopes()
+		}
+		i.o.Count(u, of, a.now)
 	}
 }
 

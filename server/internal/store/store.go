@@ -73,6 +73,7 @@ type DB struct {
 	number uint32   // that the header of file has as long as nobody overwrites it
 	// modified is when this process last wrote to file.
 	modified time.Time
+	closed   atomic.Bool
 	keeper   *sql.Conn // is never used, so that there is always a connection
 	used     usedOnce
 
@@ -108,6 +109,7 @@ func (db *DB) Close() error {
 	if db.engine == postgresEngine {
 		return db.writer.Close()
 	}
+	db.closed.Store(true)
 	return errors.Join(db.closeSQLite(), db.lock.Close())
 }
 

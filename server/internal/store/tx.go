@@ -6,10 +6,14 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
@@ -93,6 +97,20 @@ func notFound(err error) error {
 		return directory.ErrNotFound
 	}
 	return err
+}
+
+// unstorable reports whether err is about what was to be stored, so that trying again is of no use.
+func unstorable(err error) bool {
+	if errors.Is(err, errText) {
+		return true
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		// Data exceptions, integrity constraints, and limits of the program, such as that of an index entry.
+		return slices.ContainsFunc([]string{"22", "23", "54"}, func(class string) bool { return strings.HasPrefix(pg.Code, class) })
+	}
+	var lite *sqlite.Error
+	return errors.As(err, &lite) && slices.Contains([]int{sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}, lite.Code()&0xff)
 }
 
 // read does work in one transaction that only reads.

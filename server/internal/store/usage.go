@@ -3,7 +3,9 @@ package store
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -40,7 +42,12 @@ func (db *DB) AddUsage(ctx context.Context, rows []usage.Row) error {
 	slices.SortFunc(used, func(a, b []any) int {
 		return cmp.Or(strings.Compare(a[0].(string), b[0].(string)), strings.Compare(a[1].(string), b[1].(string)))
 	})
+	long := longScopes(rows, values)
 	err := db.write(ctx, func(ctx context.Context, t tx) error {
+		if err := t.upsertAll(ctx, `usage_scopes (id, scopes, last_day)`, `(id) DO UPDATE SET last_day = excluded.last_day
+			WHERE usage_scopes.last_day < excluded.last_day`, long); err != nil {
+			return err
+		}
 		err := t.upsertAll(ctx, `usage (`+usageColumns+`)`, `(`+usageKey+`) DO UPDATE SET
 			n = usage.n + excluded.n, last_at = CASE WHEN excluded.last_at > usage.last_at THEN excluded.last_at ELSE usage.last_at END`, values)
 		if err != nil {
@@ -49,11 +56,47 @@ func (db *DB) AddUsage(ctx context.Context, rows []usage.Row) error {
 		return t.upsertAll(ctx, `usage_edges (caller, target, last_day)`, `(caller, target) DO UPDATE SET last_day = excluded.last_day
 			WHERE usage_edges.last_day < excluded.last_day`, used)
 	})
-	if err != nil {
+	if err != nil && unstorable(err) {
+		return fmt.Errorf("add usage: %w: %w", usage.ErrRow, err)
+	} else if err != nil {
 		return fmt.Errorf("add usage: %w", err)
 	}
 	return nil
 }
+
+// maxKeyScopes is the longest list of scopes, in bytes, that a row contains itself. The list is part of the key, and
+// PostgreSQL stores no index entry of more than 2,704 bytes.
+const maxKeyScopes = 1024
+
+// longScopesOf is the list of scopes that a row refers to, or nothing if the row contains it itself. No scope contains
+// a space, so a list that begins with one is a reference.
+const longScopesOf = `CASE WHEN SUBSTR(scopes, 1, 1) = ' ' THEN (SELECT l.scopes FROM usage_scopes l WHERE l.id = usage.scopes) ELSE '' END`
+
+// longScopes replaces each list of scopes in values that is too long for the key by a reference, and returns the rows
+// of usage_scopes that are referred to.
+func longScopes(rows []usage.Row, values [][]any) (long [][]any) {
+	days := map[string]int{}
+	for i := range rows {
+		scopes := rows[i].Scopes
+		if len(scopes) <= maxKeyScopes {
+			continue
+		}
+		sum := sha256.Sum256([]byte(scopes))
+		id := " " + base64.RawURLEncoding.EncodeToString(sum[:])
+		values[i][scopesColumn] = id
+		if at, known := days[id]; known {
+			long[at][2] = max(long[at][2].(int64), int64(rows[i].Day))
+			continue
+		}
+		days[id] = len(long)
+		long = append(long, []any{id, scopes, int64(rows[i].Day)})
+	}
+	slices.SortFunc(long, func(a, b []any) int { return strings.Compare(a[0].(string), b[0].(string)) })
+	return long
+}
+
+// scopesColumn is the index of scopes in usageColumns.
+const scopesColumn = 4
 
 func (t tx) upsertAll(ctx context.Context, into, onConflict string, rows [][]any) error {
 	for chunk := range slices.Chunk(rows, rowsPerStatement) {
@@ -83,7 +126,7 @@ func (db *DB) EachUsage(ctx context.Context, f usage.Filter, each func(usage.Row
 	defer cancel()
 	query, args := usageQuery(f)
 	err := db.readAll(ctx, func(ctx context.Context, t tx) error {
-		rows, err := t.tx.QueryContext(ctx, `SELECT `+usageColumns+` FROM usage`+query+` ORDER BY day, caller, target`, args...) //nolint:gosec // of constants
+		rows, err := t.tx.QueryContext(ctx, `SELECT `+usageColumns+`, `+longScopesOf+` FROM usage`+query+` ORDER BY day, caller, target`, args...) //nolint:gosec // of constants
 		if err != nil {
 			return err
 		}
@@ -160,13 +203,16 @@ type usageScanner struct {
 
 func (s *usageScanner) scan(row scanner) (r usage.Row, err error) {
 	var day, last int64
-	var caller, target, network string
+	var caller, target, network, long string
 	err = row.Scan(&day, &caller, &target, &r.Credential, &r.Scopes, &r.Method, &r.Bound, &r.Exchange, &r.Actors, &network,
-		&r.Why, &r.Would, &r.Shadow, &r.N, &last)
+		&r.Why, &r.Would, &r.Shadow, &r.N, &last, &long)
 	if err != nil {
 		return r, err
 	}
 	r.Day, r.Last = usage.Day(day), moment(last)
+	if long != "" {
+		r.Scopes = long
+	}
 	if r.Caller, err = s.uid(caller); err != nil {
 		return r, err
 	}
@@ -267,6 +313,10 @@ func (db *DB) PurgeUsage(ctx context.Context, before usage.Day) error {
 		(SELECT caller, target FROM usage_edges WHERE last_day < $1 LIMIT $2`+db.skipLocked()+`)`, int64(before))
 	if err != nil {
 		return fmt.Errorf("purge used edges: %w", err)
+	}
+	err = db.deleteAll(ctx, `DELETE FROM usage_scopes WHERE id IN (SELECT id FROM usage_scopes WHERE last_day < $1 LIMIT $2`+db.skipLocked()+`)`, int64(before))
+	if err != nil {
+		return fmt.Errorf("purge used scopes: %w", err)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -200,4 +202,66 @@ func BenchmarkAddUsage(b *testing.B) {
 			}
 		})
 	}
+}
+
+// F04: whatever the scopes are, and however many: a row has a place.
+func TestUsageOfManyScopesIsStored(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		db := open(t, o)
+		var scopes []string
+		for len(strings.Join(scopes, " ")) < 4000 {
+			scopes = append(scopes, directory.RandomID()) // nothing that could be compressed
+		}
+		slices.Sort(scopes)
+		day := usage.DayOf(noon)
+		long, short := newUse(newUID(), newUID()), newUse(newUID(), newUID())
+		long.Scopes = strings.Join(scopes, " ")
+		other := long
+		other.Scopes = strings.Join(scopes[1:], " ")
+		for range 2 {
+			for _, u := range []usage.Use{long, short, other} {
+				addUsage(t, db, usage.Row{Day: day, Use: u, N: 2, Last: noon})
+			}
+		}
+		got := map[string]int64{}
+		for _, r := range listUsage(t, db, usage.Filter{}) {
+			got[r.Scopes] += r.N
+		}
+		if len(got) != 3 || got[long.Scopes] != 4 || got[other.Scopes] != 4 || got[short.Scopes] != 4 {
+			t.Errorf("got %v", got)
+		}
+		if err := db.PurgeUsage(t.Context(), day+1); err != nil {
+			t.Fatal(err)
+		}
+		var left int
+		if err := db.readers.QueryRow(`SELECT COUNT(*) FROM usage_scopes`).Scan(&left); err != nil || left != 0 {
+			t.Errorf("%d lists of scopes are left, %v", left, err)
+		}
+	})
+}
+
+// F04: of a row that no database takes, the store says that the row is at fault.
+func TestARowThatCannotBeStoredIsTold(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		db := open(t, o)
+		bad := newUse(newUID(), newUID())
+		bad.Credential = "no\x00text"
+		if err := db.AddUsage(t.Context(), []usage.Row{{Day: usage.DayOf(noon), Use: bad, N: 1, Last: noon}}); !errors.Is(err, usage.ErrRow) {
+			t.Errorf("got %v", err)
+		}
+		if o.DatabaseURL != "" {
+			var random strings.Builder
+			for random.Len() < 8000 {
+				random.WriteString(directory.RandomID())
+			}
+			bad.Credential = random.String() // in the key, so PostgreSQL has no index entry for it: SQLSTATE 54000
+			if err := db.AddUsage(t.Context(), []usage.Row{{Day: usage.DayOf(noon), Use: bad, N: 1, Last: noon}}); !errors.Is(err, usage.ErrRow) {
+				t.Errorf("got %v", err)
+			}
+		}
+		db.Close()
+		if err := db.AddUsage(t.Context(), []usage.Row{{Day: usage.DayOf(noon), Use: newUse(newUID(), newUID()), N: 1, Last: noon}}); err == nil || errors.Is(err, usage.ErrRow) {
+			t.Errorf("a closed database: got %v", err)
+		}
+	})
 }

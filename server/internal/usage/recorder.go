@@ -3,18 +3,23 @@ package usage
 import (
 	"cmp"
 	"context"
+	"errors"
 	"hash/maphash"
 	"log/slog"
+	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/policy"
 )
 
 // Store keeps what was counted.
 type Store interface {
-	// AddUsage adds to what is there for the same day and use. Either all rows are added or none.
-	// They are sorted, and no two are of one day and use.
+	// AddUsage adds to the counts of the same day and use. Either all rows are added or none. The error wraps ErrRow
+	// if one of the rows can never be stored. The rows are sorted, and no two are of one day and use.
 	AddUsage(ctx context.Context, rows []Row) error
 	// PurgeUsage deletes the days before one, in steps between which others get their turn.
 	PurgeUsage(ctx context.Context, before Day) error
@@ -32,6 +37,21 @@ type Options struct {
 	Now     func() time.Time
 	Logger  *slog.Logger
 }
+
+// A caller chooses some members of a row, such as the scopes it requests. Without these limits, it could cause a new
+// row with each request.
+const (
+	// maxOfCaller is the number of rows of one caller in a day. After that, refused requests are not counted, and
+	// allowed ones are counted for all scopes of their rule and for no network.
+	maxOfCaller = 2000
+	// maxAsked is the number of different sets of scopes of one caller and target in a day that no rule granted.
+	// After that, such requests are counted without scopes.
+	maxAsked = 32
+	// maxScopes is the length of such a set, in bytes.
+	maxScopes = 256
+	// maxSeen is the number of rows of a day, in all, that are remembered for this: about 100 MiB.
+	maxSeen = 4 << 20
+)
 
 const (
 	shards = 64
@@ -51,6 +71,7 @@ type Recorder struct {
 	shards  [shards]shard
 	pending atomic.Int64 // rows in shards
 	dropped atomic.Int64
+	aside   atomic.Int64
 	full    chan struct{} // there is enough to write
 
 	flushing sync.Mutex
@@ -58,9 +79,18 @@ type Recorder struct {
 }
 
 type shard struct {
-	mu   sync.Mutex
-	rows map[key]*tally
-	_    [64]byte // a cache line: shards are taken by different processors
+	mu    sync.Mutex
+	rows  map[key]*tally
+	today today
+	_     [64]byte // a cache line: shards are taken by different processors
+}
+
+// today is what was counted of one day until now.
+type today struct {
+	day   Day
+	seen  map[uint64]struct{} // hashes of keys
+	rows  map[policy.ServiceID]int
+	asked map[policy.Edge]int
 }
 
 type key struct {
@@ -83,31 +113,103 @@ func NewRecorder(store Store, o Options) *Recorder {
 	return &Recorder{store: store, o: o, seed: maphash.MakeSeed(), full: make(chan struct{}, 1)}
 }
 
-// Count counts one decision. It runs for every token and does no I/O.
-func (r *Recorder) Count(u Use, at time.Time) {
-	r.add(key{u, DayOf(at)}, tally{1, at.UnixMicro()})
-}
-
-// Pending is how many rows wait to be written, and Dropped how many decisions were not counted since
-// there were too many.
-func (r *Recorder) Pending() int64 { return r.pending.Load() }
-func (r *Recorder) Dropped() int64 { return r.dropped.Load() }
-
-func (r *Recorder) add(k key, more tally) {
-	// The edge alone tells shards apart well enough, and is cheap to hash.
-	s := &r.shards[maphash.Comparable(r.seed, k.Edge)%shards]
+// Count counts one decision. If it was allowed by a rule, of is the scopes of that rule. Count is called for every token
+// and does no I/O.
+func (r *Recorder) Count(u Use, of []string, at time.Time) {
+	k, one := key{u, DayOf(at)}, tally{1, at.UnixMicro()}
+	s := r.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r.addTo(s, k, one, false) {
+		return
+	}
+	if k.ungranted() {
+		k.Scopes = shorten(k.Scopes)
+	}
+	if !s.today.admits(&k, r.hash) {
+		if k.Why != "" {
+			r.dropped.Add(1)
+			return
+		}
+		k.Scopes, k.Network = strings.Join(of, " "), netip.Prefix{}
+	}
+	r.addTo(s, k, one, true)
+}
+
+// ungranted reports whether no rule granted the scopes, so that the caller alone chose them.
+func (u *Use) ungranted() bool { return u.Why != "" || u.Would != "" }
+
+// shorten returns the first of the scopes, as many as fit in maxScopes.
+func shorten(scopes string) string {
+	if len(scopes) <= maxScopes {
+		return scopes
+	}
+	return scopes[:max(strings.LastIndexByte(scopes[:maxScopes+1], ' '), 0)]
+}
+
+// admits reports whether k may be one of the rows of its day, and counts it if so. It may remove the scopes of k.
+func (t *today) admits(k *key, hash func(key) uint64) bool {
+	if k.day > t.day || t.seen == nil {
+		*t = today{k.day, map[uint64]struct{}{}, map[policy.ServiceID]int{}, map[policy.Edge]int{}}
+	}
+	h := hash(*k)
+	if _, known := t.seen[h]; known {
+		return true
+	}
+	if k.ungranted() && k.Scopes != "" && t.asked[k.Edge] >= maxAsked {
+		k.Scopes = ""
+		h = hash(*k)
+		if _, known := t.seen[h]; known {
+			return true
+		}
+	}
+	if t.rows[k.Caller] >= maxOfCaller || len(t.seen) >= maxSeen/shards {
+		return false
+	}
+	t.seen[h] = struct{}{}
+	t.rows[k.Caller]++
+	if k.ungranted() && k.Scopes != "" {
+		t.asked[k.Edge]++
+	}
+	return true
+}
+
+// Pending is the number of rows that wait to be written. Dropped is the number of decisions that were not counted
+// because there were too many rows, of their caller or in all, and Aside those whose row the store cannot store.
+func (r *Recorder) Pending() int64 { return r.pending.Load() }
+func (r *Recorder) Dropped() int64 { return r.dropped.Load() }
+func (r *Recorder) Aside() int64   { return r.aside.Load() }
+
+func (r *Recorder) hash(k key) uint64 { return maphash.Comparable(r.seed, k) }
+
+// shard returns the shard of all rows of a caller.
+func (r *Recorder) shard(k key) *shard {
+	return &r.shards[maphash.Comparable(r.seed, k.Caller)%shards]
+}
+
+func (r *Recorder) add(k key, more tally) {
+	s := r.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.addTo(s, k, more, true)
+}
+
+// addTo adds to the row of s that waits for k. If there is none and create is set, it creates one, unless too many wait.
+// It reports whether there is a row now. The caller holds the lock of s.
+func (r *Recorder) addTo(s *shard, k key, more tally, create bool) bool {
 	if t := s.rows[k]; t != nil {
 		t.n += more.n
 		t.last = max(t.last, more.last)
-		return
+		return true
+	}
+	if !create {
+		return false
 	}
 	waiting := r.pending.Add(1)
 	if waiting > int64(r.o.MaxRows) {
 		r.pending.Add(-1)
 		r.dropped.Add(more.n)
-		return
+		return false
 	}
 	if s.rows == nil {
 		s.rows = map[key]*tally{}
@@ -120,6 +222,7 @@ func (r *Recorder) add(k key, more tally) {
 		default: // said already
 		}
 	}
+	return true
 }
 
 // Run writes the counts down until ctx ends, and then what is left. Once a day it deletes what is
@@ -169,15 +272,24 @@ func (r *Recorder) Flush(ctx context.Context) {
 	r.flushing.Lock()
 	defer r.flushing.Unlock()
 	rows := r.take()
-	for len(rows) > 0 {
-		n := min(batchRows, len(rows))
-		if err := r.store.AddUsage(ctx, rows[:n]); ctx.Err() != nil && err != nil {
+	for size := batchRows; len(rows) > 0; {
+		n := min(size, len(rows))
+		err := r.store.AddUsage(ctx, rows[:n])
+		if errors.Is(err, ErrRow) && n > 1 {
+			size = n / 2 // until the row that cannot be stored is alone, so that the others are stored
+			continue
+		}
+		if errors.Is(err, ErrRow) {
+			r.aside.Add(rows[0].N)
+			r.o.Logger.Error("a count of decisions cannot be stored and is set aside; the decisions are in the audit log",
+				"decisions", rows[0].N, "error", err)
+		} else if ctx.Err() != nil && err != nil {
 			break // the server ends; Run writes the rest once more
 		} else if err != nil {
 			r.o.Logger.Warn("cannot store counts of decisions; will try again", "rows", len(rows), "error", err)
 			break
 		}
-		rows = rows[n:]
+		rows, size = rows[n:], min(2*n, batchRows)
 	}
 	if len(rows) > 0 {
 		for _, row := range rows {
@@ -189,7 +301,7 @@ func (r *Recorder) Flush(ctx context.Context) {
 		}
 	}
 	if dropped := r.Dropped(); dropped > r.missed {
-		r.o.Logger.Warn("decisions were not counted, since too many wait to be stored; they are in the audit log",
+		r.o.Logger.Warn("decisions were not counted, because a caller made too many different requests or too many counts wait to be stored; they are in the audit log",
 			"decisions", dropped-r.missed, "rows_waiting", r.Pending())
 		r.missed = dropped
 	}

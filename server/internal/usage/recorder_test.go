@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -83,10 +85,10 @@ func TestDecisionsAreCountedByWhatTheyHaveInCommon(t *testing.T) {
 	r := NewRecorder(m, Options{})
 	refused := use(1, 2)
 	refused.Why = policy.NoRule
-	r.Count(use(1, 2), noon.Add(time.Minute))
-	r.Count(use(1, 2), noon)
-	r.Count(refused, noon)
-	r.Count(use(1, 2), noon.AddDate(0, 0, 1))
+	r.Count(use(1, 2), nil, noon.Add(time.Minute))
+	r.Count(use(1, 2), nil, noon)
+	r.Count(refused, nil, noon)
+	r.Count(use(1, 2), nil, noon.AddDate(0, 0, 1))
 	if r.Pending() != 3 || m.calls != 0 {
 		t.Errorf("got %d rows pending and %d calls of the store before the flush", r.Pending(), m.calls)
 	}
@@ -111,7 +113,7 @@ func TestNothingIsLostOrCountedTwiceWhileOthersCount(t *testing.T) {
 	for g := range 8 {
 		wg.Go(func() {
 			for i := range 2000 {
-				r.Count(use(byte(i), byte(i>>3+g)), noon)
+				r.Count(use(byte(i), byte(i>>3+g)), nil, noon)
 				if i%500 == 0 {
 					r.Flush(t.Context())
 				}
@@ -133,10 +135,10 @@ func TestStoreThatIsAwayIsTriedAgain(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- r.Run(ctx) }()
 		for i := range byte(3) {
-			r.Count(use(1, i), noon)
+			r.Count(use(1, i), nil, noon)
 		}
 		time.Sleep(11 * time.Second)
-		r.Count(use(1, 0), noon) // there is a row for it
+		r.Count(use(1, 0), nil, noon) // there is a row for it
 		if r.Pending() != 2 || r.Dropped() != 1 {
 			t.Errorf("got %d rows pending and %d dropped, want 2 and 1", r.Pending(), r.Dropped())
 		}
@@ -145,7 +147,7 @@ func TestStoreThatIsAwayIsTriedAgain(t *testing.T) {
 		if m.total() != 3 || r.Pending() != 0 {
 			t.Errorf("got %d stored and %d pending once the store was back", m.total(), r.Pending())
 		}
-		r.Count(use(1, 9), noon)
+		r.Count(use(1, 9), nil, noon)
 		cancel()
 		if err := <-done; err != nil || m.total() != 4 {
 			t.Errorf("got %v, and %d stored: the last ones are written when it ends", err, m.total())
@@ -162,9 +164,9 @@ func TestManyRowsAreNotLeftWaiting(t *testing.T) {
 		go func() { done <- r.Run(ctx) }()
 		synctest.Wait()
 		for i := range flushAt {
-			u := use(1, 2)
+			u := use(byte(i/1000), 2)
 			u.Scopes = fmt.Sprint(i)
-			r.Count(u, noon)
+			r.Count(u, nil, noon)
 		}
 		synctest.Wait() // no time passes
 		if m.total() != flushAt || m.calls < flushAt/batchRows {
@@ -185,9 +187,9 @@ func TestStoreThatIsAwayIsNotPressed(t *testing.T) {
 		go func() { done <- r.Run(ctx) }()
 		synctest.Wait()
 		for i := range flushAt + 10 {
-			u := use(1, 2)
+			u := use(byte(i/1000), 2)
 			u.Scopes = fmt.Sprint(i)
-			r.Count(u, noon)
+			r.Count(u, nil, noon)
 		}
 		time.Sleep(35 * time.Second)
 		if m.calls < 3 || m.calls > 5 || r.Pending() != flushAt+10 {
@@ -223,6 +225,128 @@ func TestDays(t *testing.T) {
 	}
 }
 
+// rowsOf are the rows of one caller that m has.
+func (m *memory) rowsOf(caller byte) (rows []Row) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.rows {
+		if r.Caller == (policy.ServiceID{caller}) {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// F05: whatever a caller asks for, it makes a bounded number of short rows in a day, also over many
+// times of writing, and takes nothing from others.
+func TestACallerMakesABoundedNumberOfRows(t *testing.T) {
+	m := &memory{}
+	r := NewRecorder(m, Options{})
+	const asked = 20_000
+	for i := range asked {
+		u := use(1, byte(i))
+		u.Why, u.Scopes = policy.ScopeNotGranted, fmt.Sprintf("s%d %s", i, strings.Repeat("x", i%4000))
+		r.Count(u, nil, noon)
+		if i%1000 == 0 {
+			r.Flush(t.Context())
+		}
+	}
+	r.Count(use(2, 1), nil, noon)
+	r.Flush(t.Context())
+	rows := m.rowsOf(1)
+	sets := map[policy.Edge]int{}
+	counted := int64(0)
+	for _, row := range rows {
+		if row.Scopes != "" {
+			sets[row.Edge]++
+		}
+		if len(row.Scopes) > maxScopes {
+			t.Errorf("got %d bytes of scopes in a row", len(row.Scopes))
+		}
+		counted += row.N
+	}
+	for e, n := range sets {
+		if n > maxAsked {
+			t.Errorf("got %d sets of scopes for %v, want at most %d", n, e, maxAsked)
+		}
+	}
+	if len(rows) > maxOfCaller || counted+r.Dropped() != asked {
+		t.Errorf("got %d rows, %d counted and %d dropped of %d", len(rows), counted, r.Dropped(), asked)
+	}
+	if len(m.rowsOf(2)) != 1 {
+		t.Error("another caller is not counted")
+	}
+	for i := range 100 {
+		u := use(3, 1)
+		u.Would, u.Scopes = policy.NoRule, fmt.Sprint(i) // as of a target that observes
+		r.Count(u, nil, noon)
+	}
+	r.Flush(t.Context())
+	if got := len(m.rowsOf(3)); got != maxAsked+1 {
+		t.Errorf("got %d rows of one edge, want %d", got, maxAsked+1)
+	}
+	// The next day begins anew.
+	u := use(1, 1)
+	u.Why, u.Scopes = policy.ScopeNotGranted, "of tomorrow"
+	r.Count(u, nil, noon.AddDate(0, 0, 1))
+	r.Flush(t.Context())
+	if len(m.rowsOf(1)) != len(rows)+1 {
+		t.Error("tomorrow's is not counted")
+	}
+}
+
+// F05: of what was allowed nothing is lost: a scope that was used never seems to be unused.
+func TestWhatWasAllowedIsCountedAlsoWithoutRoom(t *testing.T) {
+	m := &memory{}
+	r := NewRecorder(m, Options{})
+	of := []string{"a", "b", "read"}
+	const asked = 3 * maxOfCaller
+	for i := range asked {
+		u := use(1, byte(i))
+		u.Network = NetworkOf(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}))
+		r.Count(u, of, noon)
+	}
+	r.Flush(t.Context())
+	rows, counted, folded := m.rowsOf(1), int64(0), 0
+	for _, row := range rows {
+		counted += row.N
+		if row.Scopes == "a b read" && !row.Network.IsValid() {
+			folded++
+		}
+	}
+	if counted != asked || r.Dropped() != 0 || folded != 256 || len(rows) != maxOfCaller+folded {
+		t.Errorf("got %d counted of %d, %d dropped, in %d rows, %d of them for all scopes of an edge", counted, asked, r.Dropped(), len(rows), folded)
+	}
+}
+
+// spoiled is a store that cannot keep some rows.
+type spoiled struct {
+	memory
+	bad func(Row) bool
+}
+
+func (s *spoiled) AddUsage(ctx context.Context, rows []Row) error {
+	if slices.ContainsFunc(rows, s.bad) {
+		return fmt.Errorf("add usage: %w", ErrRow)
+	}
+	return s.memory.AddUsage(ctx, rows)
+}
+
+// F04: a row that cannot be stored keeps none of the others from it.
+func TestARowThatCannotBeStoredIsSetAside(t *testing.T) {
+	s := &spoiled{bad: func(r Row) bool { return r.Target[0] == 7 || r.Target[0] == 200 }}
+	r := NewRecorder(s, Options{})
+	for range 2 {
+		for i := range 256 {
+			r.Count(use(byte(i%3), byte(i)), nil, noon)
+		}
+		r.Flush(t.Context())
+	}
+	if s.total() != 2*254 || r.Aside() != 4 || r.Pending() != 0 {
+		t.Errorf("got %d stored, %d set aside, %d waiting; want 508, 4 and none", s.total(), r.Aside(), r.Pending())
+	}
+}
+
 func TestNetworks(t *testing.T) {
 	for address, want := range map[string]string{"192.0.2.7": "192.0.2.0/24", "2001:db8:1:2::3": "2001:db8:1::/48"} {
 		if got := NetworkOf(netip.MustParseAddr(address)); got.String() != want {
@@ -239,7 +363,7 @@ func BenchmarkCountAgain(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for i := 0; pb.Next(); i++ {
-			r.Count(use(byte(i), byte(i>>8)), noon)
+			r.Count(use(byte(i), byte(i>>8)), nil, noon)
 		}
 	})
 }
@@ -252,7 +376,7 @@ func BenchmarkCountMillionEdges(b *testing.B) {
 		for i := range 1_000_000 {
 			u := use(byte(i), byte(i>>8))
 			u.Caller[3] = byte(i >> 16)
-			r.Count(u, noon)
+			r.Count(u, nil, noon)
 		}
 		if r.Pending() != 1_000_000 {
 			b.Fatal(r.Pending())
@@ -267,7 +391,7 @@ func BenchmarkTakeMillionEdges(b *testing.B) {
 		for i := range 1_000_000 {
 			u := use(byte(i), byte(i>>8))
 			u.Caller[3] = byte(i >> 16)
-			r.Count(u, noon)
+			r.Count(u, nil, noon)
 		}
 		b.StartTimer()
 		if len(r.take()) != 1_000_000 {

@@ -4,6 +4,7 @@
 package usage
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 
@@ -41,6 +42,9 @@ func NetworkOf(a netip.Addr) netip.Prefix {
 	p, _ := a.Prefix(bits) // of no address: no network
 	return p
 }
+
+// ErrRow reports that the store can never store a row, because of what the row contains.
+var ErrRow = errors.New("the row cannot be stored")
 
 // Day is a day of UTC: days since 1970.
 type Day int32

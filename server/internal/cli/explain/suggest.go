@@ -64,6 +64,9 @@ func printSuggestion(c *base.CLI, s api.Suggestion) error {
 	if more := s.RuleCount - len(s.Rules); more > 0 {
 		fmt.Fprintf(&text, "# and %d more\n", more)
 	}
+	if s.Unread > 0 {
+		fmt.Fprintf(&text, "# %s left out, because there were too many different ones: use --days for fewer days\n", calls(s.Unread))
+	}
 	if len(s.Left) > 0 {
 		text.WriteString("\n# refused for another reason than a missing rule:\n")
 	}
