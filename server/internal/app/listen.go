@@ -97,9 +97,11 @@ func (s *Server) newListener(ctx context.Context, name, address string, t config
 		IdleTimeout:       90 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		ConnContext:       withProxy,
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 	}}
+	if s.cfg.Proxy.CertificateHeader != "" {
+		l.server.ConnContext = withProxy
+	}
 	if !t.Enabled() {
 		return l, nil
 	}
@@ -136,7 +138,8 @@ func proxied(n net.Listener, networks []netip.Prefix) net.Listener {
 	}
 }
 
-// withProxy keeps the address of the proxy that a connection comes from by the PROXY protocol.
+// withProxy keeps the address of the proxy that a connection comes from by the PROXY protocol: its header is believed.
+// A proxy that sends no header passes on the TLS connection of the client, whose certificate counts.
 func withProxy(ctx context.Context, c net.Conn) context.Context {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()

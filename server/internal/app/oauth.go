@@ -37,7 +37,9 @@ func (s *Server) front() clientauth.Front {
 }
 
 // certificates reports whether clients can present any.
-func (s *Server) certificates() bool { return s.cfg.TLS.Enabled() || len(s.cfg.Proxy.Networks) > 0 }
+func (s *Server) certificates() bool {
+	return s.cfg.TLS.Enabled() || s.cfg.Proxy.CertificateHeader != ""
+}
 
 // nonce is what clients are to put into their next proof of a key.
 func (s *Server) nonce() string { return s.nonces.Next(time.Now()) }

@@ -9,9 +9,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"io"
 	"log/slog"
 	"math/big"
+	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +53,32 @@ func TestCertificateIsForOneServiceAndNoHeader(t *testing.T) {
 			a := w.over(t, nil).tokenRequest(byCertificate("m1"), header(name, ":"+encoded(string(cert.Certificate[0]))+":"))
 			refused(t, name, a, 401, "invalid_client")
 		}
+	}
+}
+
+// MTL-006. A proxy that passes TLS on sees no headers, so it removes none: those that its clients send prove nothing, also
+// when the PROXY protocol names the client. The certificate of the connection is that of the client.
+func TestCertificateThroughAProxyThatPassesTLSOn(t *testing.T) {
+	w := newSDKWorld(t, func(cfg *config.Config) {
+		cfg.Proxy.Networks = []netip.Prefix{netip.MustParsePrefix(proxyAddress + "/32")}
+		cfg.Proxy.Protocol = true
+	})
+	through := func(cert *tls.Certificate) *server {
+		there := w.over(t, cert)
+		there.client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(proxyAddress)}}
+			c, err := d.DialContext(ctx, network, address)
+			if err == nil {
+				_, err = io.WriteString(c, "PROXY TCP4 192.0.2.7 127.0.0.1 4660 443\r\n")
+			}
+			return c, err
+		}
+		return there
+	}
+	for what, cert := range w.certs {
+		forged := header("Client-Cert", ":"+encoded(string(cert.Certificate[0]))+":")
+		given(t, through(&cert).tokenRequest(byCertificate("m1")))
+		refused(t, what+", only in a header", through(nil).tokenRequest(byCertificate("m1"), forged), 401, "invalid_client")
 	}
 }
 

@@ -51,6 +51,7 @@ func oauthConfig(t testing.TB) config.Config {
 	cfg := testConfig(t)
 	cfg.Issuer = issuerURL
 	cfg.Proxy.Networks = []netip.Prefix{netip.MustParsePrefix(proxyAddress + "/32")}
+	cfg.Proxy.CertificateHeader = "Client-Cert"
 	return cfg
 }
 

@@ -14,20 +14,24 @@ type Front struct {
 	// Networks of the proxies. What they send in Header is believed, and what anyone else does is not:
 	// anyone can write it (RFC 9440, section 4).
 	Networks []netip.Prefix
-	Header   string
+	// Header that they set or remove in every request. If empty, they pass on no certificates.
+	Header string
 }
 
 // ErrCertificateHeader: a proxy passed on a certificate that cannot be read.
 var ErrCertificateHeader = errors.New("the proxy passed on a certificate that cannot be read")
 
-// Certificates are those of which the client of a request showed that it has the key: on the
-// connection or, where that comes from a proxy and has the proxy's own, in its header.
+// Certificates are those of which the client of a request showed that it has the key: on the connection or, if the
+// request comes from a proxy, in its header. A certificate on a proxy's connection is the proxy's own.
 func (f Front) Certificates(connection *tls.ConnectionState, h http.Header, from netip.Addr) ([]*x509.Certificate, error) {
 	if !contains(f.Networks, from) {
 		if connection == nil {
 			return nil, nil
 		}
 		return connection.PeerCertificates, nil
+	}
+	if f.Header == "" {
+		return nil, nil
 	}
 	values := h.Values(f.Header)
 	if len(values) == 0 || len(values) == 1 && values[0] == "" {

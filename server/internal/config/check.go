@@ -59,9 +59,12 @@ func (l *Loaded) check() []Problem {
 		taken[ln.addr] = ln.key
 	}
 	// MTL-013: nobody must think that certificates are looked at where none can arrive.
-	if c.ClientCAFile != "" && !c.TLS.Enabled() && len(c.Proxy.Networks) == 0 {
+	if c.Proxy.CertificateHeader != "" && len(c.Proxy.Networks) == 0 {
+		add("proxy.certificate_header", "is set, and no proxy that may send it", "set proxy.networks, or leave it out")
+	}
+	if c.ClientCAFile != "" && !c.TLS.Enabled() && c.Proxy.CertificateHeader == "" {
 		add("tls.client_ca_file", "is set where no client can present a certificate",
-			"set tls.cert_file and tls.key_file, or proxy.networks when a proxy in front terminates TLS, or leave it out")
+			"set tls.cert_file and tls.key_file, or proxy.networks and proxy.certificate_header if a proxy in front terminates TLS, or leave it out")
 	}
 	if c.Token.MaxTTL != 0 && c.Token.TTL > c.Token.MaxTTL {
 		add("token.ttl", fmt.Sprintf("is longer than token.max_ttl (%s)", FormatDuration(c.Token.MaxTTL)), "shorten the one or lengthen the other")

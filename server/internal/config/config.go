@@ -60,7 +60,7 @@ type Proxy struct {
 	AddressHeader string
 	// Protocol requires the PROXY protocol of connections from Networks.
 	Protocol bool
-	// CertificateHeader carries the certificate of the client, in requests from Networks only.
+	// CertificateHeader has the certificate of the client, in requests from Networks only. If empty, no header does.
 	CertificateHeader string
 }
 

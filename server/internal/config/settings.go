@@ -88,9 +88,9 @@ var table = []Setting{
 		Doc:   "Connections from proxy.networks begin with a header of the PROXY protocol, version 1 or 2, which names the client. One without it is closed.",
 		field: func(c *Config) value { return boolean{&c.Proxy.Protocol} },
 	}, {
-		Key: "proxy.certificate_header", Default: "Client-Cert",
-		Doc:   "Header in which those proxies pass the certificate of the client, as in RFC 9440 or as PEM, percent-encoded or not.",
-		field: func(c *Config) value { return str{&c.Proxy.CertificateHeader, notEmpty} },
+		Key:   "proxy.certificate_header",
+		Doc:   "Header in which those proxies pass the certificate of the client, as in RFC 9440 (Client-Cert) or as PEM, percent-encoded or not. Set it only if each of them terminates TLS and removes this header from requests of clients: who can send it can authenticate as any service that uses certificates. If empty, no certificates are taken from proxies; with proxy.protocol, the TLS connection is then that of the client, and so is its certificate.",
+		field: func(c *Config) value { return str{&c.Proxy.CertificateHeader, nil} },
 	}, {
 		Key: "issuer", Default: "http://localhost:8000, or the host, port and scheme of listen",
 		Doc:    "URL by which clients know this server, and the iss of tokens from the OAuth endpoints. It is never taken from a request. The server warns at its start if clients on this machine cannot reach listen at this URL.",
