@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,7 +43,20 @@ func (s *server) until(credential, body string, status int) {
 
 // NAT-022, POL-002, POL-013: what changes on one replica changes on the other.
 func TestReplicasFollowEachOther(t *testing.T) {
+	followEachOther(t, pgtest.Start(t))
+}
+
+// F62: through PgBouncer in transaction mode too, which passes on no notices.
+func TestReplicasFollowEachOtherThroughAPooler(t *testing.T) {
 	url := pgtest.Start(t)
+	pooler := pgtest.Bouncer(t)
+	followEachOther(t, pooler.URL(t, url))
+	if log := pooler.Log(t); strings.Contains(log, "WARNING") || strings.Contains(log, "ERROR") {
+		t.Errorf("PgBouncer logged:\n%s", log)
+	}
+}
+
+func followEachOther(t *testing.T, url string) {
 	a := replica(t, url, nil)
 	b := replica(t, url, a)
 	m1, m2, _ := a.demo()

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/tls"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -37,6 +38,9 @@ func openPostgres(ctx context.Context, o Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{engine: postgresEngine, o: o, config: config}
+	if err := db.meetServer(ctx); err != nil {
+		return nil, fmt.Errorf("open PostgreSQL database: %w", advise(err, o.DatabaseURL))
+	}
 	pool := stdlib.OpenDB(*config,
 		stdlib.OptionAfterConnect(func(_ context.Context, c *pgx.Conn) error {
 			c.PgConn().CustomData()["generation"] = db.generation.Load()
@@ -54,10 +58,6 @@ func openPostgres(ctx context.Context, o Options) (*DB, error) {
 	pool.SetConnMaxLifetime(30 * time.Minute)
 	db.writer, db.readers = pool, pool
 	if err := db.bringUpPostgres(ctx); err != nil {
-		if !namesMode(o.DatabaseURL) && lacksProof(err) {
-			err = fmt.Errorf("%w: since the database URL does not name an sslmode, the server must prove with a certificate that it is the host that is "+
-				"named; add sslrootcert=FILE, with the authority that issued the certificate, or sslmode=disable for a connection without TLS", err)
-		}
 		return nil, errors.Join(fmt.Errorf("open PostgreSQL database: %w", err), pool.Close())
 	}
 	return db, nil
@@ -83,16 +83,53 @@ func parseURL(databaseURL string) (*pgx.ConnConfig, error) {
 		// Of several hosts the one that takes writes, also after a failover.
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	for name, value := range map[string]string{
-		"application_name": "watchword",
-		// A replica that was stopped in the middle of a change must not hold up the others.
-		"idle_in_transaction_session_timeout": "10s",
-	} {
-		if _, set := config.RuntimeParams[name]; !set {
-			config.RuntimeParams[name] = value
-		}
+	if _, set := config.RuntimeParams["application_name"]; !set {
+		config.RuntimeParams["application_name"] = "watchword"
 	}
 	return config, nil
+}
+
+// idleTimeout ends the transaction of a replica that was stopped in the middle of a change, so that it does not hold up
+// the others.
+const idleTimeout, idleTimeoutValue = "idle_in_transaction_session_timeout", "10s"
+
+// meetServer makes a first connection, looks at the version of the server, and finds out whether there is a pooler such as
+// PgBouncer in between. A pooler gives each transaction any connection that is free. So nothing that belongs to a
+// connection can be relied on: neither parameters, nor locks of the session, nor LISTEN.
+func (db *DB) meetServer(ctx context.Context) error {
+	conn, err := pgx.ConnectConfig(ctx, db.config.Copy())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var version int
+	var process uint32
+	if err := conn.QueryRow(ctx, `SELECT CAST(current_setting('server_version_num') AS INTEGER), pg_backend_pid()`).Scan(&version, &process); err != nil {
+		return fmt.Errorf("read the server's version: %w", err)
+	}
+	if err := checkServer(version); err != nil {
+		return err
+	}
+	// A server names its process to the client (PostgreSQL, "Message Formats", BackendKeyData). A pooler makes a number up.
+	db.pooled = conn.PgConn().PID() != process
+	if _, set := db.config.RuntimeParams[idleTimeout]; !set && !db.pooled {
+		db.config.RuntimeParams[idleTimeout] = idleTimeoutValue
+	}
+	return nil
+}
+
+// advise adds to an error of the first connection what to set.
+func advise(err error, databaseURL string) error {
+	var pg *pgconn.PgError
+	switch {
+	case !namesMode(databaseURL) && lacksProof(err):
+		return fmt.Errorf("%w: since the database URL does not name an sslmode, the server must prove with a certificate that it is the host that is "+
+			"named; add sslrootcert=FILE, with the authority that issued the certificate, or sslmode=disable for a connection without TLS", err)
+	case errors.As(err, &pg) && strings.HasPrefix(pg.Message, "unsupported startup parameter"):
+		return fmt.Errorf("%w: PgBouncer does not pass on this parameter of the database URL, or of PGOPTIONS; leave it out there, "+
+			"or name it in ignore_startup_parameters of PgBouncer, which then ignores it", err)
+	}
+	return err
 }
 
 // namesMode reports whether the operator chose how the connection is protected.
@@ -155,18 +192,11 @@ func (db *DB) bringUpPostgres(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	var number int
-	if err := conn.QueryRowContext(ctx, `SELECT CAST(current_setting('server_version_num') AS INTEGER)`).Scan(&number); err != nil {
-		return fmt.Errorf("read the server's version: %w", err)
-	}
-	if err := checkServer(number); err != nil {
-		return err
-	}
-	current := func() (v int64, err error) {
+	current := func(q querier) (v int64, err error) {
 		var there bool
-		err = conn.QueryRowContext(ctx, `SELECT to_regclass($1) IS NOT NULL`, versionTable).Scan(&there)
+		err = q.QueryRowContext(ctx, `SELECT to_regclass($1) IS NOT NULL`, versionTable).Scan(&there)
 		if err == nil && there {
-			v, err = storedVersion(ctx, conn)
+			v, err = storedVersion(ctx, q)
 		}
 		if err != nil {
 			return 0, fmt.Errorf("read the schema's version: %w", err)
@@ -176,17 +206,15 @@ func (db *DB) bringUpPostgres(ctx context.Context) error {
 		}
 		return v, nil
 	}
-	if v, err := current(); err != nil || v == s.version {
+	if v, err := current(conn); err != nil || v == s.version {
 		return err
 	}
-	// Replicas that start together wait here for the first one.
-	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
+	lock, err := lockSchema(ctx, conn)
+	if err != nil {
 		return fmt.Errorf("wait for another replica that changes the schema: %w", err)
 	}
-	defer func() { // or by the server, when the connection is gone
-		_, _ = conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(migrationLock))
-	}()
-	v, err := current()
+	defer func() { _ = lock.Rollback() }()
+	v, err := current(lock)
 	if err != nil || v == s.version {
 		return err
 	}
@@ -196,6 +224,30 @@ func (db *DB) bringUpPostgres(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// lockSchema waits until no other replica changes the schema: of those that start together, one does. The lock belongs to a
+// transaction, which a pooler leaves on its connection, and the schema is changed on another. So that connections are
+// left for that, whoever waits gives its own back ten times a second.
+func lockSchema(ctx context.Context, conn *sql.Conn) (*sql.Tx, error) {
+	for {
+		lock, err := conn.BeginTx(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		_, err = lock.ExecContext(ctx, `SELECT set_config($1, '0', true), set_config('lock_timeout', '100ms', true)`, idleTimeout)
+		if err == nil {
+			_, err = lock.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock))
+		}
+		if err == nil {
+			return lock, nil
+		}
+		_ = lock.Rollback()
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != "55P03" { // lock_not_available
+			return nil, err
+		}
+	}
 }
 
 func checkServer(number int) error {
@@ -225,11 +277,11 @@ func retriable(err error) bool {
 }
 
 // Notifications yields once for each notice of a change, and 0 once it listens: what was
-// committed before that was not heard. On SQLite, where nobody else writes, it only waits
-// for the end of ctx.
+// committed before that was not heard. On SQLite, where nobody else writes, and through a
+// pooler, which passes on no notices, it only waits for the end of ctx.
 func (db *DB) Notifications(ctx context.Context) iter.Seq2[int64, error] {
 	return func(yield func(int64, error) bool) {
-		if db.engine == sqliteEngine {
+		if db.engine == sqliteEngine || db.pooled {
 			<-ctx.Done()
 			return
 		}

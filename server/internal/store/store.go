@@ -79,6 +79,7 @@ type DB struct {
 
 	// PostgreSQL
 	config *pgx.ConnConfig
+	pooled bool // connections lead to a pooler
 	// generation of connections in use. A connection of an older one is not used again.
 	generation atomic.Int64
 }

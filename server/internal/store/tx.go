@@ -168,6 +168,12 @@ func (db *DB) try(ctx context.Context, pool *sql.DB, o sql.TxOptions, work func(
 	if err != nil {
 		return db.lost(ctx, conn, err), err
 	}
+	if db.pooled && !o.ReadOnly {
+		if _, err := t.ExecContext(ctx, `SET LOCAL `+idleTimeout+` = '`+idleTimeoutValue+`'`); err != nil {
+			_ = t.Rollback()
+			return db.lost(ctx, conn, err), err
+		}
+	}
 	if err := work(ctx, tx{t, db.engine}); err != nil {
 		_ = t.Rollback() // on a lost connection it fails too, which changes nothing
 		return db.lost(ctx, conn, err) || retriable(err), err
