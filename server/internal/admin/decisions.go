@@ -35,7 +35,7 @@ const searchLimit = 4 << 30
 
 func (a *handlers) decisions() {
 	register(a, operation{
-		method: http.MethodPost, path: "/decisions/explain", id: "explainDecision", action: action{name: "decision.explain"}, tag: "decisions",
+		method: http.MethodPost, path: "/decisions/explain", id: "explainDecision", action: action{name: "decision.explain", reads: true}, tag: "decisions",
 		summary: "Say what a token request would get", description: "The same decision as that of a real request, but for the proofs, in words, with the command that would change it. No token is made; that it was a rehearsal is recorded in the audit log.",
 		request: api.Question{Caller: "m1", Target: "m2", Scopes: []string{"write"}}, answer: exampleExplanation,
 	}, a.explainDecision)

@@ -96,7 +96,7 @@ func TestRehearsalIsRecordedAsOne(t *testing.T) {
 		t.Errorf("got a token: %s", a.Body)
 	}
 	records := s.records(a.Header().Get("X-Request-Id"))
-	if len(records) != 1 || records[0]["action"] != "decision.explain" || records[0]["kind"] != "change" || records[0]["token"] != nil {
+	if len(records) != 1 || records[0]["action"] != "decision.explain" || records[0]["kind"] != "read" || records[0]["token"] != nil {
 		t.Fatalf("got %v, want one record of a rehearsal", records)
 	}
 	detail := records[0]["detail"].(map[string]any)

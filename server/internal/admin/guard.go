@@ -95,6 +95,9 @@ func notAllowed(allow string) *web.Error {
 // before the record is on disk, whatever happens on the way, and nothing a handler forgets changes that.
 func (a *handlers) recorded(act action, do web.HandlerFunc) web.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
+		get := r.Method == http.MethodGet || r.Method == http.MethodHead
+		act := act // unknown paths have one, whatever the method
+		act.reads = act.reads || get
 		req := &request{id: web.RequestID(w), address: web.Address(r), action: act, subject: r.URL.Path}
 		if p := a.authenticate(r); p != nil {
 			if p.Code == errGuessing.Code {
@@ -104,7 +107,7 @@ func (a *handlers) recorded(act action, do web.HandlerFunc) web.HandlerFunc {
 		}
 		req.actor = operator
 		// Refusals are always recorded.
-		always := act.audited || r.Method != http.MethodGet && r.Method != http.MethodHead
+		always := act.audited || !get
 		if always {
 			if err := a.Audit.Healthy(); err != nil {
 				return errAudit.Because(err) // there is no log to record it in

@@ -14,8 +14,10 @@ import (
 // action is a route as the audit log names it.
 type action struct {
 	name string
-	// audited also when it only reads: who looked at credentials and at the history is part of
-	// the history.
+	// reads reports whether it changes nothing, as every GET.
+	reads bool
+	// audited reports whether it is recorded although it only reads: who read the credentials and the history is part
+	// of the history.
 	audited bool
 	// large requests have files in them, and take long; slow ones only take long.
 	large, slow bool
@@ -41,8 +43,12 @@ func note(ctx context.Context, detail ...string) {
 // record writes the one record of a request whose outcome is err, and returns what it is to be answered
 // with: err, or that there is no record.
 func (a *handlers) record(ctx context.Context, req *request, err error) error {
+	kind := audit.KindChange
+	if req.action.reads {
+		kind = audit.KindRead
+	}
 	e := audit.Event{
-		At: a.Now(), Kind: audit.KindChange, Endpoint: endpoint,
+		At: a.Now(), Kind: kind, Endpoint: endpoint,
 		RequestID: req.id, Actor: req.actor,
 		Action: req.action.name, Subject: printable(req.subject), Detail: req.detail,
 		Outcome: audit.Allowed, Unproven: req.actor == "",

@@ -18,8 +18,9 @@ type Kind string
 
 // The kinds.
 const (
-	KindDecision   Kind = "decision"   // a token was asked for
-	KindChange     Kind = "change"     // an operator, or the server itself, changed something
+	KindDecision   Kind = "decision"   // a token was requested
+	KindChange     Kind = "change"     // an operator, or the server itself, changed something or tried to
+	KindRead       Kind = "read"       // an operator read something, or asked what would be decided
 	KindMint       Kind = "mint"       // the SuperTokens interface signed something, or tokens were created for a probe
 	KindCheckpoint Kind = "checkpoint" // the log's own: a signature over the chain so far
 	KindStart      Kind = "start"      // the log's own: a process opened the log
