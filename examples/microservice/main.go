@@ -53,17 +53,18 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if _, err := o.service.Credential.Credential(ctx); err != nil {
 		return fmt.Errorf("%w\nCreate one with: watchword credential create", err)
 	}
-	s, err := service.New(o.service)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = s.Close() }() // the program ends anyway
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
 	if netaddr.IsTaken(err) {
 		return fmt.Errorf("address %s is taken; choose another with --listen 127.0.0.1:PORT", o.listen)
 	} else if err != nil {
 		return err
 	}
+	o.service.ExternalURL = "http://" + l.Addr().String()
+	s, err := service.New(o.service)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	defer func() { _ = s.Close() }() // the program ends anyway
 	_, _ = fmt.Fprintf(out, "%s listens on http://%s\n", o.name, l.Addr())
 	return serve(ctx, l, s)
 }

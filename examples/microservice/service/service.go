@@ -41,6 +41,10 @@ type Config struct {
 	Issuer     string                  // the issuer of tokens that are accepted; empty means auth-server
 	Logger     *slog.Logger            // nil means slog.Default()
 
+	// ExternalURL is the URL by which callers know this service. DPoP proofs must be for it: the Host header of a
+	// request is chosen by its sender.
+	ExternalURL string
+
 	// AllowHTTP permits plain http to an authorization server on another host.
 	AllowHTTP bool
 
@@ -98,11 +102,12 @@ func New(cfg Config) (*Service, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), warmUp)
 	defer cancel()
 	v, err := verify.New(ctx, verify.Config{
-		Server:    strings.TrimSuffix(cfg.Server, "/"), // for its key set and deny-list
-		Issuer:    cfg.Issuer,
-		Audience:  cfg.Name, // tokens for other services are refused
-		AllowHTTP: cfg.AllowHTTP,
-		Logger:    cfg.Logger,
+		Server:      strings.TrimSuffix(cfg.Server, "/"), // for its key set and deny-list
+		Issuer:      cfg.Issuer,
+		Audience:    cfg.Name, // tokens for other services are refused
+		ExternalURL: cfg.ExternalURL,
+		AllowHTTP:   cfg.AllowHTTP,
+		Logger:      cfg.Logger,
 	})
 	if err != nil {
 		_ = c.Close()

@@ -33,8 +33,9 @@ type demoService struct{ name, listen string }
 
 // Demo makes the command "demo".
 func Demo(c *base.CLI) *cobra.Command {
-	services := []*demoService{{"m1", "127.0.0.1:8001"}, {"m2", "127.0.0.1:8002"}, {"m3", "127.0.0.1:8003"}}
+	services := []*demoService{{name: "m1"}, {name: "m2"}, {name: "m3"}}
 	var data, listen, adminListen string
+	var port uint16
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the server and three services that call each other",
@@ -43,9 +44,14 @@ that are allowed, calls that are not, and a service that uses a token which it r
 may call m1 and m2, and m3 may call m1.
 
 All files are in a temporary folder, which is removed when you press Ctrl-C. With --data they are
-in the folder that you name, and remain.`,
+in the folder that you name, and remain.
+
+The server listens on port 8000, m1, m2 and m3 on 8001, 8002 and 8003, and the operator API is on
+8010. To run a second demo, or if another program uses one of these ports, give another first port
+with --port: with --port 9000 they are 9000, 9001, 9002, 9003 and 9010.`,
 		Example: `  watchword demo
-  watchword demo --data ./demo-data --listen 127.0.0.1:9000`,
+  watchword demo --port 9000
+  watchword demo --data ./demo-data`,
 		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if data == "" {
@@ -53,6 +59,16 @@ in the folder that you name, and remain.`,
 					return err
 				}
 				defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
+			}
+			at := func(given *string, offset int) {
+				if *given == "" {
+					*given = fmt.Sprintf("127.0.0.1:%d", int(port)+offset)
+				}
+			}
+			at(&listen, 0)
+			at(&adminListen, 10)
+			for i, s := range services {
+				at(&s.listen, 1+i)
 			}
 			loaded, err := config.Load(config.Sources{Flags: map[string]string{"data": data, "listen": listen, "admin-listen": adminListen, "log-level": "warn"}})
 			if err != nil {
@@ -63,10 +79,11 @@ in the folder that you name, and remain.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&data, "data", "", "data `folder`, which remains (default a temporary folder)")
-	flags.StringVar(&listen, "listen", "127.0.0.1:8000", "`address` of the public listener")
-	flags.StringVar(&adminListen, "admin-listen", "127.0.0.1:8010", "`address` of the operator's listener")
+	flags.Uint16Var(&port, "port", 8000, "first `port`, from which the ports of all listeners follow")
+	flags.StringVar(&listen, "listen", "", "`address` of the public listener (default follows from --port)")
+	flags.StringVar(&adminListen, "admin-listen", "", "`address` of the operator's listener (default follows from --port)")
 	for _, s := range services {
-		flags.StringVar(&s.listen, s.name+"-listen", s.listen, "`address` of the service "+s.name)
+		flags.StringVar(&s.listen, s.name+"-listen", "", "`address` of the service "+s.name+" (default follows from --port)")
 	}
 	return cmd
 }
@@ -88,15 +105,14 @@ func demo(c *base.CLI, ctx context.Context, cfg config.Config, services []*demoS
 	return nil
 }
 
-// demoServices sets the server up as an operator would, starts the services and prints what
-// to try.
+// demoServices sets the server up as an operator would, starts the services, and prints the tour.
 func demoServices(c *base.CLI, ctx context.Context, group *errgroup.Group, cfg config.Config, server *app.Server, services []*demoService, logger *slog.Logger) error {
 	peers := map[string]string{}
 	listeners := make([]net.Listener, len(services))
 	for i, s := range services {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.listen)
 		if netaddr.IsTaken(err) {
-			return base.Next(fmt.Errorf("listen for service %s: the address %s is in use", s.name, s.listen), "Choose another with --%s-listen 127.0.0.1:PORT.", s.name)
+			return base.Next(fmt.Errorf("listen for service %s: the address %s is in use", s.name, s.listen), "Choose other ports, as in: watchword demo --port 9000")
 		} else if err != nil {
 			return fmt.Errorf("listen for service %s: %w", s.name, err)
 		}
@@ -108,7 +124,7 @@ func demoServices(c *base.CLI, ctx context.Context, group *errgroup.Group, cfg c
 	}
 	for i, s := range services {
 		handler, err := service.New(service.Config{
-			Name: s.name, Server: server.URL(), Peers: peers, Logger: logger,
+			Name: s.name, Server: server.URL(), Peers: peers, ExternalURL: peers[s.name], Logger: logger,
 			Credential: client.File(filepath.Join(credentials, s.name+".jwt")),
 		})
 		if err != nil {
@@ -119,12 +135,15 @@ func demoServices(c *base.CLI, ctx context.Context, group *errgroup.Group, cfg c
 			return serveUntil(ctx, listeners[i], handler)
 		})
 	}
-	fmt.Fprint(c.Stdout, tour(server.URL(), peers, credentials, cfg))
-	return nil
+	data, err := filepath.Abs(cfg.Data)
+	if err != nil {
+		return err
+	}
+	return c.Answer(tour(server.URL(), server.AdminURL(), peers, data))
 }
 
-// demoSetUp makes services, rules and credentials. In a folder that has them, nothing changes
-// but where the services listen.
+// demoSetUp creates services, rules and credentials. In a folder that has them already, it only updates the addresses
+// of the services.
 func demoSetUp(ctx context.Context, cfg config.Config, server *app.Server, services []*demoService, peers map[string]string, credentials string) error {
 	token, err := os.ReadFile(cfg.Admin.TokenFile)
 	if err != nil {

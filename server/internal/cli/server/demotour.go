@@ -2,39 +2,48 @@ package server
 
 import (
 	"os"
+	"os/exec"
 	"strings"
 
 	"github.com/watchword-dev/watchword/internal/shell"
-	"github.com/watchword-dev/watchword/server/internal/config"
 )
 
-// tour is what the demo prints: commands that work when they are pasted into a shell, each with the
-// answer that it gets.
-func tour(server string, peers map[string]string, credentials string, cfg config.Config) string {
-	command := func(words ...string) string {
-		program := []string{"watchword"}
-		if strings.Contains(os.Args[0], "go-build") { // go run left no program behind
-			program = []string{"go", "run", "./server/cmd/watchword"}
-		}
-		words = append(words, "--data", cfg.Data)
-		if cfg.Admin.Listen != config.Default().Admin.Listen {
-			words = append(words, "--admin-url", "http://"+cfg.Admin.Listen)
-		}
-		return shell.Command(append(program, words...)...)
-	}
+// tour is what the demo prints: a script, of which people paste the commands into another terminal. Its first lines
+// make the commands of the operator, also the one in the answer to m3, run as they are printed.
+func tour(server, admin string, peers map[string]string, data string) string {
 	return strings.NewReplacer(
-		"SERVER", server, "M1", peers["m1"], "M2", peers["m2"], "M3", peers["m3"], "KEYS", shell.Quote(credentials),
-		"RULES", command("rules"), "PROBE", command("probe", "--all"),
-	).Replace(tourText) + "Ctrl-C ends the demo.\n"
+		"SERVER", server, "M1", peers["m1"], "M2", peers["m2"], "M3", peers["m3"],
+		"<data>", shell.Quote(data), "<admin>", shell.Quote(admin), "PROGRAM", program(), "KEYS", `"$WATCHWORD_DATA/credentials"`,
+	).Replace(tourText)
 }
 
-const tourText = `The server is at SERVER, m1 is at M1, m2 is at M2, and m3 is at M3.
-m1 and m2 may call m1 and m2. m3 may call m1. Paste these commands into another terminal.
+// program returns the line that makes this program the command watchword, unless it is already: after go run or npx it
+// is in no folder of PATH.
+func program() string {
+	own, err := os.Executable()
+	if found, missing := exec.LookPath("watchword"); err != nil || missing == nil && isSameFile(found, own) {
+		return ""
+	}
+	return "watchword() { " + shell.Quote(own) + ` "$@"; }` + "\n"
+}
 
+func isSameFile(a, b string) bool {
+	first, err1 := os.Stat(a)
+	second, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(first, second)
+}
+
+const tourText = `# The server is at SERVER, m1 is at M1, m2 is at M2, and m3 is at M3.
+# m1 and m2 may call m1 and m2. m3 may call m1. Paste these commands into another terminal.
+# Ctrl-C ends the demo.
+
+# Where the commands of the operator find the demo:
+export WATCHWORD_DATA=<data> WATCHWORD_ADMIN_URL=<admin>
+PROGRAM
 # m1 gets a token for m2 and calls it:            Hello to m1 from m2!
 curl -sd '{"target":"m2"}' -H 'Content-Type: application/json' M1/query -w ' %{http_code}\n'
 
-# m3 may not call m2:                             401
+# m3 may not call m2. Run the command in its answer: 401
 curl -sd '{"target":"m2"}' -H 'Content-Type: application/json' M3/query -w ' %{http_code}\n'
 
 # The token that m1 gets:
@@ -53,7 +62,7 @@ curl -sH @KEYS/stolen -H 'Content-Type: application/json' -d '{"target":"m1"}' S
 curl -K KEYS/m1.curl M2/hello -w ' %{http_code}\n'
 
 # The rules of the server:
-RULES
+watchword rules
 # The services are tested with tokens that they must refuse:
-PROBE
+watchword probe --all
 `
