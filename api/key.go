@@ -5,7 +5,7 @@ import "time"
 // Key is a signing key as the API shows it. Private halves never leave the server.
 type Key struct {
 	ID        string     `json:"id" example:"tEfUSKu5sRsTAWDd6VPfPYRKUTwaEXIhxZBeeI1xvZk" doc:"The kid: its RFC 7638 thumbprint."`
-	Use       string     `json:"use" enum:"access,credential,audit" example:"access" doc:"What it signs. Only access keys are published."`
+	Use       string     `json:"use" names:"uses" example:"access" doc:"What the key signs."`
 	Algorithm string     `json:"algorithm" example:"ES256" doc:"With which algorithm."`
 	State     string     `json:"state" enum:"next,active,retiring,revoked" example:"active" doc:"next: published, does not sign yet. active: signs. retiring: no longer signs, still published. revoked: verifies nothing."`
 	CreatedAt time.Time  `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When it was made and published."`
@@ -23,7 +23,7 @@ type KeyList struct {
 
 // KeyRotation is the body that asks for a rotation.
 type KeyRotation struct {
-	Use       string `json:"use,omitempty" enum:"access,credential,audit" example:"access" doc:"Which ring: access unless said otherwise."`
+	Use       string `json:"use,omitempty" names:"uses" example:"access" doc:"What the key signs. The default is access."`
 	Algorithm string `json:"algorithm,omitempty" names:"algorithms" example:"ES256" doc:"Which algorithm's key: the default one's unless said otherwise."`
 	Now       bool   `json:"now,omitempty" example:"false" doc:"Sign with the new key at once, also when it was not published long enough: verifiers that cache the key set may refuse tokens until they fetch it again."`
 }

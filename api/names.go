@@ -7,7 +7,7 @@ import "github.com/watchword-dev/watchword/internal/jose"
 // map files, and the flags of the command line.
 type Name struct {
 	Name  string // as it travels
-	Short string // what the command line takes too; empty: nothing
+	Short string // what the command line accepts too; empty: nothing
 	Doc   string // a sentence
 }
 
@@ -71,6 +71,31 @@ func Bindings() []Name {
 		{BindingRequired, "", "By DPoP or by a client certificate."},
 		{BindingDPoP, "", "By DPoP (RFC 9449)."},
 		{BindingMTLS, "", "By a client certificate (RFC 8705)."},
+	}
+}
+
+// Exchanges returns what a rule can allow its caller to do with the tokens that the caller receives.
+func Exchanges() []Name {
+	return []Name{
+		{"delegate", "", "A token that names the caller as the actor."},
+		{"impersonate", "", "Also a token that does not name the caller."},
+	}
+}
+
+// Chains returns what a rule can require of the chain of services in a request.
+func Chains() []Name {
+	return []Name{
+		{"any", "", "The caller may act on behalf of another service."},
+		{"direct", "", "The caller does not act on behalf of another service."},
+	}
+}
+
+// KeyUses returns what signing keys sign.
+func KeyUses() []Name {
+	return []Name{
+		{"access", "", "Access tokens. Only these keys are published."},
+		{"credential", "", "Bootstrap credentials."},
+		{"audit", "", "Checkpoints of the audit log."},
 	}
 }
 

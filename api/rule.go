@@ -19,7 +19,7 @@ type Rule struct {
 // RuleTerms are what a rule says. As a body they make a rule, or replace all that one says.
 type RuleTerms struct {
 	Scopes   []string    `json:"scopes" required:"false" nullable:"false" maxItems:"64" example:"[\"read\"]" doc:"What the caller may have at the target: scope tokens (RFC 6749, section 3.3), sorted. None: tokens without scope."`
-	Exchange string      `json:"exchange,omitempty" enum:",delegate,impersonate" example:"delegate" doc:"What the caller may do with tokens of others that it received (RFC 8693). delegate: call the target on behalf of another, which the token says (act). impersonate: also as another, without a trace in the token. Absent: neither."`
+	Exchange string      `json:"exchange,omitempty" names:"exchanges" example:"delegate" doc:"For which tokens the caller may exchange those that it receives (RFC 8693). Absent: none."`
 	MayAct   string      `json:"mayAct,omitempty" maxLength:"128" example:"m9" doc:"Name of the one service that may exchange the tokens of this rule, in place of their target (RFC 8693, section 4.4); the uid of one that was deleted. Absent: the target may."`
 	When     *Conditions `json:"when,omitempty" doc:"Conditions under which the rule counts; all must hold. Absent: none."`
 	Until    *time.Time  `json:"until,omitempty" example:"2027-01-01T00:00:00Z" doc:"When the rule ends, that moment excluded. Absent: it does not."`
@@ -42,7 +42,7 @@ type Conditions struct {
 	// Hours as in "Mon-Fri 08:00-18:00", in UTC.
 	Hours string `json:"hours,omitempty" maxLength:"64" example:"Mon-Fri 08:00-18:00" doc:"It asks in this part of the week, in UTC."`
 	// Chain is "direct" for calls that are not on behalf of another.
-	Chain string `json:"chain,omitempty" enum:",any,direct" example:"direct" doc:"direct: it does not call on behalf of another."`
+	Chain string `json:"chain,omitempty" names:"chains" example:"direct" doc:"Whether the caller may act on behalf of another service. Absent: any."`
 }
 
 // String returns the conditions in a line, for people to read. It is empty when there are none.

@@ -160,7 +160,7 @@ var table = []Group{
 			{Name: "wrong_secret", Recorded: true, Means: "The client secret is not one of the service's.", Do: "Configure the client with the current one, or make another: `watchword credential create NAME --kind secret`."},
 			{Name: "throttled", Recorded: true, Means: "Too many wrong secrets came from the address, or for the client, so none is looked at for a while.", Do: "Correct the client that keeps sending a wrong one; the records before this one have its address."},
 			{Name: "keys_unavailable", Recorded: true, Means: "The key set at the service's jwks_uri could not be fetched.", Do: "Look at the URL with `watchword credential list NAME`, and at the server's log for the cause."},
-			{Name: "wrong_certificate", Recorded: true, Means: "The certificate is not one that is registered for the service.", Do: "Register it, or its subject: `watchword credential create NAME --kind certificate`, or `--kind tls-subject`."},
+			{Name: "wrong_certificate", Recorded: true, Means: "The certificate is not one that is registered for the service.", Do: "Register it, or its subject: `watchword credential create NAME --kind certificate`, or `--kind tls_subject`."},
 			{Name: "certificate_expired", Recorded: true, Means: "The certificate has expired.", Do: "Renew it."},
 			{Name: "certificate_not_yet_valid", Recorded: true, Means: "The certificate is not yet valid.", Do: "Wait, or set the clock of the machine that made it."},
 			{Name: "certificate_key_weak", Recorded: true, Means: "The key of the certificate is too short, or of an algorithm such as DSA.", Do: "Use P-256, Ed25519, or RSA of 2048 bits or more."},

@@ -6,8 +6,10 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/reason"
@@ -119,6 +121,28 @@ func explain(err error, missing *web.Error) *web.Error {
 	}
 }
 
+// plainMessages makes huma say what a value must be, as the directory does, in the place of "expected value to be one
+// of". The messages are variables of huma, and the same for every server of a process.
+var plainMessages = sync.OnceFunc(func() {
+	validation.MsgExpectedOneOf = "must be one of %s"
+	validation.MsgExpectedBePattern = "must be %s"
+	validation.MsgExpectedMatchPattern = "must match the pattern %s"
+	validation.MsgExpectedMinLength = "must be at least %d characters long"
+	validation.MsgExpectedMaxLength = "must be at most %d characters long"
+	validation.MsgExpectedMinItems = "must have at least %d entries"
+	validation.MsgExpectedMaxItems = "must have at most %d entries"
+	validation.MsgExpectedMinimumNumber = "must be %v or more"
+	validation.MsgExpectedMaximumNumber = "must be %v or less"
+	validation.MsgExpectedRequiredProperty = "must have the member %s"
+	validation.MsgExpectedString = "must be a string"
+	validation.MsgExpectedBoolean = "must be true or false"
+	validation.MsgExpectedInteger = "must be an integer"
+	validation.MsgExpectedNumber = "must be a number"
+	validation.MsgExpectedArray = "must be an array"
+	validation.MsgExpectedObject = "must be an object"
+	validation.MsgExpectedRFC3339DateTime = "must be a time such as 2027-01-01T12:00:00Z (RFC 3339)"
+})
+
 // invalid is a request in which huma found values that are not allowed: which and why, and what to do. The
 // values themselves are not echoed.
 func invalid[E error](status int, found ...E) *web.Error {
@@ -126,7 +150,8 @@ func invalid[E error](status int, found ...E) *web.Error {
 	p.Status, p.Description = status, "The request is not as GET /openapi.json describes it. Correct what errors names and send it again."
 	for _, err := range found {
 		if d, ok := any(err).(*huma.ErrorDetail); ok {
-			p = p.At(d.Location, d.Message)
+			// Huma lists the empty value, where it is allowed, as a name without characters.
+			p = p.At(d.Location, strings.Replace(d.Message, "must be one of , ", "must be empty or one of ", 1))
 		} else {
 			p = p.At("", err.Error())
 		}

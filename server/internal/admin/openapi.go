@@ -33,6 +33,7 @@ const securityScheme = "operatorToken"
 
 // newHuma makes the API, without documentation pages: they would load scripts of others.
 func newHuma(on huma.Adapter) huma.API {
+	plainMessages()
 	const schemas = "#/components/schemas/"
 	return huma.NewAPI(huma.Config{
 		OpenAPI: &huma.OpenAPI{

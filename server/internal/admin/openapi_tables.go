@@ -13,9 +13,10 @@ import (
 // lists are the names that a member with the tag names may have. A tag enum could not range over them.
 var lists = map[string][]api.Name{
 	"methods": api.AuthMethods(), "grants": api.GrantTypes(), "algorithms": api.Algorithms(), "kinds": api.CredentialKinds(),
+	"exchanges": api.Exchanges(), "chains": api.Chains(), "uses": api.KeyUses(),
 }
 
-// fillSchemas adds to the schemas what the tables of package api say. Requests are held against the result.
+// fillSchemas adds to the schemas what the tables of package api say. Requests are compared with the result.
 func fillSchemas(schemas huma.Registry) {
 	for name, s := range schemas.Map() {
 		for _, f := range reflect.VisibleFields(schemas.TypeFromRef("#/components/schemas/" + name)) {

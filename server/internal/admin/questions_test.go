@@ -80,9 +80,14 @@ func TestSuggestionForARuleOfAFileNamesTheFile(t *testing.T) {
 	s := start(t)
 	s.must("POST", "/callmap/apply", `{"files":[{"name":"web.yaml","text":"version: 1\nmanaged-by: web\nservices: {m1: {}, m2: {}}\nrules:\n  - {from: m1, to: m2, scopes: [read]}\n"}]}`)
 	s.use(usage.Use{Scopes: "write", Why: policy.ScopeNotGranted}, 1, "m1", "m2")
+	s.use(usage.Use{Why: policy.NoRule}, 1, "m2", "m1")
 	var suggestion api.Suggestion
 	s.must("GET", "/callmap/suggestion", "").into(&suggestion)
-	if len(suggestion.Rules) != 1 || suggestion.Rules[0].ManagedBy != "web" || !strings.Contains(suggestion.File, "of web,") || !strings.Contains(suggestion.File, "scopes: [read, write]") {
+	if i := slices.IndexFunc(suggestion.Rules, func(r api.SuggestedRule) bool { return r.New }); i < 0 || suggestion.Rules[i].Command != `add the rule to the call map file of "web", and apply it` {
+		t.Errorf("a new rule for a target of a file: got %+v", suggestion.Rules)
+	}
+	suggestion.Rules = slices.DeleteFunc(suggestion.Rules, func(r api.SuggestedRule) bool { return r.New })
+	if len(suggestion.Rules) != 1 || suggestion.Rules[0].ManagedBy != "web" || !strings.Contains(suggestion.File, `of "web", where`) || !strings.Contains(suggestion.File, "scopes: [read, write]") {
 		t.Errorf("got %+v", suggestion)
 	}
 	var e api.Explanation

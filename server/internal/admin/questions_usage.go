@@ -248,9 +248,9 @@ func suggestedFile(state *directory.State, rules []directory.Rule) string {
 	var b strings.Builder
 	for _, owner := range owners {
 		_, lines, _ := strings.Cut(string(callmap.Export(byOwner[owner], owner)), "rules:\n")
-		to := "# to the rules of your call map file:\n"
+		to := "# Rules for your call map file:\n"
 		if owner != "" {
-			to = fmt.Sprintf("# to the rules of the call map file of %s, in the place of those for the same services:\n", owner)
+			to = fmt.Sprintf("# Rules for the call map file of %q, where they replace those for the same services:\n", owner)
 		}
 		b.WriteString(to + lines)
 	}

@@ -53,7 +53,7 @@ var (
 		{"from", "The callers.", oneOrMore(party), func(r *reader, u *Rule, n *yaml.Node) { u.From = r.parties(n) }},
 		{"to", "The targets, which the callers may call.", oneOrMore(party), func(r *reader, u *Rule, n *yaml.Node) { u.To = r.parties(n) }},
 		{"scopes", "The scopes that tokens of this rule may have.", scopeList, func(r *reader, u *Rule, n *yaml.Node) { u.Scopes = r.scopes(n) }},
-		{"exchange", "Allows token exchange. With delegate, a caller may exchange the tokens that it receives for tokens that name it as the actor; with impersonate, also for tokens that do not.", oneOf("delegate", "impersonate"), func(r *reader, u *Rule, n *yaml.Node) { u.Exchange = r.text(n) }},
+		{"exchange", "Allows token exchange. With delegate, a caller may exchange the tokens that it receives for tokens that name it as the actor; with impersonate, also for tokens that do not.", oneOf(api.NamesOf(api.Exchanges())...), func(r *reader, u *Rule, n *yaml.Node) { u.Exchange = r.text(n) }},
 		{"may-act", "The only service that may exchange tokens that this rule allows, instead of their target.", serviceName, func(r *reader, u *Rule, n *yaml.Node) { u.MayAct = r.name(n) }},
 		{"until", "The time at which the rule ends.", date, func(r *reader, u *Rule, n *yaml.Node) { u.Until = r.moment(n) }},
 		{"when", "Conditions. The rule applies only if all of them are met.", whenObject.shape(), func(r *reader, u *Rule, n *yaml.Node) { u.When = r.when(n) }},
@@ -65,7 +65,7 @@ var (
 		{"bound", "The token is bound to a key of the caller.", yesOrNo, func(r *reader, c *api.Conditions, n *yaml.Node) { c.Bound = r.boolean(n) }},
 		{"networks", "The address of the caller is in one of these networks.", oneOrMore(text("10.0.0.0/8")), func(r *reader, c *api.Conditions, n *yaml.Node) { c.Networks = r.texts(n) }},
 		{"hours", "The request is made in this part of the week, in UTC.", text("Mon-Fri 08:00-18:00"), func(r *reader, c *api.Conditions, n *yaml.Node) { c.Hours = r.text(n) }},
-		{"chain", "With direct, the caller does not act on behalf of another service. The default is any.", oneOf("any", "direct"), func(r *reader, c *api.Conditions, n *yaml.Node) { c.Chain = r.text(n) }},
+		{"chain", "With direct, the caller does not act on behalf of another service. The default is any.", oneOf(api.NamesOf(api.Chains())...), func(r *reader, c *api.Conditions, n *yaml.Node) { c.Chain = r.text(n) }},
 	}}
 
 	testObject = &object[Test]{what: "a test", required: []string{"from", "to", "expect"}, members: []member[Test]{

@@ -92,6 +92,18 @@ func Run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	return 0
 }
 
+// usageTemplate is cobra's for lines of 100 characters. It lists the flags that name the server as global ones of every
+// command that has them, and not only of those that inherit them.
+func usageTemplate(cobras string) string {
+	return strings.NewReplacer(
+		"{{.LocalFlags.FlagUsages |", "{{if .HasPersistentFlags}}{{.LocalNonPersistentFlags.FlagUsagesWrapped 100 | trimTrailingWhitespaces}}"+
+			"{{else}}{{.LocalFlags.FlagUsagesWrapped 100 | trimTrailingWhitespaces}}{{end}}{{\"\" |",
+		"{{if .HasAvailableInheritedFlags}}", "{{if or .HasAvailablePersistentFlags .HasAvailableInheritedFlags}}",
+		"{{.InheritedFlags.FlagUsages |", "{{if .HasPersistentFlags}}{{.PersistentFlags.FlagUsagesWrapped 100 | trimTrailingWhitespaces}}"+
+			"{{else}}{{.InheritedFlags.FlagUsagesWrapped 100 | trimTrailingWhitespaces}}{{end}}{{\"\" |",
+	).Replace(cobras)
+}
+
 // Root makes the command "watchword" and all commands below it.
 func Root(c *base.CLI) *cobra.Command {
 	root := &cobra.Command{
@@ -127,7 +139,7 @@ which is --data, else WATCHWORD_DATA, else ./watchword-data.`,
 			root.AddCommand(cmd)
 		}
 	}
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
+	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
 	root.SetHelpCommandGroupID(operate)
 	root.SetCompletionCommandGroupID(operate)
 	base.Group(root)

@@ -175,7 +175,7 @@ func (d *Directory) Allow(ctx context.Context, by Author, caller, target string,
 		return Rule{}, false, &InvalidError{"exchange", "must be delegate or impersonate, or empty for neither"}
 	}
 	if !n.Until.IsZero() && !n.Until.After(now) {
-		return Rule{}, false, &InvalidError{"until", "must be in the future; to end a rule now, delete it"}
+		return Rule{}, false, &InvalidError{"until", "must be in the future"}
 	}
 	e, err := d.edge(ctx, caller, target)
 	if err != nil {

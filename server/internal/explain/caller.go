@@ -31,7 +31,10 @@ func before(s *directory.Snapshot, a Asked, why string) api.Explanation {
 		w.Text = fmt.Sprintf("%s may use the grants %s; %s was requested", a.Caller, strings.Join(svc.GrantTypes, ", "), a.Grant)
 		w.Command = update(flags("--grant", append(svc.GrantTypes[:len(svc.GrantTypes):len(svc.GrantTypes)], a.Grant))...)
 	case "method_not_accepted":
-		w.Text = fmt.Sprintf("%s may authenticate by %s; it would use %s", a.Caller, strings.Join(svc.AuthMethods, ", "), a.Method)
+		w.Text = fmt.Sprintf("%s may not authenticate by %s, only by %s", a.Caller, a.Method, strings.Join(svc.AuthMethods, ", "))
+		if a.Method == api.Bootstrap { // without one of the others there, the advice to use them would not help
+			w.Text += ", which POST /oauth2/token accepts; POST /accesstoken accepts bootstrap credentials only"
+		}
 		w.Command = update(flags("--auth-method", append(svc.AuthMethods[:len(svc.AuthMethods):len(svc.AuthMethods)], a.Method))...)
 	case "unbound":
 		w.Text = fmt.Sprintf("tokens of %s must be bound to a key of its own (%s); this one would not be bound", a.Caller, svc.Binding)

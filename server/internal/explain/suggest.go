@@ -186,11 +186,14 @@ func (out *suggesting) edge(from, to *directory.Service, ways []want, managedBy 
 	if !next.New {
 		next.ManagedBy = managedBy(e)
 	}
-	rule.ManagedBy = next.ManagedBy
+	rule.ManagedBy = cmp.Or(next.ManagedBy, to.ManagedBy) // as "why" advises, new rules belong to the file of the target
 	next.Exchange, next.Scopes = string(rule.Exchange), append([]string{}, rule.Scopes...)
 	next.Command = allow(Asked{Caller: from.Name, Target: to.Name, At: out.now}, &stored, rule.Scopes, rule.Exchange)
-	if next.ManagedBy != "" {
+	switch {
+	case next.ManagedBy != "":
 		next.Command = owned(api.Explanation{}, next.ManagedBy).Command
+	case rule.ManagedBy != "":
+		next.Command = addTo(rule.ManagedBy)
 	}
 	out.rules = append(out.rules, suggested{next, rule})
 }

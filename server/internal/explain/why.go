@@ -67,7 +67,7 @@ func explain(s *directory.Snapshot, a Asked, v directory.Verdict, managedBy stri
 	}
 	w.Text, w.Command = miss(s, a, v)
 	if v.Reason == policy.NoRule && v.Target.ManagedBy != "" {
-		w.Command = fmt.Sprintf("add the rule to the call map file of %q, and apply it", v.Target.ManagedBy)
+		w.Command = addTo(v.Target.ManagedBy)
 	}
 	return owned(w, managedBy)
 }
@@ -78,6 +78,11 @@ func owned(w api.Explanation, managedBy string) api.Explanation {
 		w.Command = fmt.Sprintf("change the rule in the call map file of %q, and apply it", managedBy)
 	}
 	return w
+}
+
+// addTo is what to do instead of "watchword allow" if a call map file owns the target of a new rule.
+func addTo(managedBy string) string {
+	return fmt.Sprintf("add the rule to the call map file of %q, and apply it", managedBy)
 }
 
 func forScopes(scopes []string) string {

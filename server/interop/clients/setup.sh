@@ -13,5 +13,5 @@ watchword allow m2 m3 --scope read --scope write --exchange delegate
 watchword credential create m1 --kind secret --out m1.secret
 watchword credential create m1 --kind key --out m1.jwk # the server has only the public key
 watchword credential create m1 --kind certificate --out self-key.pem --out-cert self.pem
-watchword credential create m1 --kind tls-subject --dns m1.test # in a certificate of an authority in tls.client_ca_file
+watchword credential create m1 --kind tls_subject --dns m1.test # in a certificate of an authority in tls.client_ca_file
 watchword credential create m2 --kind secret --out m2.secret

@@ -226,7 +226,7 @@ func printReport(c *base.CLI, r audit.Report, known audit.Known, v auditVerdict)
 	}
 	checked := "not checked"
 	if known.Open != nil {
-		checked = fmt.Sprintf("%d valid; %d records after the last one", r.Checkpoints, r.Uncovered)
+		checked = fmt.Sprintf("%d valid; %d records were written after the last signature", r.Checkpoints, r.Uncovered)
 	}
 	fields := []string{"records", fmt.Sprintf("%d, files: %d", r.Records, r.Files)}
 	if r.Records > 0 {
@@ -267,7 +267,7 @@ func judge(r audit.Report, known audit.Known, now time.Time) auditVerdict {
 	case known.Open == nil:
 		return unproved("the records are consistent, but without the keys nothing proves that nobody computed them again", "Start the server, or give the keys with --keys.")
 	case r.Checkpoints > 0 && known.End.Seq > 0:
-		return auditVerdict{text: fmt.Sprintf("unchanged up to record %d, the last one of the server", known.End.Seq), proved: known.End.Seq}
+		return auditVerdict{text: fmt.Sprintf("unchanged up to record %d, the last that the server has written", known.End.Seq), proved: known.End.Seq}
 	case r.Checkpoints > 0:
 		return auditVerdict{text: fmt.Sprintf("unchanged up to record %d; only the running server knows whether records after it were removed", through), proved: through}
 	case r.First.Seq == 1 && now.Sub(r.First.Time) < audit.DefaultCheckpointAfter:

@@ -41,7 +41,7 @@ func credentialCreate(c *base.CLI) *cobra.Command {
   key          a key pair: made here, or with --public the public key of a pair that exists
   jwks         the keys that the service publishes at --jwks-uri
   certificate  a self-signed certificate: made here, or with --certificate one that exists
-  tls-subject  certificates of a trusted authority in which the name is --dn, --dns, --uri, --ip
+  tls_subject  certificates of a trusted authority in which the name is --dn, --dns, --uri, --ip
                or --email
 
 What is secret is written to standard output, or to a new file that only you can read (--out). The
@@ -57,7 +57,7 @@ A credential expires after 90 days, or after --ttl, which is at most 100 years.`
   watchword credential create m1 --kind key --public m1-public.pem
   watchword credential create m1 --kind jwks --jwks-uri https://m1.example.com/jwks.json
   watchword credential create m1 --kind certificate --out m1-key.pem --out-cert m1-cert.pem
-  watchword credential create m1 --kind tls-subject --dns m1.example.com`,
+  watchword credential create m1 --kind tls_subject --dns m1.example.com`,
 		Args: base.Exactly("SERVICE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := n.check(cmd); err != nil {
@@ -88,7 +88,7 @@ A credential expires after 90 days, or after --ttl, which is at most 100 years.`
 
 func (n *newCredential) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&n.Kind, "kind", api.KindBootstrap, "`kind` of credential: "+strings.Join(base.Names(api.CredentialKinds()), ", "))
+	flags.StringVar(&n.Kind, "kind", api.KindBootstrap, "`kind` of credential: "+base.Names(api.CredentialKinds()))
 	flags.StringVar(&n.ttl, "ttl", "", "`lifetime`, as in 30d or 1y (default 90d)")
 	flags.StringVar(&n.notBefore, "not-before", "", "`time` from which the credential is valid, as in 2027-01-01 (default now)")
 	flags.StringVar(&n.Name, "name", "", "`text` that says what the credential is for")
@@ -113,11 +113,7 @@ func (n *newCredential) check(cmd *cobra.Command) (err error) {
 	}
 	for flag, kinds := range kindFlags {
 		if cmd.Flags().Changed(flag) && !slices.Contains(kinds, n.Kind) {
-			var short []string
-			for _, kind := range kinds {
-				short = append(short, base.Short(api.CredentialKinds(), kind))
-			}
-			return base.Usage(cmd, "--%s applies to --kind %s only", flag, strings.Join(short, " and "))
+			return base.Usage(cmd, "--%s applies to --kind %s only", flag, strings.Join(kinds, " and "))
 		}
 	}
 	if n.ttl != "" {

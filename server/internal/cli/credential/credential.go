@@ -57,7 +57,7 @@ not shown.`,
 			if c.JSON {
 				return c.PrintJSON(map[string]any{"credentials": all})
 			}
-			rows := [][]string{{"ID", "SERVICE", "KIND", "STATUS", "EXPIRES", "LAST USED", "FROM", "NAME", "WHICH"}}
+			rows := [][]string{{"ID", "SERVICE", "KIND", "STATUS", "EXPIRES", "LAST USED", "FROM", "NAME", "KEY OR NAME"}}
 			for _, a := range all {
 				cr := a
 				rows = append(rows, []string{cr.ID, cr.Service, cr.Kind, cr.Status, base.Moment(cr.ExpiresAt), base.MomentOf(cr.LastUsedAt), cr.LastUsedFrom, cr.Name, which(cr)})

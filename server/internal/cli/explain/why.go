@@ -3,6 +3,7 @@
 package explain
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"strings"
@@ -31,19 +32,27 @@ is refused.`,
   watchword why m1 m2 --auth private_key_jwt --bound --network 10.1.2.3 --at 2026-11-24T20:00:00Z
   watchword why m2 m3 --on-behalf-of m1`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			switch len(args) {
-			case 0:
+			switch {
+			case len(args) == 0:
 				return base.Usage(cmd, "an ID, or CALLER and TARGET, is missing")
-			case 1:
+			case len(args) == 1 && strings.Count(args[0], ".") == 2 && strings.HasPrefix(args[0], "eyJ"):
+				return base.Usage(cmd, "a token must not be an argument, since every user of the machine can read it there: write it to standard input, as in: watchword token inspect < FILE")
+			case len(args) == 1 && isID(args[0]):
 				return nil
 			}
-			return base.Exactly("CALLER", "TARGET")(cmd, args)
+			if err := base.Exactly("CALLER", "TARGET")(cmd, args); err != nil {
+				return base.Usage(cmd, "%v; write two services, as in \"watchword why m1 m2\", or the id of a decision, which has 32 hexadecimal digits", err)
+			}
+			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				return whyRecorded(c, cmd, args[0])
 			}
 			var err error
+			if q.Scopes, err = base.Scopes(cmd, q.Scopes); err != nil {
+				return err
+			}
 			if q.Method != "" {
 				if q.Method, err = base.NameOf(cmd, "--auth", api.AuthMethods(), q.Method); err != nil {
 					return err
@@ -60,13 +69,19 @@ is refused.`,
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&q.Scopes, "scope", nil, "`scope` that is requested; may be repeated")
-	flags.StringVar(&q.Method, "auth", "", "authentication `method` of the caller: "+strings.Join(base.Names(api.AuthMethods()), ", "))
+	flags.StringVar(&q.Method, "auth", "", "authentication `method` of the caller: "+base.Names(api.AuthMethods()))
 	flags.BoolVar(&q.Bound, "bound", false, "the request proves a key to which the token is bound")
 	flags.StringVar(&q.Network, "network", "", "`address` of the caller, as in 10.1.2.3")
 	flags.StringVar(&q.OnBehalfOf, "on-behalf-of", "", "`service` whose token is exchanged")
 	flags.BoolVar(&q.Impersonate, "impersonate", false, "with --on-behalf-of: for a token that does not name the actor")
 	flags.StringVar(&at, "at", "", "`time` of the request, as in 2027-01-01T12:00:00Z")
 	return base.AsOperator(c.WithJSON(cmd))
+}
+
+// isID reports whether text can be the id of a decision: 16 bytes in hexadecimal.
+func isID(text string) bool {
+	raw, err := hex.DecodeString(text)
+	return err == nil && len(raw) == 16
 }
 
 func why(c *base.CLI, cmd *cobra.Command, q api.Question) error {
@@ -81,7 +96,21 @@ func why(c *base.CLI, cmd *cobra.Command, q api.Question) error {
 	case c.JSON:
 		return c.PrintJSON(e)
 	}
+	if missing := missingFrom(q, e.Reason); missing != "" {
+		e.Advice, e.Command = missing, ""
+	}
 	return printExplanation(c, e)
+}
+
+// missingFrom returns what to add to a question if the reason of the answer is that the question did not have it.
+func missingFrom(q api.Question, reason string) string {
+	switch {
+	case reason == "condition_network" && q.Network == "":
+		return "No address of the caller was given. Give it with --network, as in --network 10.1.2.3."
+	case reason == "condition_method" && q.Method == "":
+		return "No authentication method was given. Give it with --auth, as in --auth private_key_jwt."
+	}
+	return ""
 }
 
 func printExplanation(c *base.CLI, e api.Explanation) error {
@@ -116,7 +145,7 @@ func whyRecorded(c *base.CLI, cmd *cobra.Command, id string) error {
 	a, err := admin.Decision(cmd.Context(), id)
 	switch {
 	case base.StatusOf(err) == http.StatusNotFound:
-		return base.Next(fmt.Errorf("the audit log of this server has no decision %q", id), "The id is in the header Watchword-Decision of the answer, and at the end of each line of: watchword audit tail\nEvery replica has a log of its own: ask the one that decided.")
+		return base.Next(fmt.Errorf("the audit log of this server has no decision %q", id), "The id is in the header Watchword-Decision of the answer, and at the end of each line of: watchword audit tail\nEach replica has its own log: ask the replica that made the decision.\nIf it is the id of a token (jti), see what the token contains with: watchword token inspect < FILE")
 	case err != nil:
 		return err
 	case c.JSON:

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/api"
-	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
@@ -71,6 +70,13 @@ services refuse its tokens until they fetch the key.`,
   watchword keys rotate --algorithm EdDSA`,
 		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			for flag, list := range map[string][]api.Name{"use": api.KeyUses(), "algorithm": api.Algorithms()} {
+				if text := cmd.Flag(flag).Value.String(); text != "" {
+					if _, err := base.NameOf(cmd, "--"+flag, list, text); err != nil {
+						return err
+					}
+				}
+			}
 			admin, err := c.Admin(cmd)
 			if err != nil {
 				return err
@@ -93,8 +99,8 @@ services refuse its tokens until they fetch the key.`,
 			return c.Printf("key %s (%s) signs from %s", k.ID, k.Algorithm, when)
 		},
 	}
-	cmd.Flags().StringVar(&r.Use, "use", "", "`use` of the key: access, credential or audit (default access)")
-	cmd.Flags().StringVar(&r.Algorithm, "algorithm", "", jose.List(jose.Algorithms())+" (default: the server's)")
+	cmd.Flags().StringVar(&r.Use, "use", "", "`use` of the key: "+base.Names(api.KeyUses())+" (default access)")
+	cmd.Flags().StringVar(&r.Algorithm, "algorithm", "", "`algorithm` of the key: "+base.Names(api.Algorithms())+" (default the one of the setting signing.algorithm)")
 	cmd.Flags().BoolVar(&r.Now, "now", false, "let the next key sign at once")
 	return c.WithJSON(cmd)
 }

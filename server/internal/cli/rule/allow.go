@@ -2,6 +2,8 @@
 package rule
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -9,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/shell"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 )
 
@@ -27,9 +31,10 @@ A rule that exists keeps what no flag names. A flag that may be repeated replace
 an empty value removes them: --scope "" allows tokens without scope only, --until "" is a rule
 that does not end, and --network "" allows all networks.
 
-With --exchange delegate CALLER may also exchange a token that it received for a token for TARGET
-which names CALLER as the actor. With --exchange impersonate it may also get one which does not.
-The tokens of the rule may be exchanged by TARGET, or by the service that --may-act names instead.
+With --exchange delegate, CALLER may also exchange a token that it has received from another
+service for a token for TARGET that names CALLER as the actor. With --exchange impersonate, it may
+also get a token that does not name CALLER. TARGET may exchange the tokens of the rule. With
+--may-act, only the service that it names may exchange them.
 
 The flags --auth, --bound, --network, --hours and --chain are conditions: the rule allows a
 request only if all of them are met.`,
@@ -40,10 +45,15 @@ request only if all of them are met.`,
   watchword allow m2 m3 --exchange delegate`,
 		Args: base.Exactly("CALLER", "TARGET"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			switch given.Exchange {
-			case "", "delegate", "impersonate":
-			default:
-				return base.Usage(cmd, "--exchange: %q is neither delegate nor impersonate", given.Exchange)
+			if given.Exchange != "" {
+				if given.Exchange, err = base.NameOf(cmd, "--exchange", api.Exchanges(), given.Exchange); err != nil {
+					return err
+				}
+			}
+			if when.Chain != "" {
+				if when.Chain, err = base.NameOf(cmd, "--chain", api.Chains(), when.Chain); err != nil {
+					return err
+				}
 			}
 			if until != "" {
 				at, err := base.ParseMoment(until)
@@ -52,7 +62,9 @@ request only if all of them are met.`,
 				}
 				given.Until = &at
 			}
-			given.Scopes = filled(given.Scopes)
+			if given.Scopes, err = base.Scopes(cmd, given.Scopes); err != nil {
+				return err
+			}
 			when.Auth, when.Networks = filled(when.Auth), filled(when.Networks)
 			for i, method := range when.Auth {
 				if when.Auth[i], err = base.NameOf(cmd, "--auth", api.AuthMethods(), method); err != nil {
@@ -63,15 +75,15 @@ request only if all of them are met.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&given.Exchange, "exchange", "", "`kind` of token exchange that the caller may use: delegate, or impersonate, which includes it")
-	flags.StringVar(&given.MayAct, "may-act", "", "`service` that may exchange the tokens of this rule, instead of the target")
+	flags.StringVar(&given.Exchange, "exchange", "", "`kind` of token exchange that the caller may use: delegate, for tokens that name the caller as the actor, or impersonate, also for tokens that do not")
+	flags.StringVar(&given.MayAct, "may-act", "", "the only `service` that may exchange the tokens of this rule (default TARGET)")
 	flags.StringArrayVar(&given.Scopes, "scope", nil, "`scope` that the tokens may have; may be repeated")
 	flags.StringVar(&until, "until", "", "`time` at which the rule ends, as in 2027-01-01 (in UTC) or 2027-01-01T12:00:00Z")
-	flags.StringArrayVar(&when.Auth, "auth", nil, "authentication `method` that the caller must use: "+strings.Join(base.Names(api.AuthMethods()), ", ")+"; may be repeated")
+	flags.StringArrayVar(&when.Auth, "auth", nil, "authentication `method` that the caller must use: "+base.Names(api.AuthMethods())+"; may be repeated")
 	flags.BoolVar(&when.Bound, "bound", false, "the token must be bound to a key of the caller")
 	flags.StringArrayVar(&when.Networks, "network", nil, "`network` from which the caller must send the request, as in 10.0.0.0/8; may be repeated")
 	flags.StringVar(&when.Hours, "hours", "", "`hours` of the week, in UTC, in which the rule allows requests, as in \"Mon-Fri 08:00-18:00\"")
-	flags.StringVar(&when.Chain, "chain", "", "`direct` if the caller must not act on behalf of another service, or any")
+	flags.StringVar(&when.Chain, "chain", "", "`chain` of services: direct, if the caller must not act on behalf of another service, or any")
 	return base.AsOperator(c.WithJSON(cmd))
 }
 
@@ -116,7 +128,12 @@ func allow(c *base.CLI, cmd *cobra.Command, caller, target string, edit func(*ap
 		mayAct = r.MayAct
 	})
 	switch {
-	case err != nil && before != nil && before.Until != nil && !cmd.Flags().Changed("until") && base.StatusOf(err) == http.StatusUnprocessableEntity:
+	case base.StatusOf(err) == http.StatusConflict && before != nil && before.ManagedBy != "":
+		return base.Next(fmt.Errorf("the rule %s -> %s belongs to the call map file of %q, so it can only be changed there", caller, target, before.ManagedBy),
+			"Change the rule in that file, and apply it with: watchword apply -f FILE")
+	case isAbout(err, "until") && cmd.Flags().Changed("until"):
+		return base.Next(err, "To end the rule now, remove it with: %s", shell.Command("watchword", "disallow", caller, target))
+	case isAbout(err, "until") && before != nil && before.Until != nil:
 		return base.Next(err, "The rule ended or ends on %s. Give another end with --until, or none with --until \"\".", base.Moment(*before.Until))
 	case err != nil:
 		return c.UnknownOf(cmd, admin, err, caller, target, mayAct)
@@ -129,6 +146,12 @@ func allow(c *base.CLI, cmd *cobra.Command, caller, target string, edit func(*ap
 	}
 	c.Say("before:  %s may call %s%s", caller, target, terms(*before))
 	return c.Printf("changed: %s may call %s%s", caller, target, terms(after))
+}
+
+// isAbout reports whether the server refused the value of a member.
+func isAbout(err error, member string) bool {
+	refused, ok := errors.AsType[*operator.Error](err)
+	return ok && len(refused.Errors) == 1 && refused.Errors[0].Location == "body."+member
 }
 
 // terms are the terms of a rule in words.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
@@ -21,7 +22,7 @@ func defineSettings(cmd *cobra.Command) {
 		}
 		usage := base.FlagUsage(m.Doc)
 		if m.Values != nil {
-			usage += "; one of " + strings.Join(base.Names(m.Values), ", ")
+			usage += "; one of " + base.Names(m.Values)
 		}
 		switch m.Of(&api.ServiceSettings{}).(type) {
 		case *string:
@@ -29,12 +30,23 @@ func defineSettings(cmd *cobra.Command) {
 		case *bool:
 			flags.Bool(m.Flag, false, usage)
 		case *int64:
-			flags.String(m.Flag, "", usage+", as in "+m.Example)
+			flags.String(m.Flag, "", strings.Replace(usage, ";", ", as in "+m.Example+";", 1))
 		case *[]string:
 			flags.StringArray(m.Flag, nil, usage+"; may be repeated")
 		}
+		if f := flags.Lookup(m.Flag); m.Value != "" {
+			f.Value, f.DefValue = named{f.Value, m.Value}, ""
+		}
 	}
 }
+
+// named is the value of a flag with the name that help texts have for it.
+type named struct {
+	pflag.Value
+	name string
+}
+
+func (n named) Type() string { return n.name }
 
 // settingsGiven returns the settings that the command line names, and no others.
 func settingsGiven(cmd *cobra.Command) (p api.ServicePatch, err error) {
@@ -45,8 +57,8 @@ func settingsGiven(cmd *cobra.Command) (p api.ServicePatch, err error) {
 		}
 		switch to := m.In(&p).(type) {
 		case **string:
-			var text string
-			if text, err = flags.GetString(m.Flag); err == nil && text != "" {
+			text := cmd.Flag(m.Flag).Value.String()
+			if text != "" {
 				text, err = nameOf(cmd, m, text)
 			}
 			*to = &text
@@ -62,9 +74,7 @@ func settingsGiven(cmd *cobra.Command) (p api.ServicePatch, err error) {
 			*to = &seconds
 		case **[]string:
 			list := []string{} // --audience "" is none
-			var given []string
-			given, err = flags.GetStringArray(m.Flag)
-			for _, text := range given {
+			for _, text := range cmd.Flag(m.Flag).Value.(named).Value.(pflag.SliceValue).GetSlice() {
 				if text != "" && err == nil {
 					text, err = nameOf(cmd, m, text)
 					list = append(list, text)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +42,7 @@ type proof struct {
 func (p *proof) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&p.as, "as", "", "`service` that calls")
-	flags.StringVar(&p.method, "method", "", "authentication `method` of the service: "+strings.Join(base.Names(methods()), ", ")+" (default the one for the given files)")
+	flags.StringVar(&p.method, "method", "", "authentication `method` of the service: "+base.Names(methods())+" (default the one for the given files)")
 	flags.StringVar(&p.credentialFile, "credential-file", "", "`file` with its bootstrap credential")
 	flags.StringVar(&p.secretFile, "secret-file", "", "`file` with its client secret")
 	flags.StringVar(&p.keyFile, "key-file", "", "`file` with its private key, JWK or PEM")
@@ -64,11 +63,11 @@ func (p *proof) check(cmd *cobra.Command) error {
 		case p.secretFile != "":
 			p.method = api.ClientSecretBasic
 		case p.keyFile != "" && p.certKeyFile == "" && p.certFile != "":
-			return base.Usage(cmd, "--method is missing: with a certificate it is tls or self-signed-tls")
+			return base.Usage(cmd, "--method is missing: with a certificate it is tls_client_auth or self_signed_tls_client_auth")
 		case p.keyFile != "":
 			p.method = api.PrivateKeyJWT
 		case p.certFile != "":
-			return base.Usage(cmd, "--method is missing: with a certificate it is tls or self-signed-tls")
+			return base.Usage(cmd, "--method is missing: with a certificate it is tls_client_auth or self_signed_tls_client_auth")
 		}
 	}
 	if p.credentialFile != "" && (p.secretFile != "" || p.as != "") {
@@ -94,7 +93,7 @@ func (p *proof) check(cmd *cobra.Command) error {
 	}
 	for _, need := range p.sdkMethod().Needs {
 		if flag := flagsFor[need]; flag != "" && cmd.Flag(flag).Value.String() == "" {
-			return base.Usage(cmd, "--%s is missing, which %s requires", flag, base.Short(methods(), p.method))
+			return base.Usage(cmd, "--%s is missing, which %s requires", flag, p.method)
 		}
 	}
 	return nil
@@ -106,7 +105,7 @@ func (p *proof) sdkMethod() client.Method {
 	return all[slices.IndexFunc(all, func(m client.Method) bool { return m.Name == p.method })]
 }
 
-// config is that of a client which proves itself with credential, when the method is bootstrap, or
+// config makes the configuration of a client that authenticates with credential if the method is bootstrap, and
 // else with the files.
 func (p *proof) config(credential client.CredentialSource) (cfg client.Config, err error) {
 	if p.dpop {
@@ -144,7 +143,7 @@ func privateKey(name string) (crypto.Signer, error) {
 	}
 	block, _ := pem.Decode(raw)
 	if block == nil || block.Type != "PRIVATE KEY" {
-		return nil, fmt.Errorf("%s: %w", name, errors.New("neither a private JWK nor a PRIVATE KEY in PEM"))
+		return nil, fmt.Errorf("%s: %w", name, errors.New("it contains neither a private JWK nor a PRIVATE KEY in PEM"))
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	signer, ok := key.(crypto.Signer)

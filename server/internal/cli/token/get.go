@@ -50,12 +50,16 @@ input): the new token has the same subject, and names --as as the actor.`,
   watchword token get --as m1 --secret-file m1.secret --target m2
   watchword token get --as m1 --key-file m1.jwk --dpop-key-file dpop.jwk --target m2
   watchword token get --as m1 --key-file m1.jwk --resource https://orders.example.com
-  watchword token get --as m1 --method tls --cert-file m1.pem --cert-key-file m1-key.pem --target m2
+  watchword token get --as m1 --method tls_client_auth --cert-file c.pem --key-file k --target m2
   watchword token get --as m2 --key-file m2.jwk --exchange incoming.jwt --target m3
   curl -H "Authorization: Bearer $(watchword token get --as m1 --target m2)" localhost:8002/hello`,
 		Args: base.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := w.check(cmd); err != nil {
+				return err
+			}
+			var err error
+			if w.scopes, err = base.Scopes(cmd, w.scopes); err != nil {
 				return err
 			}
 			if err := p.check(cmd); err != nil {
@@ -173,7 +177,7 @@ func printToken(c *base.CLI, cmd *cobra.Command, p *proof, credential client.Cre
 	}
 	cl, err := client.New(cfg)
 	if err != nil {
-		return err
+		return explainToken(err)
 	}
 	defer cl.Close()
 	source, err := w.source(c, cl)
@@ -216,13 +220,21 @@ func explainToken(err error) error {
 	if _, ok := errors.AsType[*client.DeniedError](err); ok {
 		return err
 	}
-	status := 0
-	if away, ok := errors.AsType[*client.UnavailableError](err); ok {
-		status = away.Status
+	away, unavailable := errors.AsType[*client.UnavailableError](err)
+	if unavailable {
 		err = fmt.Errorf("no token from %s: %w", away.Server, away.Err) // there is no next attempt
 	}
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return base.Next(err, "Create a credential with: watchword credential create SERVICE --out FILE")
+	case unavailable:
+		return base.Next(err, "%s", base.PublicAdvice(err, away.Status))
 	}
-	return base.Next(err, "%s", base.PublicAdvice(err, status))
+	return clientError{err}
 }
+
+// clientError is an error of package client without the name of that package.
+type clientError struct{ error }
+
+func (e clientError) Error() string { return strings.TrimPrefix(e.error.Error(), "watchword client: ") }
+func (e clientError) Unwrap() error { return e.error }
