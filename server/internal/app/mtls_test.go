@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,8 +11,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -29,9 +32,10 @@ import (
 // overTLS asks for a token as m1 with nothing but a certificate, or none, over connections made
 // with cfg and dial.
 type overTLS struct {
-	w    *sdkWorld
-	cfg  tls.Config
-	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	w      *sdkWorld
+	cfg    tls.Config
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	header http.Header
 }
 
 func (o *overTLS) client(cert *tls.Certificate) *http.Client {
@@ -48,7 +52,13 @@ func (o *overTLS) ask(c *http.Client) (token string, resumed bool) {
 	t := o.w.t
 	t.Helper()
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"m1"}, "resource": {"https://m2.watchword.test/api"}}
-	resp, err := c.PostForm(o.w.srv.url+"/oauth2/token", form)
+	r, err := http.NewRequest("POST", o.w.srv.url+"/oauth2/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(r.Header, o.header)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := c.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,6 +153,32 @@ func TestHandshakesMakeNoDifferenceToCertificates(t *testing.T) {
 			t.Errorf("%s: resumed %v, and a token by a method the service accepts no longer", tls.VersionName(version), resumed)
 		}
 		w.edit(func(s *directory.Service) { s.AuthMethods = nil })
+	}
+}
+
+// MTL-006. A proxy that passes TLS on sees no headers, so it removes none: those that its clients send prove nothing, also
+// when the PROXY protocol names the client. The certificate of the connection is that of the client.
+func TestCertificateThroughAProxyThatPassesTLSOn(t *testing.T) {
+	w := newSDKWorld(t, func(cfg *config.Config) {
+		cfg.Proxy.Networks = []netip.Prefix{netip.MustParsePrefix(proxyAddress + "/32")}
+		cfg.Proxy.Protocol = true
+	})
+	o := &overTLS{w: w, dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(proxyAddress)}}
+		c, err := d.DialContext(ctx, network, address)
+		if err == nil {
+			_, err = io.WriteString(c, "PROXY TCP4 192.0.2.7 127.0.0.1 4660 443\r\n")
+		}
+		return c, err
+	}}
+	for what, cert := range w.certs {
+		if token, _ := o.ask(o.client(&cert)); token == "" {
+			t.Errorf("%s: no token", what)
+		}
+		o.header = http.Header{"Client-Cert": {":" + encoded(string(cert.Certificate[0])) + ":"}}
+		if token, _ := o.ask(o.client(nil)); token != "" {
+			t.Errorf("%s, only in a header: got a token", what)
+		}
 	}
 }
 
@@ -256,4 +292,32 @@ func TestAuthoritiesAreReloadedAndABadFileIsNot(t *testing.T) {
 			t.Error("after a bad file: the second is not there")
 		}
 	})
+}
+
+// TLS-004: what a client writes into its ClientHello is in no log as it came.
+func TestClientHelloIsNotLoggedAsItCame(t *testing.T) {
+	var cfg config.Config
+	w := newSDKWorld(t, func(c *config.Config) { cfg = *c })
+	var log bytes.Buffer
+	s, err := New(t.Context(), inFolder(cfg, t.TempDir()), slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	conn, err := tls.Dial("tcp", s.listeners[0].net.Addr().String(), &tls.Config{
+		RootCAs: w.roots, ServerName: sdkHost, NextProtos: []string{"\x1b[31m\r\nlevel=ERROR msg=forged"},
+	})
+	if err == nil {
+		_ = conn.Close()
+		t.Error("a protocol nobody knows was agreed on")
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if strings.ContainsRune(log.String(), '\x1b') || strings.Contains(log.String(), "\nlevel=ERROR") || !strings.Contains(log.String(), "forged") {
+		t.Errorf("the log:\n%s", log.String())
+	}
 }

@@ -121,3 +121,7 @@ func keyThumbprint(key *ecdsa.PrivateKey) string {
 	}
 	return jkt
 }
+
+func withProof(p string) option { return header(dpop.Header, p) }
+
+func encoded(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }

@@ -259,6 +259,14 @@ func (s *server) get(name, target string, more ...string) string {
 	return given(s.t, s.tokenRequest(credentialsFor(target, more...), basic(name)))
 }
 
+// exchange asks with a token for one for target, as a service with a secret.
+func (s *server) exchange(name, subject, target string, more ...string) answer {
+	s.t.Helper()
+	return s.tokenRequest(form(append([]string{
+		"grant_type", exchangeGrant, "subject_token", subject, "subject_token_type", accessToken, "audience", target,
+	}, more...)...), basic(name))
+}
+
 func given(t testing.TB, a answer) string {
 	t.Helper()
 	if a.status != http.StatusOK {

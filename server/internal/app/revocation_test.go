@@ -14,19 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/verify"
 )
-
-func TestRevocationArrives(t *testing.T) {
-	onBothStores(t, map[string]func(*testing.T, *world){
-		"everywhere": revocationsArrive,
-		"exchanged":  revocationOfWhatWasExchanged,
-		"enabled":    revocationTakenBack,
-		"odd":        oddRevocationRequests,
-		"bounded":    ownRevocationsAreBounded,
-	})
-}
 
 // follow makes a verifier of m2 that follows the deny-list of s.
 func (s *server) follow(audience string) *verify.Verifier {
@@ -97,6 +86,10 @@ func (s *server) active(token string) bool {
 
 // REV-001, INT-004, TOK-030: whatever is revoked, it is in the answer of introspection at once, and
 // arrives on other replicas, at verifiers that ask nobody, and in status lists.
+func TestRevocationArrives(t *testing.T) {
+	onBothStores(t, map[string]func(*testing.T, *world){"everywhere": revocationsArrive})
+}
+
 func revocationsArrive(t *testing.T, w *world) {
 	there := w.replica()
 	verifiers := []*verify.Verifier{w.follow("m2"), there.follow("m2")}
@@ -153,72 +146,6 @@ func revocationsArrive(t *testing.T, w *world) {
 	}
 }
 
-// TXC-007: what was made of a revoked token is revoked with it.
-func revocationOfWhatWasExchanged(t *testing.T, w *world) {
-	there := w.replica()
-	v := there.follow("m3")
-	subject := w.get("m1", "m2")
-	token := given(t, w.tokenRequest(form("grant_type", exchangeGrant, "audience", "m3", "subject_token", subject, "subject_token_type", accessToken), basic("m2")))
-	if _, err := v.Verify(t.Context(), token); err != nil || w.placed(token) {
-		t.Errorf("before: %v", err)
-	}
-	w.revoke("m1", subject)
-	eventually(t, "verifier", func() bool {
-		_, err := v.Verify(t.Context(), token)
-		return errors.Is(err, verify.ErrRevoked)
-	})
-	eventually(t, "status list", func() bool { return there.placed(token) })
-}
-
-// A service that is enabled again has its tokens back.
-func revocationTakenBack(t *testing.T, w *world) {
-	there := w.replica()
-	v := there.follow("m2")
-	name := w.fresh("blinks")
-	token := w.get(name, "m2")
-	good := func() bool { _, err := v.Verify(t.Context(), token); return err == nil }
-	for _, disabled := range []bool{true, false, true, false} {
-		w.change(name, func(svc *directory.Service) { svc.Disabled = disabled })
-		eventually(t, "verifier", func() bool { return good() == !disabled })
-		if w.placed(token) != disabled || w.active(token) == disabled {
-			t.Errorf("disabled %v: status %v", disabled, w.placed(token))
-		}
-	}
-}
-
-// Nothing that is sent here is a failure of the server.
-func oddRevocationRequests(t *testing.T, w *world) {
-	for _, c := range []struct {
-		method, path string
-		want         int
-	}{
-		{"GET", "/oauth2/denylist", 200},
-		{"HEAD", "/oauth2/denylist", 200},
-		{"GET", "/oauth2/denylist?wait=1", 200},
-		{"GET", "/oauth2/denylist?wait=x", 400},
-		{"GET", "/oauth2/denylist?%zz", 400},
-		{"POST", "/oauth2/denylist", 405},
-		{"OPTIONS", "/oauth2/denylist", 405},
-		{"GET", "/oauth2/denylist/", 404},
-		{"GET", "/oauth2/status", 404},
-		{"GET", "/oauth2/status/", 404},
-		{"GET", "/oauth2/status/a/b", 404},
-		{"GET", "/oauth2/status/svc_00112233445566778899aabbccddeeff.00112233445566778899aabbccddeeff/000000000.AAAAAAAAAAA", 404},
-		{"GET", "/oauth2/status/%00/..%2f/x", 404},
-		{"POST", "/oauth2/status/a/b", 405},
-	} {
-		a := w.do(w.request(c.method, w.url+c.path, ""))
-		if a.status != c.want || c.method == "HEAD" && a.body != "" {
-			t.Errorf("%s %s: got %d %s, want %d", c.method, c.path, a.status, a.body, c.want)
-		}
-	}
-	a := w.do(w.request("GET", w.url+"/oauth2/denylist", ""))
-	b := w.replica().do(w.request("GET", w.replica().url+"/oauth2/denylist", "", "If-None-Match", a.header.Get("ETag")))
-	if a.header.Get("Content-Type") != "application/jwt" || a.header.Get("Cache-Control") != "no-cache" || b.status != 304 || b.body != "" {
-		t.Errorf("got %v, then %d", a.header, b.status)
-	}
-}
-
 // waitFor begins a long poll and returns when it waits. Its answer comes later.
 func (s *server) waitFor(seconds string) <-chan answer {
 	s.t.Helper()
@@ -271,39 +198,4 @@ func TestPollersWaitBeyondTheLimitsOfOtherRequests(t *testing.T) {
 	if a := <-s.waitFor("1"); a.status != http.StatusNotModified || time.Since(began) < time.Second {
 		t.Errorf("got %d after %v", a.status, time.Since(began))
 	}
-}
-
-// F01. A service that revokes its own tokens without end is held back, and what an operator revokes arrives all the
-// same.
-func ownRevocationsAreBounded(t *testing.T, w *world) {
-	v := w.follow("m2")
-	name := w.fresh("revokes")
-	refused := 0
-	for range directory.MaxOwnRevocations + 20 {
-		switch a := w.revoke(name, w.get(name, "m2")); a.status {
-		case http.StatusOK:
-		case http.StatusTooManyRequests:
-			if refused++; a.header.Get("Retry-After") == "" || !strings.Contains(a.body, "revoke its credential") {
-				t.Errorf("got %v %s", a.header, a.body)
-			}
-		default:
-			t.Fatalf("got %d %s", a.status, a.body)
-		}
-	}
-	if refused != 20 {
-		t.Errorf("%d revocations were refused, want 20", refused)
-	}
-	if n := w.s.revoked.Size(); n < directory.MaxOwnRevocations || n > directory.MaxOwnRevocations+100 {
-		t.Errorf("the deny-list has %d entries", n)
-	}
-	other := w.fresh("honest")
-	token := w.get(other, "m2")
-	if a := w.revoke(other, w.get(other, "m2")); a.status != http.StatusOK {
-		t.Errorf("another service: got %d %s", a.status, a.body)
-	}
-	w.operate("POST", "/credentials/"+part(t, token, 1)["deps"].([]any)[1].(string)+"/revoke", "")
-	eventually(t, "the operator's revocation", func() bool {
-		_, err := v.Verify(t.Context(), token)
-		return errors.Is(err, verify.ErrRevoked)
-	})
 }

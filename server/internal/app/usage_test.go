@@ -94,7 +94,7 @@ func TestPlanShadowAndWhatComesOutAgree(t *testing.T) {
 		if len(got) != len(want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
-		log := s.auditLog()
+		log := auditText(t, s.cfg.Audit.Dir)
 		for _, record := range []string{`"wouldRefuse":"no_rule"`, `"shadow":"no_rule"`, `"shadow":"fewer_scopes"`} {
 			if !strings.Contains(log, record) {
 				t.Errorf("the audit log lacks %s", record)

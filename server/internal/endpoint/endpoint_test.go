@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -37,7 +38,6 @@ func TestDescriptionsKeepToTheirCharacters(t *testing.T) {
 	}
 }
 
-// CAU-001, CAU-002, INT-004: when there is a challenge.
 // What a caller is told of each kind of refusal that has no text of its own. Clients depend on the codes, and
 // people know the texts.
 func TestAnswersToRefusals(t *testing.T) {
@@ -75,28 +75,57 @@ func TestAnswersToRefusals(t *testing.T) {
 	}
 }
 
+// CAU-001, CAU-002, INT-004, REV-004, NAT-006, NAT-007: when there is a challenge, and for which scheme.
 func TestChallengeIsForWhoCanAnswerIt(t *testing.T) {
+	const (
+		basic = `Basic realm="watchword", charset="UTF-8"`
+		plain = `Bearer realm="watchword"`
+		wrong = plain + `, error="invalid_token", error_description="the credential is not valid here"`
+	)
 	for _, c := range []struct {
 		name     string
 		endpoint issuer.Endpoint
 		kind     issuer.RefusalKind
-		basic    bool
-		want     bool
+		header   bool
+		want     string
 	}{
-		{"wrong by header", issuer.TokenEndpoint, issuer.InvalidToken, true, true},
-		{"wrong in the body", issuer.TokenEndpoint, issuer.InvalidToken, false, false},
-		{"nothing", issuer.TokenEndpoint, issuer.Unauthenticated, false, true},
-		{"wrong in the body, at introspection", issuer.IntrospectEndpoint, issuer.InvalidToken, false, true},
-		{"other refusals", issuer.TokenEndpoint, issuer.Denied, true, false},
+		{"wrong by header", issuer.TokenEndpoint, issuer.InvalidToken, true, basic},
+		{"wrong in the body", issuer.TokenEndpoint, issuer.InvalidToken, false, ""},
+		{"nothing", issuer.TokenEndpoint, issuer.Unauthenticated, false, basic},
+		{"wrong in the body, at introspection", issuer.IntrospectEndpoint, issuer.InvalidToken, false, basic},
+		{"nothing, at revocation", issuer.RevokeEndpoint, issuer.Unauthenticated, false, basic},
+		{"other refusals", issuer.TokenEndpoint, issuer.Denied, true, ""},
+		{"nothing, plain", issuer.AccessTokenEndpoint, issuer.Unauthenticated, false, plain},
+		{"wrong, plain", issuer.AccessTokenEndpoint, issuer.InvalidToken, true, wrong},
+		{"no rule, plain", issuer.AccessTokenEndpoint, issuer.Denied, true, plain},
+		{"malformed, plain", issuer.AccessTokenEndpoint, issuer.Malformed, true, ""},
 	} {
 		q := &request{w: httptest.NewRecorder(), r: httptest.NewRequest("POST", "/", nil), from: issuer.Request{Endpoint: c.endpoint}}
-		if c.basic {
+		if c.header {
 			q.r.Header.Set("Authorization", "Basic eDp5")
 		}
 		e, _ := errors.AsType[*web.Error](new(endpoints).answer(q, &issuer.Refusal{Kind: c.kind}, nil))
-		if got := e.Header.Get("WWW-Authenticate") != ""; got != c.want {
-			t.Errorf("%s: challenge %t, want %t", c.name, got, c.want)
+		if got := e.Header.Get("WWW-Authenticate"); got != c.want {
+			t.Errorf("%s: challenge %q, want %q", c.name, got, c.want)
 		}
+	}
+}
+
+// What goes with a refusal that passes: how long to wait, and the nonce to use (RFC 9449, section 8).
+func TestRefusalSaysHowToTryAgain(t *testing.T) {
+	e := &endpoints{o: Options{Nonce: func() string { return "next" }}}
+	header := func(r *issuer.Refusal) http.Header {
+		q := &request{w: httptest.NewRecorder(), r: httptest.NewRequest("POST", "/", nil)}
+		err, _ := errors.AsType[*web.Error](e.answer(q, r, nil))
+		return err.Header
+	}
+	for wait, want := range map[time.Duration]string{0: "1", time.Second: "1", 1500 * time.Millisecond: "2"} {
+		if got := header(&issuer.Refusal{Kind: issuer.Throttled, RetryAfter: wait}).Get("Retry-After"); got != want {
+			t.Errorf("%v: Retry-After is %q, want %q", wait, got, want)
+		}
+	}
+	if got := header(&issuer.Refusal{Kind: issuer.NonceNeeded})["Dpop-Nonce"]; !slices.Equal(got, []string{"next"}) {
+		t.Errorf("got the nonces %q", got)
 	}
 }
 
@@ -158,13 +187,15 @@ func TestWhereEndpointsAnswer(t *testing.T) {
 	}
 }
 
+// TOK-003, INT-005, MET-001: every other method is refused, whatever is in the query.
 func TestMethodsAreThoseOfTheTable(t *testing.T) {
 	for _, e := range Table(nil, nil, Options{}) {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "post", ""} {
 			if slices.Contains(e.Methods, method) {
 				continue
 			}
-			err, ok := errors.AsType[*web.Error](e.Serve(httptest.NewRecorder(), &http.Request{Method: method}))
+			r := &http.Request{Method: method, URL: &url.URL{RawQuery: "grant_type=client_credentials&audience=m2&token=x"}}
+			err, ok := errors.AsType[*web.Error](e.Serve(httptest.NewRecorder(), r))
 			if !ok || err.Status != http.StatusMethodNotAllowed || err.Header.Get("Allow") != strings.Join(e.Methods, ", ") {
 				t.Errorf("%s %s: got %v", method, e.Path, err)
 			}
@@ -178,6 +209,7 @@ func metadataOf(o Options) web.HandlerFunc {
 	return all[len(all)-1].Serve
 }
 
+// MET-001, MET-004, DPO-028.
 func TestMetadataSaysWhatThereIs(t *testing.T) {
 	read := func(f Facts) map[string]any {
 		w := httptest.NewRecorder()
@@ -190,7 +222,18 @@ func TestMetadataSaysWhatThereIs(t *testing.T) {
 		}
 		return m
 	}
-	m := read(Facts{Methods: []string{"bootstrap"}})
+	m := read(Facts{Methods: []string{"bootstrap"}, ProofAlgorithms: []string{"ES256"}})
+	for name, path := range map[string]string{
+		"issuer": "", "token_endpoint": "/oauth2/token", "introspection_endpoint": "/oauth2/introspect",
+		"revocation_endpoint": "/oauth2/revoke", "jwks_uri": "/.well-known/jwks.json",
+	} {
+		if m[name] != "https://as.test"+path {
+			t.Errorf("%s is %v", name, m[name])
+		}
+	}
+	if got := m["dpop_signing_alg_values_supported"]; !slices.Equal(got.([]any), []any{"ES256"}) {
+		t.Errorf("proofs are signed with %v", got)
+	}
 	for _, name := range []string{"authorization_endpoint", "tls_client_certificate_bound_access_tokens", "mtls_endpoint_aliases"} {
 		if v, ok := m[name]; ok {
 			t.Errorf("%s is %v", name, v)
@@ -213,18 +256,62 @@ func TestMetadataSaysWhatThereIs(t *testing.T) {
 	}
 }
 
-func TestMetadataIsCacheable(t *testing.T) {
-	h := metadataOf(Options{Issuer: "https://as.test"})
-	w := httptest.NewRecorder()
-	_ = h(w, httptest.NewRequest("GET", "/", nil))
-	etag := w.Header().Get("ETag")
-	r := httptest.NewRequest("GET", "/", nil)
-	r.Header.Set("If-None-Match", `"other", W/`+etag)
-	w = httptest.NewRecorder()
-	_ = h(w, r)
-	if w.Code != http.StatusNotModified || w.Body.Len() != 0 || etag == "" {
-		t.Errorf("got %d with %d bytes, etag %s", w.Code, w.Body.Len(), etag)
+// JWK-002, MET-001, TOK-037. What caches keep is the same whatever one client sends, and nobody is sent it twice.
+func TestDocumentsAreForCaches(t *testing.T) {
+	for _, e := range Table(nil, someKeys{}, Options{Issuer: "https://as.test"}) {
+		if e.Methods[0] != http.MethodGet {
+			continue
+		}
+		ask := func(method string, header http.Header) *httptest.ResponseRecorder {
+			r := httptest.NewRequest(method, "http://evil.test"+e.Path, nil)
+			r.Header = header
+			w := httptest.NewRecorder()
+			if err := e.Serve(w, r); err != nil {
+				t.Fatal(e.Path, err)
+			}
+			return w
+		}
+		etag, want := ask("GET", nil).Header().Get("ETag"), ask("GET", nil).Body.String()
+		// Nothing an attacker sends may show in what a shared cache keeps.
+		w := ask("GET", http.Header{
+			"X-Forwarded-Host": {"evil.test"}, "X-Forwarded-Proto": {"http"}, "Forwarded": {"host=evil.test"}, "Origin": {"https://evil.test"},
+			"Cookie": {"a=b"}, "Accept": {"text/html"}, "Accept-Encoding": {"gzip"}, "Range": {"bytes=0-3"},
+			"If-Modified-Since": {"Mon, 30 Nov 2099 00:00:00 GMT"},
+		})
+		if w.Code != http.StatusOK || w.Body.String() != want || etag == "" || strings.Contains(want, "evil") {
+			t.Errorf("%s: got %d and %s", e.Path, w.Code, w.Body)
+		}
+		for name, value := range map[string]string{
+			"Cache-Control": "public, max-age=300", "Etag": etag, "Content-Type": "application/json",
+			"Access-Control-Allow-Origin": "*", "Vary": "", "Set-Cookie": "",
+		} {
+			if got := strings.Join(w.Header().Values(name), "|"); got != value {
+				t.Errorf("%s: %s is %q, want %q", e.Path, name, got, value)
+			}
+		}
+		if w := ask("HEAD", nil); w.Code != http.StatusOK || w.Header().Get("ETag") != etag {
+			t.Errorf("HEAD %s: got %d %v", e.Path, w.Code, w.Header())
+		}
+		for _, c := range []struct {
+			ifNoneMatch []string
+			status      int
+		}{
+			{[]string{etag}, 304}, {[]string{"W/" + etag}, 304}, {[]string{`"x", ` + etag}, 304}, {[]string{`"x"`, etag}, 304},
+			{[]string{"*"}, 304}, {[]string{`"x"`}, 200}, {[]string{strings.Trim(etag, `"`)}, 200}, {nil, 200},
+		} {
+			w := ask("GET", http.Header{"If-None-Match": c.ifNoneMatch})
+			if w.Code != c.status || (w.Body.Len() == 0) != (c.status == 304) || w.Header().Get("ETag") != etag || w.Header().Get("Cache-Control") == "" {
+				t.Errorf("%s, If-None-Match %q: got %d with %d bytes, want %d", e.Path, c.ifNoneMatch, w.Code, w.Body.Len(), c.status)
+			}
+		}
 	}
+}
+
+// someKeys is a key ring with a key set.
+type someKeys struct{}
+
+func (someKeys) JWKS() ([]byte, string, time.Duration) {
+	return []byte(`{"keys":[]}`), `"v1"`, 5 * time.Minute
 }
 
 func TestKeysThatAreNotLoadedArePublishedAsNone(t *testing.T) {

@@ -313,6 +313,8 @@ func (w *world) refused(what string, p *issuer.Proposal, kind issuer.RefusalKind
 		w.Errorf("%s: got %v, want it refused: %s", what, err, reason)
 	case t.Value != "":
 		w.Errorf("%s: refused, with a token", what)
+	case kind == issuer.Denied && reason != "no_target" && refusal.Text != "":
+		w.Errorf("%s: the caller is told %q", what, refusal.Text)
 	case refusal.Kind != kind || refusal.Reason != reason:
 		w.Errorf("%s: refused with %d, %s; want %d, %s", what, refusal.Kind, refusal.Reason, kind, reason)
 	}

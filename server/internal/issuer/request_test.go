@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,11 +57,14 @@ func TestTokenSaysWhatWasDecided(t *testing.T) {
 	}
 }
 
-// CAU-019. A request is refused with no more told to the caller than has to be, and recorded with the reason.
+// CAU-019, NAT-002, NAT-008, POL-012, TOK-021, TOK-024, TOK-026, TOK-027. A request is refused with no more told to the
+// caller than has to be, and recorded with the reason. The kind of the refusal alone decides what the caller is told, so
+// that targets which are not there look like those which are not allowed.
 func TestRefusals(t *testing.T) {
 	w := newChain(t)
 	w.service("m4", "m5")
 	w.allow("m4", "m2", directory.NewRule{})
+	w.allow("m1", "m4", directory.NewRule{})
 	w.edit("m4", func(svc *directory.Service) { svc.Disabled = true })
 	w.allow("m1", "m5", directory.NewRule{Until: w.clock().Add(time.Minute)})
 	w.edit("m9", func(svc *directory.Service) { svc.GrantTypes = []string{api.GrantTokenExchange} })
@@ -73,10 +78,24 @@ func TestRefusals(t *testing.T) {
 	}{
 		"nothing presented":   {bearer(""), issuer.Unauthenticated, "no_credential"},
 		"an access token":     {bearer(w.token(w.propose("m1", "m2"))), issuer.InvalidToken, "issuer_mismatch"},
+		"one it received":     {bearer(w.token(w.by(api.Bootstrap, "m1", plain, to("m2")))), issuer.InvalidToken, "audience_mismatch"},
 		"a wrong secret":      {w.propose("m1", "m2", func(p *issuer.Proposal) { p.Presented.Basic.Secret = "wws_x" }), issuer.InvalidToken, "wrong_secret"},
 		"no rule":             {w.propose("m1", "m3"), issuer.Denied, "no_rule"},
 		"itself":              {w.propose("m1", "m1"), issuer.Denied, "no_rule"},
+		"by assertion":        {w.by(api.PrivateKeyJWT, "m1", to("m3")), issuer.Denied, "no_rule"},
 		"no such target":      {w.propose("m1", "zz"), issuer.Denied, "unknown_target"},
+		"of that case":        {w.propose("m1", "M2"), issuer.Denied, "unknown_target"},
+		"with a space":        {w.propose("m1", "m2 "), issuer.Denied, "unknown_target"},
+		"with a NUL":          {w.propose("m1", "m2\x00"), issuer.Denied, "unknown_target"},
+		"a very long one":     {w.propose("m1", strings.Repeat("m", 60000)), issuer.Denied, "unknown_target"},
+		"any":                 {w.propose("m1", "*"), issuer.Denied, "unknown_target"},
+		"the server":          {w.propose("m1", issuerURL), issuer.Denied, "unknown_target"},
+		"by its plain name":   {w.propose("m1", plainIssuer), issuer.Denied, "unknown_target"},
+		"its token endpoint":  {w.propose("m1", tokenURL), issuer.Denied, "unknown_target"},
+		"the server, plain":   {w.by(api.Bootstrap, "m1", plain, to(plainIssuer)), issuer.Denied, "unknown_target"},
+		"unknown, plain":      {w.by(api.Bootstrap, "m1", plain, to("__proto__")), issuer.Denied, "unknown_target"},
+		"allowed, and not":    {w.by(api.ClientSecretBasic, "m1", to("m2", "zz")), issuer.Denied, "several_targets"},
+		"disabled target":     {w.by(api.Bootstrap, "m1", plain, to("m4")), issuer.Denied, "target_disabled"},
 		"no target":           {w.by(api.ClientSecretBasic, "m1"), issuer.Denied, "no_target"},
 		"several targets":     {w.by(api.ClientSecretBasic, "m1", to("m2", "m5")), issuer.Denied, "several_targets"},
 		"scope":               {w.propose("m1", "m2", scopes("x")), issuer.InvalidScope, "scope_not_granted"},
@@ -132,6 +151,7 @@ func TestAssertionAsAGrant(t *testing.T) {
 		t.Errorf("got %v", c)
 	}
 	w.refused("again", ask(good), issuer.InvalidGrant, "replayed_assertion")
+	w.refused("no rule", ask(w.assertion("m1", nil), to("m3")), issuer.Denied, "no_rule") // POL-012
 	w.refused("expired", ask(w.assertion("m1", map[string]any{"exp": w.clock().Unix()})), issuer.InvalidGrant, "expired")
 	w.refused("a credential of this server", ask(w.proofs["m1"].bootstrap), issuer.InvalidGrant, "wrong_type")
 	w.token(ask(w.assertion("m1", nil), func(p *issuer.Proposal) {
@@ -286,6 +306,42 @@ func TestTokenThatIsTooLargeIsRefused(t *testing.T) {
 	w.allow("m1", "m2", directory.NewRule{Scopes: append(long, "c")})
 	w.refused("all scopes", w.propose("m1", "m2"), issuer.InvalidScope, "token_too_large")
 	w.token(w.propose("m1", "m2", scopes(long[0], "c")))
+}
+
+// CAU-027, TOK-042, TXC-022: of many requests at once each is decided by itself, and recorded once, while others guess
+// secrets.
+func TestRequestsAtOnceAreEachDecidedAndRecorded(t *testing.T) {
+	const n = 100
+	w := newChain(t)
+	subject := w.token(w.propose("m1", "m2"))
+	var all sync.WaitGroup
+	var seen sync.Map
+	for i := range n {
+		guess := w.propose("m9", "m2", func(p *issuer.Proposal) {
+			p.Presented.Basic = &clientauth.Secret{ClientID: fmt.Sprint("m", i), Secret: "x"}
+		})
+		for _, p := range []*issuer.Proposal{w.propose("m1", "m2"), w.propose("m2", "m3", exchanging(subject)), guess} {
+			all.Go(func() {
+				got, id, err := w.issuer.AccessToken(t.Context(), p)
+				if (err != nil) != (p == guess) {
+					t.Errorf("got %v for %+v", err, p.Presented.Basic)
+				}
+				if p == guess {
+					return // many of these are only counted
+				}
+				r := w.record(id)
+				for _, one := range []string{id, r.Token} {
+					if _, twice := seen.LoadOrStore(one, true); twice {
+						t.Errorf("%s is of two requests", one)
+					}
+				}
+				if w.claims(got.Value)["jti"] != r.Token {
+					t.Errorf("the record names the token %q", r.Token)
+				}
+			})
+		}
+	}
+	all.Wait()
 }
 
 // A key that cannot be had is the server's fault, and is recorded as such.

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -117,6 +118,28 @@ func TestOnlyItsOwnersRevokeAToken(t *testing.T) {
 	if _, _, _, why := w.issuer.Identify(w.proofs["m1"].bootstrap); why != "wrong_type" {
 		t.Errorf("a credential: got %q", why)
 	}
+}
+
+// F01. A service that has revoked many of its own tokens is held back, and no other.
+func TestOwnRevocationsAreBounded(t *testing.T) {
+	w := newChain(t)
+	svc, _ := w.directory.Snapshot().Service("m1")
+	for n := range directory.MaxOwnRevocations {
+		w.must(w.directory.RevokeOwnToken(t.Context(), operator, svc.UID, fmt.Sprint("own", n), time.Time{}, ""))
+	}
+	revoke := func(name, target string) error {
+		token := w.token(w.propose(name, target))
+		_, err := w.issuer.Revoke(t.Context(), issuer.Request{Endpoint: issuer.RevokeEndpoint}, w.identity(name), token)
+		if w.introspected(target, token) != (err != nil) {
+			t.Errorf("%s: got %v for a token that is good or is not", name, err)
+		}
+		return err
+	}
+	var refusal *issuer.Refusal
+	if err := revoke("m1", "m2"); !errors.As(err, &refusal) || refusal.Kind != issuer.Throttled || !strings.Contains(refusal.Text, "revoke its credential") {
+		t.Errorf("got %v", err)
+	}
+	w.must(revoke("m2", "m3"))
 }
 
 // INT-003: a token is told to whom it was issued for, by whatever name, and only while it is good.

@@ -139,6 +139,14 @@ func TestStatusListsSayWhatWasRevoked(t *testing.T) {
 			t.Errorf("got %v, want [1]", got)
 		}
 	}
+	for _, disabled := range []bool{true, false} {
+		if _, err := r.dir.UpdateService(ctx, operator, "m1", directory.AnyVersion, func(s *directory.Service) { s.Disabled = disabled }); err != nil {
+			t.Fatal(err)
+		}
+		if got := readStatus(t, other, uri); (len(got) == 65536) != disabled {
+			t.Errorf("its service is disabled %t, %d tokens are", disabled, len(got))
+		}
+	}
 	if _, err := r.dir.RevokeCredential(ctx, operator, c.ID); err != nil {
 		t.Fatal(err)
 	}
