@@ -125,6 +125,16 @@ func (s *server) awaitReady(t *testing.T, lines *bufio.Scanner) {
 	t.Fatalf("watchword serve did not become ready:\n%s", &seen)
 }
 
+// data returns the data folder.
+func (s *server) data() string {
+	for _, e := range s.env {
+		if folder, ok := strings.CutPrefix(e, "WATCHWORD_DATA="); ok {
+			return folder
+		}
+	}
+	return ""
+}
+
 // run runs a command of the operator's.
 func (s *server) run(t *testing.T, args ...string) {
 	t.Helper()

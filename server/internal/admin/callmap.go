@@ -31,7 +31,7 @@ func (a *handlers) callMap() {
 		method: http.MethodPost, path: "/callmap/plan", id: "planCallMap", action: action{name: "callmap.plan", large: true, reads: true}, tag: "callmap",
 		summary: "Plan call map files", description: "What would change if the files were applied, what their tests say then, and which tokens of the last days would have been refused. Changes nothing. A mistake in a file is answered with 422 and its place.",
 		errors: []int{http.StatusUnprocessableEntity}, request: api.PlanCallMap{CallMapFiles: exampleFiles},
-		answer: api.CallMapPlan{Base: 42, Summary: exampleApplied.Summary, Changes: []api.PlannedChange{{Op: "add", Kind: "rule", What: "m1 -> m2", Text: "scopes: [read]"}}},
+		answer: api.CallMapPlan{Base: 42, Summary: exampleApplied.Summary, Changes: []api.PlannedChange{{Op: "add", Kind: "rule", What: "m1 -> m2", Text: "scopes: [read]"}}, Tests: []api.CallMapTest{}},
 	}, a.planCallMap)
 	register(a, operation{
 		method: http.MethodPost, path: "/callmap/apply", id: "applyCallMap", action: action{name: "callmap.apply", large: true}, tag: "callmap",

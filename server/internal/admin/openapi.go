@@ -285,6 +285,13 @@ func describe(doc *huma.OpenAPI) []byte {
 	// What huma would answer errors with.
 	delete(doc.Components.Schemas.Map(), "ErrorModel")
 	delete(doc.Components.Schemas.Map(), "ErrorDetail")
+	for _, s := range doc.Components.Schemas.Map() {
+		for _, p := range s.Properties {
+			// The first is huma's alone, and is in messages already. The second is in the description, and generators
+			// of clients take a member that has it for one that is always there.
+			p.PatternDescription, p.Default = "", nil
+		}
+	}
 	raw, err := json.Marshal(doc)
 	if err != nil {
 		panic("admin: render OpenAPI document: " + err.Error()) // it is made of this package's own types

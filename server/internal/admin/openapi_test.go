@@ -114,9 +114,29 @@ func TestOpenAPIDocumentSaysAll(t *testing.T) {
 			}
 		}
 	}
+	checkNulls(t, "", raw)
 	for _, far := range []string{"unpkg", "jsdelivr", "$schema\""} {
 		if bytes.Contains(raw, []byte(far)) {
 			t.Errorf("the document mentions %s", far)
+		}
+	}
+}
+
+// checkNulls wants no null anywhere: the API answers with no such member, and lists are lists. F48.
+func checkNulls(t *testing.T, at string, raw json.RawMessage) {
+	t.Helper()
+	var members map[string]json.RawMessage
+	var items []json.RawMessage
+	switch {
+	case string(raw) == "null":
+		t.Errorf("%s is null", at)
+	case json.Unmarshal(raw, &members) == nil:
+		for name, m := range members {
+			checkNulls(t, at+"/"+name, m)
+		}
+	case json.Unmarshal(raw, &items) == nil:
+		for _, m := range items {
+			checkNulls(t, at+"/[]", m)
 		}
 	}
 }
