@@ -62,6 +62,7 @@ type Issuer interface {
 	RotateCredential(ctx context.Context, by directory.Author, id string, overlap time.Duration) (fresh, old directory.Credential, secret string, err error)
 	Identify(token string) (jti string, expiry time.Time, status, why string)
 	Rehearse(r issuer.Rehearsal) issuer.Rehearsed
+	On(s *directory.Snapshot) *issuer.Rehearser
 }
 
 // Audit is the audit log.

@@ -80,7 +80,7 @@ func (a *handlers) planCallMap(ctx context.Context, in *struct{ Body api.PlanCal
 	now, after := a.Now(), plan.After(a.MaxTokenTTL)
 	view := api.CallMapPlan{
 		Base: plan.Base, Empty: plan.Empty(), Summary: plan.Summary(), Removed: plan.Removed, RemovesMany: plan.RemovesMany, Changes: append([]api.PlannedChange{}, plan.Changes(maxChangesShown)...),
-		Ended: plan.Ended(now), Tests: append([]api.CallMapTest{}, plan.Test(after, now)...),
+		Ended: plan.Ended(now), Tests: append([]api.CallMapTest{}, plan.Test(a.Issuer.On(after), now)...),
 	}
 	for _, r := range view.Tests {
 		if !r.Passed() {
@@ -130,7 +130,7 @@ func (a *handlers) applyOnce(ctx context.Context, in api.ApplyCallMap, action st
 	case in.Remove == nil && plan.RemovesMany, in.Remove != nil && *in.Remove != plan.Removed:
 		return nil, errRemoves.At("body.remove", fmt.Sprintf("the plan removes %d services and rules", plan.Removed))
 	}
-	for _, r := range plan.Test(plan.After(a.MaxTokenTTL), a.Now()) {
+	for _, r := range plan.Test(a.Issuer.On(plan.After(a.MaxTokenTTL)), a.Now()) {
 		if !r.Passed() {
 			return nil, errTests.At(r.File, r.String())
 		}

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -51,7 +50,7 @@ func (a *handlers) decisions() {
 
 func (a *handlers) explainDecision(ctx context.Context, in *struct{ Body api.Question }) (*answered[api.Explanation], error) {
 	q := in.Body
-	r := issuer.Rehearsal{Endpoint: issuer.AccessTokenEndpoint, Caller: q.Caller, Grant: q.Grant, Method: q.Method, Key: q.Bound, Certificate: q.Bound, OnBehalfOf: q.OnBehalfOf, Impersonate: q.Impersonate, At: q.At}
+	r := issuer.Rehearsal{Caller: q.Caller, Grant: q.Grant, Method: q.Method, Key: q.Bound, Certificate: q.Bound, OnBehalfOf: q.OnBehalfOf, Impersonate: q.Impersonate, At: q.At}
 	var err error
 	if r.Scopes, err = scopesOf(q.Scopes); err != nil {
 		return nil, err
@@ -59,16 +58,12 @@ func (a *handlers) explainDecision(ctx context.Context, in *struct{ Body api.Que
 	if q.Target != "" {
 		r.Targets = []string{q.Target}
 	}
-	// POST /accesstoken knows neither grants nor a default target, and one way to prove who asks.
-	if r.Grant != "" || q.Target == "" || q.Method != "" && q.Method != api.Bootstrap {
-		r.Endpoint, r.Grant = issuer.TokenEndpoint, cmp.Or(r.Grant, api.GrantClientCredentials)
-	}
 	if q.Network != "" {
 		if r.Address, err = netip.ParseAddr(q.Network); err != nil {
 			return nil, &directory.InvalidError{Field: "network", Problem: "must be an address such as 10.1.2.3"}
 		}
 	}
-	out, err := a.explained(ctx, r)
+	out, err := a.explained(ctx, r.AtEndpoint())
 	if err != nil {
 		return nil, err
 	}

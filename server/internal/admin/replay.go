@@ -12,6 +12,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/callmap"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	words "github.com/watchword-dev/watchword/server/internal/explain"
+	"github.com/watchword-dev/watchword/server/internal/issuer"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/usage"
 )
@@ -77,7 +78,7 @@ func (a *handlers) replayInto(ctx context.Context, out *api.CallMapReplay, plan 
 	if before.Revision() != plan.Base {
 		before = plan.Before(a.MaxTokenTTL)
 	}
-	r := words.NewReplay(before, after, edges, services, a.Now())
+	r := words.NewReplay(before, after, a.admits(before, after), edges, services, a.Now())
 	var err error
 	for _, f := range r.Filters(since, until) {
 		if err = a.Usage.EachUsage(ctx, f, func(row usage.Row) error { r.Add(f, row); return nil }); err != nil {
@@ -91,6 +92,33 @@ func (a *handlers) replayInto(ctx context.Context, out *api.CallMapReplay, plan 
 		out.Sentences = append(out.Sentences, words.Sentence(out.Edges[i], out.Days))
 	}
 	return err
+}
+
+// admits asks the issuer what callers may use on these Snapshots. A row does not tell at which endpoint or by which grant
+// a token was requested: of those that are possible, any one will do.
+func (a *handlers) admits(snapshots ...*directory.Snapshot) words.Admits {
+	on := map[*directory.Snapshot]*issuer.Rehearser{}
+	for _, s := range snapshots {
+		on[s] = a.Issuer.On(s)
+	}
+	return func(s *directory.Snapshot, caller *directory.Service, row usage.Row) (why string) {
+		grants := []string{api.GrantClientCredentials, api.GrantJWTBearer}
+		switch {
+		case row.Exchange != policy.NoExchange:
+			grants = []string{api.GrantTokenExchange}
+		case row.Method == api.Bootstrap:
+			grants = []string{""} // at POST /accesstoken
+		}
+		for _, grant := range grants {
+			r := issuer.Rehearsal{Caller: caller.Name, Targets: []string{""}, Method: row.Method, Grant: grant, Key: row.Bound, Certificate: row.Bound}
+			if again := on[s].Admits(r.AtEndpoint()); again == "" {
+				return ""
+			} else if why == "" {
+				why = again
+			}
+		}
+		return why
+	}
 }
 
 func (a *handlers) unusedInto(ctx context.Context, out *api.CallMapReplay, declared iter.Seq[callmap.RuleChange], since usage.Day) error {

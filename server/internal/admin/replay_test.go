@@ -72,6 +72,37 @@ func TestPlanSaysWhichTokensWouldHaveBeenRefused(t *testing.T) {
 	s.ask("POST", "/callmap/plan", asFiles(fewer, `,"replayDays":401`)).wantProblem("too many days", 422)
 }
 
+// F97: a plan tells of the tokens that would be refused because of what their caller may use from then on.
+func TestPlanSaysWhatCallersMayNotUseAnyMore(t *testing.T) {
+	for settings, want := range map[string]string{
+		"auth: private_key_jwt":                  "method_not_accepted",
+		"auth: [bootstrap, client_secret_basic]": "",
+		"binding: dpop":                          "unbound",
+		"grants: [client_credentials]":           "",
+		"algorithm: RS256":                       "",
+	} {
+		s := start(t)
+		s.must("POST", "/callmap/apply", asFiles(threeServices+"  - {from: m1, to: m2}\n"))
+		s.used("m1", "m2", 3)
+		var plan api.CallMapPlan
+		s.must("POST", "/callmap/plan", asFiles(strings.Replace(threeServices, "m1: {}", "m1: {"+settings+"}", 1)+"  - {from: m1, to: m2}\n")).into(&plan)
+		switch {
+		case want == "" && plan.Replay.Refused != 0:
+			t.Errorf("%s: got %+v", settings, plan.Replay)
+		case want != "" && (plan.Replay.Refused != 3 || plan.Replay.Edges[0].Reason != want):
+			t.Errorf("%s: got %+v, want %s", settings, plan.Replay, want)
+		}
+	}
+	s := start(t)
+	s.must("POST", "/callmap/apply", asFiles(threeServices+"  - {from: m1, to: m2, exchange: delegate}\n"))
+	s.used("m1", "m2", 2, func(u *usage.Use) { u.Exchange, u.Actors, u.Method = policy.Delegate, 1, "client_secret_basic" })
+	var plan api.CallMapPlan
+	s.must("POST", "/callmap/plan", asFiles(strings.Replace(threeServices, "m1: {}", "m1: {grants: client_credentials}", 1)+"  - {from: m1, to: m2, exchange: delegate}\n")).into(&plan)
+	if plan.Replay.Refused != 2 || plan.Replay.Edges[0].Reason != "grant_not_allowed" {
+		t.Errorf("got %+v", plan.Replay)
+	}
+}
+
 // A service that no longer observes refuses what it let through.
 func TestPlanSaysWhatEnforcingWouldRefuse(t *testing.T) {
 	s := start(t)

@@ -156,7 +156,7 @@ func TestHandshakesMakeNoDifferenceToCertificates(t *testing.T) {
 	}
 }
 
-// MTL-006. A proxy that passes TLS on sees no headers, so it removes none: those that its clients send prove nothing, also
+// MTL-006, F95. A proxy that passes TLS on sees no headers, so it removes none: those that its clients send prove nothing, also
 // when the PROXY protocol names the client. The certificate of the connection is that of the client.
 func TestCertificateThroughAProxyThatPassesTLSOn(t *testing.T) {
 	w := newSDKWorld(t, func(cfg *config.Config) {

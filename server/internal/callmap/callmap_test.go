@@ -2,11 +2,13 @@ package callmap
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/issuer"
 )
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -45,7 +47,7 @@ func TestExampleIsPlannedAndItsTestsPass(t *testing.T) {
 	if len(p.Services) != 3 || len(p.Rules) != 3 || p.Base != 7 {
 		t.Fatalf("got %d services and %d rules on %d, want 3 and 3 on 7", len(p.Services), len(p.Rules), p.Base)
 	}
-	results := p.Test(p.After(time.Hour), noon)
+	results := p.Test(issuer.NewRehearser(p.After(time.Hour), issuer.Options{}), noon)
 	if len(results) != 4 {
 		t.Fatalf("got %d results, want 4", len(results))
 	}
@@ -53,6 +55,47 @@ func TestExampleIsPlannedAndItsTestsPass(t *testing.T) {
 		if !r.Passed() {
 			t.Error(r)
 		}
+	}
+}
+
+// F96: a test comes out as a request would, which depends on what its caller may use, and on how a token that is exchanged
+// came to be.
+func TestTestsKnowWhatCallersMayUse(t *testing.T) {
+	p, err := Make([]*File{parse(t, `version: 1
+services:
+  keyed: {auth: private_key_jwt, binding: dpop, grants: client_credentials}
+  exchanging: {grants: client_credentials}
+  web:
+  shop:
+  bank: {algorithm: RS256}
+rules:
+  - {from: keyed, to: [web, bank]}
+  - {from: exchanging, to: bank, exchange: delegate}
+  - {from: web, to: shop, scopes: [pay]}
+  - {from: web, to: exchanging, scopes: [pay]}
+  - {from: shop, to: bank, scopes: [pay, refund], exchange: delegate}
+tests:
+  - {from: keyed, to: web, with: {auth: bootstrap, bound: true}, expect: deny}
+  - {from: keyed, to: web, with: {auth: private_key_jwt}, expect: deny}
+  - {from: keyed, to: [web, bank], with: {auth: private_key_jwt, bound: true}, expect: allow}
+  - {from: exchanging, to: bank, with: {on-behalf-of: web}, expect: deny}
+  - {from: shop, to: bank, scopes: [pay], with: {on-behalf-of: web}, expect: allow}
+  - {from: shop, to: bank, scopes: [refund], with: {on-behalf-of: web}, expect: deny}
+  - {from: shop, to: bank, with: {on-behalf-of: keyed}, expect: deny}
+`)}, &directory.State{}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reasons []string
+	for _, r := range p.Test(issuer.NewRehearser(p.After(time.Hour), issuer.Options{}), noon) {
+		if !r.Passed() {
+			t.Error(r)
+		}
+		reasons = append(reasons, r.Reason)
+	}
+	want := []string{"method_not_accepted", "unbound", "allowed", "allowed", "grant_not_allowed", "allowed", "scope_not_granted", "no_rule"}
+	if !slices.Equal(reasons, want) {
+		t.Errorf("got %v, want %v", reasons, want)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/watchword-dev/watchword/server/internal/callmap"
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/issuer"
 )
 
 // make one reads texts as files a.yaml, b.yaml and so on, and plans them on nothing.
@@ -162,7 +163,7 @@ func FuzzParse(f *testing.F) {
 		}
 		p, err := callmap.Make([]*callmap.File{file}, &directory.State{}, noon)
 		if err == nil {
-			p.Test(p.After(0), noon)
+			p.Test(issuer.NewRehearser(p.After(0), issuer.Options{}), noon)
 		}
 		once, err := callmap.Format("f.yaml", []byte(text))
 		if err != nil {

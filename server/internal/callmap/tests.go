@@ -5,8 +5,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
-	"github.com/watchword-dev/watchword/server/internal/directory"
-	"github.com/watchword-dev/watchword/server/internal/policy"
+	"github.com/watchword-dev/watchword/server/internal/issuer"
 )
 
 // checkTests says of names in tests that there is nobody of that name. A test of what is gone
@@ -24,8 +23,8 @@ func (p *planner) checkTests() {
 	}
 }
 
-// Test runs the tests of the files against the directory as it would be after the plan.
-func (p *Plan) Test(after *directory.Snapshot, now time.Time) (results []api.CallMapTest) {
+// Test runs the tests of the files as requests are decided, on the directory as it would be after the plan.
+func (p *Plan) Test(after *issuer.Rehearser, now time.Time) (results []api.CallMapTest) {
 	for _, t := range p.tests {
 		targets := p.members(t.To)
 		for _, caller := range p.members(t.From) {
@@ -37,29 +36,26 @@ func (p *Plan) Test(after *directory.Snapshot, now time.Time) (results []api.Cal
 	return results
 }
 
-func (t *Test) run(s *directory.Snapshot, caller, target string, now time.Time) api.CallMapTest {
+func (t *Test) run(after *issuer.Rehearser, caller, target string, now time.Time) api.CallMapTest {
 	r := api.CallMapTest{File: t.at.file.Name, Line: t.at.Line, From: caller, To: target, Scopes: t.Scopes, Expect: "deny", Got: "deny"}
 	if t.Allow {
 		r.Expect = "allow"
 	}
-	q := directory.Question{Target: target, Scopes: t.Scopes, At: now, With: policy.Circumstances{Method: t.With.Auth, Bound: t.With.Bound}}
-	if svc, ok := s.Service(caller); ok {
-		q.Caller = svc.UID
+	q := issuer.Rehearsal{
+		Caller: caller, Targets: []string{target}, Scopes: t.Scopes, Method: t.With.Auth, Key: t.With.Bound, Certificate: t.With.Bound,
+		OnBehalfOf: t.With.OnBehalfOf, At: now,
 	}
 	if !t.With.At.IsZero() {
 		q.At = t.With.At
 	}
 	if t.With.Network != "" {
-		q.With.Address = netip.MustParseAddr(t.With.Network) // checked when it was read
+		q.Address = netip.MustParseAddr(t.With.Network) // checked when it was read
 	}
-	if t.With.OnBehalfOf != "" {
-		q.Exchange, q.Within, q.With.Actors = policy.Delegate, t.Scopes, 1
-	}
-	v := s.Decide(q)
+	out := after.Rehearse(q.AtEndpoint())
 	// What an observing target lets through is not allowed.
-	if r.Reason = string(v.Reason); v.Observed != "" {
-		r.Reason = string(v.Observed)
-	} else if v.Allowed() {
+	if r.Reason = out.Reason; out.Verdict.Observed != "" {
+		r.Reason = string(out.Verdict.Observed)
+	} else if out.Allowed() {
 		r.Got = "allow"
 	}
 	return r

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -28,7 +29,7 @@ func before(s *directory.Snapshot, a Asked, why string) api.Explanation {
 	}
 	switch why {
 	case "grant_not_allowed":
-		w.Text = fmt.Sprintf("%s may use the grants %s; %s was requested", a.Caller, strings.Join(svc.GrantTypes, ", "), a.Grant)
+		w.Text = fmt.Sprintf("%s may use the grants %s; %s was requested", a.Caller, strings.Join(svc.GrantTypes, ", "), cmp.Or(a.Grant, "another"))
 		w.Command = update(flags("--grant", append(svc.GrantTypes[:len(svc.GrantTypes):len(svc.GrantTypes)], a.Grant))...)
 	case "method_not_accepted":
 		w.Text = fmt.Sprintf("%s may not authenticate by %s, only by %s", a.Caller, a.Method, strings.Join(svc.AuthMethods, ", "))

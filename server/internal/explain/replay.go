@@ -23,6 +23,7 @@ type Replay struct {
 	services      map[directory.UID]bool
 	callers       map[directory.UID]bool // of those edges, and those services
 	now           time.Time
+	admits        Admits
 
 	looked  int64
 	refused map[policy.Edge]*refused
@@ -30,10 +31,14 @@ type Replay struct {
 	narrow  bool // some rule asks for a network narrower than what was recorded
 }
 
+// Admits returns why requests such as those of row are refused on s before the call map is asked, because of what their
+// caller may use, or "".
+type Admits func(s *directory.Snapshot, caller *directory.Service, row usage.Row) (why string)
+
 // NewReplay replays what a plan does to the directory: edges whose rule it changes, services it changes.
-func NewReplay(before, after *directory.Snapshot, edges []policy.Edge, services []directory.UID, now time.Time) *Replay {
+func NewReplay(before, after *directory.Snapshot, admits Admits, edges []policy.Edge, services []directory.UID, now time.Time) *Replay {
 	r := &Replay{
-		before: before, after: after, now: now,
+		before: before, after: after, admits: admits, now: now,
 		edges: make(map[policy.Edge]bool, len(edges)), services: make(map[directory.UID]bool, len(services)),
 		callers: map[directory.UID]bool{}, refused: map[policy.Edge]*refused{},
 	}
@@ -78,11 +83,11 @@ func (r *Replay) Add(f usage.Filter, row usage.Row) {
 		return
 	}
 	r.looked += row.N
-	if v, _ := r.decide(r.before, row, target.Name); !v.Allowed() {
+	if why, _ := r.decide(r.before, row, target.Name); why != "" {
 		return // the plan does not make the difference
 	}
-	v, at := r.decide(r.after, row, target.Name)
-	if v.Allowed() {
+	why, text := r.decide(r.after, row, target.Name)
+	if why == "" {
 		return
 	}
 	u := r.refused[row.Edge]
@@ -90,9 +95,9 @@ func (r *Replay) Add(f usage.Filter, row usage.Row) {
 		u = &refused{api.RefusedEdge{Caller: caller.Name, Target: target.Name}, map[string]int64{}}
 		r.refused[row.Edge] = u
 	}
-	u.add(row, string(v.Reason))
-	if u.Reason == string(v.Reason) { // it is the commonest
-		u.Text, _ = miss(r.after, Asked{Caller: caller.Name, Target: target.Name, Scopes: strings.Fields(row.Scopes), Method: row.Method, At: at}, v)
+	u.add(row, why)
+	if u.Reason == why { // it is the commonest
+		u.Text = text()
 	}
 }
 
@@ -113,9 +118,18 @@ func (u *refused) add(row usage.Row, why string) {
 	u.Scopes = merged(u.Scopes, row.Scopes)
 }
 
-// decide asks what was asked. A day's count does not tell the hour, nor a network the address: where a
-// rule wants to know, those are taken that it allows, and Notes say so.
-func (r *Replay) decide(s *directory.Snapshot, row usage.Row, target string) (directory.Verdict, time.Time) {
+// decide asks what was asked, and returns why it is refused, as a word and in words. A day's count does not tell the
+// hour, nor a network the address: where a rule wants to know, those are taken that it allows, and Notes say so.
+func (r *Replay) decide(s *directory.Snapshot, row usage.Row, target string) (why string, text func() string) {
+	asked := Asked{Target: target, Scopes: strings.Fields(row.Scopes), Method: row.Method, At: r.now}
+	if caller, ok := s.ServiceByUID(row.Caller); ok {
+		asked.Caller = caller.Name
+		if why := r.admits(s, caller, row); why != "" && why != string(policy.CallerDisabled) { // as the call map says too
+			return why, func() string { return before(s, asked, why).Text }
+		}
+	} else if caller, ok := r.before.ServiceByUID(row.Caller); ok {
+		asked.Caller = caller.Name
+	}
 	rule := s.Rule(row.Edge)
 	q := directory.Question{
 		Caller: row.Caller, Target: target, Scopes: strings.Fields(row.Scopes), Exchange: row.Exchange, Within: strings.Fields(row.Scopes), At: r.now,
@@ -130,7 +144,12 @@ func (r *Replay) decide(s *directory.Snapshot, row usage.Row, target string) (di
 			q.At, r.hours = within(when.Hours, r.now), true
 		}
 	}
-	return s.Decide(q), q.At
+	v := s.Decide(q)
+	if v.Allowed() {
+		return "", nil
+	}
+	asked.At = q.At
+	return string(v.Reason), func() string { text, _ := miss(s, asked, v); return text }
 }
 
 // within is the last moment of h, to the minute, that is not after at: before it, for a rule that had

@@ -1,15 +1,19 @@
 package issuer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/keys"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
 
@@ -56,36 +60,112 @@ type Rehearsed struct {
 // Allowed reports whether there would be a token.
 func (r *Rehearsed) Allowed() bool { return r.Reason == string(policy.Allowed) }
 
+// AtEndpoint returns r with the endpoint and the grant that a request of this kind needs, where r names no grant: POST
+// /accesstoken knows neither grants nor a default target, and one way to prove who asks.
+func (r Rehearsal) AtEndpoint() Rehearsal {
+	r.Endpoint = AccessTokenEndpoint
+	if r.Grant != "" || len(r.Targets) == 0 || r.Method != "" && r.Method != api.Bootstrap {
+		r.Endpoint, r.Grant = TokenEndpoint, cmp.Or(r.Grant, api.GrantClientCredentials)
+	}
+	return r
+}
+
+// Rehearser decides rehearsals on one Snapshot. It is not for concurrent use.
+type Rehearser struct {
+	i     *Issuer // whose directory always has the Snapshot
+	s     *directory.Snapshot
+	ways  map[way]*ways
+	done  map[*Rehearsal]Rehearsed // the hops of ways
+	tried int
+	// rules by the name of their caller, and the services that only observe. Nil: not looked at yet.
+	rules     map[string][]target
+	observing []string
+}
+
+// On returns a Rehearser for a Snapshot, which need not be in force.
+func (i *Issuer) On(s *directory.Snapshot) *Rehearser {
+	return &Rehearser{i: &Issuer{directory: only{i.directory, s}, keys: anyKeys{i.keys}, o: i.o, claims: i.claims}, s: s, ways: map[way]*ways{}, done: map[*Rehearsal]Rehearsed{}}
+}
+
+// NewRehearser returns a Rehearser of an issuer that has no keys and no other neighbours.
+func NewRehearser(s *directory.Snapshot, o Options) *Rehearser {
+	return New(nil, nil, nil, nil, nil, o).On(s)
+}
+
+// only is a directory with one Snapshot.
+type only struct {
+	Directory
+	s *directory.Snapshot
+}
+
+func (o only) Snapshot() *directory.Snapshot { return o.s }
+
+// anyKeys are the keys of a rehearsal. The ring makes the first key of an algorithm when a service asks for it, which the
+// Snapshot of a rehearsal may be the first to do.
+type anyKeys struct{ Keys }
+
+var anyKey = sync.OnceValues(func() (*jose.Signer, error) { return jose.GenerateSigner(jose.ES256) })
+
+func (k anyKeys) Signer(use keys.Use, alg jose.Algorithm) (*jose.Signer, error) {
+	if k.Keys != nil {
+		if s, err := k.Keys.Signer(use, alg); err == nil {
+			return s, nil
+		}
+	}
+	return anyKey()
+}
+
 // Rehearse walks r as AccessToken walks a proposal, with proofs that are supposed to be good. It signs, records and
 // counts nothing.
 func (i *Issuer) Rehearse(r Rehearsal) Rehearsed {
-	if r.At.IsZero() {
-		r.At = i.o.Now()
-	}
-	if r.Exchanges == nil && r.OnBehalfOf != "" {
-		s := i.directory.Snapshot()
-		if r.Exchanges = i.received(s, &r); r.Exchanges == nil {
-			r.Exchanges = i.likely(s, &r, hop{from: r.OnBehalfOf, to: r.Caller}, nil)
-		}
-	}
-	return i.rehearse(&r)
+	on := i.On(i.directory.Snapshot())
+	on.i.keys = i.keys
+	return on.Rehearse(r)
 }
 
-func (i *Issuer) rehearse(r *Rehearsal) Rehearsed {
-	supposed := supposed{i, r, nil}
+// Rehearse is Issuer.Rehearse on the Snapshot of h.
+func (h *Rehearser) Rehearse(r Rehearsal) Rehearsed {
+	if r.At.IsZero() {
+		r.At = h.i.o.Now()
+	}
+	if r.Exchanges == nil && r.OnBehalfOf != "" {
+		if r.Exchanges = h.received(&r); r.Exchanges == nil {
+			r.Exchanges = h.likely(&r, hop{from: r.OnBehalfOf, to: r.Caller}, nil)
+		}
+	}
+	return h.rehearse(&r)
+}
+
+// Admits returns why r would be refused before the call map is asked, because of its caller, method, grant or binding,
+// or "".
+func (h *Rehearser) Admits(r Rehearsal) (reason string) {
+	p := &Proposal{Request: Request{Endpoint: r.Endpoint}, Grant: r.Grant}
+	a := h.i.attempt(p, supposed{h.i, &r, nil}, h.i.o.Now)
+	var refusal *Refusal
+	if errors.As(a.through(context.Background(), h.i.authenticate, h.i.permit, h.i.bind), &refusal) {
+		return refusal.Reason
+	}
+	return ""
+}
+
+func (h *Rehearser) rehearse(r *Rehearsal) Rehearsed {
+	supposed := supposed{h.i, r, nil}
 	p := &Proposal{Request: Request{Endpoint: r.Endpoint, Address: r.Address}, Grant: r.Grant, Targets: r.Targets, Scopes: r.Scopes}
 	if r.Exchanges != nil {
-		first := *r.Exchanges
-		first.At = r.At
-		received := i.rehearse(&first)
+		received, known := h.done[r.Exchanges]
+		if !known || !r.Exchanges.At.Equal(r.At) {
+			first := *r.Exchanges
+			first.At = r.At
+			received = h.rehearse(&first)
+		}
 		if !received.Allowed() {
 			return received
 		}
 		supposed.subject = received.token
 		p.Endpoint, p.Grant, p.Exchange.Impersonate = TokenEndpoint, api.GrantTokenExchange, r.Impersonate
 	}
-	a := i.attempt(p, supposed, func() time.Time { return r.At })
-	g, err := i.walk(context.Background(), a)
+	a := h.i.attempt(p, supposed, func() time.Time { return r.At })
+	g, err := h.i.walk(context.Background(), a)
 	out := Rehearsed{Caller: r.Caller, Grant: p.Grant, Target: strings.Join(a.Targets, " "), Question: directory.Question{At: a.now}, Snapshot: a.snapshot}
 	if svc := a.caller.Service; svc != nil {
 		out.Question.Caller = svc.UID
@@ -153,79 +233,110 @@ func (s supposed) read(_ string, now time.Time) (*Inspected, string) {
 	return s.i.parse(s.subject, now)
 }
 
-// maxTried bounds how many hops are rehearsed to find a way: it takes a second or so.
+// maxTried bounds how many hops one Rehearser tries to find ways: it takes a second or so. Beyond it, a token is supposed
+// to have come directly.
 const maxTried = 200_000
 
 // hop is that a service gets a token for another.
 type hop struct{ from, to string }
 
+// way is what ways are looked for, by whose token and which.
+type way struct {
+	subject, scopes string
+	address         netip.Addr
+	at              time.Time
+}
+
+// ways are the shortest ways of a token, as far as they were looked for.
+type ways struct {
+	found map[string]*Rehearsal // by the service that may exchange the token
+	queue []holder
+}
+
+// holder is a service that has the token by a way; nil: it is the subject itself.
+type holder struct {
+	name string
+	got  *Rehearsal
+}
+
 // received is the shortest way on which r.Caller may have received a token of r.OnBehalfOf with the scopes of r, or nil.
 // Tokens travel by exchange, or are exchanged by whom their may_act names.
-func (i *Issuer) received(s *directory.Snapshot, r *Rehearsal) *Rehearsal {
-	type holder struct {
-		name string
-		got  *Rehearsal // nil: it is the subject itself
+func (h *Rehearser) received(r *Rehearsal) *Rehearsal {
+	key := way{r.OnBehalfOf, strings.Join(r.Scopes, " "), r.Address, r.At}
+	w := h.ways[key]
+	if w == nil {
+		w = &ways{map[string]*Rehearsal{}, []holder{{r.OnBehalfOf, nil}}}
+		h.ways[key] = w
 	}
-	hops := hopsOf(s, r.OnBehalfOf)
-	seen, tried := map[string]bool{r.OnBehalfOf: true}, 0
-	for queue := []holder{{r.OnBehalfOf, nil}}; len(queue) > 0; queue = queue[1:] {
-		for _, to := range hops[queue[0].name] {
-			if tried++; tried > maxTried {
+	for ; w.found[r.Caller] == nil && len(w.queue) > 0; w.queue = w.queue[1:] {
+		from := w.queue[0]
+		for _, to := range h.hops(r.OnBehalfOf, from.name) {
+			if h.tried++; h.tried > maxTried {
 				return nil
 			}
-			next := i.likely(s, r, hop{queue[0].name, to}, queue[0].got)
-			out := i.rehearse(next)
+			next := h.likely(r, hop{from.name, to}, from.got)
+			out := h.rehearse(next)
 			if !out.Allowed() {
 				continue
 			}
 			by := to
-			if svc, ok := s.ServiceByUID(out.Verdict.Rule.MayAct()); ok {
+			if svc, ok := h.s.ServiceByUID(out.Verdict.Rule.MayAct()); ok {
 				by = svc.Name
 			}
-			if by == r.Caller {
-				return next
-			}
-			if !seen[by] {
-				seen[by] = true
-				queue = append(queue, holder{by, next})
+			if w.found[by] == nil {
+				w.found[by], h.done[next] = next, out
+				w.queue = append(w.queue, holder{by, next})
 			}
 		}
 	}
-	return nil
+	return w.found[r.Caller]
 }
 
-// hopsOf are the targets of the rules that may be part of a way of a token of subject, by caller.
-func hopsOf(s *directory.Snapshot, subject string) map[string][]string {
-	hops := map[string][]string{}
-	first, _ := s.Service(subject)
-	for rule := range s.Rules() {
-		from, ok1 := s.ServiceByUID(rule.Caller)
-		to, ok2 := s.ServiceByUID(rule.Target)
-		if ok1 && ok2 && (from == first || rule.Exchange() != policy.NoExchange) {
-			hops[from.Name] = append(hops[from.Name], to.Name)
+// hops are the targets for which the service from may get a token of subject, by a rule or because they only observe.
+func (h *Rehearser) hops(subject, from string) (targets []string) {
+	if h.rules == nil {
+		h.rules = map[string][]target{}
+		for rule := range h.s.Rules() {
+			caller, ok1 := h.s.ServiceByUID(rule.Caller)
+			to, ok2 := h.s.ServiceByUID(rule.Target)
+			if ok1 && ok2 {
+				h.rules[caller.Name] = append(h.rules[caller.Name], target{to.Name, rule.Exchange() != policy.NoExchange})
+			}
+		}
+		for svc := range h.s.All() {
+			if svc.Observe {
+				h.observing = append(h.observing, svc.Name)
+			}
 		}
 	}
-	for svc := range s.All() {
-		if svc.Observe { // whom everybody may call
-			hops[subject] = append(hops[subject], svc.Name)
+	for _, t := range h.rules[from] {
+		if t.exchange || from == subject {
+			targets = append(targets, t.name)
 		}
 	}
-	return hops
+	if from == subject {
+		targets = append(targets, h.observing...)
+	}
+	return targets
+}
+
+// target is a service that a rule allows to call; exchange: for others too.
+type target struct {
+	name     string
+	exchange bool
 }
 
 // likely is a hop made in whatever way its rule wants: of how a token came to be, nothing is known.
-func (i *Issuer) likely(s *directory.Snapshot, r *Rehearsal, h hop, got *Rehearsal) *Rehearsal {
-	next := &Rehearsal{
-		Endpoint: AccessTokenEndpoint, Caller: h.from, Targets: []string{h.to}, Scopes: r.Scopes, Address: r.Address,
-		Exchanges: got, At: r.At,
-	}
-	from, ok1 := s.Service(h.from)
-	to, ok2 := s.Service(h.to)
+func (h *Rehearser) likely(r *Rehearsal, by hop, got *Rehearsal) *Rehearsal {
+	next := Rehearsal{Caller: by.from, Targets: []string{by.to}, Scopes: r.Scopes, Address: r.Address, Exchanges: got, At: r.At}
+	from, ok1 := h.s.Service(by.from)
+	to, ok2 := h.s.Service(by.to)
 	if !ok1 || !ok2 {
-		return next
+		next = next.AtEndpoint()
+		return &next
 	}
 	next.Key = got != nil && got.Key || from.Binding != ""
-	rule := s.Rule(policy.Edge{Caller: from.UID, Target: to.UID})
+	rule := h.s.Rule(policy.Edge{Caller: from.UID, Target: to.UID})
 	when := &policy.When{}
 	if rule != nil && rule.Terms != nil && rule.Terms.When != nil {
 		when = rule.Terms.When
@@ -240,8 +351,6 @@ func (i *Issuer) likely(s *directory.Snapshot, r *Rehearsal, h hop, got *Rehears
 			next.Method = m
 		}
 	}
-	if next.Method != "" && next.Method != api.Bootstrap {
-		next.Endpoint, next.Grant = TokenEndpoint, api.GrantClientCredentials
-	}
-	return next
+	next = next.AtEndpoint()
+	return &next
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/callmap"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/issuer"
 )
 
 // Test makes the command "test".
@@ -72,7 +73,7 @@ func testOffline(parsed []*callmap.File, now time.Time) ([]api.CallMapTest, erro
 	if err != nil {
 		return nil, mistakes(err)
 	}
-	return plan.Test(plan.After(time.Hour), now), nil
+	return plan.Test(issuer.NewRehearser(plan.After(time.Hour), issuer.Options{PlainIssuer: "auth-server", Issuer: "http://localhost"}), now), nil
 }
 
 // planOffline plans the files for a server that has services of these names, and nothing else.
