@@ -30,8 +30,8 @@ generate: ## make again what is generated and committed
 release: ## build everything that a release has into dist, from a clean work tree
 	./scripts/release
 
-testrelease: ## build, install and run what is released; run make test first, which installs what is missing
-	cd tools && GOWORK=off $(GO) test -timeout 30m ./release
+testrelease: ## install what is missing, then build, install and run what is released
+	./scripts/testrelease
 
 clean: ## remove what was built
 	rm -rf watchword dist server/interop/node_modules

@@ -23,6 +23,8 @@ type release struct {
 	commit  string
 	date    time.Time // of the commit: all files in all archives bear it
 
+	progress func(format string, args ...any) // is told what is being done
+
 	built     []built
 	manual    []file // man1/*.1 and completions/*
 	license   []byte
@@ -95,8 +97,8 @@ func (r *release) build(ctx context.Context, platforms []platform) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	for _, p := range platforms {
-		fmt.Fprintln(os.Stderr, "build for", p)
+	for i, p := range platforms {
+		r.progress("build for %s, %d of %d", p, i+1, len(platforms))
 		output := filepath.Join(dir, p.os+"-"+p.arch)
 		env := []string{"GOOS=" + p.os, "GOARCH=" + p.arch}
 		ldflags := "-s -w -X github.com/watchword-dev/watchword/server/internal/buildinfo.version=v" + r.version
@@ -109,6 +111,7 @@ func (r *release) build(ctx context.Context, platforms []platform) error {
 		}
 		r.built = append(r.built, built{p, program})
 	}
+	r.progress("write the man pages and completions")
 	if err := r.writeManual(ctx, filepath.Join(dir, "manual")); err != nil {
 		return err
 	}
@@ -139,7 +142,7 @@ func (r *release) command(ctx context.Context, env []string, name string, args .
 
 func (r *release) writeManual(ctx context.Context, dir string) error {
 	env := []string{"SOURCE_DATE_EPOCH=" + strconv.FormatInt(r.date.Unix(), 10), "TZ=UTC"}
-	if _, err := r.goCommand(ctx, env, "run", "./server/internal/cli/manual", dir); err != nil {
+	if _, err := r.goCommand(ctx, env, "run", "-trimpath", "./server/internal/cli/manual", dir); err != nil {
 		return err
 	}
 	names, err := filepath.Glob(filepath.Join(dir, "*", "*"))

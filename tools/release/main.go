@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // platform is one that Watchword is released for.
@@ -64,7 +65,11 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "release %s of commit %s, %s\n", r.version, r.commit, r.date.Format("2006-01-02 15:04Z"))
+	start := time.Now()
+	r.progress = func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "%4.0f s  "+format+"\n", append([]any{time.Since(start).Seconds()}, args...)...)
+	}
+	r.progress("release %s of commit %s, %s", r.version, r.commit, r.date.Format("2006-01-02 15:04Z"))
 	if err := r.build(ctx, chosen); err != nil {
 		return err
 	}
@@ -72,7 +77,11 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return write(*out, artifacts)
+	if err := write(*out, artifacts); err != nil {
+		return err
+	}
+	r.progress("%d files are in %s", len(artifacts), *out)
+	return nil
 }
 
 // choose reads a list of platforms. An empty one means all.
@@ -100,6 +109,7 @@ func (r *release) artifacts() (map[string][]byte, error) {
 			failed = errors.Join(failed, fmt.Errorf("make %s: %w", name, err))
 		}
 		made[name] = content
+		r.progress("%s, %.1f MB", name, float64(len(content))/1e6)
 	}
 	name := "watchword_" + r.version
 	for _, b := range r.built {

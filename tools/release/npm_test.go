@@ -24,7 +24,10 @@ func registry(t *testing.T) *httptest.Server {
 		packages[name] = []byte(read(t, out, npmFile(name, version)))
 	}
 	r := &release{version: version}
-	for _, p := range platforms[1:] {
+	for _, p := range platforms {
+		if packages[p.npmName()] != nil {
+			continue
+		}
 		content, err := r.npmProgram(built{p, []byte("a program for " + p.String())})
 		if err != nil {
 			t.Fatal(err)
@@ -108,6 +111,7 @@ func TestNpxRunsTheDemoAndEndsIt(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := demo(t, env, empty, c.args[0], c.args[1:]...)
+			wantRules(t, command(t, empty, "env", append(env, "sh", "-c", p.rules)...))
 			if err := c.end(p); err != nil {
 				t.Fatal(err)
 			}

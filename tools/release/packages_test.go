@@ -25,7 +25,10 @@ var debian = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("no code name in /etc/os-release: %s", release)
 	}
 	root := filepath.Join(folder, "debian")
-	_, err = tried("", "mmdebstrap", "--variant=essential", "--include=passwd", string(name[1]), root)
+	_, err = tried("", "mmdebstrap", "--variant=essential", "--include=passwd", `--aptopt=Acquire::Retries "3"`, string(name[1]), root)
+	if err != nil {
+		err = fmt.Errorf("no clean root could be made, which needs root and Debian's or Ubuntu's package servers: %w", err)
+	}
 	return root, err
 })
 
@@ -80,12 +83,10 @@ func TestDebInstallsAndRunsInACleanRoot(t *testing.T) {
 	for _, name := range []string{"man/man1/watchword-serve.1.gz", "bash-completion/completions/watchword", "zsh/vendor-completions/_watchword", "fish/vendor_completions.d/watchword.fish"} {
 		wantFile(t, filepath.Join(root, "usr/share", name), 0o644, 0, 0)
 	}
-	asUser := func(args ...string) string {
-		t.Helper()
-		return command(t, "", "chroot", append([]string{"--userspec=watchword:watchword", root, "/usr/bin/watchword"}, args...)...)
-	}
-	wantBuild(t, asUser("version", "--json"))
-	demo(t, []string{"TMPDIR=/tmp"}, "/", "chroot", "--userspec=watchword:watchword", root, "/usr/bin/watchword").end(syscall.SIGTERM)
+	wantBuild(t, command(t, "", "chroot", "--userspec=watchword:watchword", root, "/usr/bin/watchword", "version", "--json"))
+	p := demo(t, []string{"TMPDIR=/tmp"}, "/", "chroot", "--userspec=watchword:watchword", root, "watchword")
+	wantRules(t, command(t, "", "chroot", "--userspec=watchword:watchword", root, "sh", "-c", p.rules))
+	p.end(syscall.SIGTERM)
 
 	// The server with the configuration of the package, as the unit runs it.
 	public, operators := freeAddress(t), freeAddress(t)
@@ -98,7 +99,8 @@ func TestDebInstallsAndRunsInACleanRoot(t *testing.T) {
 		Ready bool
 		Info  struct{ Version, Commit string }
 	}
-	answer := asUser("status", "--json", "--data", "/var/lib/watchword", "--admin-url", "http://"+operators)
+	answer := command(t, "", "env", "WATCHWORD_CONFIG=/etc/watchword/watchword.yaml", "chroot", "--userspec=watchword:watchword", root,
+		"watchword", "status", "--json", "--admin-url", "http://"+operators)
 	if err := json.Unmarshal([]byte(answer), &status); err != nil || !status.Ready || status.Info.Version != "v"+version || len(status.Info.Commit) != 40 {
 		t.Errorf("status: got %s, %v", answer, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"debug/pe"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -106,9 +106,10 @@ git tag server/v9.8.7-rc.6`
 	return dir, err
 }
 
-// make runs the release program as scripts/release does, for one platform.
+// makeRelease runs the release program as scripts/release does, for two platforms, of which files of each kind
+// are made: Windows has the zip.
 func makeRelease(tree, out string, env ...string) error {
-	cmd := exec.Command("sh", "-c", `umask $UMASK && exec "$PROGRAM" -root . -out "$OUT" -platforms linux/amd64`)
+	cmd := exec.Command("sh", "-c", `umask $UMASK && exec "$PROGRAM" -root . -out "$OUT" -platforms linux/amd64,windows/amd64`)
 	cmd.Dir = tree
 	cmd.Env = append(os.Environ(), append(env, "OUT="+out, "PROGRAM="+filepath.Join(folder, "release"))...)
 	if text, err := cmd.CombinedOutput(); err != nil {
@@ -122,7 +123,7 @@ const (
 	packageVersion = "9.8.7~rc.6"
 )
 
-// dist is the folder of a release for linux/amd64.
+// dist is the folder of a release for linux/amd64 and windows/amd64.
 func dist(t *testing.T) string {
 	t.Helper()
 	out, err := distOnce()
@@ -179,6 +180,7 @@ func read(t *testing.T, dir, name string) string {
 }
 
 func TestWorkTreeThatIsNotCleanIsRefused(t *testing.T) {
+	t.Parallel()
 	dist(t) // so that the program is there
 	tree, err := workTree("dirty")
 	if err != nil {
@@ -241,6 +243,9 @@ func TestArchiveHasProgramManualAndCompletions(t *testing.T) {
 	command(t, dir, "tar", "-xzf", filepath.Join(dist(t), name+".tar.gz"))
 	dir = filepath.Join(dir, name)
 	wantBuild(t, command(t, dir, "./watchword", "version", "--json"))
+	p := demo(t, nil, dir, "./watchword")
+	wantRules(t, command(t, "/", "sh", "-c", p.rules))
+	p.end(syscall.SIGINT)
 	for _, name := range []string{"LICENSE", "README.md", "THIRD_PARTY_LICENSES", "completions/watchword.zsh", "completions/watchword.fish", "completions/watchword.ps1"} {
 		if read(t, dir, name) == "" {
 			t.Errorf("%s is empty", name)
@@ -272,27 +277,31 @@ func wantBuild(t *testing.T, output string) {
 	}
 }
 
-func TestWindowsGetsAZip(t *testing.T) {
+// F69: the program builds for Windows, and what is in the zip is for Windows.
+func TestZipHasTheProgramForWindows(t *testing.T) {
 	t.Parallel()
-	r := &release{version: version, date: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC), manual: []file{{name: "man1/watchword.1"}}}
-	b := built{platform{"windows", "amd64"}, []byte("program")}
-	content, err := r.archive(b)
+	name := "watchword_" + version + "_windows_amd64"
+	z, err := zip.OpenReader(filepath.Join(dist(t), name+".zip"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	z, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, f := range z.File {
-		names = append(names, strings.TrimPrefix(f.Name, "watchword_"+version+"_windows_amd64/"))
-		if !f.Modified.Equal(r.date) {
-			t.Errorf("%s is of %v", f.Name, f.Modified)
+	defer z.Close()
+	for _, want := range []string{"watchword.exe", "LICENSE", "README.md", "THIRD_PARTY_LICENSES", "completions/watchword.ps1"} {
+		text, err := fs.ReadFile(z, name+"/"+want)
+		if err != nil || len(text) == 0 {
+			t.Errorf("%s: got %d bytes, %v", want, len(text), err)
+		}
+		if want == "watchword.exe" {
+			program, err := pe.NewFile(bytes.NewReader(text))
+			if err != nil || program.Machine != pe.IMAGE_FILE_MACHINE_AMD64 {
+				t.Errorf("%s is not a program for Windows: %v", want, err)
+			}
 		}
 	}
-	if want := []string{"LICENSE", "README.md", "THIRD_PARTY_LICENSES", "man1/watchword.1", "watchword.exe"}; !slices.Equal(names, want) || r.archiveName(b) != "watchword_"+version+"_windows_amd64.zip" {
-		t.Errorf("%s has %q", r.archiveName(b), names)
+	for _, f := range z.File {
+		if !f.Modified.Equal(time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)) {
+			t.Errorf("%s is of %v", f.Name, f.Modified)
+		}
 	}
 }
 
@@ -301,6 +310,7 @@ type process struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	stdin  io.Writer
+	rules  string        // of the demo: the commands that it prints for the rules of the server
 	output *bytes.Buffer // once it has ended
 	ended  chan struct{}
 	err    error
@@ -314,7 +324,9 @@ func demo(t *testing.T, env []string, dir, name string, args ...string) *process
 	for _, listener := range []string{"listen", "admin-listen", "m1-listen", "m2-listen", "m3-listen"} {
 		args = append(args, "--"+listener, "127.0.0.1:0")
 	}
-	p, found := start(t, env, dir, regexp.MustCompile(`m1 at (\S+), m2 at (\S+), m3 at ([^\s]+)\.\s`), name, args...)
+	ready := regexp.MustCompile(`(?s)m1 is at (\S+), m2 is at (\S+), and m3 is at (\S+)\.\n.*\n(export .*?)\n# .*watchword probe --all\n`)
+	p, found := start(t, env, dir, ready, name, args...)
+	p.rules = found[4] + "\nwatchword rules"
 	for _, c := range []struct {
 		service string
 		status  int
@@ -326,6 +338,14 @@ func demo(t *testing.T, env []string, dir, name string, args ...string) *process
 		}
 	}
 	return p
+}
+
+// wantRules wants the output of the command for the rules of the demo.
+func wantRules(t *testing.T, output string) {
+	t.Helper()
+	if !regexp.MustCompile(`(?m)^m3 +m1 `).MatchString(output) {
+		t.Errorf("the rules are %s", output)
+	}
 }
 
 func post(t *testing.T, url, body string) (int, string) {
@@ -342,7 +362,7 @@ func post(t *testing.T, url, body string) (int, string) {
 	return resp.StatusCode, string(text)
 }
 
-// start runs a program and returns once its output has a line that matches.
+// start runs a program and returns once its output matches.
 func start(t *testing.T, env []string, dir string, ready *regexp.Regexp, name string, args ...string) (*process, []string) {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(name, args...), output: new(bytes.Buffer), ended: make(chan struct{})}
@@ -364,11 +384,12 @@ func start(t *testing.T, env []string, dir string, ready *regexp.Regexp, name st
 		defer close(p.ended)
 		for lines := bufio.NewScanner(read); lines.Scan(); {
 			fmt.Fprintln(p.output, lines.Text())
-			if found := ready.FindStringSubmatch(lines.Text() + "\n"); found != nil {
-				select {
-				case matched <- found:
-				default:
-				}
+			if ready == nil {
+				continue
+			}
+			if found := ready.FindStringSubmatch(p.output.String()); found != nil {
+				matched <- found
+				ready = nil
 			}
 		}
 		p.err = p.cmd.Wait()
@@ -384,7 +405,9 @@ func start(t *testing.T, env []string, dir string, ready *regexp.Regexp, name st
 	case <-p.ended:
 		t.Fatalf("%s ended: %v\n%s", p.cmd, p.err, p.output)
 	case <-ctx.Done():
-		t.Fatalf("%s said nothing", p.cmd)
+		_ = p.cmd.Process.Kill()
+		p.wait()
+		t.Fatalf("%s did not say what it was to say:\n%s", p.cmd, p.output)
 	}
 	return nil, nil
 }
