@@ -203,16 +203,16 @@ func (a reply) wantProblem(what string, status int) {
 		return
 	}
 	var p struct {
-		Title, Detail string
-		Status        int
+		Title, Detail, Code, See string
+		Status                   int
 	}
 	if ct := a.Header().Get("Content-Type"); ct != "application/problem+json" {
 		a.t.Errorf("%s: got Content-Type %q of %d, want application/problem+json", what, ct, status)
 		return
 	}
 	a.into(&p)
-	if p.Status != status || p.Title != http.StatusText(status) || !strings.HasSuffix(p.Detail, ".") {
-		a.t.Errorf("%s: got %+v, want status %d, its title and a detail", what, p, status)
+	if p.Status != status || p.Title != http.StatusText(status) || !strings.HasSuffix(p.Detail, ".") || p.See != "docs/errors.md#"+p.Code {
+		a.t.Errorf("%s: got %+v, want status %d, its title, a detail and where it is explained", what, p, status)
 	}
 	if a.Header().Get("Cache-Control") != "no-store" || a.Header().Get("X-Request-Id") == "" || a.Header().Get("X-Content-Type-Options") != "nosniff" {
 		a.t.Errorf("%s: got headers %v", what, a.Header())

@@ -37,7 +37,7 @@ const threeServices = "services: {m1: {}, m2: {}, m3: {}}\nrules:\n"
 
 func TestPlanSaysWhichTokensWouldHaveBeenRefused(t *testing.T) {
 	s := start(t)
-	s.must("POST", "/callmap/apply", asFiles(threeServices+"  - {from: m1, to: [m2, m3]}\n  - {from: m2, to: m3}\n"))
+	s.must("POST", "/callmap/apply", asFiles(threeServices+"  - {from: m1, to: [m2, m3]}\n  - {from: m2, to: m3, exchange: impersonate}\n"))
 	var plan api.CallMapPlan
 	ask := func(text string, more ...string) *api.CallMapReplay {
 		t.Helper()
@@ -65,6 +65,12 @@ func TestPlanSaysWhichTokensWouldHaveBeenRefused(t *testing.T) {
 	}
 	if r := ask(fewer, `,"replayDays":1`); r.Days != 1 || r.Refused != 14112 {
 		t.Errorf("got %+v", r)
+	}
+	s.used("m2", "m3", 1, func(u *usage.Use) { u.Exchange, u.Actors = policy.Delegate, 1 })
+	s.used("m2", "m3", 1, func(u *usage.Use) { u.Exchange = policy.Impersonate })
+	delegating := threeServices + "  - {from: m1, to: [m2, m3]}\n  - {from: m2, to: m3, exchange: delegate}\n"
+	if r := ask(delegating); r.Refused != 1 || r.Edges[0].Reason != string(policy.ImpersonateForbidden) {
+		t.Errorf("got %+v of an impersonation", r)
 	}
 	if ask(fewer, `,"replayDays":0`) != nil {
 		t.Error("a replay nobody asked for")

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -51,10 +50,7 @@ func TestAdviceFollowsFromTheReason(t *testing.T) {
 		return denied.DecisionID
 	}
 	bySecret := func() string {
-		r := s.request("POST", s.url+"/oauth2/token", "grant_type=client_credentials&audience=m2")
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.SetBasicAuth("off", secret)
-		a := s.do(r)
+		a := s.tokenRequest(credentialsFor("m2", "client_id", "off", "client_secret", secret))
 		if a.status != http.StatusUnauthorized {
 			t.Errorf("a disabled client: got %d %s", a.status, a.body)
 		}
@@ -85,15 +81,5 @@ func TestAdviceFollowsFromTheReason(t *testing.T) {
 		if command, _ := today["command"].(string); command != c.command && c.reason != "token_too_large" {
 			t.Errorf("%s: today's command is %q, want %q", c.reason, command, c.command)
 		}
-	}
-}
-
-// F14: the operator API says what to do as the page has it.
-func TestProblemsNameThePage(t *testing.T) {
-	s := start(t, testConfig(t))
-	a := s.do(s.request("GET", s.admin+"/services/m9", "", "Authorization", "Bearer "+s.token))
-	var p map[string]any
-	if err := json.Unmarshal([]byte(a.body), &p); err != nil || p["code"] != "service_not_found" || p["see"] != "docs/errors.md#service_not_found" {
-		t.Errorf("got %s", a.body)
 	}
 }

@@ -37,8 +37,7 @@ func TestNoTokenLeavesWithoutARecord(t *testing.T) {
 			t.Errorf("%s: got %d %v %s", name, a.status, a.header, a.body)
 		}
 	}
-	ready := func() answer { return s.do(s.request("GET", strings.TrimSuffix(s.admin, "/admin/v1")+"/readyz", "")) }
-	if a := ready(); a.status != 503 || !strings.Contains(a.body, `"audit"`) {
+	if a := s.readyz(); a.status != 503 || !strings.Contains(a.body, `"audit"`) {
 		t.Errorf("readyz: got %d %s", a.status, a.body)
 	}
 	change := s.do(s.request("PUT", s.admin+"/rules/m1/m3", `{}`, "Authorization", "Bearer "+s.token))
@@ -50,7 +49,7 @@ func TestNoTokenLeavesWithoutARecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.until(m1, `{"target":"m2"}`, 200)
-	if a := ready(); a.status != 200 {
+	if a := s.readyz(); a.status != 200 {
 		t.Errorf("readyz after it healed: got %d %s", a.status, a.body)
 	}
 	s.until(m1, `{"target":"m3"}`, 401) // the refused change was not made

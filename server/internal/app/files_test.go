@@ -1,15 +1,11 @@
 package app
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"io/fs"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,23 +67,31 @@ func tree(t *testing.T, dir string) string {
 	return b.String()
 }
 
+func inPEM(kind string, der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+}
+
+// certificateFiles are new files of the certificate.
+func certificateFiles(t *testing.T, cert tls.Certificate) config.TLS {
+	t.Helper()
+	dir := t.TempDir()
+	files := config.TLS{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")}
+	writePair(t, files, cert)
+	return files
+}
+
+// writeCertificate writes a new certificate of that name, which is signed by itself.
 func writeCertificate(t *testing.T, files config.TLS, name string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	writePair(t, files, certificate(t, name, nil))
+}
+
+func writePair(t *testing.T, files config.TLS, cert tls.Certificate) {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, files.KeyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})))
-	write(t, files.CertFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	later := time.Now().Add(time.Duration(len(name)) * time.Minute)
-	os.Chtimes(files.CertFile, later, later)
+	write(t, files.KeyFile, inPEM("PRIVATE KEY", key))
+	write(t, files.CertFile, inPEM("CERTIFICATE", cert.Certificate[0]))
 }

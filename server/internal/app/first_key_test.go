@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/watchword-dev/watchword/server/internal/config"
-	"github.com/watchword-dev/watchword/server/internal/store/pgtest"
 )
 
 // keysOf returns how many keys of an algorithm the ring has.
@@ -22,12 +21,7 @@ func (s *server) keysOf(algorithm string) (n int) {
 
 // F29: the first key of an algorithm is stored with the change that needs it, in one revision, or not at all.
 func TestFirstKeyIsStoredWithWhatNeedsIt(t *testing.T) {
-	t.Run("SQLite", func(t *testing.T) { firstKey(t, testConfig(t)) })
-	t.Run("PostgreSQL", func(t *testing.T) {
-		cfg := testConfig(t)
-		cfg.Database = config.NewSecret(pgtest.Start(t))
-		firstKey(t, cfg)
-	})
+	onBothEngines(t, firstKey)
 }
 
 func firstKey(t *testing.T, cfg config.Config) {

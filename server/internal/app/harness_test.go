@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/watchword-dev/watchword/server/internal/config"
+	"github.com/watchword-dev/watchword/server/internal/store/pgtest"
 )
 
 // server is a real server in this process, on a database of its own.
@@ -91,6 +92,16 @@ func startWith(t testing.TB, cfg config.Config, change func(*Server)) *server {
 		}
 	})
 	return srv
+}
+
+// onBothEngines shows a claim on SQLite and on PostgreSQL.
+func onBothEngines(t *testing.T, claim func(*testing.T, config.Config)) {
+	t.Run("SQLite", func(t *testing.T) { claim(t, testConfig(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		cfg := testConfig(t)
+		cfg.Database = config.NewSecret(pgtest.Start(t))
+		claim(t, cfg)
+	})
 }
 
 // answer is what came back.
@@ -199,23 +210,30 @@ func part(t testing.TB, jwt string, n int) map[string]any {
 	return m
 }
 
-// record is the audit log's line about a decision.
-func (s *server) record(decisionID string) map[string]any {
-	s.t.Helper()
-	files, _ := filepath.Glob(filepath.Join(s.cfg.Audit.Dir, "*.jsonl"))
+// auditText is all that the audit log in dir has.
+func auditText(t testing.TB, dir string) string {
+	t.Helper()
+	files, _ := filepath.Glob(filepath.Join(dir, "*.jsonl"))
+	var b strings.Builder
 	for _, f := range files {
 		raw, err := os.ReadFile(f)
 		if err != nil {
-			s.t.Fatal(err)
+			t.Fatal(err)
 		}
-		for line := range strings.Lines(string(raw)) {
-			if strings.Contains(line, decisionID) {
-				var m map[string]any
-				if err := json.Unmarshal([]byte(line), &m); err != nil {
-					s.t.Fatalf("audit line is not JSON: %v: %s", err, line)
-				}
-				return m
+		b.Write(raw)
+	}
+	return b.String()
+}
+
+// record is the audit log's line about a decision.
+func (s *server) record(decisionID string) (m map[string]any) {
+	s.t.Helper()
+	for line := range strings.Lines(auditText(s.t, s.cfg.Audit.Dir)) {
+		if decisionID != "" && strings.Contains(line, decisionID) {
+			if err := json.Unmarshal([]byte(line), &m); err != nil {
+				s.t.Fatalf("audit line is not JSON: %v: %s", err, line)
 			}
+			return m
 		}
 	}
 	s.t.Fatalf("no audit record of decision %q", decisionID)

@@ -41,7 +41,7 @@ func h2Get() []byte {
 // h2Connect opens a connection and sends settings, each an id and a value.
 func (w *sdkWorld) h2Connect(t *testing.T, settings ...uint32) *tls.Conn {
 	t.Helper()
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(w.srv.url, "https://"), &tls.Config{RootCAs: w.roots, ServerName: sdkHost, NextProtos: []string{"h2"}})
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(w.url, "https://"), &tls.Config{RootCAs: w.roots, ServerName: sdkHost, NextProtos: []string{"h2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestHTTP2FloodHoldsNobodyUp(t *testing.T) {
 	defer honest.CloseIdleConnections()
 	answered := func(t *testing.T) {
 		t.Helper()
-		a, err := honest.Get(w.srv.url + "/.well-known/jwks.json")
+		a, err := honest.Get(w.url + "/.well-known/jwks.json")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,7 +18,6 @@ import (
 
 	"github.com/watchword-dev/watchword/server/internal/audit"
 	"github.com/watchword-dev/watchword/server/internal/config"
-	"github.com/watchword-dev/watchword/server/internal/store/pgtest"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
@@ -81,12 +79,7 @@ func child(t *testing.T, cfg config.Config) (*server, *exec.Cmd) {
 // FLT-001, FLT-002: kill -9 while tokens are issued and rules change. WWTEST_KILLS says
 // how often (8 when it says nothing).
 func TestKillLosesNothingAcknowledged(t *testing.T) {
-	t.Run("SQLite", func(t *testing.T) { killAgainAndAgain(t, testConfig(t)) })
-	t.Run("PostgreSQL", func(t *testing.T) {
-		cfg := testConfig(t)
-		cfg.Database = config.NewSecret(pgtest.Start(t))
-		killAgainAndAgain(t, cfg)
-	})
+	onBothEngines(t, killAgainAndAgain)
 }
 
 func killAgainAndAgain(t *testing.T, cfg config.Config) {
@@ -104,7 +97,7 @@ func killAgainAndAgain(t *testing.T, cfg config.Config) {
 	unsure := false
 	for range kills {
 		s, cmd := child(t, cfg)
-		if got := s.allowed(t, "m3", "m2"); !unsure && got != rule && decisionsMade(decisions) {
+		if got := s.allowed(t, "m3", "m2"); !unsure && got != rule && len(decisions) > 0 {
 			t.Fatalf("the rule m3 -> m2 is %v after the kill, acknowledged was %v", got, rule)
 		} else {
 			rule = got
@@ -135,21 +128,6 @@ func killAgainAndAgain(t *testing.T, cfg config.Config) {
 			t.Errorf("decision %s was answered and has no record", id)
 		}
 	}
-}
-
-func decisionsMade(m map[string]bool) bool { return len(m) > 0 }
-
-func auditText(t *testing.T, dir string) string {
-	t.Helper()
-	var b strings.Builder
-	for _, f := range glob(t, filepath.Join(dir, "*.jsonl")) {
-		raw, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.Write(raw)
-	}
-	return b.String()
 }
 
 // allowed asks the operator's API whether there is a rule.

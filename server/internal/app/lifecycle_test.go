@@ -2,12 +2,12 @@ package app
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -213,12 +213,11 @@ func TestStoppingLosesNoRequest(t *testing.T) {
 
 func TestReadinessIsTruthful(t *testing.T) {
 	s := start(t, testConfig(t))
-	ready := func() answer { return s.do(s.request("GET", strings.TrimSuffix(s.admin, "/admin/v1")+"/readyz", "")) }
-	if a := ready(); a.status != 200 {
+	if a := s.readyz(); a.status != 200 {
 		t.Fatalf("got %d %s", a.status, a.body)
 	}
 	s.s.draining.Store(true)
-	if a := ready(); a.status != 503 || !strings.Contains(a.body, "stopping") {
+	if a := s.readyz(); a.status != 503 || !strings.Contains(a.body, "stopping") {
 		t.Errorf("draining: got %d %s", a.status, a.body)
 	}
 	resp, err := s.client.Do(s.request("GET", s.url+"/.well-known/jwks.json", ""))
@@ -241,9 +240,7 @@ func TestReadinessIsTruthful(t *testing.T) {
 // TLS-002.
 func TestCertificateIsReloadedAndABadOneIsNot(t *testing.T) {
 	cfg := testConfig(t)
-	dir := t.TempDir()
-	cfg.TLS = config.TLS{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")}
-	writeCertificate(t, cfg.TLS, "first")
+	cfg.TLS = certificateFiles(t, certificate(t, "first", nil))
 	s := start(t, cfg)
 	if !strings.HasPrefix(s.url, "https://") {
 		t.Fatalf("url is %s", s.url)
@@ -259,8 +256,7 @@ func TestCertificateIsReloadedAndABadOneIsNot(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		var cert *x509.Certificate = c.ConnectionState().PeerCertificates[0]
-		return cert.Subject.CommonName
+		return c.ConnectionState().PeerCertificates[0].Subject.CommonName
 	}
 	if got := served(); got != "first" {
 		t.Errorf("got %s", got)
@@ -272,6 +268,27 @@ func TestCertificateIsReloadedAndABadOneIsNot(t *testing.T) {
 	write(t, cfg.TLS.CertFile, "garbage")
 	if got := served(); got != "second" {
 		t.Errorf("after a bad file: got %s", got)
+	}
+}
+
+// RFC 9325, section 4.2: of TLS 1.2, only the suites it recommends are taken.
+func TestOnlyRecommendedSuitesOfTLS12AreTaken(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.TLS = certificateFiles(t, certificate(t, "localhost", nil))
+	address := strings.TrimPrefix(start(t, cfg).url, "https://")
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		if !slices.Contains(s.SupportedVersions, tls.VersionTLS12) {
+			continue
+		}
+		c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{s.ID}})
+		if err == nil {
+			c.Close()
+		}
+		// The server's key is an elliptic one.
+		want := strings.HasPrefix(s.Name, "TLS_ECDHE_ECDSA_WITH_AES_") && strings.Contains(s.Name, "_GCM_")
+		if (err == nil) != want {
+			t.Errorf("%s: got %v, want it to be taken: %v", s.Name, err, want)
+		}
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"io"
 	"log/slog"
@@ -16,7 +15,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -52,7 +50,7 @@ func (o *overTLS) ask(c *http.Client) (token string, resumed bool) {
 	t := o.w.t
 	t.Helper()
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"m1"}, "resource": {"https://m2.watchword.test/api"}}
-	r, err := http.NewRequest("POST", o.w.srv.url+"/oauth2/token", strings.NewReader(form.Encode()))
+	r, err := http.NewRequest("POST", o.w.url+"/oauth2/token", strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +89,7 @@ func boundTo(t *testing.T, token string) string {
 func TestCertificatesOfConnections(t *testing.T) {
 	w := newSDKWorld(t, nil)
 	o := &overTLS{w: w}
-	ours, again, self := w.certs["of the authority"], w.certificate("m1.watchword.test", &w.ca), w.certs["self-signed"]
+	ours, again, self := w.certs["of the authority"], certificate(t, "m1.watchword.test", &w.ca), w.certs["self-signed"]
 	for name, cert := range map[string]tls.Certificate{"of the authority": ours, "another of the same name": again, "self-signed": self} {
 		token, _ := o.ask(o.client(&cert))
 		if token == "" {
@@ -100,10 +98,10 @@ func TestCertificatesOfConnections(t *testing.T) {
 			t.Errorf("%s: bound to %q", name, got)
 		}
 	}
-	twin := w.certificate("ca", nil)
+	twin := certificate(t, "ca", nil)
 	for name, cert := range map[string]tls.Certificate{
-		"m2's": w.certificate("m2.watchword.test", &w.ca), "of an authority of the same name": w.certificate("m1.watchword.test", &twin),
-		"self-signed by another": w.certificate("m1.watchword.test", nil),
+		"m2's": certificate(t, "m2.watchword.test", &w.ca), "of an authority of the same name": certificate(t, "m1.watchword.test", &twin),
+		"self-signed by another": certificate(t, "m1.watchword.test", nil),
 	} {
 		if token, _ := o.ask(o.client(&cert)); token != "" {
 			t.Errorf("%s: got a token", name)
@@ -119,7 +117,7 @@ func TestCertificatesOfConnections(t *testing.T) {
 func TestHandshakesMakeNoDifferenceToCertificates(t *testing.T) {
 	w := newSDKWorld(t, nil)
 	cert := w.certs["of the authority"]
-	stranger := w.certificate("m2.watchword.test", &w.ca)
+	stranger := certificate(t, "m2.watchword.test", &w.ca)
 	for name, o := range map[string]*overTLS{
 		"no name":        {w: w},
 		"its name":       {w: w, cfg: tls.Config{ServerName: sdkHost}},
@@ -148,11 +146,11 @@ func TestHandshakesMakeNoDifferenceToCertificates(t *testing.T) {
 			t.Errorf("%s: resumed %v, token %q", tls.VersionName(version), resumed, token)
 		}
 		// What the session began with is held against the directory as it is now.
-		w.edit(func(s *directory.Service) { s.AuthMethods = []string{api.PrivateKeyJWT} })
+		w.change("m1", func(s *directory.Service) { s.AuthMethods = []string{api.PrivateKeyJWT} })
 		if token, resumed := o.ask(c); !resumed || token != "" {
 			t.Errorf("%s: resumed %v, and a token by a method the service accepts no longer", tls.VersionName(version), resumed)
 		}
-		w.edit(func(s *directory.Service) { s.AuthMethods = nil })
+		w.change("m1", func(s *directory.Service) { s.AuthMethods = nil })
 	}
 }
 
@@ -179,14 +177,6 @@ func TestCertificateThroughAProxyThatPassesTLSOn(t *testing.T) {
 		if token, _ := o.ask(o.client(nil)); token != "" {
 			t.Errorf("%s, only in a header: got a token", what)
 		}
-	}
-}
-
-// edit changes m1.
-func (w *sdkWorld) edit(edit func(*directory.Service)) {
-	w.t.Helper()
-	if _, err := w.srv.s.directory.UpdateService(w.t.Context(), w.by, "m1", directory.AnyVersion, edit); err != nil {
-		w.t.Fatal(err)
 	}
 }
 
@@ -221,21 +211,15 @@ func (c *inPieces) Write(b []byte) (int, error) {
 
 // MTL-013: a list of authorities that cannot be read whole is no list.
 func TestStartRefusesAuthoritiesItCannotRead(t *testing.T) {
-	dir := t.TempDir()
-	w := &sdkWorld{t: t}
-	block := func(kind string, der []byte) string {
-		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-	}
-	ca := block("CERTIFICATE", w.certificate("ca", nil).Certificate[0])
+	dir, files := t.TempDir(), certificateFiles(t, certificate(t, "localhost", nil))
+	ca := inPEM("CERTIFICATE", certificate(t, "ca", nil).Certificate[0])
 	for name, content := range map[string]string{
-		"empty": "", "no PEM": "authority", "cut short": ca[:len(ca)-30], "a good one and one cut short": ca + ca[:200], "garbage in PEM": block("CERTIFICATE", []byte("x")),
-		"a good one and garbage": ca + block("CERTIFICATE", []byte("x")), "a key": ca + block("PRIVATE KEY", []byte("x")),
-		"no authority": block("CERTIFICATE", w.certificate("m1", nil).Certificate[0]), "missing": "",
+		"empty": "", "no PEM": "authority", "cut short": ca[:len(ca)-30], "a good one and one cut short": ca + ca[:200], "garbage in PEM": inPEM("CERTIFICATE", []byte("x")),
+		"a good one and garbage": ca + inPEM("CERTIFICATE", []byte("x")), "a key": ca + inPEM("PRIVATE KEY", []byte("x")),
+		"no authority": inPEM("CERTIFICATE", certificate(t, "m1", nil).Certificate[0]), "missing": "",
 	} {
 		cfg := testConfig(t)
-		cfg.TLS = config.TLS{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")}
-		writeCertificate(t, cfg.TLS, "localhost")
-		cfg.ClientCAFile = filepath.Join(dir, name)
+		cfg.TLS, cfg.ClientCAFile = files, filepath.Join(dir, name)
 		if name != "missing" {
 			write(t, cfg.ClientCAFile, content)
 		}
@@ -251,24 +235,13 @@ func TestStartRefusesAuthoritiesItCannotRead(t *testing.T) {
 
 func TestAuthoritiesAreReloadedAndABadFileIsNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &sdkWorld{t: t}
-		first, second := w.certificate("ca", nil), w.certificate("ca", nil)
+		first, second := certificate(t, "ca", nil), certificate(t, "ca", nil)
 		file := filepath.Join(t.TempDir(), "ca.pem")
-		stamp := time.Now()
-		put := func(content []byte) {
-			if err := os.WriteFile(file, content, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			stamp = stamp.Add(time.Minute)
-			if err := os.Chtimes(file, stamp, stamp); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Second) // of the bubble
+		put := func(content string) {
+			write(t, file, content)
+			time.Sleep(time.Minute) // of the bubble
 		}
-		asPEM := func(c tls.Certificate) []byte {
-			return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]})
-		}
-		put(asPEM(first))
+		put(inPEM("CERTIFICATE", first.Certificate[0]))
 		s := &Server{logger: slog.New(slog.DiscardHandler)}
 		s.cfg.ClientCAFile = file
 		pool, err := s.openClientCAs()
@@ -283,11 +256,11 @@ func TestAuthoritiesAreReloadedAndABadFileIsNot(t *testing.T) {
 		if !pool().Equal(only(first)) {
 			t.Error("the first is not there")
 		}
-		put(asPEM(second))
+		put(inPEM("CERTIFICATE", second.Certificate[0]))
 		if !pool().Equal(only(second)) {
 			t.Error("after the file changed: the second is not there alone")
 		}
-		put([]byte("garbage"))
+		put("garbage")
 		if !pool().Equal(only(second)) {
 			t.Error("after a bad file: the second is not there")
 		}

@@ -10,12 +10,7 @@ import (
 
 // PKJ-018, and the same of DPoP proofs: what was used before kill -9 is used after it.
 func TestUsedProofsStayUsedAfterAKill(t *testing.T) {
-	t.Run("SQLite", func(t *testing.T) { replayAfterKill(t, testConfig(t)) })
-	t.Run("PostgreSQL", func(t *testing.T) {
-		cfg := testConfig(t)
-		cfg.Database = config.NewSecret(pgtest.Start(t))
-		replayAfterKill(t, cfg)
-	})
+	onBothEngines(t, replayAfterKill)
 }
 
 func replayAfterKill(t *testing.T, cfg config.Config) {

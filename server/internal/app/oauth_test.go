@@ -290,7 +290,7 @@ func TestIssuerWithPath(t *testing.T) {
 // The settings that change what is issued, and what is said of it, are those of the issuer and the endpoints.
 func TestSettingsOfTokensAreInForce(t *testing.T) {
 	cfg := oauthConfig(t)
-	cfg.OAuth.AuthorizationEndpoint, cfg.Proxy.Networks, cfg.Token.ReuseWindow = true, nil, time.Minute
+	cfg.OAuth.AuthorizationEndpoint, cfg.Proxy, cfg.Token.ReuseWindow = true, config.Proxy{}, time.Minute
 	s := start(t, cfg)
 	m1, _, _ := s.demo()
 	m := s.do(s.request("GET", s.url+"/.well-known/openid-configuration", "")).json(t)

@@ -2,13 +2,10 @@ package app
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,11 +21,9 @@ import (
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/client"
-	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/config"
 	"github.com/watchword-dev/watchword/server/internal/directory"
-	"github.com/watchword-dev/watchword/server/internal/keys"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/verify"
 )
@@ -39,58 +33,36 @@ const sdkHost = "auth.watchword.test"
 // sdkWorld is a server that speaks TLS and asks for certificates, with services m1 to m3, and
 // resources that check tokens with package verify.
 type sdkWorld struct {
-	t      *testing.T
-	srv    *server
-	issuer string
-	roots  *x509.CertPool
-	server tls.Certificate
-	ca     tls.Certificate
-	key    *ecdsa.PrivateKey // m1's
-	id     client.Identity   // m1's
-	certs  map[string]tls.Certificate
-	by     directory.Author
+	*world
+	roots *x509.CertPool
+	tls   tls.Certificate // the server's
+	ca    tls.Certificate
+	id    client.Identity // m1's
+	certs map[string]tls.Certificate
 }
 
 func newSDKWorld(t *testing.T, edit func(*config.Config)) *sdkWorld {
-	w := &sdkWorld{t: t, issuer: "https://" + sdkHost, roots: x509.NewCertPool(), by: directory.Author{Actor: "test"}}
-	w.ca = w.certificate("ca", nil)
+	w := &sdkWorld{roots: x509.NewCertPool(), ca: certificate(t, "ca", nil)}
 	w.roots.AddCert(w.ca.Leaf)
-	w.server = w.certificate(sdkHost, &w.ca)
-	w.certs = map[string]tls.Certificate{"of the authority": w.certificate("m1.watchword.test", &w.ca), "self-signed": w.certificate("m1", nil)}
-	dir := t.TempDir()
+	w.tls = certificate(t, sdkHost, &w.ca)
+	w.certs = map[string]tls.Certificate{"of the authority": certificate(t, "m1.watchword.test", &w.ca), "self-signed": certificate(t, "m1", nil)}
 	cfg := testConfig(t)
-	cfg.Issuer = w.issuer
-	cfg.TLS = config.TLS{CertFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key")}
-	cfg.ClientCAFile = filepath.Join(dir, "ca.crt")
-	key, err := x509.MarshalPKCS8PrivateKey(w.server.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.write(cfg.TLS.CertFile, "CERTIFICATE", w.server.Certificate[0])
-	w.write(cfg.TLS.KeyFile, "PRIVATE KEY", key)
-	w.write(cfg.ClientCAFile, "CERTIFICATE", w.ca.Certificate[0])
+	cfg.Issuer = "https://" + sdkHost
+	cfg.TLS = certificateFiles(t, w.tls)
+	cfg.ClientCAFile = filepath.Join(t.TempDir(), "ca.crt")
+	write(t, cfg.ClientCAFile, inPEM("CERTIFICATE", w.ca.Certificate[0]))
 	if edit != nil {
 		edit(&cfg)
 	}
-	w.srv = start(t, cfg)
+	w.world = &world{server: start(t, cfg)}
 	w.populate()
 	return w
 }
 
-func (w *sdkWorld) write(path, kind string, der []byte) {
-	w.t.Helper()
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
 // certificate is signed by ca, or by itself.
-func (w *sdkWorld) certificate(name string, ca *tls.Certificate) tls.Certificate {
-	w.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+func certificate(t testing.TB, name string, ca *tls.Certificate) tls.Certificate {
+	t.Helper()
+	key := newKey()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
@@ -103,69 +75,31 @@ func (w *sdkWorld) certificate(name string, ca *tls.Certificate) tls.Certificate
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
 // populate makes the services, and credentials of every kind for m1.
 func (w *sdkWorld) populate() {
-	t, d := w.t, w.srv.s.directory
-	for _, n := range []directory.NewService{{Name: "m1"}, {Name: "m2", ServiceSettings: api.ServiceSettings{Audiences: []string{"https://m2.watchword.test/api"}}}, {Name: "m3"}} {
-		if _, err := d.CreateService(t.Context(), w.by, n); err != nil {
-			t.Fatal(err)
-		}
+	w.service("m1", "m2", "m3")
+	w.change("m2", func(svc *directory.Service) { svc.Audiences = []string{"https://m2.watchword.test/api"} })
+	w.rule("m1", "m2", directory.NewRule{Scopes: []string{"read"}})
+	key := newKey()
+	w.addCredential("m1", directory.KindKey, jwkOf(key, keyThumbprint(key)))
+	w.addCredential("m1", directory.KindCertificate, clientauth.CertificateThumbprint(w.certs["self-signed"].Leaf))
+	w.addCredential("m1", directory.KindTLSSubject, "dns:m1.watchword.test")
+	for _, name := range []string{"m1", "m2"} {
+		w.addSecret(name, secretOf(name))
 	}
-	w.allow("m1", "m2", directory.NewRule{Scopes: []string{"read"}})
-	var err error
-	if w.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		t.Fatal(err)
-	}
-	kid, err := jose.Thumbprint(w.key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	jwk, err := jose.PublicKey{ID: kid, Algorithm: jose.ES256, Key: w.key.Public()}.JWK()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.add("m1", directory.KindKey, string(jwk))
-	w.add("m1", directory.KindCertificate, clientauth.CertificateThumbprint(w.certs["self-signed"].Leaf))
-	w.add("m1", directory.KindTLSSubject, "dns:m1.watchword.test")
+	bootstrap, _ := w.credential("m1")
 	w.id = client.Identity{
-		ClientID: "m1", Secret: client.Static(w.secret("m1")), Key: client.Key(w.key, ""), Credential: client.Static(w.bootstrap("m1")),
+		ClientID: "m1", Secret: client.Static(secretOf("m1")), Key: client.Key(key, ""), Credential: client.Static(bootstrap),
 	}
-}
-
-func (w *sdkWorld) allow(caller, target string, n directory.NewRule) {
-	w.t.Helper()
-	if _, _, err := w.srv.s.directory.Allow(w.t.Context(), w.by, caller, target, n, 0); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *sdkWorld) add(service string, kind directory.Kind, material string) {
-	w.t.Helper()
-	if _, err := w.srv.s.directory.AddCredential(w.t.Context(), w.by, service, directory.NewCredential{Kind: kind, Material: material, Name: string(kind)}); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *sdkWorld) secret(service string) string {
-	w.t.Helper()
-	secret := clientauth.NewSecret()
-	w.add(service, directory.KindSecret, clientauth.HashSecret(w.srv.s.shared.Derive(keys.ClientSecretPepper), secret))
-	return secret
-}
-
-func (w *sdkWorld) bootstrap(service string) string {
-	w.t.Helper()
-	token, _ := w.srv.credential(service)
-	return token
 }
 
 // transport reaches the server by the name in its issuer.
@@ -174,7 +108,7 @@ func (w *sdkWorld) transport() *http.Transport {
 		TLSClientConfig: &tls.Config{RootCAs: w.roots, MinVersion: tls.VersionTLS12},
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if strings.HasPrefix(address, sdkHost+":") {
-				address = w.srv.s.listeners[0].net.Addr().String()
+				address = w.s.listeners[0].net.Addr().String()
 			}
 			return new(net.Dialer).DialContext(ctx, network, address)
 		},
@@ -183,9 +117,9 @@ func (w *sdkWorld) transport() *http.Transport {
 	return tr
 }
 
-func (w *sdkWorld) client(edit func(*client.Config)) *client.Client {
+func (w *sdkWorld) sdk(edit func(*client.Config)) *client.Client {
 	w.t.Helper()
-	cfg := client.Config{Server: w.issuer, HTTPClient: &http.Client{Transport: w.transport()}, Logger: slog.New(slog.DiscardHandler)}
+	cfg := client.Config{Server: w.cfg.Issuer, HTTPClient: &http.Client{Transport: w.transport()}, Logger: slog.New(slog.DiscardHandler)}
 	edit(&cfg)
 	c, err := client.New(cfg)
 	if err != nil {
@@ -199,7 +133,7 @@ func (w *sdkWorld) client(edit func(*client.Config)) *client.Client {
 func (w *sdkWorld) resource(name string, handler http.HandlerFunc, edit func(*verify.Config)) *httptest.Server {
 	w.t.Helper()
 	cfg := verify.Config{
-		Server: w.issuer, Issuer: "auth-server", Audience: name, Audiences: []string{"https://" + name + ".watchword.test/api"},
+		Server: w.cfg.Issuer, Issuer: "auth-server", Audience: name, Audiences: []string{"https://" + name + ".watchword.test/api"},
 		HTTPClient: &http.Client{Transport: w.transport()}, Logger: slog.New(slog.DiscardHandler),
 	}
 	if edit != nil {
@@ -211,7 +145,7 @@ func (w *sdkWorld) resource(name string, handler http.HandlerFunc, edit func(*ve
 	}
 	w.t.Cleanup(func() { _ = v.Close() })
 	s := httptest.NewUnstartedServer(v.Middleware(handler))
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{w.server}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS13}
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{w.tls}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS13}
 	s.StartTLS()
 	w.t.Cleanup(s.Close)
 	return s
@@ -255,26 +189,19 @@ func TestSDKGetsAndUsesTokensByEveryMethod(t *testing.T) {
 					cfg.NonceKey = make([]byte, 32)
 				}
 			})
-			for _, name := range w.srv.s.auth.Names() {
+			for _, name := range w.s.auth.Names() {
 				if !slices.ContainsFunc(client.Methods(), func(m client.Method) bool { return m.Name == name }) {
 					t.Errorf("the server offers %s, which the SDK does not have", name)
 				}
 			}
 			plain := client.Method{Name: "/accesstoken", New: func(client.Identity) *client.Auth { return nil }}
 			for _, binding := range []string{"", api.BindingMTLS} {
-				w.bind("m1", binding)
+				w.change("m1", func(svc *directory.Service) { svc.Binding = binding })
 				for _, method := range append(client.Methods(), plain) {
 					w.everyBinding(method, binding, m2.URL)
 				}
 			}
 		})
-	}
-}
-
-func (w *sdkWorld) bind(service string, b string) {
-	w.t.Helper()
-	if _, err := w.srv.s.directory.UpdateService(w.t.Context(), w.by, service, 0, func(s *directory.Service) { s.Binding = b }); err != nil {
-		w.t.Fatal(err)
 	}
 }
 
@@ -288,7 +215,7 @@ func (w *sdkWorld) everyBinding(method client.Method, binding string, url string
 			case byCertificate && (cert == "self-signed") != strings.HasPrefix(method.Name, "self"):
 				continue // that certificate is for the other method
 			}
-			c := w.client(func(cfg *client.Config) {
+			c := w.sdk(func(cfg *client.Config) {
 				if cfg.Auth = method.New(w.id); cfg.Auth == nil {
 					cfg.Credential = w.id.Credential
 				}
@@ -314,11 +241,11 @@ func (w *sdkWorld) everyBinding(method client.Method, binding string, url string
 // m1 calls m2, which calls m3 in its name; where no rule allows it, nothing does.
 func TestSDKCallsOnInTheCallersName(t *testing.T) {
 	w := newSDKWorld(t, nil)
-	w.allow("m2", "m3", directory.NewRule{Scopes: []string{"read"}, Exchange: policy.Delegate})
+	w.rule("m2", "m3", directory.NewRule{Scopes: []string{"read"}, Exchange: policy.Delegate})
 	m3 := w.resource("m3", whoCalls, nil)
-	secret := client.Static(w.secret("m2"))
+	secret := client.Static(secretOf("m2"))
 	for _, dpop := range []*client.DPoP{nil, {}} {
-		c2 := w.client(func(cfg *client.Config) { cfg.Auth, cfg.DPoP = client.ClientSecretPost("m2", secret), dpop })
+		c2 := w.sdk(func(cfg *client.Config) { cfg.Auth, cfg.DPoP = client.ClientSecretPost("m2", secret), dpop })
 		source := c2.ExchangeSource(client.FromContext, "m3", "read")
 		var impersonation error
 		m2 := w.resource("m2", func(rw http.ResponseWriter, r *http.Request) {
@@ -336,7 +263,7 @@ func TestSDKCallsOnInTheCallersName(t *testing.T) {
 			_, _ = io.Copy(rw, resp.Body)
 			_, impersonation = source.Impersonate().Token(r.Context())
 		}, nil)
-		c1 := w.client(func(cfg *client.Config) { cfg.Auth, cfg.DPoP = client.BootstrapAssertion(w.id.Credential), dpop })
+		c1 := w.sdk(func(cfg *client.Config) { cfg.Auth, cfg.DPoP = client.BootstrapAssertion(w.id.Credential), dpop })
 		got := w.call(&http.Client{Transport: c1.Transport("m2", w.resourceTransport(), "read")}, m2.URL)
 		if want := fmt.Sprintf("m1[m2] dpop=%v mtls=false", dpop != nil); got != want {
 			t.Errorf("got %q, want %q", got, want)

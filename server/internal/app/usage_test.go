@@ -7,10 +7,8 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/config"
-	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/store"
-	"github.com/watchword-dev/watchword/server/internal/store/pgtest"
 	"github.com/watchword-dev/watchword/server/internal/usage"
 )
 
@@ -40,15 +38,6 @@ func (s *server) counted() {
 	if a := s.ask(m2, `{"target":"m2"}`); a.status != 401 {
 		s.t.Fatalf("got %d %s", a.status, a.body)
 	}
-}
-
-func onBothEngines(t *testing.T, claim func(*testing.T, config.Config)) {
-	t.Run("SQLite", func(t *testing.T) { claim(t, testConfig(t)) })
-	t.Run("PostgreSQL", func(t *testing.T) {
-		cfg := testConfig(t)
-		cfg.Database = config.NewSecret(pgtest.Start(t))
-		claim(t, cfg)
-	})
 }
 
 // What a plan says of recorded decisions, and what its shadow says of those made meanwhile, is what
@@ -156,24 +145,4 @@ func TestUsageIsWrittenWhenTheServerEnds(t *testing.T) {
 			}
 		}
 	})
-}
-
-// What was exchanged is counted as that, so that a rule without exchange is seen to refuse it: and an
-// impersonation, which leaves no actor, too.
-func TestExchangesAreCountedAsSuch(t *testing.T) {
-	w := populated(start(t, oauthConfig(t)))
-	given(t, w.exchange("m2", w.get("m1", "m2"), "m3"))
-	w.rule("m2", "m3", directory.NewRule{Scopes: []string{"a", "read"}, Exchange: policy.Impersonate})
-	given(t, w.exchange("m2", w.get("m1", "m2"), "m3", "impersonate", "true"))
-	w.s.usage.Flush(t.Context())
-	m2, _ := w.s.directory.Snapshot().Service("m2")
-	rows, err := w.s.db.ListUsage(t.Context(), usage.Filter{Caller: m2.UID})
-	if err != nil || len(rows) != 2 || rows[0].Exchange != policy.Delegate || rows[0].Actors != 1 || rows[1].Exchange != policy.Impersonate || rows[1].Actors != 0 {
-		t.Fatalf("got %+v, %v", rows, err)
-	}
-	direct := "version: 1\nservices: {m2: {}, m3: {}}\nrules:\n  - {from: m2, to: m3, scopes: [a, read], exchange: delegate}\n"
-	replay := w.operate("POST", "/callmap/plan", callMapFiles(direct))["replay"].(map[string]any)
-	if replay["refused"] != 1.0 || replay["edges"].([]any)[0].(map[string]any)["reason"] != string(policy.ImpersonateForbidden) {
-		t.Errorf("got %v", replay)
-	}
 }

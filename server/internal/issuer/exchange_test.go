@@ -265,6 +265,11 @@ func TestImpersonationLeavesNoActor(t *testing.T) {
 	if r := w.record(id); r.Caller != "m2" || r.OnBehalfOf != "m1" || r.Exchange != "impersonate" {
 		t.Errorf("recorded %+v", r)
 	}
+	// It leaves no actor, and is counted as what it is.
+	counted := w.counted()
+	if u := counted[len(counted)-1]; u.Exchange != policy.Impersonate || u.Actors != 0 || u.Why != "" {
+		t.Errorf("counted %+v", u)
+	}
 }
 
 // hops makes a way of n+1 services h0 to hn, each of which may exchange what it gets for a token for the next one.
