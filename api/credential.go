@@ -12,6 +12,8 @@ type Credential struct {
 	NotBefore    *time.Time `json:"notBefore,omitempty" example:"2026-12-01T00:00:00Z" doc:"When it begins to be good. Absent: when it was made."`
 	ExpiresAt    time.Time  `json:"expiresAt" example:"2027-02-22T12:00:00Z" doc:"When it ends, that moment excluded."`
 	RevokedAt    *time.Time `json:"revokedAt,omitempty" example:"2026-12-01T08:30:00Z" doc:"When it was revoked. Absent while it was not."`
+	Replaces     string     `json:"replaces,omitempty" example:"1f0e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The credential that this one replaces, and that ends overlapSeconds after this one was first used. Absent: none."`
+	Overlap      int64      `json:"overlapSeconds,omitempty" example:"3600" doc:"See replaces."`
 	CIDR         string     `json:"cidr,omitempty" example:"10.0.0.0/8" doc:"The network it is good from. Absent: any."`
 	LastUsedAt   *time.Time `json:"lastUsedAt,omitempty" example:"2026-11-30T23:59:59Z" doc:"When it was last used, some seconds late. Absent: never."`
 	LastUsedFrom string     `json:"lastUsedFrom,omitempty" example:"10.1.2.3" doc:"From which address."`
@@ -47,13 +49,13 @@ type IssuedCredential struct {
 
 // CredentialRotation is the body that rotates a credential.
 type CredentialRotation struct {
-	OverlapSeconds *int64 `json:"overlapSeconds,omitempty" minimum:"0" maximum:"3155760000" example:"3600" doc:"How long the old one stays good beside the new one: an hour unless said otherwise. 0: not at all."`
+	OverlapSeconds *int64 `json:"overlapSeconds,omitempty" minimum:"0" maximum:"3155760000" example:"3600" doc:"How long the old one stays good after the first use of the new one: an hour unless said otherwise."`
 }
 
 // RotatedCredential is the credential in the place of another, and its secret.
 type RotatedCredential struct {
 	IssuedCredential
-	Replaced Credential `json:"replaced" doc:"The one before, with its new end."`
+	Replaced Credential `json:"replaced" doc:"The one before. It gets its new end when the new one is first used."`
 }
 
 // CredentialList is a page of credentials.

@@ -88,7 +88,8 @@ func (c *Client) Credential(ctx context.Context, id string) (api.Credential, err
 	return call[api.Credential](ctx, c, request{path: at("credentials", id)})
 }
 
-// RotateCredential makes a credential in the place of another, which ends after the overlap.
+// RotateCredential makes a credential in the place of another, which ends when the overlap has passed since the new one
+// was first used.
 func (c *Client) RotateCredential(ctx context.Context, id string, r api.CredentialRotation) (api.RotatedCredential, error) {
 	return call[api.RotatedCredential](ctx, c, request{method: http.MethodPost, path: at("credentials", id, "rotate"), body: r})
 }

@@ -69,7 +69,7 @@ func (a *handlers) credentials() {
 	}, a.readCredential)
 	register(a, operation{
 		method: http.MethodPost, path: "/credentials/{id}/rotate", id: "rotateCredential", action: action{name: "credential.rotate"}, tag: "credentials",
-		summary: "Replace a credential", description: "Makes a secret or a bootstrap credential with the name, the network and the length of life of the one there is, which ends after the overlap: put the new one in place meanwhile. Tokens got with the old one are good until they expire. Of one service, kind and name two can be good at once: a third is refused.",
+		summary: "Replace a credential", description: "Makes a secret or a bootstrap credential with the name, the network and the lifetime of the one there is. That one ends when the overlap has passed since the new one was first used, so nothing is lost if the answer does not arrive: revoke the new one and ask again. Tokens issued for the old one are valid until they expire. While both are valid, neither can be replaced.",
 		status: http.StatusCreated, missing: errNoCredential, errors: []int{http.StatusConflict},
 		request: map[string]any{"overlapSeconds": 3600},
 		answer:  api.RotatedCredential{IssuedCredential: api.IssuedCredential{Credential: exampleSecret, Secret: "wws_m3mZ0qk5bXc8Zt3m8q1y2v4o7n6t9u5s8r1w4x7z0a3"}, Replaced: exampleSecret},
@@ -224,6 +224,7 @@ func (a *handlers) credential(c directory.Credential, service string) api.Creden
 		ID: c.ID, Service: service, Kind: string(c.Kind), Name: c.Name,
 		CreatedAt: c.CreatedAt.UTC(), NotBefore: optional(c.NotBefore), ExpiresAt: c.ExpiresAt.UTC(), RevokedAt: optional(c.RevokedAt),
 		LastUsedAt: optional(c.LastUsedAt), LastUsedFrom: c.LastUsedFrom, Status: "active",
+		Replaces: c.Replaces, Overlap: int64(c.Overlap / time.Second),
 	}
 	if why := c.Good(a.Now()); why != "" {
 		v.Status = why

@@ -207,22 +207,31 @@ func TestSecretIsRotatedWithAnOverlap(t *testing.T) {
 		t.Errorf("stored %q, %v; want the keyed hash of the secret", stored.Material, err)
 	}
 	var rotated api.RotatedCredential
-	before := time.Now()
 	s.must("POST", "/credentials/"+first.Credential.ID+"/rotate", `{"overlapSeconds":3600}`).into(&rotated)
 	fresh, old := rotated.Credential, rotated.Replaced
 	if fresh.ID == old.ID || rotated.Secret == "" || rotated.Secret == first.Secret || fresh.Name != "production" || fresh.CIDR != "10.0.0.0/8" || fresh.ExpiresAt.Sub(fresh.CreatedAt) != 10*24*time.Hour {
 		t.Errorf("got %+v, want another secret, and all else as before", rotated)
 	}
-	if left := old.ExpiresAt.Sub(before); old.ID != first.Credential.ID || left < time.Hour-time.Second || left > time.Hour+time.Minute || old.Status != "active" {
-		t.Errorf("the old one is good for %s, want an hour", left)
+	if old != first.Credential || fresh.Replaces != old.ID || fresh.Overlap != 3600 {
+		t.Errorf("the old one is %+v, and the new one %+v", old, fresh)
+	}
+	used := time.Now()
+	use := func(id string) {
+		s.directory.RecordUse(id, used, "10.0.0.1")
+		s.directory.FlushUses(t.Context())
+	}
+	use(fresh.ID)
+	if s.must("GET", "/credentials/"+old.ID, "").into(&old); !old.ExpiresAt.Equal(used.Add(time.Hour).Truncate(time.Microsecond)) || old.Status != "active" {
+		t.Errorf("the old one is %+v, want it to end an hour after the use of the new one", old)
 	}
 	for _, id := range []string{fresh.ID, old.ID} {
 		s.ask("POST", "/credentials/"+id+"/rotate", `{}`).wantProblem("a third", http.StatusUnprocessableEntity)
 	}
 	s.must("POST", "/credentials/"+old.ID+"/revoke", "")
 	s.must("POST", "/credentials/"+fresh.ID+"/rotate", `{"overlapSeconds":0}`).into(&rotated)
-	if rotated.Replaced.Status != "expired" {
-		t.Errorf("got %+v, want it ended without overlap", rotated.Replaced)
+	use(rotated.Credential.ID)
+	if s.must("GET", "/credentials/"+fresh.ID, "").into(&fresh); fresh.Status != "expired" {
+		t.Errorf("got %+v, want it ended without overlap", fresh)
 	}
 	s.ask("POST", "/credentials/"+fresh.ID+"/rotate", ``).wantProblem("what has ended", http.StatusUnprocessableEntity)
 	s.ask("POST", "/credentials/00112233445566778899aabbccddeeff/rotate", ``).wantProblem("nothing", http.StatusNotFound)

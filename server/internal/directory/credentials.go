@@ -42,11 +42,12 @@ func (d *Directory) AddCredential(ctx context.Context, by Author, service string
 	if !c.ExpiresAt.After(d.now()) || c.ExpiresAt.Sub(c.CreatedAt) > 2*MaxCredentialTTL {
 		return Credential{}, &InvalidError{"notBefore", "must not make it end before now, nor later than 200 years from now"}
 	}
-	err = d.insertCredential(ctx, by, s.Name, c)
+	err = d.insertCredential(ctx, by, s.Name, c, nil)
 	return c, err
 }
 
-func (d *Directory) insertCredential(ctx context.Context, by Author, service string, c Credential, detail ...string) error {
+// insertCredential stores c, which replaces old unless that is nil.
+func (d *Directory) insertCredential(ctx context.Context, by Author, service string, c Credential, old *Credential) error {
 	// One at a time, so that each sees the one before. Another replica may add one in the same
 	// moment: two of one key id are then both tried.
 	d.adding.Lock()
@@ -57,7 +58,13 @@ func (d *Directory) insertCredential(ctx context.Context, by Author, service str
 	if err := d.Snapshot().admits(&c, d.now()); err != nil {
 		return err
 	}
-	detail = append(detail, "service", service, "credential", c.ID, "kind", string(c.Kind), "expires", c.ExpiresAt.Format(time.RFC3339))
+	detail := []string{"service", service, "credential", c.ID, "kind", string(c.Kind), "expires", c.ExpiresAt.Format(time.RFC3339)}
+	if old != nil {
+		if err := d.replaceable(old); err != nil {
+			return err
+		}
+		detail = append(detail, "replaces", old.ID)
+	}
 	_, err := d.store.InsertCredential(ctx, c, d.change(by, "credential.create", SubjectCredential(c.ID), detail...))
 	return d.settle(ctx, err, "create credential of %q", service)
 }
@@ -90,75 +97,101 @@ func (d *Directory) newCredential(owner UID, n NewCredential) Credential {
 	now := d.now().Truncate(time.Second)
 	c := Credential{
 		ID: RandomID(), Service: owner, Kind: n.Kind, Material: n.Material, Name: n.Name, CIDR: n.CIDR,
-		CreatedAt: now, ExpiresAt: now.Add(n.TTL.Truncate(time.Second)), Version: 1,
+		CreatedAt: now, Life: n.TTL.Truncate(time.Second), Version: 1,
 	}
+	c.ExpiresAt = now.Add(c.Life)
 	if !n.NotBefore.IsZero() {
 		c.NotBefore = n.NotBefore.UTC().Truncate(time.Second)
-		c.ExpiresAt = c.NotBefore.Add(n.TTL.Truncate(time.Second))
+		c.ExpiresAt = c.NotBefore.Add(c.Life)
 	}
 	return c
 }
 
-// RotateCredential makes a credential like that of id, with the material that remake gives for its
-// kind and as long a life from now on, and lets the old one end after overlap, or when it would have ended anyway. Of those of
-// one service, kind and name no more than two are good at once (RFC 9700, section 2.5: what is
-// replaced goes away): with two there already the answer is an *InvalidError.
+// RotateCredential creates a credential that replaces that of id: with the same kind, name, network and lifetime, and
+// with the material that remake returns. The old one is not changed: it ends overlap after the new one was first used
+// (endReplaced), or when it would have ended anyway. So if nobody received the new one, the service still has the old
+// one. While both are good neither can be replaced (RFC 9700, section 2.5: what is replaced goes away): the answer is
+// an *InvalidError.
 func (d *Directory) RotateCredential(ctx context.Context, by Author, id string, overlap time.Duration, remake func(Kind) (material string, err error)) (fresh, old Credential, err error) {
-	if old, err = d.store.ReadCredential(ctx, id); err != nil {
-		return fresh, old, fmt.Errorf("read credential: %w", err)
+	if overlap < 0 || overlap > MaxCredentialTTL {
+		return fresh, old, &InvalidError{"overlap", "must be between 0 seconds and 100 years"}
 	}
-	if err := d.CatchUp(ctx); err != nil {
-		return fresh, old, err
-	}
-	s, ok := d.Snapshot().ServiceByUID(old.Service)
-	if !ok {
-		return fresh, old, fmt.Errorf("service of credential %s: %w", id, ErrNotFound)
-	}
-	if err := d.rotatable(&old, overlap); err != nil {
-		return fresh, old, err
-	}
-	start := old.CreatedAt
-	if !old.NotBefore.IsZero() {
-		start = old.NotBefore
-	}
-	material, err := remake(old.Kind)
-	if err != nil {
-		return fresh, old, err
-	}
-	n := NewCredential{Kind: old.Kind, Material: material, Name: old.Name, TTL: old.ExpiresAt.Sub(start), CIDR: old.CIDR}
-	if err := n.check(); err != nil {
-		return fresh, old, err
-	}
-	// The new one first: whatever fails then, the service is left with one that works.
-	fresh = d.newCredential(old.Service, n)
-	if err := d.insertCredential(ctx, by, s.Name, fresh, "replaces", old.ID); err != nil {
-		return fresh, old, err
-	}
-	if end := d.now().Add(overlap); end.Before(old.ExpiresAt) {
-		old.ExpiresAt = end
-	}
-	_, err = d.store.UpdateCredential(ctx, old, d.change(by, "credential.rotate", SubjectCredential(id),
-		"service", s.Name, "credential", id, "replacedBy", fresh.ID, "expires", old.ExpiresAt.Format(time.RFC3339)))
-	if err = d.settle(ctx, err, "end credential %s", id); err != nil {
-		// Nobody is told of the new one, so it must not stay.
-		_, undone := d.RevokeCredential(context.WithoutCancel(ctx), by, fresh.ID)
-		return fresh, old, errors.Join(err, undone)
-	}
-	old.Version++
-	return fresh, old, nil
+	fresh, err = retried(AnyVersion, func() (fresh Credential, err error) { // another replica may replace it meanwhile
+		if old, err = d.store.ReadCredential(ctx, id); err != nil {
+			return fresh, fmt.Errorf("read credential: %w", err)
+		}
+		if err := d.CatchUp(ctx); err != nil {
+			return fresh, err
+		}
+		s, ok := d.Snapshot().ServiceByUID(old.Service)
+		if !ok {
+			return fresh, fmt.Errorf("service of credential %s: %w", id, ErrNotFound)
+		}
+		if err := d.replaceable(&old); err != nil {
+			return fresh, err
+		}
+		material, err := remake(old.Kind)
+		if err != nil {
+			return fresh, err
+		}
+		n := NewCredential{Kind: old.Kind, Material: material, Name: old.Name, TTL: old.Life, CIDR: old.CIDR}
+		if err := n.check(); err != nil {
+			return fresh, err
+		}
+		fresh = d.newCredential(old.Service, n)
+		fresh.Replaces, fresh.Overlap = old.ID, overlap
+		return fresh, d.insertCredential(ctx, by, s.Name, fresh, &old)
+	})
+	return fresh, old, err
 }
 
-func (d *Directory) rotatable(old *Credential, overlap time.Duration) error {
+func (d *Directory) replaceable(old *Credential) error {
 	now := d.now()
-	switch {
-	case overlap < 0 || overlap > MaxCredentialTTL:
-		return &InvalidError{"overlap", "must be between 0 seconds and 100 years"}
-	case old.Good(now) != "":
+	if old.Good(now) != "" {
 		return &InvalidError{"id", "is of a credential that is not good now; make a new one instead"}
 	}
 	for _, c := range d.Snapshot().CredentialsOf(old.Service) {
-		if c.ID != old.ID && c.Kind == old.Kind && c.Name == old.Name && c.RevokedAt.IsZero() && now.Before(c.ExpiresAt) {
-			return &InvalidError{"id", "is of one of two that are good already: " + c.ID + " is the other; revoke the one that is no longer used, or give them different names"}
+		if (c.Replaces == old.ID || c.ID == old.Replaces) && !c.ended(now) {
+			return &InvalidError{"id", "is of one of two that are good already: " + c.ID + " is the other; revoke the one that is no longer used"}
+		}
+	}
+	return nil
+}
+
+// replacedBy returns the id and the new end of the credential that ends because of a use of its replacement, if u is one.
+func (d *Directory) replacedBy(u Use) (id string, end time.Time, ok bool) {
+	s := d.Snapshot()
+	fresh, ok := s.Credential(u.Credential)
+	if !ok || fresh.Replaces == "" {
+		return "", end, false
+	}
+	old, ok := s.Credential(fresh.Replaces)
+	if !ok || old.ended(u.At) {
+		return "", end, false
+	}
+	end = u.At.Add(fresh.Overlap)
+	return old.ID, end, end.Before(old.ExpiresAt)
+}
+
+// endReplaced gives the credentials whose replacement was used their end.
+func (d *Directory) endReplaced(ctx context.Context, uses map[string]Use) error {
+	for _, u := range uses {
+		id, end, ok := d.replacedBy(u)
+		if !ok {
+			continue
+		}
+		_, err := retried(AnyVersion, func() (Credential, error) {
+			c, err := d.store.ReadCredential(ctx, id)
+			if err != nil || !end.Before(c.ExpiresAt) { // another replica saw an earlier use
+				return c, err
+			}
+			c.ExpiresAt = end
+			_, err = d.store.UpdateCredential(ctx, c, d.change(Author{Actor: "server"}, "credential.replace", SubjectCredential(id),
+				"credential", id, "replacedBy", u.Credential, "expires", end.Format(time.RFC3339)))
+			return c, d.settle(ctx, err, "end credential %s", id)
+		})
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
 		}
 	}
 	return nil

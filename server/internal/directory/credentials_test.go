@@ -55,7 +55,7 @@ func TestCredentialOfEachKindIsKeptWhole(t *testing.T) {
 		c := add(t, d, "m1", n)
 		want := directory.Credential{
 			ID: c.ID, Service: c.Service, Kind: kind, Material: material, Name: "one", CIDR: n.CIDR, Version: 1,
-			CreatedAt: now.UTC(), NotBefore: n.NotBefore.UTC(), ExpiresAt: n.NotBefore.Add(time.Hour).UTC(),
+			CreatedAt: now.UTC(), NotBefore: n.NotBefore.UTC(), ExpiresAt: n.NotBefore.Add(time.Hour).UTC(), Life: time.Hour,
 		}
 		got, ok := d.Snapshot().Credential(c.ID)
 		if !ok || *got != want || c != want {
@@ -167,12 +167,21 @@ func TestRotationLetsTheOldOneEndAfterTheOverlap(t *testing.T) {
 	}
 	want := old
 	want.ID, want.Material, want.CreatedAt, want.ExpiresAt = fresh.ID, "material 1", now.UTC(), now.Add(24*time.Hour).UTC()
-	if fresh != want || fresh.ID == old.ID {
-		t.Errorf("got %+v, want %+v", fresh, want)
+	want.Replaces, want.Overlap = old.ID, time.Hour
+	if fresh != want || fresh.ID == old.ID || ending != old {
+		t.Errorf("got %+v for %+v, want %+v for %+v", fresh, ending, want, old)
 	}
-	stored, _ := d.Snapshot().Credential(old.ID)
-	if *stored != ending || !ending.ExpiresAt.Equal(now.Add(time.Hour)) || ending.Version != 2 {
-		t.Errorf("the old one is %+v, stored %+v", ending, stored)
+	*now = now.Add(2 * time.Hour)
+	use := func(id string) { // as the services of two replicas do
+		d.RecordUse(id, *now, "10.0.0.1")
+		d.FlushUses(t.Context())
+	}
+	if use(old.ID); !stored(t, d, old.ID).ExpiresAt.Equal(old.ExpiresAt) {
+		t.Error("the old one ends before the new one was used")
+	}
+	use(fresh.ID)
+	if got := stored(t, d, old.ID); !got.ExpiresAt.Equal(now.Add(time.Hour)) || got.Version != 2 {
+		t.Errorf("the old one is %+v", got)
 	}
 	goodAt := func(after time.Duration) (good []string) {
 		for _, c := range listed(d, "m1") {
@@ -186,22 +195,33 @@ func TestRotationLetsTheOldOneEndAfterTheOverlap(t *testing.T) {
 	if got := fmt.Sprint(goodAt(0), goodAt(time.Hour-1), goodAt(time.Hour)); got != "[material 0 material 1] [material 0 material 1] [material 1]" {
 		t.Errorf("good are %s", got)
 	}
+	*now = now.Add(time.Minute)
+	if use(fresh.ID); !stored(t, d, old.ID).ExpiresAt.Equal(now.Add(59 * time.Minute)) {
+		t.Error("a later use moved the end")
+	}
 	// A third one must wait, or take the place of one that is revoked.
 	var invalid *directory.InvalidError
-	if _, _, err := d.RotateCredential(t.Context(), operator, fresh.ID, time.Hour, remake); !errors.As(err, &invalid) || !strings.Contains(invalid.Problem, old.ID) {
-		t.Errorf("with two: got %v", err)
+	for id, other := range map[string]string{fresh.ID: old.ID, old.ID: fresh.ID} {
+		if _, _, err := d.RotateCredential(t.Context(), operator, id, time.Hour, remake); !errors.As(err, &invalid) || !strings.Contains(invalid.Problem, other) {
+			t.Errorf("with two: got %v", err)
+		}
 	}
 	if _, err := d.RevokeCredential(t.Context(), operator, old.ID); err != nil {
 		t.Fatal(err)
 	}
-	newest, ending, err := d.RotateCredential(t.Context(), operator, fresh.ID, 0, remake)
-	if err != nil || !ending.ExpiresAt.Equal(*now) || newest.Name != "ci" {
-		t.Errorf("without overlap: got %+v, %v", ending, err)
+	newest, _, err := d.RotateCredential(t.Context(), operator, fresh.ID, 0, remake)
+	if err != nil || newest.Name != "ci" {
+		t.Errorf("without overlap: got %+v, %v", newest, err)
+	}
+	if use(newest.ID); stored(t, d, fresh.ID).Good(*now) != "expired" {
+		t.Errorf("without overlap: got %+v", stored(t, d, fresh.ID))
 	}
 	// The old one never lives longer than it would have.
 	short := add(t, d, "m2", directory.NewCredential{Kind: directory.KindSecret, Material: "short", TTL: time.Minute})
-	if _, ending, err := d.RotateCredential(t.Context(), operator, short.ID, time.Hour, remake); err != nil || !ending.ExpiresAt.Equal(short.ExpiresAt) {
-		t.Errorf("got %+v, %v", ending, err)
+	if next, _, err := d.RotateCredential(t.Context(), operator, short.ID, time.Hour, remake); err != nil {
+		t.Error(err)
+	} else if use(next.ID); !stored(t, d, short.ID).ExpiresAt.Equal(short.ExpiresAt) {
+		t.Errorf("got %+v", stored(t, d, short.ID))
 	}
 	for name, id := range map[string]string{"revoked": old.ID, "ended": fresh.ID} {
 		if _, _, err := d.RotateCredential(t.Context(), operator, id, 0, remake); !errors.As(err, &invalid) {
@@ -221,7 +241,76 @@ func TestRotationLetsTheOldOneEndAfterTheOverlap(t *testing.T) {
 	}
 }
 
-// A rotation whose second half fails leaves the old one good, and nothing nobody was told of.
+// F28: however often the answer is lost, the old credential stays as it was, and its replacement has the full lifetime:
+// also when the lost one was used before it was revoked.
+func TestLostReplacementLeavesTheOldCredential(t *testing.T) {
+	d, now := inhabited(t)
+	old := add(t, d, "m1", directory.NewCredential{Kind: directory.KindSecret, Material: "0", TTL: 90 * 24 * time.Hour})
+	for i := range 3 {
+		*now = now.Add(time.Hour)
+		fresh, _, err := d.RotateCredential(t.Context(), operator, old.ID, time.Hour, func(directory.Kind) (string, error) { return fmt.Sprint("new ", i), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if life := fresh.ExpiresAt.Sub(*now); life != 90*24*time.Hour {
+			t.Errorf("replacement %d is valid for %s", i, life)
+		}
+		if i == 1 {
+			d.RecordUse(fresh.ID, *now, "10.0.0.1")
+			d.FlushUses(t.Context())
+		}
+		if _, err := d.RevokeCredential(t.Context(), operator, fresh.ID); err != nil {
+			t.Fatal(err)
+		}
+		if got := stored(t, d, old.ID); i == 0 && *got != old {
+			t.Errorf("after a replacement that nobody received the old one is %+v, want %+v", got, old)
+		}
+		*now = now.Add(-30 * time.Minute)
+	}
+}
+
+// F28: of several rotations at once, on two replicas, one succeeds. The others name the credential that is in the way.
+func TestOfConcurrentRotationsOneSucceeds(t *testing.T) {
+	db := open(t)
+	replicas := []*directory.Directory{load(t, db, directory.Options{}), load(t, db, directory.Options{})}
+	if _, err := replicas[0].CreateService(t.Context(), operator, directory.NewService{Name: "m1"}); err != nil {
+		t.Fatal(err)
+	}
+	old := add(t, replicas[0], "m1", directory.NewCredential{Kind: directory.KindSecret, Material: "0"})
+	const each = 8
+	errs := make(chan error, 2*each)
+	for i := range 2 * each {
+		go func() {
+			_, _, err := replicas[i%2].RotateCredential(t.Context(), operator, old.ID, time.Hour, func(directory.Kind) (string, error) { return fmt.Sprint("new ", i), nil })
+			errs <- err
+		}()
+	}
+	succeeded := 0
+	for range 2 * each {
+		err := <-errs
+		var invalid *directory.InvalidError
+		if err == nil {
+			succeeded++
+		} else if !errors.As(err, &invalid) || !strings.Contains(invalid.Problem, "is the other") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if all := listed(replicas[0], "m1"); succeeded != 1 || len(all) != 2 {
+		t.Errorf("%d rotations succeeded, and there are %d credentials", succeeded, len(all))
+	}
+}
+
+// stored is the credential of that id in the Snapshot.
+func stored(t *testing.T, d *directory.Directory, id string) *directory.Credential {
+	t.Helper()
+	c, ok := d.Snapshot().Credential(id)
+	if !ok {
+		t.Fatalf("there is no credential %s", id)
+	}
+	return c
+}
+
+// A rotation that fails leaves the old one as it is, and no other.
 func TestRotationThatFailsLeavesTheOldOne(t *testing.T) {
 	b := &broken{Store: open(t)}
 	d := load(t, b, directory.Options{})

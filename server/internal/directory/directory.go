@@ -115,6 +115,12 @@ type Credential struct {
 	ExpiresAt time.Time
 	// RevokedAt is zero while the credential is good.
 	RevokedAt time.Time
+	// Life is how long the credential was created for. ExpiresAt is earlier once its replacement is in use.
+	Life time.Duration
+	// Replaces is the id of the credential that this one replaces, and that ends Overlap after this one was first
+	// used. Empty: it replaces none.
+	Replaces string
+	Overlap  time.Duration
 	// CIDR pins the credential to a network. The zero prefix: anywhere.
 	CIDR netip.Prefix
 	// LastUsedAt and LastUsedFrom are written in batches, some seconds late.

@@ -68,7 +68,7 @@ func New(store Store, follower Follower, o Options) *Directory {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Directory{store: store, follower: follower, o: o}
+	d := &Directory{store: store, follower: follower, o: o, uses: uses{now: make(chan struct{}, 1)}}
 	d.snapshot.Store(NewSnapshot(&State{}, o.MaxTokenTTL))
 	d.synced.Store(&time.Time{})
 	return d

@@ -63,38 +63,3 @@ func TestWhatHasEndedIsForgotten(t *testing.T) {
 		}
 	})
 }
-
-// refusing lets one update of a credential fail.
-type refusing struct {
-	directory.Store
-	next error
-}
-
-func (r *refusing) UpdateCredential(ctx context.Context, cr directory.Credential, c directory.Change) (int64, error) {
-	if err := r.next; err != nil {
-		r.next = nil
-		return 0, err
-	}
-	return r.Store.UpdateCredential(ctx, cr, c)
-}
-
-// When the old one cannot be given its end, the new one, which nobody was told of, is revoked.
-func TestRotationThatFailsHalfWayIsUndone(t *testing.T) {
-	r := &refusing{Store: open(t)}
-	d := load(t, r, directory.Options{})
-	if _, err := d.CreateService(t.Context(), operator, directory.NewService{Name: "m1"}); err != nil {
-		t.Fatal(err)
-	}
-	old := add(t, d, "m1", directory.NewCredential{Kind: directory.KindSecret, Material: "0"})
-	r.next = errDown
-	fresh, _, err := d.RotateCredential(t.Context(), operator, old.ID, 0, func(directory.Kind) (string, error) { return "1", nil })
-	if !errors.Is(err, errDown) {
-		t.Errorf("got %v", err)
-	}
-	if c, _ := d.Snapshot().Credential(fresh.ID); c == nil || c.RevokedAt.IsZero() {
-		t.Errorf("the new one is %+v", c)
-	}
-	if c, _ := d.Snapshot().Credential(old.ID); *c != old {
-		t.Errorf("the old one is %+v", c)
-	}
-}

@@ -51,6 +51,7 @@ type Store interface {
 	// records r, the revocation of its uid.
 	DeleteService(ctx context.Context, uid UID, version int64, r Revocation, c Change) (revision int64, err error)
 
+	// InsertCredential answers ErrConflict when another credential that has not ended replaces the same one.
 	InsertCredential(ctx context.Context, cr Credential, c Change) (revision int64, err error)
 	UpdateCredential(ctx context.Context, cr Credential, c Change) (revision int64, err error)
 	// RecordUse stores when and from where credentials were last used. Not a change: no

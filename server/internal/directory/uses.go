@@ -13,6 +13,7 @@ type uses struct {
 	last    sync.Map // credential id -> *Use, since the last FlushUses
 	mu      sync.Mutex
 	pending map[string]Use
+	now     chan struct{} // there is something that must not wait
 }
 
 const (
@@ -36,11 +37,22 @@ func (d *Directory) RecordUse(credential string, at time.Time, from string) {
 		d.uses.pending = map[string]Use{}
 	}
 	d.uses.pending[credential] = u
+	if _, _, ok := d.replacedBy(u); ok {
+		select { // the old one ends after the overlap, also if that is shorter than useInterval
+		case d.uses.now <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (d *Directory) recordUses(ctx context.Context) {
 	t := time.NewTicker(useInterval)
 	defer t.Stop()
+	flush := func() {
+		c, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		d.FlushUses(c)
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -49,15 +61,15 @@ func (d *Directory) recordUses(ctx context.Context) {
 			defer cancel()
 			d.FlushUses(c)
 			return
+		case <-d.uses.now:
+			flush()
 		case <-t.C:
-			c, cancel := context.WithTimeout(ctx, 2*time.Second)
-			d.FlushUses(c)
-			cancel()
+			flush()
 		}
 	}
 }
 
-// FlushUses stores what RecordUse remembered. What cannot be stored now is kept for the
+// FlushUses stores what RecordUse remembered, and ends the credentials whose replacement was used. What cannot be stored now is kept for the
 // next time.
 func (d *Directory) FlushUses(ctx context.Context) {
 	d.uses.last.Clear() // else credentials that ended would stay for ever
@@ -72,7 +84,11 @@ func (d *Directory) FlushUses(ctx context.Context) {
 	for _, u := range pending {
 		batch = append(batch, u)
 	}
-	if err := d.store.RecordUse(ctx, batch); err != nil {
+	err := d.endReplaced(ctx, pending)
+	if err == nil {
+		err = d.store.RecordUse(ctx, batch)
+	}
+	if err != nil {
 		d.o.Logger.Warn("cannot store when credentials were used; will try again", "credentials", len(batch), "error", err)
 		d.uses.mu.Lock()
 		defer d.uses.mu.Unlock()

@@ -27,8 +27,7 @@ func (i *Issuer) Credential(ctx context.Context, by directory.Author, service st
 	return i.withToken(c, secret)
 }
 
-// RotateCredential makes a credential in the place of one that this server made, which ends after
-// overlap: see directory.RotateCredential.
+// RotateCredential creates a credential that replaces one that this server made: see directory.RotateCredential.
 func (i *Issuer) RotateCredential(ctx context.Context, by directory.Author, id string, overlap time.Duration) (fresh, old directory.Credential, secret string, err error) {
 	fresh, old, err = i.directory.RotateCredential(ctx, by, id, overlap, func(kind directory.Kind) (material string, err error) {
 		material, secret, err = i.newSecret(kind)

@@ -8,18 +8,22 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
-const credentialColumns = `id, service, kind, name, cidr, material, created_at, not_before, expires_at, revoked_at, last_used_at, last_used_from, version`
+const credentialColumns = `id, service, kind, name, cidr, material, created_at, not_before, expires_at, revoked_at, last_used_at, last_used_from, life, replaces, overlap, version`
 
 func scanCredential(row scanner) (c directory.Credential, err error) {
 	var service, cidr string
-	var created, from, expires, revoked, used int64
-	if err := row.Scan(&c.ID, &service, &c.Kind, &c.Name, &cidr, &c.Material, &created, &from, &expires, &revoked, &used, &c.LastUsedFrom, &c.Version); err != nil {
+	var created, from, expires, revoked, used, life, overlap int64
+	err = row.Scan(&c.ID, &service, &c.Kind, &c.Name, &cidr, &c.Material, &created, &from, &expires, &revoked, &used, &c.LastUsedFrom,
+		&life, &c.Replaces, &overlap, &c.Version)
+	if err != nil {
 		return c, err
 	}
+	c.Life, c.Overlap = time.Duration(life)*time.Microsecond, time.Duration(overlap)*time.Microsecond
 	c.NotBefore = moment(from)
 	c.CreatedAt, c.ExpiresAt, c.RevokedAt, c.LastUsedAt = moment(created), moment(expires), moment(revoked), moment(used)
 	if cidr != "" {
@@ -68,18 +72,28 @@ func (db *DB) ListCredentials(ctx context.Context, service directory.UID, after 
 	return all, nil
 }
 
-// InsertCredential stores cr as version 1. ErrNotFound: its service is not there.
+// InsertCredential stores cr as version 1. ErrNotFound: its service is not there. ErrConflict: another credential that
+// has not ended replaces the same one.
 func (db *DB) InsertCredential(ctx context.Context, cr directory.Credential, c directory.Change) (int64, error) {
 	service := directory.FormatUID(cr.Service)
 	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
 		if err := t.mustHave(ctx, cr.Service); err != nil {
 			return err
 		}
+		if cr.Replaces != "" {
+			var others int
+			err := t.row(ctx, `SELECT COUNT(*) FROM credentials WHERE service = $1 AND replaces = $2 AND revoked_at = 0 AND expires_at > $3`,
+				service, cr.Replaces, micros(cr.CreatedAt)).Scan(&others)
+			if err != nil || others > 0 {
+				return cmp.Or(err, directory.ErrConflict)
+			}
+		}
 		n, err := t.exec(ctx, `
 			INSERT INTO credentials (`+credentialColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1) ON CONFLICT DO NOTHING`,
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1) ON CONFLICT DO NOTHING`,
 			cr.ID, service, string(cr.Kind), cr.Name, formatCIDR(cr.CIDR), cr.Material, micros(cr.CreatedAt), micros(cr.NotBefore), micros(cr.ExpiresAt),
-			micros(cr.RevokedAt), micros(cr.LastUsedAt), cr.LastUsedFrom)
+			micros(cr.RevokedAt), micros(cr.LastUsedAt), cr.LastUsedFrom,
+			cr.Life.Microseconds(), cr.Replaces, cr.Overlap.Microseconds())
 		return orElse(n, err, directory.ErrExists)
 	})
 	if err != nil {

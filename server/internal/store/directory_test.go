@@ -565,3 +565,41 @@ func TestTimeoutBoundsAllButLoading(t *testing.T) {
 		}
 	})
 }
+
+// F28: one credential has one replacement at a time, also if two replicas make one each.
+func TestOneReplacementAtATime(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		db := open(t, o)
+		owner := insert(t, db, "m1")[0]
+		old := newCredential(owner, newID(0))
+		mustInsert := func(c directory.Credential) error {
+			_, err := db.InsertCredential(t.Context(), c, change(directory.SubjectCredential(c.ID)))
+			return err
+		}
+		if err := mustInsert(old); err != nil {
+			t.Fatal(err)
+		}
+		fresh := newCredential(owner, newID(1))
+		fresh.Life, fresh.Replaces, fresh.Overlap = 90*24*time.Hour, old.ID, time.Minute
+		if err := mustInsert(fresh); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := db.ReadCredential(t.Context(), fresh.ID); err != nil || got != fresh {
+			t.Errorf("got %+v, %v; want %+v", got, err, fresh)
+		}
+		next := fresh
+		next.ID = newID(2)
+		if err := mustInsert(next); !errors.Is(err, directory.ErrConflict) {
+			t.Errorf("a second replacement: got %v", err)
+		}
+		fresh.RevokedAt = noon
+		if _, err := db.UpdateCredential(t.Context(), fresh, change(directory.SubjectCredential(fresh.ID))); err != nil {
+			t.Fatal(err)
+		}
+		if err := mustInsert(next); err != nil {
+			t.Errorf("after the first one was revoked: %v", err)
+		}
+	})
+}
+
+func newID(n int) string { return fmt.Sprintf("%032x", n) }

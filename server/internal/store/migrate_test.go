@@ -99,6 +99,7 @@ func dumped1() everything {
 	c1, c2 := newCredential(m1, "0123456789abcdef0123456789abcdef"), newCredential(m2, "fedcba9876543210fedcba9876543210")
 	c1.CIDR, c1.LastUsedAt, c1.LastUsedFrom = netip.MustParsePrefix("192.0.2.0/24"), noon.Add(time.Second), "192.0.2.7"
 	c2.RevokedAt, c2.ExpiresAt = noon, noon.AddDate(100, 0, 0)
+	c1.Life, c2.Life = c1.ExpiresAt.Sub(noon), c2.ExpiresAt.Sub(noon)
 	r1, r2 := newRule(m1, m2, "read", "write"), newRule(m2, m2)
 	r1.Until, r1.Version, r2.Version = noon.AddDate(1, 0, 0), 1, 1
 	active, retired := newKey("kid-active"), newKey("kid-retired")
@@ -135,6 +136,7 @@ func dumped2() everything {
 	m2.Binding, m2.MultipleTargets = api.BindingRequired, true
 	key := newCredential(*m1, "1111111111111111ffffffffffffffff")
 	key.Kind, key.Material, key.NotBefore = directory.KindKey, `{"kty":"OKP","crv":"Ed25519"}`, noon.Add(time.Minute)
+	key.Life = key.ExpiresAt.Sub(key.NotBefore)
 	e.State.Rules[0].Exchange, e.State.Rules[0].MayAct = policy.Delegate, m2.UID
 	e.State.Rules[1].Exchange = policy.Impersonate
 	e.State.Credentials = append(e.State.Credentials, key)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -192,7 +193,8 @@ func sayIssued(c *base.CLI, i api.RotatedCredential) {
 	}
 	c.Say("credential %s of %s, valid %suntil %s", cr.ID, cr.Service, from, base.Moment(cr.ExpiresAt))
 	if i.Replaced.ID != "" {
-		c.Say("credential %s, which it replaces, is valid until %s", i.Replaced.ID, base.Moment(i.Replaced.ExpiresAt))
+		c.Say("credential %s, which it replaces, is valid until %s, or until %s after the first use of the new one",
+			i.Replaced.ID, base.Moment(i.Replaced.ExpiresAt), time.Duration(cr.Overlap)*time.Second)
 	}
 	if i.Warning != "" {
 		c.Say("warning: %s", i.Warning)

@@ -105,8 +105,8 @@ func withdraw(ctx context.Context, admin *operator.Client, issued api.RotatedCre
 		if now, err := admin.Credential(ctx, old.ID); err == nil {
 			old = now
 		}
-		text += fmt.Sprintf("\nCredential %s, which it should have replaced, is valid until %s. Before then, create another with: %s",
-			old.ID, base.Moment(old.ExpiresAt), shell.Command("watchword", "credential", "create", cr.Service, "--kind", cr.Kind, "--name", cr.Name))
+		text += fmt.Sprintf("\nCredential %s, which it should have replaced, is valid until %s as before. Replace it with: %s",
+			old.ID, base.Moment(old.ExpiresAt), shell.Command("watchword", "credential", "rotate", old.ID))
 	}
 	return base.Next(cause, "%s", text)
 }

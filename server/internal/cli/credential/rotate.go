@@ -15,9 +15,9 @@ func credentialRotate(c *base.CLI) *cobra.Command {
 		Use:   "rotate ID",
 		Short: "Replace a secret or a bootstrap credential",
 		Long: `Creates a credential with the kind, the name, the network and the lifetime of the one that ID
-names. The old credential expires after --overlap: deploy the new one before. Tokens that were
-issued for the old one remain valid until they expire. A service can have two valid credentials of
-one kind and name at a time.
+names. The old credential expires when --overlap has passed since the new one was first used:
+deploy the new one before you use it elsewhere. Tokens that were issued for the old one remain valid
+until they expire. While both are valid, neither can be replaced: revoke the one that is not used.
 
 If a credential has leaked, revoke it instead. To replace a key or a certificate, create another
 one and revoke the first.`,
@@ -39,7 +39,7 @@ one and revoke the first.`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&overlap, "overlap", "1h", "`time` for which the old credential remains valid, as in 1h or 7d, or 0s")
+	cmd.Flags().StringVar(&overlap, "overlap", "1h", "`time` for which the old credential remains valid after the first use of the new one, as in 1h, 7d or 0s")
 	cmd.Flags().StringVar(&out, "out", "", "write the new credential to this new `file`, which only you can read")
 	return c.WithJSON(cmd)
 }
