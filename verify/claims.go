@@ -34,6 +34,7 @@ type Claims struct {
 	bound     bool // whether there is a cnf claim, perhaps of an unknown kind
 	keyID     string
 	deps      []string
+	target    string // uid of the service for which it was issued, as Audience
 	raw       []byte
 }
 
@@ -51,6 +52,9 @@ func (v *Verifier) newClaims(c *jose.Claims, keyID string) *Claims {
 	}
 	if len(c.Deps) > 0 {
 		own.CallerID = c.Deps[0]
+	}
+	if i := slices.Index(c.Audience, own.Audience); i >= 0 && i < len(c.Targets) {
+		own.target = c.Targets[i]
 	}
 	return own
 }

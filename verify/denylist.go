@@ -16,6 +16,7 @@ import (
 // denyList is an immutable list of what is revoked at one time.
 type denyList struct {
 	etag            string
+	signer          string // kid
 	epoch, revision int64
 	state           string // the server's name for the list; empty if the server sends no updates
 	issued, expires time.Time
@@ -75,7 +76,8 @@ func (f *follower) parse(ctx context.Context, compact string, known *denyList) (
 	if !isUpdate && !isType(t, denyListType) {
 		return nil, errors.New("header typ is neither " + denyListType + " nor " + denyUpdateType)
 	}
-	if err := f.verify(ctx, t, known); err != nil {
+	keys, err := f.verify(ctx, t)
+	if err != nil {
 		return nil, err
 	}
 	var m statement
@@ -85,8 +87,25 @@ func (f *follower) parse(ctx context.Context, compact string, known *denyList) (
 	if !slices.ContainsFunc(f.issuers, func(iss string) bool { return iss == m.Issuer || slices.Contains(m.Issuers, iss) }) {
 		return nil, fmt.Errorf("its issuer is %q, not %q", m.Issuer, f.issuers)
 	}
+	if known != nil && slices.Contains(m.Keys, known.signer) {
+		if keys, err = f.keys.newer(ctx, keys, pollEvery); err != nil {
+			return nil, err
+		}
+		if _, published := keys.Find(known.signer); !published {
+			// The key that signed the known list was revoked: a thief of the key may have made that list. Nothing in it
+			// counts, neither which keys it revokes nor how new it says that it is.
+			known = nil
+		}
+	}
+	if known != nil {
+		// A thief who has a revoked key could otherwise undo the revocation.
+		if _, revoked := known.keys[t.KeyID]; revoked {
+			return nil, ErrRevoked
+		}
+	}
 	l := &denyList{
-		epoch: m.Epoch, revision: m.Revision, state: m.State, keys: set(m.Keys),
+		signer: t.KeyID,
+		epoch:  m.Epoch, revision: m.Revision, state: m.State, keys: set(m.Keys),
 		issued: time.Unix(m.IssuedAt, 0), expires: time.Unix(m.Expiry, 0),
 	}
 	switch {
@@ -137,17 +156,11 @@ func (l *denyList) apply(known *denyList, m statement) {
 	}
 }
 
-// verify also refuses a key that the previous list revoked. A thief who has that key could otherwise undo the
-// revocation.
-func (f *follower) verify(ctx context.Context, t *jose.Token, known *denyList) error {
-	if known != nil {
-		if _, revoked := known.keys[t.KeyID]; revoked {
-			return ErrRevoked
-		}
-	}
+// verify checks the signature, and returns the key set that it used.
+func (f *follower) verify(ctx context.Context, t *jose.Token) (*jose.KeySet, error) {
 	keys, err := f.keys.current(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	err = t.Verify(keys, f.allowed)
 	if errors.Is(err, jose.ErrUnknownKey) {
@@ -157,7 +170,7 @@ func (f *follower) verify(ctx context.Context, t *jose.Token, known *denyList) e
 			err = t.Verify(keys, f.allowed)
 		}
 	}
-	return err
+	return keys, err
 }
 
 func set(ids []string) map[string]struct{} {

@@ -146,6 +146,10 @@ func (f *follower) check(c *Claims) error {
 			return fmt.Errorf("%w, by what it depends on", ErrRevoked)
 		}
 	}
+	// The name or audience may be that of another service now, which must not get the calls to the former one.
+	if l.denies(c.target) {
+		return fmt.Errorf("%w: the service for which it was issued was deleted or disabled", ErrRevoked)
+	}
 	return nil
 }
 

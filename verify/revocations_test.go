@@ -40,10 +40,12 @@ func TestRevokedTokensAreRefused(t *testing.T) {
 	i := verifytest.NewIssuer(t)
 	v := following(t, i)
 	tokens := map[string]string{
-		"jti":     i.Token("m1", "m2", verifytest.Claim("jti", "t1")),
-		"caller":  i.Token("m1", "m2", verifytest.DependsOn("svc_1", "c1")),
-		"actor":   i.Token("m1", "m2", verifytest.Actors("m3"), verifytest.DependsOn("svc_9", "c9", "t0", "svc_3", "c3")),
-		"neither": i.Token("m1", "m2", verifytest.DependsOn("svc_2", "c2")),
+		"jti":    i.Token("m1", "m2", verifytest.Claim("jti", "t1")),
+		"caller": i.Token("m1", "m2", verifytest.DependsOn("svc_1", "c1")),
+		"actor":  i.Token("m1", "m2", verifytest.Actors("m3"), verifytest.DependsOn("svc_9", "c9", "t0", "svc_3", "c3")),
+		// F98: the service at which it is shown may be another one of the same name.
+		"target":  i.Token("m1", "m2", verifytest.Claim("targets", []string{"svc_4"})),
+		"neither": i.Token("m1", "m2", verifytest.DependsOn("svc_2", "c2"), verifytest.Claim("targets", []string{"svc_5"})),
 	}
 	for _, revoke := range []struct {
 		id      string
@@ -53,6 +55,7 @@ func TestRevokedTokensAreRefused(t *testing.T) {
 		{"t1", []string{"jti"}},
 		{"svc_1", []string{"jti", "caller"}},
 		{"t0", []string{"jti", "caller", "actor"}}, // the subject token of the exchange
+		{"svc_4", []string{"jti", "caller", "actor", "target"}},
 	} {
 		i.Revoke(revoke.id)
 		i.AwaitFollower()
@@ -308,6 +311,50 @@ func TestRevokedKeyCannotTakeItBack(t *testing.T) {
 		}
 		refused(t, v, "of the stolen key", token, verify.ErrRevoked)
 		accepted(t, v, "of the next key", i.Token("m1", "m2"))
+		_ = v.Close()
+	})
+}
+
+// F99: a thief of a key signs a list that says that it is newer than any other, and that revokes the key of the server.
+// When the stolen key is revoked, the lists of the server count again.
+func TestListOfAStolenKeyEndsWithTheKey(t *testing.T) {
+	directly(t, func(t *testing.T, i *verifytest.Issuer, _ func(*verify.Config)) {
+		i.Publish("ES256")
+		set, err := jose.ParseKeySet(i.KeySet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		stolen, next := set.Keys()[0].ID, set.Keys()[1].ID
+		signed := func(epoch int64, denied, key string) string {
+			return i.Token("", "", verifytest.Type("denylist+jwt"), verifytest.Claim("issuers", []string{i.Name}), verifytest.Claim("epoch", epoch),
+				verifytest.Claim("denied", []string{denied}), verifytest.Claim("keys", []string{key}))
+		}
+		lists := make(chan string, 2)
+		server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !strings.HasSuffix(r.URL.Path, "/denylist") {
+				i.ServeHTTP(w, r)
+				return
+			}
+			select {
+			case l := <-lists:
+				_, _ = w.Write([]byte(l))
+			case <-r.Context().Done():
+			}
+		})
+		lists <- signed(1<<60, "none", next)
+		v := following(t, i, func(cfg *verify.Config) { cfg.HTTPClient = &http.Client{Transport: handler{server}} })
+		pass(time.Second)
+		i.Activate()
+		token := i.Token("m1", "m2", verifytest.DependsOn("svc_1", "c1"))
+		refused(t, v, "by the list of the thief", token, verify.ErrRevoked)
+		lists <- signed(1, "svc_2", stolen)
+		pass(time.Minute)
+		refused(t, v, "while the stolen key is published", token, verify.ErrRevoked)
+		i.Withdraw()
+		lists <- signed(1, "svc_2", stolen)
+		pass(time.Minute)
+		accepted(t, v, "when the stolen key is revoked", token)
+		refused(t, v, "when the stolen key is revoked", i.Token("m1", "m2", verifytest.DependsOn("svc_2", "c1")), verify.ErrRevoked)
 		_ = v.Close()
 	})
 }

@@ -99,7 +99,11 @@ func fetch(ctx context.Context, url string, limit int64) ([]byte, error) {
 
 // denied are the ids for which the list refuses the token.
 func (l *denyList) denied(c *jose.Claims) (ids []string) {
-	for _, id := range append([]string{c.ID}, c.Deps...) {
+	checked := append([]string{c.ID}, c.Deps...)
+	if len(c.Targets) == 1 { // of several, it depends on the one that receives the token
+		checked = append(checked, c.Targets...)
+	}
+	for _, id := range checked {
 		if id != "" && slices.Contains(l.Denied, id) && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
@@ -141,6 +145,9 @@ func roleOf(claims *jose.Claims, id string) role {
 		return role{"token", "the token itself", "revoked", ""}
 	}
 	at := slices.Index(claims.Deps, id)
+	if at < 0 {
+		return role{"service", "the service for which it was issued", "deleted or disabled", strings.Join(claims.Audience, " ")}
+	}
 	name := claims.Subject
 	if hop := (at - 2) / 3; at >= 2 {
 		name = ""
