@@ -82,22 +82,15 @@ func (a *handlers) credentials() {
 }
 
 func (a *handlers) listCredentials(ctx context.Context, p Page, service directory.UID, filter string) (*answered[api.CredentialList], error) {
-	const list = "credentials"
-	filters := []string{filter}
-	after, err := a.pages.position(list, filters, p.PageToken)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := a.Lists.ListCredentials(ctx, service, string(after), p.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	rows, next := cut(a, rows, p.Limit, list, filters, func(c directory.Credential) []byte { return []byte(c.ID) })
-	views, err := named(ctx, a, rows, a.viewCredential)
-	if err != nil {
-		return nil, err
-	}
-	return &answered[api.CredentialList]{api.CredentialList{Credentials: views, NextPageToken: next}}, nil
+	views, next, err := listing[directory.Credential, api.Credential]{
+		name: "credentials", filters: []string{filter},
+		read: func(after []byte, limit int) ([]directory.Credential, error) {
+			return a.Lists.ListCredentials(ctx, service, string(after), limit)
+		},
+		position: func(c directory.Credential) []byte { return []byte(c.ID) },
+		view:     a.viewCredential,
+	}.page(ctx, a, p)
+	return &answered[api.CredentialList]{api.CredentialList{Credentials: views, NextPageToken: next}}, err
 }
 
 func (a *handlers) createCredential(ctx context.Context, in *struct {

@@ -1,11 +1,14 @@
 package admin
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"strings"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
 // Page is the part of a list request that asks for a page.
@@ -56,12 +59,31 @@ func (p pager) position(list string, filters []string, token string) ([]byte, er
 	return position, nil
 }
 
-// cut shortens rows, of which one more than the page holds was asked for, to the page, and
-// makes the token of the next one, empty when there is none.
-func cut[Row any](a *handlers, rows []Row, limit int, list string, filters []string, position func(Row) []byte) ([]Row, string) {
-	if len(rows) <= limit {
-		return rows, ""
+// listing is a list that is answered in pages: its name, the filters of the request, how it is read from the store behind a
+// position, and what is shown of a row, if anything.
+type listing[Row, View any] struct {
+	name     string
+	filters  []string
+	read     func(after []byte, limit int) ([]Row, error)
+	position func(Row) []byte
+	view     func(*directory.Snapshot, Row) (View, bool)
+}
+
+// page returns what is shown of the rows of a page, and the token of the next page, which is empty when there is none.
+// One row more than the page has is read, to know whether there is one.
+func (l listing[Row, View]) page(ctx context.Context, a *handlers, p Page) (views []View, next string, err error) {
+	after, err := a.pages.position(l.name, l.filters, p.PageToken)
+	if err != nil {
+		return nil, "", err
 	}
-	rows = rows[:limit]
-	return rows, a.pages.token(list, filters, position(rows[limit-1]))
+	rows, err := l.read(after, p.Limit+1)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(rows) > p.Limit {
+		rows = rows[:p.Limit]
+		next = a.pages.token(l.name, l.filters, l.position(rows[p.Limit-1]))
+	}
+	views, err = named(ctx, a, rows, l.view)
+	return views, next, err
 }

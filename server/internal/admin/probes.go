@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -43,7 +44,7 @@ func (a *handlers) probeService(ctx context.Context, in *struct {
 	Body *api.NewProbe
 },
 ) (*answered[api.ProbeResult], error) {
-	s, err := found(ctx, a, in.Name, func(s *directory.Service) (*directory.Service, error) { return s, nil })
+	s, err := a.service(ctx, in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -69,25 +70,21 @@ func (a *handlers) probeService(ctx context.Context, in *struct {
 }
 
 func (a *handlers) listProbes(ctx context.Context, in *struct{ Page }) (*answered[api.ProbeList], error) {
-	const list = "probes"
-	position, err := a.pages.position(list, nil, in.PageToken)
-	if err != nil {
-		return nil, err
-	}
-	var after directory.UID
-	copy(after[:], position)
-	rows, err := a.Lists.ListProbes(ctx, after, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	rows, next := cut(a, rows, in.Limit, list, nil, func(p directory.Probe) []byte { return p.Service[:] })
-	out := &answered[api.ProbeList]{api.ProbeList{Probes: make([]api.ProbeResult, 0, len(rows)), NextPageToken: next}}
-	for _, row := range rows {
-		var r api.ProbeResult
-		if err := json.Unmarshal(row.Result, &r); err != nil {
-			return nil, errInternal.Because(fmt.Errorf("result of the probe of %s: %w", directory.FormatUID(row.Service), err))
-		}
-		out.Body.Probes = append(out.Body.Probes, r)
-	}
-	return out, nil
+	var unreadable error
+	views, next, err := listing[directory.Probe, api.ProbeResult]{
+		name: "probes",
+		read: func(after []byte, limit int) ([]directory.Probe, error) {
+			var uid directory.UID
+			copy(uid[:], after)
+			return a.Lists.ListProbes(ctx, uid, limit)
+		},
+		position: func(p directory.Probe) []byte { return p.Service[:] },
+		view: func(_ *directory.Snapshot, p directory.Probe) (r api.ProbeResult, ok bool) {
+			if err := json.Unmarshal(p.Result, &r); err != nil {
+				unreadable = errInternal.Because(fmt.Errorf("result of the probe of %s: %w", directory.FormatUID(p.Service), err))
+			}
+			return r, true
+		},
+	}.page(ctx, a, in.Page)
+	return &answered[api.ProbeList]{api.ProbeList{Probes: views, NextPageToken: next}}, cmp.Or(err, unreadable)
 }

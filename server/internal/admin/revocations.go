@@ -33,21 +33,17 @@ func (a *handlers) revocations() {
 }
 
 func (a *handlers) listRevocations(ctx context.Context, in *struct{ Page }) (*answered[api.RevocationList], error) {
-	const list = "revocations"
-	after, err := a.pages.position(list, nil, in.PageToken)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := a.Lists.ListRevocations(ctx, string(after), in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	rows, next := cut(a, rows, in.Limit, list, nil, func(r directory.Revocation) []byte { return []byte(r.ID) })
-	out := &answered[api.RevocationList]{api.RevocationList{Revocations: make([]api.Revocation, 0, len(rows)), NextPageToken: next}}
-	for _, r := range rows {
-		out.Body.Revocations = append(out.Body.Revocations, viewRevocation(r))
-	}
-	return out, nil
+	views, next, err := listing[directory.Revocation, api.Revocation]{
+		name: "revocations",
+		read: func(after []byte, limit int) ([]directory.Revocation, error) {
+			return a.Lists.ListRevocations(ctx, string(after), limit)
+		},
+		position: func(r directory.Revocation) []byte { return []byte(r.ID) },
+		view: func(_ *directory.Snapshot, r directory.Revocation) (api.Revocation, bool) {
+			return viewRevocation(r), true
+		},
+	}.page(ctx, a, in.Page)
+	return &answered[api.RevocationList]{api.RevocationList{Revocations: views, NextPageToken: next}}, err
 }
 
 func (a *handlers) readRevocation(ctx context.Context, in *struct {

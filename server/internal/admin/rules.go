@@ -63,7 +63,6 @@ func (a *handlers) rules() {
 }
 
 func (a *handlers) listRules(ctx context.Context, in *listRulesInput) (*answered[api.RuleList], error) {
-	const list = "rules"
 	var edge policy.Edge
 	filters := []string{"", ""}
 	for i, f := range []struct {
@@ -79,20 +78,15 @@ func (a *handlers) listRules(ctx context.Context, in *listRulesInput) (*answered
 		}
 		*f.uid, filters[i] = uid, directory.FormatUID(uid)
 	}
-	position, err := a.pages.position(list, filters, in.PageToken)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := a.Lists.ListRules(ctx, edge.Caller, edge.Target, edgeOf(position), in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	rows, next := cut(a, rows, in.Limit, list, filters, func(r directory.Rule) []byte { return append(r.Caller[:], r.Target[:]...) })
-	views, err := named(ctx, a, rows, viewRule)
-	if err != nil {
-		return nil, err
-	}
-	return &answered[api.RuleList]{api.RuleList{Rules: views, NextPageToken: next}}, nil
+	views, next, err := listing[directory.Rule, api.Rule]{
+		name: "rules", filters: filters,
+		read: func(after []byte, limit int) ([]directory.Rule, error) {
+			return a.Lists.ListRules(ctx, edge.Caller, edge.Target, edgeOf(after), limit)
+		},
+		position: func(r directory.Rule) []byte { return append(r.Caller[:], r.Target[:]...) },
+		view:     viewRule,
+	}.page(ctx, a, in.Page)
+	return &answered[api.RuleList]{api.RuleList{Rules: views, NextPageToken: next}}, err
 }
 
 func (a *handlers) putRule(ctx context.Context, in *putRuleInput) (*putRuleOutput, error) {
@@ -172,20 +166,17 @@ func ruleOf(n *api.RuleTerms) (directory.NewRule, error) {
 	if n == nil {
 		return directory.NewRule{}, nil
 	}
-	for _, s := range n.Scopes {
-		if s == "" || strings.Contains(s, " ") {
-			return directory.NewRule{}, &directory.InvalidError{Field: "scopes", Problem: "must be scope tokens: not empty and without spaces"}
-		}
+	_, err := scopesOf(n.Scopes)
+	if err != nil {
+		return directory.NewRule{}, err
 	}
 	r := directory.NewRule{Scopes: n.Scopes, Exchange: policy.Exchange(n.Exchange), MayAct: n.MayAct}
 	if n.Until != nil {
 		r.Until = *n.Until
 	}
-	if n.When == nil {
-		return r, nil
+	if n.When != nil {
+		r.When, err = directory.CompileWhen(*n.When)
 	}
-	var err error
-	r.When, err = directory.CompileWhen(*n.When)
 	return r, err
 }
 

@@ -88,21 +88,15 @@ func (a *handlers) services() {
 }
 
 func (a *handlers) listServices(ctx context.Context, in *struct{ Page }) (*answered[api.ServiceList], error) {
-	const list = "services"
-	after, err := a.pages.position(list, nil, in.PageToken)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := a.Lists.ListServices(ctx, string(after), in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	rows, next := cut(a, rows, in.Limit, list, nil, func(s directory.Service) []byte { return []byte(s.Name) })
-	out := &answered[api.ServiceList]{api.ServiceList{Services: make([]api.Service, 0, len(rows)), NextPageToken: next}}
-	for _, s := range rows {
-		out.Body.Services = append(out.Body.Services, viewService(s))
-	}
-	return out, nil
+	views, next, err := listing[directory.Service, api.Service]{
+		name: "services",
+		read: func(after []byte, limit int) ([]directory.Service, error) {
+			return a.Lists.ListServices(ctx, string(after), limit)
+		},
+		position: func(s directory.Service) []byte { return []byte(s.Name) },
+		view:     func(_ *directory.Snapshot, s directory.Service) (api.Service, bool) { return viewService(s), true },
+	}.page(ctx, a, in.Page)
+	return &answered[api.ServiceList]{api.ServiceList{Services: views, NextPageToken: next}}, err
 }
 
 func (a *handlers) createService(ctx context.Context, in *struct{ Body api.NewService }) (*created[api.Service], error) {

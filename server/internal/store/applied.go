@@ -39,33 +39,24 @@ func scanApplied(row scanner) (a directory.Applied, err error) {
 // ListApplied lists the files that were applied, the newest first, those before the revision given
 // (0: all), at most limit, without their text.
 func (db *DB) ListApplied(ctx context.Context, before int64, limit int) (all []directory.Applied, err error) {
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
-		all, err = list(ctx, t, scanApplied, `SELECT `+appliedColumns+` FROM applied
+	return readList(ctx, db, "list applied files", scanApplied, `SELECT `+appliedColumns+` FROM applied
 			WHERE revision < $1 OR $1 = 0 ORDER BY revision DESC LIMIT $2`, before, max(limit, 0))
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list applied files: %w", err)
-	}
-	return all, nil
 }
 
 // ReadApplied reads one with its text. directory.ErrNotFound: nothing was applied at that revision.
 func (db *DB) ReadApplied(ctx context.Context, revision int64) (a directory.Applied, err error) {
 	var packed []byte
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
+	err = db.read(ctx, fmt.Sprintf("read file applied at revision %d", revision), func(ctx context.Context, t tx) error {
 		if a, err = scanApplied(t.row(ctx, `SELECT `+appliedColumns+` FROM applied WHERE revision = $1`, revision)); err != nil {
 			return notFound(err)
 		}
 		return t.row(ctx, `SELECT document FROM applied WHERE revision = $1`, revision).Scan(&packed)
 	})
-	if err == nil {
-		a.Document, err = unpack(packed)
-	}
 	if err != nil {
-		return directory.Applied{}, fmt.Errorf("read file applied at revision %d: %w", revision, err)
+		return directory.Applied{}, err
 	}
-	return a, nil
+	a.Document, err = unpack(packed)
+	return a, attempted(fmt.Sprintf("read file applied at revision %d", revision), err)
 }
 
 func unpack(packed []byte) ([]byte, error) {
@@ -79,19 +70,11 @@ func unpack(packed []byte) ([]byte, error) {
 
 // Shadow reads the overlay.
 func (db *DB) Shadow(ctx context.Context) (all []directory.ShadowRule, err error) {
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
-		all, err = t.shadow(ctx)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read shadow rules: %w", err)
-	}
-	return all, nil
+	return readList(ctx, db, "read shadow rules", scanShadow, allShadow)
 }
 
-func (t tx) shadow(ctx context.Context) ([]directory.ShadowRule, error) {
-	return list(ctx, t, scanShadow, `SELECT caller, target, scopes, exchange, may_act, conditions, until_at, absent, managed_by FROM shadow_rules ORDER BY caller, target`)
-}
+const allShadow = `SELECT caller, target, scopes, exchange, may_act, conditions, until_at, absent, managed_by
+	FROM shadow_rules ORDER BY caller, target`
 
 func scanShadow(row scanner) (r directory.ShadowRule, err error) {
 	var caller, target, scopes, mayAct, conditions string

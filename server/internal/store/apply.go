@@ -146,10 +146,5 @@ func (t tx) insertSubjects(ctx context.Context, revision int64, subjects []strin
 
 // Subjects lists what the change of that revision touched.
 func (db *DB) Subjects(ctx context.Context, revision int64) (all []string, err error) {
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
-		all, err = list(ctx, t, func(row scanner) (s string, err error) { return s, row.Scan(&s) },
-			`SELECT subject FROM change_subjects WHERE revision = $1 ORDER BY subject`, revision)
-		return err
-	})
-	return all, err
+	return readList(ctx, db, "read what a change touched", scanText, `SELECT subject FROM change_subjects WHERE revision = $1 ORDER BY subject`, revision)
 }

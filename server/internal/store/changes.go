@@ -9,9 +9,10 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
-// change does work and records c with the next revision, in one transaction.
-func (db *DB) change(ctx context.Context, c directory.Change, work func(context.Context, tx) error) (revision int64, err error) {
-	err = db.write(ctx, db.recorded(c, func(ctx context.Context, t tx, next int64) error {
+// change does work and records c with the next revision, in one transaction. what was attempted begins the text of an
+// error.
+func (db *DB) change(ctx context.Context, c directory.Change, what string, work func(context.Context, tx) error) (revision int64, err error) {
+	err = db.write(ctx, what, db.recorded(c, func(ctx context.Context, t tx, next int64) error {
 		revision = next
 		return work(ctx, t)
 	}))
@@ -63,16 +64,9 @@ func (db *DB) recorded(c directory.Change, work func(ctx context.Context, t tx, 
 
 // ChangesAfter lists the changes after revision, oldest first, at most limit.
 func (db *DB) ChangesAfter(ctx context.Context, revision int64, limit int) (changes []directory.Change, err error) {
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
-		changes, err = list(ctx, t, scanChange, `
+	return readList(ctx, db, "read changes", scanChange, `
 			SELECT revision, at, actor, request_id, action, subject, detail FROM changes
 			WHERE revision > $1 ORDER BY revision LIMIT $2`, revision, max(limit, 0))
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read changes: %w", err)
-	}
-	return changes, nil
 }
 
 func scanChange(row scanner) (c directory.Change, err error) {

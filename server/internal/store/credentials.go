@@ -45,14 +45,7 @@ func formatCIDR(p netip.Prefix) string {
 
 // ReadCredential answers directory.ErrNotFound when there is no such credential.
 func (db *DB) ReadCredential(ctx context.Context, id string) (c directory.Credential, err error) {
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
-		c, err = scanCredential(t.row(ctx, `SELECT `+credentialColumns+` FROM credentials WHERE id = $1`, id))
-		return notFound(err)
-	})
-	if err != nil {
-		return directory.Credential{}, fmt.Errorf("read credential %q: %w", id, err)
-	}
-	return c, nil
+	return readOne(ctx, db, fmt.Sprintf("read credential %q", id), scanCredential, `SELECT `+credentialColumns+` FROM credentials WHERE id = $1`, id)
 }
 
 // ListCredentials lists the credentials of a service, or with the zero UID of all, by id:
@@ -62,21 +55,14 @@ func (db *DB) ListCredentials(ctx context.Context, service directory.UID, after 
 	if service != (directory.UID{}) {
 		query, args = query+` AND service = $3`, append(args, directory.FormatUID(service))
 	}
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
-		all, err = list(ctx, t, scanCredential, query+` ORDER BY id LIMIT $2`, args...)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list credentials: %w", err)
-	}
-	return all, nil
+	return readList(ctx, db, "list credentials", scanCredential, query+` ORDER BY id LIMIT $2`, args...)
 }
 
 // InsertCredential stores cr as version 1. ErrNotFound: its service is not there. ErrConflict: another credential that
 // has not ended replaces the same one.
 func (db *DB) InsertCredential(ctx context.Context, cr directory.Credential, c directory.Change) (int64, error) {
 	service := directory.FormatUID(cr.Service)
-	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
+	return db.change(ctx, c, fmt.Sprintf("insert credential %q", cr.ID), func(ctx context.Context, t tx) error {
 		if err := t.mustHave(ctx, cr.Service); err != nil {
 			return err
 		}
@@ -96,26 +82,18 @@ func (db *DB) InsertCredential(ctx context.Context, cr directory.Credential, c d
 			cr.Life.Microseconds(), cr.Replaces, cr.Overlap.Microseconds())
 		return orElse(n, err, directory.ErrExists)
 	})
-	if err != nil {
-		return 0, fmt.Errorf("insert credential %q: %w", cr.ID, err)
-	}
-	return revision, nil
 }
 
 // UpdateCredential stores the name, the end, the revocation and the network of cr. Whose and
 // what it is never changes, and RecordUse alone writes when it was used.
 func (db *DB) UpdateCredential(ctx context.Context, cr directory.Credential, c directory.Change) (int64, error) {
-	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
+	return db.change(ctx, c, fmt.Sprintf("update credential %q", cr.ID), func(ctx context.Context, t tx) error {
 		n, err := t.exec(ctx, `
 			UPDATE credentials SET name = $3, expires_at = $4, revoked_at = $5, cidr = $6, version = version + 1
 			WHERE id = $1 AND version = $2`,
 			cr.ID, cr.Version, cr.Name, micros(cr.ExpiresAt), micros(cr.RevokedAt), formatCIDR(cr.CIDR))
 		return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM credentials WHERE id = $1`, cr.ID)
 	})
-	if err != nil {
-		return 0, fmt.Errorf("update credential %q: %w", cr.ID, err)
-	}
-	return revision, nil
 }
 
 const usesPerStatement = 500
@@ -127,7 +105,7 @@ func (db *DB) RecordUse(ctx context.Context, uses []directory.Use) error {
 	if len(uses) == 0 {
 		return nil
 	}
-	err := db.write(ctx, func(ctx context.Context, t tx) error {
+	return db.write(ctx, "record use of credentials", func(ctx context.Context, t tx) error {
 		for chunk := range slices.Chunk(uses, usesPerStatement) {
 			var values strings.Builder
 			args := make([]any, 0, 3*len(chunk))
@@ -149,10 +127,6 @@ func (db *DB) RecordUse(ctx context.Context, uses []directory.Use) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("record use of credentials: %w", err)
-	}
-	return nil
 }
 
 // latest keeps the last use of each credential, in the order of ids, so that two replicas

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
@@ -11,7 +10,7 @@ import (
 // Begin raises the epoch above all earlier ones, also those of a database that was put back to a backup: it is a
 // time, in microseconds, unless the clock went back.
 func (db *DB) Begin(ctx context.Context, life time.Duration, c directory.Change) (int64, error) {
-	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
+	return db.change(ctx, c, "raise the epoch", func(ctx context.Context, t tx) error {
 		const raise = `UPDATE counters SET value = CASE WHEN value >= $1 THEN value + $2 ELSE $1 END WHERE name = $3`
 		if _, err := t.exec(ctx, raise, micros(c.At), 1, "epoch"); err != nil {
 			return err
@@ -19,22 +18,15 @@ func (db *DB) Begin(ctx context.Context, life time.Duration, c directory.Change)
 		_, err := t.exec(ctx, raise, life.Microseconds(), 0, "token_life")
 		return err
 	})
-	if err != nil {
-		return 0, fmt.Errorf("raise the epoch: %w", err)
-	}
-	return revision, nil
 }
 
 // Epoch reads the epoch, and the longest life of a token of any server that was started on this database.
 func (db *DB) Epoch(ctx context.Context) (epoch int64, life time.Duration, err error) {
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
+	err = db.read(ctx, "read the epoch", func(ctx context.Context, t tx) error {
 		epoch, life, err = epochOf(ctx, t)
 		return err
 	})
-	if err != nil {
-		return 0, 0, fmt.Errorf("read the epoch: %w", err)
-	}
-	return epoch, life, nil
+	return epoch, life, err
 }
 
 func epochOf(ctx context.Context, t tx) (epoch int64, life time.Duration, err error) {

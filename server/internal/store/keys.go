@@ -21,27 +21,21 @@ func scanKey(row scanner) (r keys.Record, err error) {
 
 // LoadKeys reads all keys and the ring's version, in one consistent read.
 func (db *DB) LoadKeys(ctx context.Context) (records []keys.Record, version int64, err error) {
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
+	err = db.read(ctx, "load keys", func(ctx context.Context, t tx) error {
 		if err := t.row(ctx, `SELECT value FROM counters WHERE name = 'keys'`).Scan(&version); err != nil {
 			return err
 		}
 		records, err = list(ctx, t, scanKey, `SELECT `+keyColumns+` FROM keys ORDER BY created_at, id`)
 		return err
 	})
-	if err != nil {
-		return nil, 0, fmt.Errorf("load keys: %w", err)
-	}
-	return records, version, nil
+	return records, version, err
 }
 
 // SaveKeys inserts or replaces put and deletes the ids in drop, and makes the ring's version
 // version+1: all of it or, when the stored version is not version, nothing and keys.ErrConflict.
 func (db *DB) SaveKeys(ctx context.Context, version int64, put []keys.Record, drop []string, c directory.Change) error {
-	_, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.saveKeys(ctx, version, put, drop) })
-	if err != nil {
-		return fmt.Errorf("save keys: %w", err)
-	}
-	return nil
+	_, err := db.change(ctx, c, "save keys", func(ctx context.Context, t tx) error { return t.saveKeys(ctx, version, put, drop) })
+	return err
 }
 
 func (t tx) saveKeys(ctx context.Context, version int64, put []keys.Record, drop []string) error {

@@ -9,7 +9,7 @@ import (
 
 // Load reads everything, with the revision it is of, in one consistent read.
 func (db *DB) Load(ctx context.Context) (*directory.State, error) {
-	ctx, cancel := context.WithTimeout(ctx, db.o.LoadTimeout)
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	var s directory.State
 	err := db.readAll(ctx, func(ctx context.Context, t tx) (err error) {
@@ -25,7 +25,7 @@ func (db *DB) Load(ctx context.Context) (*directory.State, error) {
 		if s.Credentials, err = list(ctx, t, scanCredential, `SELECT `+credentialColumns+` FROM credentials`); err != nil {
 			return err
 		}
-		if s.Shadow, err = t.shadow(ctx); err != nil {
+		if s.Shadow, err = list(ctx, t, scanShadow, allShadow); err != nil {
 			return err
 		}
 		if s.Revocations, err = list(ctx, t, scanRevocation, `SELECT `+revocationColumns+` FROM revocations`); err != nil {

@@ -60,7 +60,7 @@ func (db *DB) useOnceShared(ctx context.Context, entries []once.Entry) ([]bool, 
 }
 
 func (db *DB) insertOnce(ctx context.Context, keys []string, ends []int64) (won map[string]bool, err error) {
-	err = db.write(ctx, func(ctx context.Context, t tx) error {
+	err = db.write(ctx, "insert", func(ctx context.Context, t tx) error {
 		won = make(map[string]bool, len(keys))
 		for from := 0; from < len(keys); from += oncePerStatement {
 			to := min(from+oncePerStatement, len(keys))
@@ -98,7 +98,7 @@ func (db *DB) PurgeOnce(ctx context.Context, now time.Time) error {
 		table, key = "once_batches", "id"
 	}
 	var forgotten int64
-	err := db.write(ctx, func(ctx context.Context, t tx) error {
+	err := db.write(ctx, "note the latest end", func(ctx context.Context, t tx) error {
 		if err := t.row(ctx, `SELECT COALESCE(MAX(until_at), 0) FROM `+table+` WHERE until_at < $1`, micros(now)).Scan(&forgotten); err != nil {
 			return err
 		}
@@ -123,7 +123,7 @@ const deleteAtOnce = 1000
 // no more.
 func (db *DB) deleteAll(ctx context.Context, query string, before int64) error {
 	for n := int64(deleteAtOnce); n == deleteAtOnce; {
-		err := db.write(ctx, func(ctx context.Context, t tx) (err error) {
+		err := db.write(ctx, "delete", func(ctx context.Context, t tx) (err error) {
 			n, err = t.exec(ctx, query, before, deleteAtOnce)
 			return err
 		})

@@ -65,7 +65,7 @@ func (u *usedOnce) use(ctx context.Context, db *DB, entries []once.Entry) ([]boo
 		return fresh, nil
 	}
 	u.current = false
-	err := db.write(ctx, func(ctx context.Context, t tx) error {
+	err := db.write(ctx, "insert", func(ctx context.Context, t tx) error {
 		_, err := t.exec(ctx, `INSERT INTO once_batches (id, entries, until_at) VALUES ($1, $2, $3)`, u.last+1, text.String(), end)
 		return err
 	})
@@ -124,7 +124,7 @@ func (u *usedOnce) catchUp(ctx context.Context, db *DB) error {
 	if u.current {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, db.o.LoadTimeout)
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	err := db.readAll(ctx, func(ctx context.Context, t tx) error {
 		var forgotten int64

@@ -42,7 +42,7 @@ func TestPoolerNeedsNoSetting(t *testing.T) {
 		t.Errorf("got revision %d, want %d", got, replicas)
 	}
 	var timeout string
-	if err := db.write(t.Context(), func(ctx context.Context, t tx) error {
+	if err := db.write(t.Context(), "test", func(ctx context.Context, t tx) error {
 		return t.row(ctx, `SHOW `+idleTimeout).Scan(&timeout)
 	}); err != nil || timeout != idleTimeoutValue {
 		t.Errorf("a change has %s %q (%v), want %s", idleTimeout, timeout, err, idleTimeoutValue)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
@@ -11,39 +10,32 @@ import (
 // SaveProbe stores what came of a probe in the place of the last one. It is no change of what
 // replicas follow. directory.ErrNotFound: the service is gone.
 func (db *DB) SaveProbe(ctx context.Context, service directory.UID, at time.Time, result []byte) error {
-	err := db.write(ctx, func(ctx context.Context, t tx) error {
+	return db.write(ctx, "save probe of "+directory.FormatUID(service), func(ctx context.Context, t tx) error {
 		n, err := t.exec(ctx, `INSERT INTO probes (service, begun_at, result) SELECT uid, CAST($2 AS BIGINT), CAST($3 AS TEXT) FROM services WHERE uid = $1
 			ON CONFLICT (service) DO UPDATE SET begun_at = excluded.begun_at, result = excluded.result`,
 			directory.FormatUID(service), micros(at), string(result))
 		return orElse(n, err, directory.ErrNotFound)
 	})
-	if err != nil {
-		return fmt.Errorf("save probe of %s: %w", directory.FormatUID(service), err)
-	}
-	return nil
 }
 
 // ClaimProbe notes that a probe of the service begins now, unless one began after the moment notAfter,
 // and reports whether it did. Of several callers one is told so.
 func (db *DB) ClaimProbe(ctx context.Context, service directory.UID, now, notAfter time.Time) (mine bool, err error) {
-	err = db.write(ctx, func(ctx context.Context, t tx) error {
+	err = db.write(ctx, "claim probe of "+directory.FormatUID(service), func(ctx context.Context, t tx) error {
 		n, err := t.exec(ctx, `INSERT INTO probes (service, begun_at, result) SELECT uid, CAST($2 AS BIGINT), '' FROM services WHERE uid = $1
 			ON CONFLICT (service) DO UPDATE SET begun_at = excluded.begun_at WHERE probes.begun_at <= CAST($3 AS BIGINT)`,
 			directory.FormatUID(service), micros(now), micros(notAfter))
 		mine = n == 1
 		return err
 	})
-	if err != nil {
-		return false, fmt.Errorf("claim probe of %s: %w", directory.FormatUID(service), err)
-	}
-	return mine, nil
+	return mine && err == nil, err
 }
 
 // ProbeTimes says when the last probe of each service began.
 func (db *DB) ProbeTimes(ctx context.Context) (map[directory.UID]time.Time, error) {
-	rows, err := db.probes(ctx, `SELECT service, begun_at, '' FROM probes`)
+	rows, err := readList(ctx, db, "read probe times", scanProbe, `SELECT service, begun_at, '' FROM probes`)
 	if err != nil {
-		return nil, fmt.Errorf("read probe times: %w", err)
+		return nil, err
 	}
 	times := make(map[directory.UID]time.Time, len(rows))
 	for _, r := range rows {
@@ -59,19 +51,8 @@ func (db *DB) ListProbes(ctx context.Context, after directory.UID, limit int) ([
 	if after != (directory.UID{}) {
 		first = directory.FormatUID(after)
 	}
-	rows, err := db.probes(ctx, `SELECT service, begun_at, result FROM probes WHERE result <> '' AND service > $1 ORDER BY service LIMIT $2`, first, max(limit, 0))
-	if err != nil {
-		return nil, fmt.Errorf("list probes: %w", err)
-	}
-	return rows, nil
-}
-
-func (db *DB) probes(ctx context.Context, query string, args ...any) (rows []directory.Probe, err error) {
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
-		rows, err = list(ctx, t, scanProbe, query, args...)
-		return err
-	})
-	return rows, err
+	return readList(ctx, db, "list probes", scanProbe, `
+		SELECT service, begun_at, result FROM probes WHERE result <> '' AND service > $1 ORDER BY service LIMIT $2`, first, max(limit, 0))
 }
 
 func scanProbe(row scanner) (p directory.Probe, err error) {

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/supertokens"
@@ -38,7 +37,7 @@ type sealed[T any] struct {
 }
 
 func reseal[T any](ctx context.Context, db *DB, c directory.Change, s sealed[T]) (n int, err error) {
-	_, err = db.change(ctx, c, func(ctx context.Context, t tx) error {
+	_, err = db.change(ctx, c, "reseal "+s.what, func(ctx context.Context, t tx) error {
 		all, err := list(ctx, t, s.scan, s.query)
 		if err != nil {
 			return err
@@ -62,11 +61,11 @@ func reseal[T any](ctx context.Context, db *DB, c directory.Change, s sealed[T])
 		}
 		return nil
 	})
-	if errors.Is(err, errNothingToDo) {
+	switch {
+	case errors.Is(err, errNothingToDo):
 		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("reseal %s: %w", s.what, err)
+	case err != nil:
+		return 0, err // nothing changed
 	}
 	return n, nil
 }

@@ -65,14 +65,7 @@ func formatEdge(e policy.Edge) (caller, target string) {
 // ReadRule answers directory.ErrNotFound when there is no rule for e.
 func (db *DB) ReadRule(ctx context.Context, e policy.Edge) (r directory.Rule, err error) {
 	caller, target := formatEdge(e)
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
-		r, err = new(ruleScanner).scan(t.row(ctx, `SELECT `+ruleColumns+` FROM rules WHERE caller = $1 AND target = $2`, caller, target))
-		return notFound(err)
-	})
-	if err != nil {
-		return directory.Rule{}, fmt.Errorf("read rule %s -> %s: %w", caller, target, err)
-	}
-	return r, nil
+	return readOne(ctx, db, "read rule "+caller+" -> "+target, new(ruleScanner).scan, `SELECT `+ruleColumns+` FROM rules WHERE caller = $1 AND target = $2`, caller, target)
 }
 
 // ListRules lists the rules of a caller, for a target, or with the zero UID of and for any,
@@ -89,19 +82,13 @@ func (db *DB) ListRules(ctx context.Context, caller, target directory.UID, after
 			query += ` AND ` + filter.column + ` = $` + strconv.Itoa(len(args))
 		}
 	}
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
-		all, err = list(ctx, t, new(ruleScanner).scan, query+` ORDER BY caller, target LIMIT $3`, args...)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list rules: %w", err)
-	}
-	return all, nil
+	return readList(ctx, db, "list rules", new(ruleScanner).scan, query+` ORDER BY caller, target LIMIT $3`, args...)
 }
 
 // PutRule inserts (Version 0) or updates (Version as stored) a rule.
 func (db *DB) PutRule(ctx context.Context, r directory.Rule, c directory.Change) (int64, error) {
-	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error {
+	caller, target := formatEdge(r.Edge)
+	return db.change(ctx, c, "put rule "+caller+" -> "+target, func(ctx context.Context, t tx) error {
 		if r.Version == 0 {
 			if err := t.mustHave(ctx, r.Caller, r.Target); err != nil {
 				return err
@@ -109,11 +96,6 @@ func (db *DB) PutRule(ctx context.Context, r directory.Rule, c directory.Change)
 		}
 		return t.putRule(ctx, r)
 	})
-	if err != nil {
-		caller, target := formatEdge(r.Edge)
-		return 0, fmt.Errorf("put rule %s -> %s: %w", caller, target, err)
-	}
-	return revision, nil
 }
 
 // termsOf are the values of the columns scopes, exchange, may_act, conditions and until_at.
@@ -143,12 +125,8 @@ func (t tx) putRule(ctx context.Context, r directory.Rule) error {
 
 // DeleteRule removes the rule for e.
 func (db *DB) DeleteRule(ctx context.Context, e policy.Edge, version int64, c directory.Change) (int64, error) {
-	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.deleteRule(ctx, e, version) })
-	if err != nil {
-		caller, target := formatEdge(e)
-		return 0, fmt.Errorf("delete rule %s -> %s: %w", caller, target, err)
-	}
-	return revision, nil
+	caller, target := formatEdge(e)
+	return db.change(ctx, c, "delete rule "+caller+" -> "+target, func(ctx context.Context, t tx) error { return t.deleteRule(ctx, e, version) })
 }
 
 func (t tx) deleteRule(ctx context.Context, e policy.Edge, version int64) error {

@@ -24,23 +24,20 @@ func (t tx) secret(ctx context.Context, name string) (sealed []byte, err error) 
 
 // Secret is the sealed secret of that name, or nil.
 func (db *DB) Secret(ctx context.Context, name string) (sealed []byte, err error) {
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
+	err = db.read(ctx, fmt.Sprintf("read secret %q", name), func(ctx context.Context, t tx) error {
 		sealed, err = t.secret(ctx, name)
 		return err
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read secret %q: %w", name, err)
-	}
-	return sealed, nil
+	return sealed, err
 }
 
 // PutSecret stores a sealed secret unless there is one of that name, and returns the one that is
 // stored then. It is no change of what replicas follow.
 func (db *DB) PutSecret(ctx context.Context, name string, sealed []byte) (stored []byte, err error) {
-	err = db.write(ctx, func(ctx context.Context, t tx) error {
+	err = db.write(ctx, fmt.Sprintf("put secret %q", name), func(ctx context.Context, t tx) error {
 		// Another replica that just stored one is waited for, and its row is then there to read.
 		if _, err := t.exec(ctx, `INSERT INTO secrets (name, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING`, name, notNil(sealed)); err != nil {
 			return err
@@ -48,8 +45,5 @@ func (db *DB) PutSecret(ctx context.Context, name string, sealed []byte) (stored
 		stored, err = t.secret(ctx, name)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("put secret %q: %w", name, err)
-	}
-	return stored, nil
+	return stored, err
 }

@@ -38,35 +38,17 @@ func words(s string) []string {
 
 // ReadService answers directory.ErrNotFound when there is no such service.
 func (db *DB) ReadService(ctx context.Context, uid directory.UID) (s directory.Service, err error) {
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
-		s, err = scanService(t.row(ctx, `SELECT `+serviceColumns+` FROM services WHERE uid = $1`, directory.FormatUID(uid)))
-		return notFound(err)
-	})
-	if err != nil {
-		return directory.Service{}, fmt.Errorf("read service %s: %w", directory.FormatUID(uid), err)
-	}
-	return s, nil
+	return readOne(ctx, db, "read service "+directory.FormatUID(uid), scanService, `SELECT `+serviceColumns+` FROM services WHERE uid = $1`, directory.FormatUID(uid))
 }
 
 // ListServices lists services by name, those after the name given, at most limit.
 func (db *DB) ListServices(ctx context.Context, after string, limit int) (all []directory.Service, err error) {
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
-		all, err = list(ctx, t, scanService, `SELECT `+serviceColumns+` FROM services WHERE name > $1 ORDER BY name LIMIT $2`, after, max(limit, 0))
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list services: %w", err)
-	}
-	return all, nil
+	return readList(ctx, db, "list services", scanService, `SELECT `+serviceColumns+` FROM services WHERE name > $1 ORDER BY name LIMIT $2`, after, max(limit, 0))
 }
 
 // InsertService stores s as version 1. ErrExists: the name, in any case, or an audience is taken.
 func (db *DB) InsertService(ctx context.Context, s directory.Service, c directory.Change) (int64, error) {
-	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.insertService(ctx, s) })
-	if err != nil {
-		return 0, fmt.Errorf("insert service %q: %w", s.Name, err)
-	}
-	return revision, nil
+	return db.change(ctx, c, fmt.Sprintf("insert service %q", s.Name), func(ctx context.Context, t tx) error { return t.insertService(ctx, s) })
 }
 
 func (t tx) insertService(ctx context.Context, s directory.Service) error {
@@ -102,11 +84,7 @@ func settingsOf(s directory.Service) []any {
 
 // UpdateService stores all of s but its name and when it was made, which never change.
 func (db *DB) UpdateService(ctx context.Context, s directory.Service, c directory.Change) (int64, error) {
-	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.updateService(ctx, s) })
-	if err != nil {
-		return 0, fmt.Errorf("update service %s: %w", directory.FormatUID(s.UID), err)
-	}
-	return revision, nil
+	return db.change(ctx, c, "update service "+directory.FormatUID(s.UID), func(ctx context.Context, t tx) error { return t.updateService(ctx, s) })
 }
 
 func (t tx) updateService(ctx context.Context, s directory.Service) error {
@@ -140,11 +118,7 @@ func (t tx) putAudiences(ctx context.Context, s directory.Service) error {
 // records r, the revocation of its uid.
 func (db *DB) DeleteService(ctx context.Context, uid directory.UID, version int64, r directory.Revocation, c directory.Change) (int64, error) {
 	id := directory.FormatUID(uid)
-	revision, err := db.change(ctx, c, func(ctx context.Context, t tx) error { return t.deleteService(ctx, uid, version, r) })
-	if err != nil {
-		return 0, fmt.Errorf("delete service %s: %w", id, err)
-	}
-	return revision, nil
+	return db.change(ctx, c, "delete service "+id, func(ctx context.Context, t tx) error { return t.deleteService(ctx, uid, version, r) })
 }
 
 func (t tx) deleteService(ctx context.Context, uid directory.UID, version int64, r directory.Revocation) error {

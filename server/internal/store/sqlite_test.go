@@ -292,7 +292,7 @@ func TestAFileThatIsLostDuringAChangeIsNoticed(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, Options{DataDir: dir})
 	s := newService("m1")
-	_, err := db.change(t.Context(), change(directory.SubjectService(s.UID)), func(context.Context, tx) error {
+	_, err := db.change(t.Context(), change(directory.SubjectService(s.UID)), "change", func(context.Context, tx) error {
 		return os.Remove(filepath.Join(dir, sqliteFile))
 	})
 	if !errors.Is(err, ErrGone) {

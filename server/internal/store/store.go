@@ -11,7 +11,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"sync/atomic"
@@ -53,11 +52,12 @@ type Options struct {
 	DatabaseURL string
 	// Timeout of one transaction, waiting for a connection included. Zero: 2 s.
 	Timeout time.Duration
-	// LoadTimeout of reading everything. Zero: 60 s.
-	LoadTimeout time.Duration
 
 	migrations fs.FS // for tests; nil: the embedded ones
 }
+
+// loadTimeout is that of reading everything.
+const loadTimeout = time.Minute
 
 // DB is the open database. Its methods may be called from many goroutines.
 type DB struct {
@@ -89,9 +89,6 @@ type DB struct {
 func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Timeout == 0 {
 		o.Timeout = 2 * time.Second
-	}
-	if o.LoadTimeout == 0 {
-		o.LoadTimeout = time.Minute
 	}
 	if o.migrations == nil {
 		o.migrations = migrations()
@@ -126,7 +123,7 @@ const maxBehind = 24 * time.Hour
 // database's on PostgreSQL; on SQLite of the latest heartbeat, so that only a clock that went back is
 // noticed, for a day at most.
 func (db *DB) Heartbeat(ctx context.Context) (ahead time.Duration, err error) {
-	err = db.write(ctx, func(ctx context.Context, t tx) error {
+	err = db.write(ctx, "write to database", func(ctx context.Context, t tx) error {
 		var before, after int64
 		if db.engine == postgresEngine {
 			// Another replica that is doing the same is waited for by nobody.
@@ -155,10 +152,10 @@ func (db *DB) Heartbeat(ctx context.Context) (ahead time.Duration, err error) {
 		return err
 	})
 	if err == nil && db.engine == sqliteEngine {
-		err = disk.Fault(db.o.DataDir) // in the room that its log has already, SQLite can write for a while
+		err = attempted("write to database", disk.Fault(db.o.DataDir)) // in the room that its log has already, SQLite can write for a while
 	}
 	if err != nil {
-		return 0, fmt.Errorf("write to database: %w", err)
+		return 0, err
 	}
 	return ahead, nil
 }
@@ -169,11 +166,11 @@ func (db *DB) Now(ctx context.Context) (time.Time, error) {
 		return time.Now().UTC().Truncate(time.Microsecond), nil
 	}
 	var now int64
-	err := db.read(ctx, func(ctx context.Context, t tx) error {
+	err := db.read(ctx, "read the database's clock", func(ctx context.Context, t tx) error {
 		return t.row(ctx, `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`).Scan(&now)
 	})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("read the database's clock: %w", err)
+		return time.Time{}, err
 	}
 	return moment(now), nil
 }

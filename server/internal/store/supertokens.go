@@ -20,15 +20,8 @@ func scanSigningKey(row scanner) (k supertokens.SigningKey, err error) {
 
 // SigningKeys reads all keys of app.
 func (db *DB) SigningKeys(ctx context.Context, app string) (all []supertokens.SigningKey, err error) {
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
-		all, err = list(ctx, t, scanSigningKey, `
+	return readList(ctx, db, fmt.Sprintf("read signing keys of app %q", app), scanSigningKey, `
 			SELECT app, id, static, sealed, created_at FROM supertokens_keys WHERE app = $1 ORDER BY created_at, id`, app)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read signing keys of app %q: %w", app, err)
-	}
-	return all, nil
 }
 
 // InsertSigningKey stores k, unless a key of the same app and kind made at or after unless
@@ -38,7 +31,7 @@ func (db *DB) InsertSigningKey(ctx context.Context, k supertokens.SigningKey, un
 	if !unless.IsZero() {
 		since = unless.UnixMicro()
 	}
-	_, err = db.change(ctx, c, func(ctx context.Context, t tx) error {
+	_, err = db.change(ctx, c, fmt.Sprintf("insert signing key %q of app %q", k.ID, k.App), func(ctx context.Context, t tx) error {
 		var there int64
 		if err := t.row(ctx, `SELECT COUNT(*) FROM supertokens_keys WHERE app = $1 AND static = $2 AND created_at >= $3`,
 			k.App, k.Static, since).Scan(&there); err != nil {
@@ -53,18 +46,15 @@ func (db *DB) InsertSigningKey(ctx context.Context, k supertokens.SigningKey, un
 			k.App, k.ID, k.Static, notNil(k.Sealed), micros(k.CreatedAt))
 		return orElse(n, err, errNothingToDo)
 	})
-	switch {
-	case errors.Is(err, errNothingToDo):
+	if errors.Is(err, errNothingToDo) {
 		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("insert signing key %q of app %q: %w", k.ID, k.App, err)
 	}
-	return true, nil
+	return err == nil, err
 }
 
 // DeleteSigningKeys removes the keys with these ids, whatever the app.
 func (db *DB) DeleteSigningKeys(ctx context.Context, ids []string) error {
-	err := db.write(ctx, func(ctx context.Context, t tx) error {
+	return db.write(ctx, "delete signing keys", func(ctx context.Context, t tx) error {
 		for _, id := range ids {
 			if _, err := t.exec(ctx, `DELETE FROM supertokens_keys WHERE id = $1`, id); err != nil {
 				return err
@@ -72,8 +62,4 @@ func (db *DB) DeleteSigningKeys(ctx context.Context, ids []string) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("delete signing keys: %w", err)
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -76,6 +77,24 @@ func appendRows[T any](ctx context.Context, t tx, all []T, scan func(scanner) (T
 	return all, rows.Err()
 }
 
+// readList collects the rows of a query, in a transaction of its own. what was attempted begins the text of an error.
+func readList[T any](ctx context.Context, db *DB, what string, scan func(scanner) (T, error), query string, args ...any) (all []T, err error) {
+	err = db.read(ctx, what, func(ctx context.Context, t tx) error {
+		all, err = list(ctx, t, scan, query, args...)
+		return err
+	})
+	return all, err
+}
+
+// readOne is readList for a query by a key. directory.ErrNotFound: there is no such row.
+func readOne[T any](ctx context.Context, db *DB, what string, scan func(scanner) (T, error), query string, args ...any) (v T, err error) {
+	err = db.read(ctx, what, func(ctx context.Context, t tx) error {
+		v, err = scan(t.row(ctx, query, args...))
+		return notFound(err)
+	})
+	return v, err
+}
+
 // errText is for text no PostgreSQL can hold, refused on both engines alike.
 var errText = &directory.InvalidError{Field: "text", Problem: "must be valid UTF-8 without NUL characters"}
 
@@ -113,11 +132,18 @@ func unstorable(err error) bool {
 	return errors.As(err, &lite) && slices.Contains([]int{sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}, lite.Code()&0xff)
 }
 
-// read does work in one transaction that only reads.
-func (db *DB) read(ctx context.Context, work func(context.Context, tx) error) error {
+// read does work in one transaction that only reads. what was attempted begins the text of an error.
+func (db *DB) read(ctx context.Context, what string, work func(context.Context, tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, db.o.Timeout)
 	defer cancel()
-	return db.readAll(ctx, work)
+	return attempted(what, db.readAll(ctx, work))
+}
+
+func attempted(what string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
 }
 
 // readAll is read for as long as ctx lasts. All of work sees one moment of the database.
@@ -126,11 +152,11 @@ func (db *DB) readAll(ctx context.Context, work func(context.Context, tx) error)
 }
 
 // write does work in one transaction, and rolls it back when work fails. Work may be called
-// twice.
-func (db *DB) write(ctx context.Context, work func(context.Context, tx) error) error {
+// twice. what was attempted begins the text of an error.
+func (db *DB) write(ctx context.Context, what string, work func(context.Context, tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, db.o.Timeout)
 	defer cancel()
-	return db.run(ctx, db.writer, sql.TxOptions{Isolation: sql.LevelReadCommitted}, work)
+	return attempted(what, db.run(ctx, db.writer, sql.TxOptions{Isolation: sql.LevelReadCommitted}, work))
 }
 
 func (db *DB) run(ctx context.Context, pool *sql.DB, o sql.TxOptions, work func(context.Context, tx) error) error {

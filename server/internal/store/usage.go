@@ -43,7 +43,7 @@ func (db *DB) AddUsage(ctx context.Context, rows []usage.Row) error {
 		return cmp.Or(strings.Compare(a[0].(string), b[0].(string)), strings.Compare(a[1].(string), b[1].(string)))
 	})
 	long := longScopes(rows, values)
-	err := db.write(ctx, func(ctx context.Context, t tx) error {
+	err := db.write(ctx, "add usage", func(ctx context.Context, t tx) error {
 		if err := t.upsertAll(ctx, `usage_scopes (id, scopes, last_day)`, `(id) DO UPDATE SET last_day = excluded.last_day
 			WHERE usage_scopes.last_day < excluded.last_day`, long); err != nil {
 			return err
@@ -57,11 +57,9 @@ func (db *DB) AddUsage(ctx context.Context, rows []usage.Row) error {
 			WHERE usage_edges.last_day < excluded.last_day`, used)
 	})
 	if err != nil && unstorable(err) {
-		return fmt.Errorf("add usage: %w: %w", usage.ErrRow, err)
-	} else if err != nil {
-		return fmt.Errorf("add usage: %w", err)
+		return fmt.Errorf("%w: %w", usage.ErrRow, err)
 	}
-	return nil
+	return err
 }
 
 // maxKeyScopes is the longest list of scopes, in bytes, that a row contains itself. The list is part of the key, and
@@ -122,7 +120,7 @@ func usageValues(r *usage.Row) []any {
 // EachUsage calls each with the rows that f chooses, by day, then caller and target, as they stood at
 // one moment. Its error ends that, and is returned.
 func (db *DB) EachUsage(ctx context.Context, f usage.Filter, each func(usage.Row) error) error {
-	ctx, cancel := context.WithTimeout(ctx, db.o.LoadTimeout)
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	query, args := usageQuery(f)
 	err := db.readAll(ctx, func(ctx context.Context, t tx) error {
@@ -243,7 +241,7 @@ func (s *usageScanner) uid(text string) (directory.UID, error) {
 
 // UsedEdges are the edges that were allowed on since or later, each with the day that was last.
 func (db *DB) UsedEdges(ctx context.Context, since usage.Day) (edges map[policy.Edge]usage.Day, err error) {
-	ctx, cancel := context.WithTimeout(ctx, db.o.LoadTimeout)
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	edges = map[policy.Edge]usage.Day{}
 	err = db.readAll(ctx, func(ctx context.Context, t tx) error {
@@ -279,20 +277,17 @@ func (db *DB) UsedEdges(ctx context.Context, since usage.Day) (edges map[policy.
 // UsageSince is the first day of which there are records. ok false: there are none at all.
 func (db *DB) UsageSince(ctx context.Context) (first usage.Day, ok bool, err error) {
 	var day sql.NullInt64
-	err = db.read(ctx, func(ctx context.Context, t tx) error {
+	err = db.read(ctx, "read first day of usage", func(ctx context.Context, t tx) error {
 		return t.row(ctx, `SELECT MIN(day) FROM usage`).Scan(&day)
 	})
-	if err != nil {
-		return 0, false, fmt.Errorf("read first day of usage: %w", err)
-	}
-	return usage.Day(day.Int64), day.Valid, nil
+	return usage.Day(day.Int64), day.Valid, err
 }
 
 // PurgeUsage deletes the days before one, in steps between which others get their turn: a caller at
 // least, or some of them.
 func (db *DB) PurgeUsage(ctx context.Context, before usage.Day) error {
 	for more := true; more; {
-		err := db.write(ctx, func(ctx context.Context, t tx) error {
+		err := db.write(ctx, "purge usage", func(ctx context.Context, t tx) error {
 			var day int64
 			var caller string
 			err := t.row(ctx, `SELECT day, caller FROM (SELECT day, caller FROM usage WHERE day < $1 ORDER BY day, caller LIMIT $2) AS step
@@ -306,7 +301,7 @@ func (db *DB) PurgeUsage(ctx context.Context, before usage.Day) error {
 			return err
 		})
 		if err != nil && !errors.Is(err, errNothingToDo) {
-			return fmt.Errorf("purge usage: %w", err)
+			return err
 		}
 	}
 	err := db.deleteAll(ctx, `DELETE FROM usage_edges WHERE (caller, target) IN
@@ -315,8 +310,5 @@ func (db *DB) PurgeUsage(ctx context.Context, before usage.Day) error {
 		return fmt.Errorf("purge used edges: %w", err)
 	}
 	err = db.deleteAll(ctx, `DELETE FROM usage_scopes WHERE id IN (SELECT id FROM usage_scopes WHERE last_day < $1 LIMIT $2`+db.skipLocked()+`)`, int64(before))
-	if err != nil {
-		return fmt.Errorf("purge used scopes: %w", err)
-	}
-	return nil
+	return attempted("purge used scopes", err)
 }
