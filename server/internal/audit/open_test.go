@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -159,5 +160,55 @@ func TestOpenLooksAtTheEndOfABigFileOnly(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// F93: a file that somebody puts into the folder while the server runs is not gone on in by the next start: the records that
+// the server writes meanwhile could be removed then, and the log would hold together.
+func TestAFileThatDoesNotContinueTheLogIsRefused(t *testing.T) {
+	dir, path, text := written(t)
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	atLine := func(n int) link {
+		f, err := parseFrame(bytes.TrimSuffix(lines[n-1], []byte("\n")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.link
+	}
+	forged := func(after link) []byte {
+		line, _ := after.appendRecord(nil, &Event{Kind: KindChange, Action: "token.revoke", Actor: "operator"})
+		return line
+	}
+	for name, c := range map[string]struct {
+		first uint64
+		text  []byte
+		good  bool
+	}{
+		"in the place of a record":   {5, forged(atLine(4)), false},
+		"after a record of its own":  {13, forged(link{12, link{}.hash}), false},
+		"with a gap":                 {20, forged(link{19, atLine(11).hash}), false},
+		"after the last record":      {12, forged(atLine(11)), true},
+		"with lines from before":     {10, append(bytes.Join(lines[9:11], nil), forged(atLine(11))...), true},
+		"with other lines of before": {10, append(bytes.Clone(lines[9]), forged(atLine(10))...), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			placed := segmentPath(dir, c.first)
+			write(t, placed, c.text)
+			defer os.Remove(placed)
+			l, err := Open(dir, Options{})
+			damage, refused := errors.AsType[*DamageError](err)
+			switch {
+			case c.good && err != nil:
+				t.Error(err)
+			case !c.good && (!refused || damage.File != placed):
+				t.Errorf("got %v, want a DamageError that names %s", err, placed)
+			}
+			if err == nil {
+				l.Close()
+			}
+			if !bytes.Equal(read(t, path), text) {
+				t.Error("the file before it was changed")
+			}
+		})
 	}
 }

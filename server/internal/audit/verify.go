@@ -47,6 +47,7 @@ const (
 	Deleted       Fault = "deleted"    // records before it are missing
 	Reordered     Fault = "reordered"  // is in the wrong place
 	Torn          Fault = "torn"       // the last line is not complete
+	Added         Fault = "added"      // was not written by the server
 	BadCheckpoint Fault = "checkpoint" // signature is not good, or is over another record
 )
 
@@ -78,6 +79,8 @@ type Known struct {
 	// End is a record the log must have, because the server had it on disk before the files
 	// were read: see Log.End. Only Seq and Hash are looked at. Zero: nothing is known.
 	End Position
+	// After returns Log.End after the files were read: there are no records after that one. Nil: it is not known.
+	After func() (Position, error)
 }
 
 // VerifyDir reads the whole log in dir, which may be in use, and reports the first bad
@@ -92,7 +95,7 @@ func VerifyDir(dir string, known Known) (Report, error) {
 
 // verifyFiles verifies files; live reports whether the last line of the last one may be being
 // written.
-func verifyFiles(files []segment, known Known, live bool) (Report, error) {
+func verifyFiles(files []segment, known Known, live bool) (report Report, err error) {
 	v := verifier{known: known, files: files, hashes: make([]link, rememberedHashes)}
 	for i, s := range files {
 		if err := v.file(s, live && i == len(files)-1 && s.suffix == ""); err != nil {
@@ -106,6 +109,11 @@ func verifyFiles(files []segment, known Known, live bool) (Report, error) {
 	for _, check := range []func() *Problem{v.notTorn, v.beginning, v.end} {
 		if v.report.Bad == nil {
 			v.report.Bad = check()
+		}
+	}
+	if v.report.Bad == nil && known.After != nil {
+		if v.report.Bad, err = v.added(); err != nil {
+			return v.report, fmt.Errorf("ask for the last record again: %w", err)
 		}
 	}
 	return v.report, v.finish()
@@ -364,6 +372,27 @@ func (v *verifier) end() *Problem {
 		bad.File = filepath.Base(v.files[n-1].path)
 	}
 	return bad
+}
+
+// added wants no record after the last one of the server, and that one as the server has it. A record can be read a moment
+// before the server knows that it is on the disk.
+func (v *verifier) added() (*Problem, error) {
+	for tries := 0; ; tries++ {
+		end, err := v.known.After()
+		known := v.hashes[end.Seq%rememberedHashes]
+		switch {
+		case err != nil:
+			return nil, err
+		case v.last.seq > end.Seq && tries < 20:
+			time.Sleep(giveUpAfter / 20)
+		case v.last.seq > end.Seq:
+			return &Problem{Seq: end.Seq + 1, Fault: Added, Detail: fmt.Sprintf("the server has recorded up to %d only", end.Seq)}, nil
+		case known.seq == end.Seq && hex.EncodeToString(known.hash[:]) != end.Hash:
+			return &Problem{Seq: end.Seq, Fault: Edited, Detail: "is not the record that the server has under this number"}, nil
+		default:
+			return nil, nil
+		}
+	}
 }
 
 func (v *verifier) finish() (err error) {

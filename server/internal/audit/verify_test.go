@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -328,6 +329,48 @@ func TestALogComputedAnewIsNotTheServers(t *testing.T) {
 	}
 	if report, err := VerifyDir(f.write(t), known); err != nil || report.Bad == nil || report.Bad.Fault != Edited || report.Bad.Seq != end.Seq {
 		t.Errorf("with the end: got %v, %v; want Edited at record %d", report.Bad, err, end.Seq)
+	}
+}
+
+// F94: records that somebody adds behind the last one of the server are not the server's, though they continue the log.
+func TestRecordsThatWereAddedAreFound(t *testing.T) {
+	f := signedLog(t)
+	dir := f.write(t)
+	lastLines := f.lines[len(f.lines)-1]
+	end, err := ParseLine(lastLines[len(lastLines)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := Position{Seq: end.Seq, Hash: end.Hash}
+	asked := 0
+	known := Known{Open: openToken, End: last, After: func() (Position, error) { asked++; return last, nil }}
+	if report, err := VerifyDir(dir, known); err != nil || report.Bad != nil || asked != 1 {
+		t.Errorf("as it was written: got %v, %v after %d questions", report.Bad, err, asked)
+	}
+	file, err := parseFrame(bytes.TrimSuffix(lastLines[len(lastLines)-1], []byte("\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, added := file.link.appendRecord(nil, &Event{Kind: KindChange, Action: "service.delete", Actor: "operator"})
+	write(t, segmentPath(dir, end.Seq+1), line)
+	if report, err := VerifyDir(dir, known); err != nil || report.Bad == nil || report.Bad.Fault != Added || report.Bad.Seq != end.Seq+1 {
+		t.Errorf("with one more: got %v, %v; want Added at record %d", report.Bad, err, end.Seq+1)
+	}
+	// The server may have written it a moment ago.
+	known.After = func() (Position, error) {
+		asked++
+		return Position{Seq: added.seq, Hash: hex.EncodeToString(added.hash[:])}, nil
+	}
+	if report, err := VerifyDir(dir, known); err != nil || report.Bad != nil {
+		t.Errorf("written by the server: got %v, %v", report.Bad, err)
+	}
+	known.After = func() (Position, error) { return Position{Seq: added.seq, Hash: last.Hash}, nil }
+	if report, err := VerifyDir(dir, known); err != nil || report.Bad == nil || report.Bad.Fault != Edited {
+		t.Errorf("another one than the server wrote: got %v, %v", report.Bad, err)
+	}
+	known.After = func() (Position, error) { return Position{}, errors.New("no answer") }
+	if _, err := VerifyDir(dir, known); err == nil {
+		t.Error("without an answer: got no error")
 	}
 }
 

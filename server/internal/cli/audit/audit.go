@@ -178,7 +178,7 @@ func knownOfLog(c *base.CLI, cmd *cobra.Command, file string) (audit.Known, erro
 			return known, err
 		}
 	} else {
-		if keys, known.End, err = serverKnowsOfLog(c, cmd); err != nil {
+		if keys, known.End, known.After, err = serverKnowsOfLog(c, cmd); err != nil {
 			if cmd.Context().Err() != nil {
 				return known, context.Cause(cmd.Context())
 			}
@@ -193,13 +193,18 @@ func knownOfLog(c *base.CLI, cmd *cobra.Command, file string) (audit.Known, erro
 	return known, nil
 }
 
-func serverKnowsOfLog(c *base.CLI, cmd *cobra.Command) (*key.Ring, audit.Position, error) {
+// serverKnowsOfLog returns the keys that sign the log, its last record, and a function that asks for the latter again.
+func serverKnowsOfLog(c *base.CLI, cmd *cobra.Command) (keys *key.Ring, end audit.Position, again func() (audit.Position, error), err error) {
 	admin, keys, err := key.OfServer(c, cmd, "audit")
 	if err != nil {
-		return nil, audit.Position{}, err
+		return nil, end, nil, err
 	}
-	info, err := admin.Info(cmd.Context())
-	return keys, audit.Position{Seq: info.AuditEnd.Record, Hash: info.AuditEnd.Hash}, err
+	again = func() (audit.Position, error) {
+		info, err := admin.Info(cmd.Context())
+		return audit.Position{Seq: info.AuditEnd.Record, Hash: info.AuditEnd.Hash}, err
+	}
+	end, err = again()
+	return keys, end, again, err
 }
 
 func checkpoint(set *jose.KeySet) func(string) ([]byte, error) {
