@@ -143,13 +143,17 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// leftOrigin reports whether req follows a redirect to a scheme or host other than that of the first request.
+// leftOrigin reports whether req follows a redirect to another scheme or host, also if a later redirect leads back: then
+// it is the other host that chose the request.
 func leftOrigin(req *http.Request) bool {
-	first := req
-	for first.Response != nil && first.Response.Request != nil {
-		first = first.Response.Request
+	for req.Response != nil && req.Response.Request != nil {
+		next := req.URL
+		req = req.Response.Request
+		if next.Scheme != req.URL.Scheme || !strings.EqualFold(next.Host, req.URL.Host) {
+			return true
+		}
 	}
-	return first.URL.Scheme != req.URL.Scheme || !strings.EqualFold(first.URL.Host, req.URL.Host)
+	return false
 }
 
 // challenged reports whether h has a challenge of the scheme with the error code (RFC 6750, section 3.1; RFC 9449,

@@ -221,20 +221,32 @@ func (c *closeRecorder) Close() error { c.closed.Store(true); return nil }
 // The token is for the target alone: a redirect to another origin goes without it.
 func TestRedirectElsewhereDoesNotCarryTheToken(t *testing.T) {
 	s := &fakeServer{ttl: time.Hour}
-	var elsewhere, here string
-	evil := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	var elsewhere, here, chosen string
+	others := http.NewServeMux()
+	others.HandleFunc("/", func(_ http.ResponseWriter, r *http.Request) {
 		elsewhere = "authorization: " + r.Header.Get("Authorization")
-	}))
+	})
+	evil := httptest.NewServer(others)
 	defer evil.Close()
 	mux := http.NewServeMux()
 	mux.Handle("/away", http.RedirectHandler(evil.URL, http.StatusTemporaryRedirect))
+	// F91: back is another request that the other origin chose.
+	others.HandleFunc("/back", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://"+r.URL.Query().Get("to")+"/chosen", http.StatusTemporaryRedirect)
+	})
+	mux.HandleFunc("/awayandback", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, evil.URL+"/back?to="+r.Host, http.StatusTemporaryRedirect)
+	})
+	mux.HandleFunc("/chosen", func(_ http.ResponseWriter, r *http.Request) {
+		chosen = "authorization: " + r.Header.Get("Authorization")
+	})
 	mux.Handle("/moved", http.RedirectHandler("/new", http.StatusTemporaryRedirect))
 	mux.HandleFunc("/new", func(_ http.ResponseWriter, r *http.Request) { here = r.Header.Get("Authorization") })
 	m2 := httptest.NewServer(mux)
 	defer m2.Close()
 	h := newClient(t, s).HTTPClient("m2")
 	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	for _, path := range []string{"/away", "/moved"} {
+	for _, path := range []string{"/away", "/awayandback", "/moved"} {
 		resp, err := h.Get(m2.URL + path)
 		if err != nil {
 			t.Fatal(err)
@@ -245,6 +257,9 @@ func TestRedirectElsewhereDoesNotCarryTheToken(t *testing.T) {
 	}
 	if elsewhere != "authorization: " {
 		t.Errorf("the other origin saw %q", elsewhere)
+	}
+	if chosen != "authorization: " {
+		t.Errorf("a request that the other origin chose had %q", chosen)
 	}
 	if here != "Bearer token-1" {
 		t.Errorf("the same origin saw %q, want the token", here)

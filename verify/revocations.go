@@ -211,8 +211,10 @@ func (f *follower) poll(ctx context.Context, hold bool) error {
 	if len(query) > 0 {
 		target += querySeparator(target) + query.Encode()
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(limit, func() { cancel(errSlow) })
+	defer timer.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return err
@@ -223,19 +225,47 @@ func (f *follower) poll(ctx context.Context, hold bool) error {
 	}
 	resp, err := f.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("fetch deny-list: %w", err)
+		return fmt.Errorf("fetch deny-list: %w", cmp.Or(context.Cause(ctx), err))
 	}
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode == http.StatusNotModified && known != nil && known.etag != "":
 	case resp.StatusCode == http.StatusOK:
-		if err := f.receive(ctx, resp, known); err != nil {
-			return fmt.Errorf("fetch deny-list: %w", err)
+		body, err := io.ReadAll(&steadyReader{r: io.LimitReader(resp.Body, maxDenyListSize+1), timer: timer, begun: time.Now()})
+		if err == nil {
+			timer.Reset(fetchTimeout) // for the keys that it is verified with
+			err = f.receive(ctx, resp, body, known)
+		}
+		if err != nil {
+			return fmt.Errorf("fetch deny-list: %w", cmp.Or(context.Cause(ctx), err))
 		}
 	default:
 		return fmt.Errorf("fetch deny-list: the answer is %s", resp.Status)
 	}
 	return nil
+}
+
+// slowest is the minimum rate at which a list has to arrive, in bytes per second. The longest list takes four minutes.
+const slowest = 256 << 10
+
+var errSlow = errors.New("the server does not answer, or too slowly")
+
+// steadyReader gives a body fetchTimeout, and more time for all that has arrived, so that a list of any length arrives over a
+// slow link, and one that stalls does not hold up the next attempt.
+type steadyReader struct {
+	r     io.Reader
+	timer *time.Timer // ends the request
+	begun time.Time
+	read  int64
+}
+
+func (s *steadyReader) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	s.read += int64(n)
+	if n > 0 {
+		s.timer.Reset(max(0, fetchTimeout+time.Duration(s.read)*time.Second/slowest-time.Since(s.begun)))
+	}
+	return n, err
 }
 
 func querySeparator(u string) string {
@@ -245,11 +275,7 @@ func querySeparator(u string) string {
 	return "?"
 }
 
-func (f *follower) receive(ctx context.Context, resp *http.Response, known *denyList) error {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDenyListSize+1))
-	if err != nil {
-		return err
-	}
+func (f *follower) receive(ctx context.Context, resp *http.Response, body []byte, known *denyList) error {
 	l, err := f.parse(ctx, string(body), known)
 	if errors.Is(err, errChain) {
 		broken := *known

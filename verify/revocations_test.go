@@ -1,8 +1,10 @@
 package verify_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -355,6 +357,67 @@ func TestListOfAStolenKeyEndsWithTheKey(t *testing.T) {
 		pass(time.Minute)
 		accepted(t, v, "when the stolen key is revoked", token)
 		refused(t, v, "when the stolen key is revoked", i.Token("m1", "m2", verifytest.DependsOn("svc_2", "c1")), verify.ErrRevoked)
+		_ = v.Close()
+	})
+}
+
+// slowBody delivers so many bytes each tenth of a second, and then nothing for ever if it stalls.
+type slowBody struct {
+	ctx    context.Context
+	text   string
+	stalls bool
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	if b.text == "" && !b.stalls {
+		return 0, io.EOF
+	}
+	wait := time.NewTimer(100 * time.Millisecond)
+	defer wait.Stop()
+	for b.text == "" {
+		<-b.ctx.Done()
+		return 0, b.ctx.Err()
+	}
+	select {
+	case <-wait.C:
+	case <-b.ctx.Done():
+		return 0, b.ctx.Err()
+	}
+	n := copy(p[:min(len(p), 32<<10)], b.text)
+	b.text = b.text[n:]
+	return n, nil
+}
+
+func (b *slowBody) Close() error { return nil }
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// F92: a long list arrives over a slow link, and one that stalls does not hold up the next.
+func TestLongListOverASlowLink(t *testing.T) {
+	directly(t, func(t *testing.T, i *verifytest.Issuer, _ func(*verify.Config)) {
+		denied := make([]string, 60_000)
+		for n := range denied {
+			denied[n] = fmt.Sprintf("%032x", n)
+		}
+		list := i.Token("", "", verifytest.Type("denylist+jwt"), verifytest.Claim("issuers", []string{i.Name}), verifytest.Claim("denied", denied), verifytest.Claim("keys", []string{}))
+		asked := 0
+		v := following(t, i, withKeys(i), func(cfg *verify.Config) {
+			cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				body := &slowBody{r.Context(), list, false}
+				if asked++; asked == 1 {
+					body.text, body.stalls = list[:len(list)/2], true
+				}
+				if asked > 2 {
+					<-r.Context().Done()
+					return nil, r.Context().Err()
+				}
+				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: body, Request: r}, nil
+			})}
+		})
+		pass(time.Minute)
+		refused(t, v, "by the long list", i.Token("m1", "m2", verifytest.DependsOn(denied[59_999])), verify.ErrRevoked)
 		_ = v.Close()
 	})
 }

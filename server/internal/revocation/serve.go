@@ -19,6 +19,9 @@ const longestWait = 25 * time.Second
 // answerTime is what is left after the wait to write the answer.
 const answerTime = 15 * time.Second
 
+// slowest is the rate at which a list has to be taken, in bytes per second, as package verify has it.
+const slowest = 256 << 10
+
 // DenyList is GET {issuer}/oauth2/denylist: the whole list or, with ?since=STATE, an update from that state, which
 // says that nothing has changed when that is so. With ?wait=SECONDS the answer comes as soon as there is something
 // new, or else when that time is over. Without since, If-None-Match and 304 serve those who follow the whole list
@@ -71,6 +74,8 @@ func (p *Publisher) DenyList(w http.ResponseWriter, r *http.Request, mayWait boo
 			return web.Unavailable("the list cannot be signed", err)
 		}
 		h.Set("ETag", e.etag())
+		// Over a slow link a long list takes longer than other answers. Without a deadline it has the time that they have.
+		_ = web.ExtendDeadlines(w, answerTime+time.Duration(len(body))*time.Second/slowest)
 		web.WriteCached(w, r, "application/jwt", "", body)
 	}
 	return nil

@@ -47,7 +47,8 @@ func auditTail(c *base.CLI) *cobra.Command {
 		Long: `Shows the last records of the audit log, oldest first, and with -f also the records that are
 added. The record of a decision ends with its id, which the caller receives in the header
 Watchword-Decision. Values with blanks are quoted. With --json each line is a record as it is in
-the log.`,
+the log. The command shows what the files contain; "watchword audit verify" checks that the server
+wrote it.`,
 		Example: `  watchword audit tail -n 100
   watchword audit tail -f --json`,
 		Args: base.Exactly(),
