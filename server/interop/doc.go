@@ -6,7 +6,8 @@
 // the folder clients and in the commands of the module golang: each is one that docs/clients has a
 // page about, and the page shows the file that ran.
 //
-// The OpenAPI document of the operator API is linted, and typescript/operator.ts compiled against what is generated from it.
+// The OpenAPI document of the operator API is linted, and typescript/operator.ts compiled against what is generated from it. Schemathesis
+// makes requests from it.
 //
 // The tests need Node.js 20 or later and npm, and Debian's haproxy, httpd with mod_oauth2 and Python
 // libraries; scripts/needs installs them. Package-lock.json and golang/go.sum pin the rest. Where

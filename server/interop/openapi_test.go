@@ -1,14 +1,18 @@
 package interop
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // document writes the OpenAPI document of a running server to a file.
@@ -28,6 +32,16 @@ func (s *server) document(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// operatorToken reads the token that the server made.
+func (s *server) operatorToken(t *testing.T) string {
+	t.Helper()
+	token, err := os.ReadFile(filepath.Join(s.data(), "operator.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(token))
 }
 
 // tool runs a program of node_modules in a folder, and fails the test with what it printed.
@@ -72,10 +86,6 @@ func TestTypeScriptClientOfTheOperatorAPI(t *testing.T) {
 	if err := os.Rename(filepath.Join(dir, "operator.js"), filepath.Join(dir, "operator.mjs")); err != nil {
 		t.Fatal(err)
 	}
-	token, err := os.ReadFile(filepath.Join(s.data(), "operator.token"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	type failure struct {
 		Status   int
 		Code, At string
@@ -88,7 +98,7 @@ func TestTypeScriptClientOfTheOperatorAPI(t *testing.T) {
 		Errors                          []failure
 	}
 	var got result
-	env := []string{"OPERATORS=" + s.operators, "OPERATOR_TOKEN=" + strings.TrimSpace(string(token))}
+	env := []string{"OPERATORS=" + s.operators, "OPERATOR_TOKEN=" + s.operatorToken(t)}
 	start(t, env, "node", filepath.Join(dir, "operator.mjs")).read(t, &got)
 	want := result{
 		Names: []string{"web", "shop", "stock"}, Scopes: []string{"read"}, Networks: []string{"10.0.0.0/8"},
@@ -98,4 +108,49 @@ func TestTypeScriptClientOfTheOperatorAPI(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
+}
+
+// Schemathesis makes requests from the OpenAPI document, good and bad ones, and chains of them. No answer is a 500, every
+// answer is as the document has it, and none is given without the operator token. The requests are the same each time;
+// `make fuzz` runs it with others, for as long as FUZZTIME says, and begins with those it once found something with.
+func TestOperatorAPIIsAsItsDocumentSays(t *testing.T) {
+	program, err := filepath.Abs(".venv/bin/schemathesis")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(program); err != nil {
+		missing(t, "Schemathesis is not installed: run scripts/needs")
+	}
+	s := startServer(t)
+	for _, name := range []string{"m1", "m2", "m3"} { // those of the examples
+		s.run(t, "service", "create", name)
+	}
+	s.run(t, "allow", "m1", "m2", "--scope", "read")
+	args := []string{
+		"--config-file", "schemathesis.toml", "run", s.operators + "/openapi.json", "--no-color", "--continue-on-failure", "--workers", "2",
+	}
+	if long := os.Getenv("FUZZTIME"); long != "" {
+		d, err := time.ParseDuration(long)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--max-time", strconv.Itoa(int(d.Seconds())), "--generation-database", filepath.Join(cache, "watchword-schemathesis"))
+	} else {
+		args = append(args, "--max-time", "30", "--max-examples", "20", "--seed", "1", "--generation-database", "none")
+	}
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Dir = "schemathesis"
+	cmd.Env = append(os.Environ(), "OPERATOR_TOKEN="+s.operatorToken(t), "SCHEMATHESIS_HOOKS=hooks", "PYTHONPATH=.", "PYTHONDONTWRITEBYTECODE=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("schemathesis: %v\n%s", err, out)
+	}
+	if !regexp.MustCompile(`Tested: +\d`).Match(out) {
+		t.Fatalf("nothing was tested:\n%s", out)
+	}
+	t.Logf("%s", out[bytes.Index(out, []byte("= SUMMARY ="))+1:])
 }

@@ -32,9 +32,12 @@ func problem(name string) *web.Error {
 // WriteProblem answers with err as problem details (RFC 9457). The cause is for the log alone.
 func WriteProblem(w http.ResponseWriter, err error) {
 	p := errInternal
-	if errors.Is(err, web.Overloaded) {
+	switch {
+	case errors.Is(err, web.Overloaded):
 		p = errOverloaded
-	} else {
+	case errors.Is(err, web.LongURL):
+		p = errURL
+	default:
 		errors.As(err, &p)
 	}
 	maps.Copy(w.Header(), p.Header)
@@ -75,6 +78,7 @@ var (
 	errAudit        = problem("audit_unavailable")
 	errUnrecorded   = problem("outcome_unrecorded")
 	errOverloaded   = problem("overloaded")
+	errURL          = problem("url_too_long")
 	errInternal     = problem("internal")
 )
 

@@ -22,6 +22,7 @@ import (
 )
 
 const (
+	pageToken   = "pageToken"
 	prefix      = "/admin/v1"
 	openAPIPath = "/openapi.json"
 )
@@ -178,8 +179,10 @@ func (req *request) admit(r *http.Request) *web.Error {
 	if err != nil {
 		return errQuery
 	}
-	for _, values := range query {
-		if len(values) > 1 {
+	for name, values := range query {
+		// A filter without a value, such as ?service=$NAME of a script, would list everything. Without a page token a
+		// list begins.
+		if len(values) > 1 || values[0] == "" && name != pageToken {
 			return errQuery
 		}
 	}

@@ -121,7 +121,7 @@ const actionKey = "action"
 
 // common are the errors of every operation.
 var common = []int{
-	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnsupportedMediaType,
+	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestURITooLong, http.StatusUnsupportedMediaType,
 	http.StatusMisdirectedRequest, http.StatusUnprocessableEntity, http.StatusTooManyRequests,
 	http.StatusInternalServerError, http.StatusServiceUnavailable,
 }
@@ -225,6 +225,11 @@ func document(doc *huma.OpenAPI, registered huma.Operation, op operation) {
 		if o == nil || o.OperationID != op.id {
 			continue
 		}
+		for _, p := range o.Parameters {
+			if p.In == "query" && p.Schema.Type == huma.TypeString && p.Name != pageToken {
+				p.Schema.MinLength = new(1)
+			}
+		}
 		if o.RequestBody != nil && op.request != nil {
 			o.RequestBody.Content["application/json"].Example = op.request
 		}
@@ -252,6 +257,7 @@ var (
 		http.StatusConflict:              {"The name or an audience is taken, or others kept changing the same thing.", errExists},
 		http.StatusPreconditionFailed:    {"The version is not the one that If-Match or If-None-Match names.", errPrecondition},
 		http.StatusRequestEntityTooLarge: {"The body is longer than 64 KiB.", errTooLarge},
+		http.StatusRequestURITooLong:     {"The URL is longer than 8 KiB.", errURL},
 		http.StatusUnsupportedMediaType:  {"The body is not application/json.", errMedia},
 		http.StatusMisdirectedRequest:    {"The listener does not go by the Host name of the request.", errHost},
 		http.StatusUnprocessableEntity:   {"A value is not allowed; errors names it.", problem("invalid_value")},

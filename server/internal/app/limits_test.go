@@ -122,6 +122,10 @@ func TestPathsAreTakenAsTheyAre(t *testing.T) {
 	if a := s.do(s.request("GET", s.url+"/.well-known/jwks.json?"+strings.Repeat("x", 9000), "")); a.status != 414 {
 		t.Errorf("a URL of 9 KB: got %d, want 414", a.status)
 	}
+	// To an operator it is a problem like all others.
+	if a := s.do(s.request("GET", s.admin+"/services?pageToken="+strings.Repeat("x", 9000), "")); a.status != 414 || a.json(t)["code"] != "url_too_long" {
+		t.Errorf("a URL of 9 KB at the operators' listener: got %d %s", a.status, a.body)
+	}
 }
 
 // F34: metrics and the operator's API answer the same Host headers; F79: health is told whatever the Host.

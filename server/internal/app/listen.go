@@ -75,7 +75,7 @@ func (s *Server) listen(ctx context.Context) error {
 			b.handler = s.operators(l.net.Addr().String())
 		}
 		proxies := web.Proxies{Networks: s.cfg.Proxy.Networks, Header: s.cfg.Proxy.AddressHeader}
-		l.server.Handler = shortURLs(proxies.Resolve(s.closeWhileDraining(b.handler)))
+		l.server.Handler = proxies.Resolve(s.closeWhileDraining(b.handler))
 	}
 	return nil
 }
@@ -157,17 +157,6 @@ func withProxy(ctx context.Context, c net.Conn) context.Context {
 var suites = []uint16{
 	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-}
-
-// shortURLs refuses what no client of ours sends (RFC 9110, section 15.5.15).
-func shortURLs(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.RequestURI) > 8<<10 {
-			http.Error(w, "URI too long", http.StatusRequestURITooLong)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
 }
 
 // closeWhileDraining asks clients to come back on another connection, so that none of them

@@ -57,6 +57,9 @@ func (e *Error) Unwrap() error { return e.Cause }
 // Overloaded turns a request away while too many are being worked on.
 var Overloaded = Unavailable("the server is overloaded", nil)
 
+// LongURL is the answer to a URL that is longer than any client needs (RFC 9110, section 15.5.15).
+var LongURL = &Error{Status: http.StatusRequestURITooLong, Code: "invalid_request", Description: "the URL is longer than 8 KiB"}
+
 // Unavailable is the answer when the server cannot do its part now.
 func Unavailable(description string, cause error) *Error {
 	return &Error{

@@ -21,6 +21,9 @@ import (
 // BodyLimit is how many bytes of a request's body an endpoint reads, unless it says otherwise.
 const BodyLimit = 64 << 10
 
+// urlLimit is more than any client of ours sends.
+const urlLimit = 8 << 10
+
 // RequestIDHeader carries the request id, in the request when the client or a proxy chose
 // one, and in every answer.
 const RequestIDHeader = "X-Request-Id"
@@ -111,9 +114,13 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 			}
 			s.log(w, r, route, took)
 		}()
-		if n := s.inFlight.Add(body.inFlight()); n > s.most || n == s.most && body != nil {
+		n := s.inFlight.Add(body.inFlight())
+		switch {
+		case n > s.most || n == s.most && body != nil:
 			w.err = Overloaded
-		} else {
+		case len(r.RequestURI) > urlLimit:
+			w.err = LongURL
+		default:
 			w.err = h(w, r)
 		}
 		s.inFlight.Add(-body.inFlight())
