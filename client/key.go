@@ -20,7 +20,7 @@ type KeySource struct {
 }
 
 // Key returns a source of a private key that does not change, and that may be in a device. P-256 keys sign with ES256,
-// RSA keys of at least 2048 bits with PS256, and Ed25519 keys with EdDSA. kid is the id with which the key was
+// RSA keys of 2048 to 4096 bits with PS256, and Ed25519 keys with EdDSA. kid is the id with which the key was
 // registered. If empty, it is the thumbprint of RFC 7638.
 func Key(key crypto.Signer, kid string) KeySource {
 	s, err := jose.SignerOf(kid, key)

@@ -90,7 +90,7 @@ func readYAML(t *testing.T, file string, into any) {
 
 var (
 	caseID  = regexp.MustCompile(`\b[A-Z]{3}-\d{3}\b`)
-	faultID = regexp.MustCompile(`\bF\d{2}\b`)
+	faultID = regexp.MustCompile(`\bF\d{2,3}\b`)
 	span    = regexp.MustCompile(`\b[A-Z]{3}-\d{3} to [A-Z]{3}-\d{3}\b`)
 	// looksLikeID matches the names of algorithms and the ids of other catalogues.
 	looksLikeID = regexp.MustCompile(`^(AES|SHA|CWE)-`)

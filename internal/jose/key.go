@@ -10,7 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"math"
+	"math/big"
 	"slices"
 
 	josev4 "github.com/go-jose/go-jose/v4"
@@ -55,7 +55,7 @@ func (k PublicKey) check() error {
 		if (k.Algorithm != RS256 && k.Algorithm != PS256) || pub == nil || pub.N == nil {
 			return fmt.Errorf("%w: %s with an RSA key", ErrAlgorithm, k.Algorithm)
 		}
-		return checkRSA(pub)
+		return CheckRSA(pub)
 	case ed25519.PublicKey:
 		if k.Algorithm != EdDSA || len(pub) != ed25519.PublicKeySize {
 			return fmt.Errorf("%w: %s with an Ed25519 key", ErrAlgorithm, k.Algorithm)
@@ -66,16 +66,26 @@ func (k PublicKey) check() error {
 	return nil
 }
 
-func checkRSA(pub *rsa.PublicKey) error {
-	switch bits := pub.N.BitLen(); {
-	case bits < minRSABits || bits > maxRSABits:
-		return fmt.Errorf("%w: RSA modulus of %d bits, want %d to %d", ErrWeakKey, bits, minRSABits, maxRSABits)
+// CheckRSA returns an error that wraps ErrWeakKey if the key is too short, longer than 4096 bits, has an exponent above
+// 2^17, or is known to be insecure. The error contains no part of the modulus.
+func CheckRSA(pub *rsa.PublicKey) error {
+	if err := checkRSABits(pub.N.BitLen()); err != nil {
+		return err
+	}
+	switch {
 	case pub.N.Bit(0) == 0:
 		return fmt.Errorf("%w: even RSA modulus", ErrWeakKey)
-	case pub.E < 3 || pub.E%2 == 0 || pub.E > math.MaxInt32:
+	case pub.E < 3 || pub.E%2 == 0 || pub.E > maxRSAExponent:
 		return fmt.Errorf("%w: RSA exponent %d", ErrWeakKey, pub.E)
 	case rocaFingerprint(pub.N):
 		return fmt.Errorf("%w: RSA key with the ROCA weakness, CVE-2017-15361", ErrWeakKey)
+	}
+	return nil
+}
+
+func checkRSABits(bits int) error {
+	if bits < minRSABits || bits > maxRSABits {
+		return fmt.Errorf("%w: RSA modulus of %d bits, want %d to %d", ErrWeakKey, bits, minRSABits, maxRSABits)
 	}
 	return nil
 }
@@ -173,8 +183,14 @@ func (m *jwk) key() (crypto.PublicKey, error) {
 			continue
 		}
 		if name != "crv" {
-			if _, err := decode("JWK: "+name, t.s); err != nil {
+			b, err := decode("JWK: "+name, t.s)
+			if err != nil {
 				return nil, err
+			}
+			if name == "n" { // first, since go-jose's error for it is one for malformed keys
+				if err := checkRSABits(new(big.Int).SetBytes(b).BitLen()); err != nil {
+					return nil, err
+				}
 			}
 		}
 		members[name] = t.s

@@ -85,7 +85,6 @@ func quoted(n *big.Int) string { return `"` + encode(string(n.Bytes())) + `"` }
 
 func TestKeysThatMustNotVerifyAreRefused(t *testing.T) {
 	modulus := testSigners()[RS256].Public().Key.(*rsa.PublicKey).N
-	long := new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), 8200), big.NewInt(1))
 	for name, b := range map[string][]byte{
 		"private EC": edit(t, ES256, "d", `"AAAA"`), "private, null": edit(t, ES256, "d", `null`), "private RSA": edit(t, RS256, "p", `"AAAA"`),
 		"for encryption": edit(t, ES256, "use", `"enc"`), "use null": edit(t, ES256, "use", `null`), "use SIG": edit(t, ES256, "use", `"SIG"`),
@@ -114,7 +113,6 @@ func TestKeysThatMustNotVerifyAreRefused(t *testing.T) {
 		"Ed25519 of low order":   edit(t, EdDSA, "x", `"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"`),
 		"Ed25519 of 31 bytes":    edit(t, EdDSA, "x", `"`+strings.Repeat("A", 41)+`A"`),
 		"RSA of 2047 bits":       edit(t, RS256, "n", quoted(new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), 2046), big.NewInt(1)))),
-		"RSA of 8201 bits":       edit(t, RS256, "n", quoted(long)),
 		"even modulus":           edit(t, RS256, "n", quoted(new(big.Int).Sub(modulus, big.NewInt(1)))),
 		"exponent 1":             edit(t, RS256, "e", `"AQ"`),
 		"exponent 2":             edit(t, RS256, "e", `"Ag"`),
@@ -139,6 +137,31 @@ func TestKeysThatMustNotVerifyAreRefused(t *testing.T) {
 	} {
 		if k, err := ParseJWK(b); err == nil {
 			t.Errorf("%s: accepted as %+v", name, k)
+		}
+	}
+}
+
+// F106: RSA keys have 2048 to 4096 bits, wherever they come from, and what is wrong with another one is its size.
+func TestRSAKeysHaveAtMost4096Bits(t *testing.T) {
+	odd := func(bits int) *big.Int { return new(big.Int).SetBit(big.NewInt(1), bits-1, 1) }
+	for bits, good := range map[int]bool{2047: false, 2048: true, 4096: true, 4097: false, 8192: false, 16384: false} {
+		jwk := edit(t, RS256, "alg", `"PS256"`, "n", quoted(odd(bits)))
+		_, err := ParseJWK(jwk)
+		_, _, clientErr := ParseClientJWK(jwk)
+		for reader, err := range map[string]error{
+			"JWK": err, "JWK of a client": clientErr, "CheckRSA": CheckRSA(&rsa.PublicKey{N: odd(bits), E: 65537}),
+		} {
+			if good && err != nil || !good && !errors.Is(err, ErrWeakKey) {
+				t.Errorf("%s of %d bits: got %v, want it accepted: %v", reader, bits, err, good)
+			}
+			if size := fmt.Sprintf("%d bits", bits); !good && !strings.Contains(err.Error(), size) {
+				t.Errorf("%s of %s: got %v, which does not tell the size", reader, size, err)
+			}
+		}
+	}
+	for e, good := range map[int]bool{3: true, 65537: true, 1<<17 - 1: true, 1<<17 + 1: false, 1<<31 - 1: false} {
+		if err := CheckRSA(&rsa.PublicKey{N: odd(2048), E: e}); good != (err == nil) {
+			t.Errorf("exponent %d: got %v, want it accepted: %v", e, err, good)
 		}
 	}
 }
@@ -191,7 +214,7 @@ func TestTwoKeysWithOneIDAreAnError(t *testing.T) {
 
 func TestKeySetHoldsOnlySoundKeys(t *testing.T) {
 	good := testSigners()[ES256].Public()
-	long := new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), 8200), big.NewInt(1))
+	long := new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), 4096), big.NewInt(1))
 	set := NewKeySet(PublicKey{ID: "long", Algorithm: RS256, Key: &rsa.PublicKey{N: long, E: 65537}}, PublicKey{ID: "zero", Algorithm: RS256, Key: &rsa.PublicKey{}}, good, good, PublicKey{Algorithm: ES256, Key: good.Key}, PublicKey{ID: "a", Algorithm: RS256, Key: good.Key},
 		PublicKey{ID: "b", Algorithm: ES256, Key: testSigners()[ES256].key}, PublicKey{ID: "c"})
 	if len(set.Keys()) != 1 {

@@ -53,7 +53,7 @@ func SignerOf(id string, key crypto.Signer) (*Signer, error) {
 			return s, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: use a P-256 key, an RSA key of 2048 bits or more, or an Ed25519 key", ErrAlgorithm)
+	return nil, fmt.Errorf("%w: use a P-256 key, an RSA key of 2048 to 4096 bits, or an Ed25519 key", ErrAlgorithm)
 }
 
 // GenerateSigner returns a Signer with a new key. Its id is the key's thumbprint.

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net/http"
 	"strings"
@@ -69,6 +70,24 @@ func TestKeysThatMustNotSignAreRefused(t *testing.T) {
 	s.ask("POST", "/services/m1/credentials", good).wantProblem("a kid twice", http.StatusBadRequest)
 	s.services("m2")
 	s.must("POST", "/services/m2/credentials", good)
+}
+
+// F106: a key that is too long is refused for that, by the limit that the advice states, and not as malformed.
+func TestAKeyThatIsTooLongIsRefusedForThat(t *testing.T) {
+	s := start(t)
+	s.services("m1")
+	for bits, status := range map[int]int{4096: http.StatusCreated, 4097: http.StatusBadRequest, 8192: http.StatusBadRequest} {
+		n := base64.RawURLEncoding.EncodeToString(new(big.Int).SetBit(big.NewInt(1), bits-1, 1).Bytes())
+		a := s.ask("POST", "/services/m1/credentials", `{"kind":"key","jwk":{"kty":"RSA","alg":"PS256","e":"AQAB","n":"`+n+`"}}`)
+		if a.Code != status {
+			t.Errorf("RSA of %d bits: got %d, want %d", bits, a.Code, status)
+		}
+		for _, want := range []string{fmt.Sprintf("RSA modulus of %d bits, want 2048 to 4096", bits), "RSA of 2048 to 4096 bits"} {
+			if status != http.StatusCreated && !strings.Contains(a.Body.String(), want) {
+				t.Errorf("RSA of %d bits: got %s, want %q in it", bits, a.Body, want)
+			}
+		}
+	}
 }
 
 // rocaModulus has the fingerprint of CVE-2017-15361: 1 modulo every small prime.

@@ -76,7 +76,7 @@ func (a *handlers) key(sent api.JWK, owner directory.UID) (string, error) {
 func whyNoKey(err error) string {
 	switch {
 	case errors.Is(err, jose.ErrWeakKey):
-		return "is too short, too long or known to be broken"
+		return "is not accepted: " + err.Error()
 	case errors.Is(err, jose.ErrAlgorithm):
 		return "is not of a type and an algorithm that go together and are accepted"
 	}

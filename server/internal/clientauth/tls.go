@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
@@ -92,7 +93,7 @@ func CheckSelfSigned(c *x509.Certificate) error {
 	case !isSelfIssued(c):
 		return errors.New("is issued by an authority: register its subject, as a tls_subject")
 	case isWeak(c):
-		return errors.New("has a key that is too short, or of another algorithm: use a P-256 key, or RSA of 2048 bits or more")
+		return errors.New("has a key that is too short, too long, or of another algorithm: use a P-256 key, or RSA of 2048 to 4096 bits")
 	}
 	return nil
 }
@@ -150,11 +151,11 @@ func certificateFault(c *x509.Certificate, now time.Time) string {
 	return ""
 }
 
-// isWeak: FAPI 2.0 Security Profile, section 5.4.1.
+// isWeak: FAPI 2.0 Security Profile, section 5.4.1. RSA keys are those that are accepted in JWKs.
 func isWeak(c *x509.Certificate) bool {
 	switch k := c.PublicKey.(type) {
 	case *rsa.PublicKey:
-		return k.N.BitLen() < 2048
+		return jose.CheckRSA(k) != nil
 	case *ecdsa.PublicKey:
 		return k.Params().BitSize < 224
 	case ed25519.PublicKey:

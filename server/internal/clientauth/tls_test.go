@@ -12,6 +12,8 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
+	"io"
 	"math/big"
 	"net"
 	"net/netip"
@@ -147,6 +149,27 @@ func TestCertificateOfAnotherAuthorityProvesNothing(t *testing.T) {
 	key := newECKey(t)
 	client := &authority{b.certificate(ca, key, func(c *x509.Certificate) { c.Subject.CommonName = "m5" }), key}
 	b.wantNot("signed by a client", overTLS("m6", b.certificate(client, newECKey(t), nil), client.cert), clientauth.Refused, "certificate_not_trusted")
+}
+
+// F106: the keys of certificates have the sizes that those of JWKs have.
+func TestRSAKeysOfCertificatesHaveAtMost4096Bits(t *testing.T) {
+	b, ca := withAuthority(t)
+	b.service("m6", subject(m6DN))
+	rsaKey := func(bits, e int) crypto.Signer {
+		return publicOnly{&rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), bits-1, 1), E: e}}
+	}
+	b.want("4096 bits", overTLS("m6", b.certificate(ca, rsaKey(4096, 65537), nil)), "m6", m6DN)
+	b.wantNot("4097 bits", overTLS("m6", b.certificate(ca, rsaKey(4097, 65537), nil)), clientauth.Refused, "certificate_key_weak")
+	b.wantNot("a long exponent", overTLS("m6", b.certificate(ca, rsaKey(2048, 1<<31-1), nil)), clientauth.Refused, "certificate_key_weak")
+}
+
+// publicOnly is the key of a certificate that signs nothing in a test.
+type publicOnly struct{ key crypto.PublicKey }
+
+func (k publicOnly) Public() crypto.PublicKey { return k.key }
+
+func (publicOnly) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("there is no private key")
 }
 
 // MTL-009.

@@ -302,7 +302,7 @@ func publicJWK(raw []byte) ([]byte, error) {
 			return b, nil
 		}
 	}
-	return nil, errors.New("not a public key that a service may use: it must be P-256, RSA of 2048 to 8192 bits, or Ed25519")
+	return nil, errors.New("not a public key that a service may use: it must be P-256, RSA of 2048 to 4096 bits, or Ed25519")
 }
 
 // firstCertificate is the certificate of the service in a file that may also contain its chain.
