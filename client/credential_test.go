@@ -110,8 +110,7 @@ func TestMissingCredentialIsLookedForEachSecond(t *testing.T) {
 		src := c.TokenSource("m2")
 		for range 100 {
 			_, err := src.Token(t.Context())
-			var u *UnavailableError
-			if !errors.As(err, &u) || !errors.Is(err, missing) || u.RetryIn > 2*time.Second {
+			if u, ok := errors.AsType[*UnavailableError](err); !ok || !errors.Is(err, missing) || u.RetryIn > 2*time.Second {
 				t.Fatalf("got %v, want the source's error in an UnavailableError", err)
 			}
 			<-time.After(500 * time.Millisecond)

@@ -84,8 +84,7 @@ func TestMetadataThatWillNotDo(t *testing.T) {
 		c.RoundTripper = s
 		cl := newClient(t, &c.front, func(cfg *Config) { cfg.Auth, cfg.Credential = BootstrapAssertion(cfg.Credential), nil })
 		_, err := cl.TokenSource("m2").Token(t.Context())
-		var u *UnavailableError
-		if !errors.As(err, &u) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
+		if _, ok := errors.AsType[*UnavailableError](err); !ok || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: got %v, want %q in it", name, err, c.want)
 		}
 		if len(s.requests()) != 0 || len(c.asked) != 1 {

@@ -94,8 +94,7 @@ func TestAccessTokenEndpointBindsTokensByDPoP(t *testing.T) {
 func TestNoFallingBackToBearer(t *testing.T) {
 	s := newSuite(t, suiteVariant{"private_key_jwt", "dpop", false, "Bearer"})
 	_, err := s.client(t).TokenSource("https://rs.example/", "accounts").Token(t.Context())
-	var u *client.UnavailableError
-	if !errors.As(err, &u) || !strings.Contains(err.Error(), "not bound to the DPoP key") {
+	if _, ok := errors.AsType[*client.UnavailableError](err); !ok || !strings.Contains(err.Error(), "not bound to the DPoP key") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -78,8 +78,7 @@ func TestTokensOutliveTheServerByHalfTheirLife(t *testing.T) {
 						<-time.After(ttl / 120)
 						continue
 					}
-					var u *UnavailableError
-					if !errors.As(err, &u) {
+					if _, ok := errors.AsType[*UnavailableError](err); !ok {
 						t.Errorf("got %v, want an UnavailableError", err)
 					}
 					lived := time.Since(start) - away
@@ -176,8 +175,7 @@ func outageCausesNoStorm(t *testing.T, endpoint func(*Config)) {
 					for range 10 * 60 * 5 {
 						asked := time.Now()
 						_, err := src.Token(t.Context())
-						var u *UnavailableError
-						if !errors.As(err, &u) || u.RetryIn > maxPause {
+						if u, ok := errors.AsType[*UnavailableError](err); !ok || u.RetryIn > maxPause {
 							t.Errorf("got %v, want an UnavailableError", err)
 							return
 						}
@@ -265,8 +263,7 @@ func TestRetryAfterIsHonouredUpToItsCap(t *testing.T) {
 					w.WriteHeader(status)
 				}
 				_, err := newClient(t, s).TokenSource("m2").Token(t.Context())
-				var u *UnavailableError
-				if !errors.As(err, &u) || u.RetryIn < want[0] || u.RetryIn > want[1] {
+				if u, ok := errors.AsType[*UnavailableError](err); !ok || u.RetryIn < want[0] || u.RetryIn > want[1] {
 					t.Errorf("%q: got %v, want a next attempt in %v to %v", header, err, want[0], want[1])
 				}
 			}
@@ -294,8 +291,7 @@ func TestHangingServerIsGivenUp(t *testing.T) {
 		s.answer = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 		start := time.Now()
 		_, err := newClient(t, hanging{s}).TokenSource("m2").Token(t.Context())
-		var u *UnavailableError
-		if !errors.As(err, &u) || time.Since(start) != patience {
+		if _, ok := errors.AsType[*UnavailableError](err); !ok || time.Since(start) != patience {
 			t.Errorf("got %v after %v, want an UnavailableError after 3 s", err, time.Since(start))
 		}
 	})

@@ -45,8 +45,7 @@ func refusalIsKept(t *testing.T, endpoint func(*Config)) {
 			c := newClient(t, s, endpoint)
 			for range 100 {
 				_, err := c.TokenSource("m2").Token(t.Context())
-				var d *DeniedError
-				if !errors.As(err, &d) || d.Status != status || d.Code != "access_denied" || d.Target != "m2" {
+				if d, ok := errors.AsType[*DeniedError](err); !ok || d.Status != status || d.Code != "access_denied" || d.Target != "m2" {
 					t.Fatalf("got %v, want a DeniedError of status %d", err, status)
 				}
 			}
@@ -157,8 +156,7 @@ func redirectIsNotFollowed(t *testing.T, endpoint func(*Config)) {
 			follow := func(*http.Request, []*http.Request) error { return nil }
 			c := newClient(t, s, endpoint, func(cfg *Config) { cfg.HTTPClient.CheckRedirect = follow })
 			_, err := c.TokenSource("m2").Token(t.Context())
-			var u *UnavailableError
-			if !errors.As(err, &u) || !strings.Contains(err.Error(), "redirects") || strings.Contains(err.Error(), "leak") {
+			if _, ok := errors.AsType[*UnavailableError](err); !ok || !strings.Contains(err.Error(), "redirects") || strings.Contains(err.Error(), "leak") {
 				t.Errorf("%d to %q: got %v, want an UnavailableError about the redirect", status, to, err)
 			}
 			if len(sent) != 1 {

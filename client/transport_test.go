@@ -205,8 +205,7 @@ func TestFailedTokenClosesTheBodyAndReturnsTheTypedError(t *testing.T) {
 	}
 	h := newClient(t, s).HTTPClient("m2")
 	_, err = h.Do(req)
-	var u *UnavailableError
-	if !errors.As(err, &u) || !body.closed.Load() || len(m2.seen) != 0 {
+	if _, ok := errors.AsType[*UnavailableError](err); !ok || !body.closed.Load() || len(m2.seen) != 0 {
 		t.Errorf("got %v, body closed: %v", err, body.closed.Load())
 	}
 }

@@ -95,8 +95,7 @@ type UnreachableError struct {
 
 func (e *UnreachableError) Error() string {
 	cause := e.Cause
-	var op *net.OpError
-	if errors.As(cause, &op) {
+	if op, ok := errors.AsType[*net.OpError](cause); ok {
 		cause = op // without the method and the URL, which are said already
 	}
 	return fmt.Sprintf("no answer from %s: %v", e.URL, cause)

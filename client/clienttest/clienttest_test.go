@@ -95,8 +95,7 @@ func TestWhatIsNotAllowedIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = cl.TokenSource(c.target, c.scopes...).Token(t.Context())
-		var d *client.DeniedError
-		if !errors.As(err, &d) || d.Code != c.code || d.Status != http.StatusUnauthorized || len(d.DecisionID) != 32 {
+		if d, ok := errors.AsType[*client.DeniedError](err); !ok || d.Code != c.code || d.Status != http.StatusUnauthorized || len(d.DecisionID) != 32 {
 			t.Errorf("%s %v: got %v, want %s with a decision id", c.target, c.scopes, err, c.code)
 		}
 		_ = cl.Close()

@@ -59,8 +59,7 @@ func (a *handlers) record(ctx context.Context, req *request, err error) error {
 	if e.Action == "" {
 		e.Action = "unknown"
 	}
-	var refusal *web.Error
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*web.Error](err); ok {
 		e.Outcome, e.Reason = audit.Refused, refusal.Code
 		if refusal.Status >= http.StatusInternalServerError {
 			e.Outcome = audit.Failed

@@ -98,8 +98,7 @@ func TestDamageIsRefusedAndLeftAlone(t *testing.T) {
 			path := filepath.Join(dir, "audit-00000000000000000001.jsonl")
 			write(t, path, c.text)
 			_, err := Open(dir, Options{})
-			var damage *DamageError
-			if !errors.As(err, &damage) || damage.File != path || damage.Line != c.line {
+			if damage, ok := errors.AsType[*DamageError](err); !ok || damage.File != path || damage.Line != c.line {
 				t.Errorf("got %v; want a DamageError that names line %d", err, c.line)
 			}
 			if !bytes.Equal(read(t, path), c.text) {

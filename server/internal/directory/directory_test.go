@@ -135,8 +135,7 @@ func TestInputThatBreaksARuleIsRefusedByField(t *testing.T) {
 		{"scope", allow(directory.NewRule{Scopes: []string{`a"b`}})},
 		{"until", allow(directory.NewRule{Until: time.Now().Add(-time.Second)})},
 	} {
-		var invalid *directory.InvalidError
-		if !errors.As(c.err, &invalid) || invalid.Field != c.field {
+		if invalid, ok := errors.AsType[*directory.InvalidError](c.err); !ok || invalid.Field != c.field {
 			t.Errorf("got %v, want a refusal of %s", c.err, c.field)
 		}
 	}

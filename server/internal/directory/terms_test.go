@@ -21,8 +21,7 @@ func TestAudienceThatIsNoneIsRefused(t *testing.T) {
 		"https://auth.example/t1", "https://auth.example/t1/", "https://AUTH.example/t1", "https://auth.example/t1/oauth2/token", "https://auth.example/t1?x",
 	} {
 		_, err := d.CreateService(t.Context(), operator, directory.NewService{Name: "m1", ServiceSettings: api.ServiceSettings{Audiences: []string{a}}})
-		var invalid *directory.InvalidError
-		if !errors.As(err, &invalid) || invalid.Field != "audiences" {
+		if invalid, ok := errors.AsType[*directory.InvalidError](err); !ok || invalid.Field != "audiences" {
 			t.Errorf("%q: got %v, want a refusal of audiences", a, err)
 		}
 	}

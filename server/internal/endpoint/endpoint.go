@@ -152,11 +152,11 @@ func (e *endpoints) decided(at issuer.Endpoint, serve func(*request) error) web.
 			}
 		}()
 		err := serve(q)
-		var bad *problem
-		if errors.As(err, &bad) && web.TurnedAway(r) {
+		bad, ok := errors.AsType[*problem](err)
+		if ok && web.TurnedAway(r) {
 			return web.Overloaded // its body did not come, so nothing was decided
 		}
-		if errors.As(err, &bad) {
+		if ok {
 			var id string
 			id, err = e.issuer.Refuse(r.Context(), q.from, bad.kind, bad.reason)
 			q.decision(id)

@@ -141,8 +141,7 @@ func (h *Rehearser) Rehearse(r Rehearsal) Rehearsed {
 func (h *Rehearser) Admits(r Rehearsal) (reason string) {
 	p := &Proposal{Request: Request{Endpoint: r.Endpoint}, Grant: r.Grant}
 	a := h.i.attempt(p, supposed{h.i, &r, nil}, h.i.o.Now)
-	var refusal *Refusal
-	if errors.As(a.through(context.Background(), h.i.authenticate, h.i.permit, h.i.bind), &refusal) {
+	if refusal, ok := errors.AsType[*Refusal](a.through(context.Background(), h.i.authenticate, h.i.permit, h.i.bind)); ok {
 		return refusal.Reason
 	}
 	return ""

@@ -55,8 +55,7 @@ func TestAuthenticateRefusesAndRecords(t *testing.T) {
 		"the assertion again": {assertion, issuer.InvalidToken, "replayed_assertion"},
 	} {
 		id, err := ask(c.p)
-		var refusal *issuer.Refusal
-		if !errors.As(err, &refusal) || refusal.Kind != c.kind || refusal.Reason != c.reason {
+		if refusal, ok := errors.AsType[*issuer.Refusal](err); !ok || refusal.Kind != c.kind || refusal.Reason != c.reason {
 			t.Errorf("%s: got %v", name, err)
 		}
 		if r := w.record(id); r.Outcome != audit.Refused || r.Reason != c.reason || r.Endpoint != "oauth2/introspect" || r.Grant != "" {
@@ -297,8 +296,7 @@ func TestProbeTokensSpeakForNobody(t *testing.T) {
 	token, err := probe.Token(issuer.ProbeToken{})
 	w.must(err)
 	_, err = w.issuer.Revoke(t.Context(), issuer.Request{}, w.identity("m1"), token)
-	var refusal *issuer.Refusal
-	if !errors.As(err, &refusal) || refusal.Reason != "token_of_another" {
+	if refusal, ok := errors.AsType[*issuer.Refusal](err); !ok || refusal.Reason != "token_of_another" {
 		t.Errorf("a service that revokes it: got %v", err)
 	}
 	if err := probe.Revoke(t.Context(), token); err != nil || w.introspected("m2", token) {

@@ -156,8 +156,7 @@ func TestOddRequestsForTheDenyList(t *testing.T) {
 }
 
 func status(w *httptest.ResponseRecorder, err error) int {
-	var e *web.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*web.Error](err); ok {
 		return e.Status
 	}
 	return w.Code

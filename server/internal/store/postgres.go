@@ -168,8 +168,8 @@ func secure(config *pgx.ConnConfig, named bool) error {
 
 // lacksProof reports whether a connection failed because the server did not prove who it is.
 func lacksProof(err error) bool {
-	var unproven *tls.CertificateVerificationError
-	return errors.As(err, &unproven) || strings.Contains(err.Error(), "server refused TLS connection") // pgconn has no type for it
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok || strings.Contains(err.Error(), "server refused TLS connection") // pgconn has no type for it
 }
 
 // misread reports whether a part of the password, with a character that ought to have been
@@ -266,14 +266,14 @@ func generationOf(c *pgx.Conn) int64 {
 // useless reports whether err means that its connection cannot do the work any more: the server
 // ends it, or became a standby under it (25006, after a failover that kept connections).
 func useless(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "08") || slices.Contains([]string{"25006", "57P01", "57P02", "57P03"}, pg.Code))
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (strings.HasPrefix(pg.Code, "08") || slices.Contains([]string{"25006", "57P01", "57P02", "57P03"}, pg.Code))
 }
 
 // retriable reports whether the server rolled the transaction back only because of another one.
 func retriable(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
 // Notifications yields once for each notice of a change, and 0 once it listens: what was

@@ -123,13 +123,12 @@ func unstorable(err error) bool {
 	if errors.Is(err, errText) {
 		return true
 	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		// Data exceptions, integrity constraints, and limits of the program, such as that of an index entry.
 		return slices.ContainsFunc([]string{"22", "23", "54"}, func(class string) bool { return strings.HasPrefix(pg.Code, class) })
 	}
-	var lite *sqlite.Error
-	return errors.As(err, &lite) && slices.Contains([]int{sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}, lite.Code()&0xff)
+	lite, ok := errors.AsType[*sqlite.Error](err)
+	return ok && slices.Contains([]int{sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}, lite.Code()&0xff)
 }
 
 // read does work in one transaction that only reads. what was attempted begins the text of an error.

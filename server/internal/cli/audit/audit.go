@@ -2,6 +2,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ func recordParts(e audit.Event) []string {
 		}
 	}
 	if e.Kind == audit.KindDecision {
-		parts = append(parts, word(base.Or(e.Caller, "?"))+" -> "+word(base.Or(e.Target, "?")))
+		parts = append(parts, word(cmp.Or(e.Caller, "?"))+" -> "+word(cmp.Or(e.Target, "?")))
 	}
 	add("", e.Action)
 	add("", e.Subject)

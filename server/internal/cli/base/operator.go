@@ -2,6 +2,7 @@ package base
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -59,21 +60,12 @@ func (c *CLI) Admin(cmd *cobra.Command) (*operator.Client, error) {
 }
 
 func (c *CLI) adminURL(cmd *cobra.Command, cfg config.Config) string {
-	if url := cmd.Flag("admin-url").Value.String(); url != "" {
-		return url
-	}
-	if url := c.Getenv("WATCHWORD_ADMIN_URL"); url != "" {
-		return url
-	}
-	return urlOf(cfg.Admin.Listen, cfg.Admin.TLS)
+	return cmp.Or(cmd.Flag("admin-url").Value.String(), c.Getenv("WATCHWORD_ADMIN_URL"), urlOf(cfg.Admin.Listen, cfg.Admin.TLS))
 }
 
 // PublicURL is the address at which services request tokens.
 func (c *CLI) PublicURL(cmd *cobra.Command) string {
-	if url := cmd.Flag("url").Value.String(); url != "" {
-		return strings.TrimRight(url, "/")
-	}
-	if url := c.Getenv("WATCHWORD_URL"); url != "" {
+	if url := cmp.Or(cmd.Flag("url").Value.String(), c.Getenv("WATCHWORD_URL")); url != "" {
 		return strings.TrimRight(url, "/")
 	}
 	cfg := c.Settings(cmd)
@@ -82,7 +74,7 @@ func (c *CLI) PublicURL(cmd *cobra.Command) string {
 
 // IssuerURL is the issuer URL by which OAuth clients know the server and find its endpoints.
 func (c *CLI) IssuerURL(cmd *cobra.Command) string {
-	if cmd.Flag("url").Value.String() == "" && c.Getenv("WATCHWORD_URL") == "" {
+	if cmp.Or(cmd.Flag("url").Value.String(), c.Getenv("WATCHWORD_URL")) == "" {
 		return c.Settings(cmd).Issuer
 	}
 	return c.PublicURL(cmd)

@@ -2,6 +2,7 @@ package base
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -65,7 +66,7 @@ func (c *CLI) printColumns(rows [][]string) error {
 	for _, row := range rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			cells[i] = Line(Or(cell, "-"))
+			cells[i] = Line(cmp.Or(cell, "-"))
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
@@ -115,12 +116,4 @@ func MomentOf(t *time.Time) string {
 		return ""
 	}
 	return Moment(*t)
-}
-
-// Or is s, or instead if s is empty.
-func Or(s, instead string) string {
-	if s == "" {
-		return instead
-	}
-	return s
 }

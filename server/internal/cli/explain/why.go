@@ -3,6 +3,7 @@
 package explain
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -161,7 +162,7 @@ func whyRecorded(c *base.CLI, cmd *cobra.Command, id string) error {
 	}
 	err = c.PrintFields(
 		"decision", fmt.Sprintf("%s, record %d", d.At.UTC().Format("2006-01-02 15:04:05Z"), d.Record),
-		"asked", base.Or(d.Caller, "?")+" -> "+base.Or(d.Target, "?"), "scope", d.Scope, "on behalf of", d.OnBehalfOf,
+		"asked", cmp.Or(d.Caller, "?")+" -> "+cmp.Or(d.Target, "?"), "scope", d.Scope, "on behalf of", d.OnBehalfOf,
 		"method", d.Method, "credential", d.Credential, "from", d.Address,
 		"outcome", d.Outcome+": "+d.Text, "what to do", d.Advice, "see", d.See, "observed", d.Observed, "shadow", d.Shadow,
 	)
