@@ -43,8 +43,12 @@ func (l *listener) serve() error {
 	return l.server.Serve(l.net)
 }
 
-// services is the name of the public listener.
-const services = "services"
+const (
+	services = "services" // the public listener
+	// operators is the listener of operators, whose commands and health checks connect to it directly, also from a machine
+	// that proxies run on: the PROXY protocol is not spoken there.
+	operators = "operators"
+)
 
 // listen binds all listeners, so that a port that is taken is known before anything serves.
 func (s *Server) listen(ctx context.Context) error {
@@ -54,7 +58,7 @@ func (s *Server) listen(ctx context.Context) error {
 		handler             http.Handler
 	}{
 		{services, s.cfg.Listen, "--listen", s.cfg.TLS, s.public()},
-		{"operators", s.cfg.Admin.Listen, "--admin-listen", s.cfg.Admin.TLS, nil},
+		{operators, s.cfg.Admin.Listen, "--admin-listen", s.cfg.Admin.TLS, nil},
 	}
 	if s.superTokensAPI != nil {
 		bind = append(bind, struct {
@@ -86,7 +90,7 @@ func (s *Server) newListener(ctx context.Context, name, address string, t config
 	if err != nil {
 		return nil, err
 	}
-	if s.cfg.Proxy.Protocol {
+	if s.cfg.Proxy.Protocol && name != operators {
 		n = proxied(n, s.cfg.Proxy.Networks)
 	}
 	l := &listener{name: name, net: n, server: &http.Server{

@@ -58,7 +58,7 @@ type Proxy struct {
 	Networks []netip.Prefix
 	// AddressHeader carries the address of the client, in requests from Networks only. Empty: none does.
 	AddressHeader string
-	// Protocol requires the PROXY protocol of connections from Networks.
+	// Protocol requires the PROXY protocol of connections from Networks, but not to the operators' listener.
 	Protocol bool
 	// CertificateHeader has the certificate of the client, in requests from Networks only. If empty, no header does.
 	CertificateHeader string

@@ -85,7 +85,7 @@ var table = []Setting{
 		field: func(c *Config) value { return str{&c.Proxy.AddressHeader, nil} },
 	}, {
 		Key: "proxy.protocol", Default: "false",
-		Doc:   "Connections from proxy.networks begin with a header of the PROXY protocol, version 1 or 2, which names the client. One without it is closed.",
+		Doc:   "Connections from proxy.networks begin with a header of the PROXY protocol, version 1 or 2, which names the client. One without it is closed. This is so for the listeners of services and of SuperTokens clients; the operators' listener does not speak the PROXY protocol, so that commands and health checks on the machine of the proxy reach it.",
 		field: func(c *Config) value { return boolean{&c.Proxy.Protocol} },
 	}, {
 		Key:   "proxy.certificate_header",
