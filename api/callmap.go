@@ -7,91 +7,91 @@ import (
 
 // CallMapFile is one file of a call map.
 type CallMapFile struct {
-	Name string `json:"name" maxLength:"256" example:"callmap.yaml" doc:"For messages."`
-	Text string `json:"text" example:"rules:\n  - {from: m1, to: m2, scopes: [read]}\n" doc:"The file: YAML, as docs/callmap.md says."`
+	Name string `json:"name" maxLength:"256" example:"callmap.yaml" doc:"The name of the file, for messages."`
+	Text string `json:"text" example:"rules:\n  - {from: m1, to: m2, scopes: [read]}\n" doc:"The content of the file: YAML, as described in docs/callmap.md."`
 }
 
-// CallMapFiles are read as one.
+// CallMapFiles are files that are read as one call map.
 type CallMapFiles struct {
 	Files []CallMapFile `json:"files" minItems:"1" maxItems:"128" doc:"One file, or all files of a folder."`
 }
 
-// CallMapPlan is what would change.
+// CallMapPlan is what applying files would change.
 type CallMapPlan struct {
-	Base    int64           `json:"base" example:"42" doc:"The revision it was planned on. Send it with the files to apply just this plan."`
-	Empty   bool            `json:"empty" example:"false" doc:"Nothing would change."`
-	Summary string          `json:"summary" example:"services: 0 added, 0 changed, 0 removed; rules: 1 added, 0 changed, 0 removed" doc:"In one line."`
-	Changes []PlannedChange `json:"changes" nullable:"false" doc:"In words, the first 1,000 of them."`
-	Removed int             `json:"removed" example:"0" doc:"How many services and rules would be removed."`
-	// RemovesMany: who applies it must repeat Removed.
-	RemovesMany bool           `json:"removesMany,omitempty" example:"false" doc:"They are all services that the files own, or ten and more services and rules and at least a quarter of those that the files own. To apply the plan, remove must repeat the number."`
-	Ended       []string       `json:"ended,omitempty" doc:"Rules of the files whose date is past."`
-	Tests       []CallMapTest  `json:"tests" nullable:"false" doc:"What the tests of the files say of the call map as it would be."`
-	Failed      int            `json:"failed" example:"0" doc:"Tests that failed."`
-	Replay      *CallMapReplay `json:"replay,omitempty" doc:"What recorded decisions say of it. Absent: it was not asked for."`
+	Base    int64           `json:"base" example:"42" doc:"The revision for which the plan was made. Send it with the files to apply exactly this plan."`
+	Empty   bool            `json:"empty" example:"false" doc:"Whether nothing would change."`
+	Summary string          `json:"summary" example:"services: 0 added, 0 changed, 0 removed; rules: 1 added, 0 changed, 0 removed" doc:"The plan in one line."`
+	Changes []PlannedChange `json:"changes" nullable:"false" doc:"The first 1,000 changes, in words."`
+	Removed int             `json:"removed" example:"0" doc:"The number of services and rules that would be removed."`
+	// RemovesMany: to apply the plan, Removed must be repeated.
+	RemovesMany bool           `json:"removesMany,omitempty" example:"false" doc:"Whether the plan removes all services of the files, or at least ten services and rules that are a quarter or more of what the files own. Such a plan is applied only if remove repeats the number."`
+	Ended       []string       `json:"ended,omitempty" doc:"Rules of the files that have ended."`
+	Tests       []CallMapTest  `json:"tests" nullable:"false" doc:"The results of the tests of the files, as if the files were applied."`
+	Failed      int            `json:"failed" example:"0" doc:"The number of tests that failed."`
+	Replay      *CallMapReplay `json:"replay,omitempty" doc:"How the plan would have changed recorded decisions. Absent if the request did not ask for it."`
 }
 
-// ApplyCallMap asks to apply files.
+// ApplyCallMap is the body of a request that applies files.
 type ApplyCallMap struct {
 	CallMapFiles
-	Base   int64  `json:"base,omitempty" minimum:"0" example:"42" doc:"The revision of the plan: another change since then refuses. 0: whatever is there."`
-	Remove *int   `json:"remove,omitempty" minimum:"0" example:"0" doc:"How many services and rules the plan removes. Required if the plan says removesMany. Another number than the plan's refuses."`
-	Reason string `json:"reason,omitempty" maxLength:"512" example:"m1 reads orders now" doc:"Why, for the history."`
-	Author string `json:"author,omitempty" maxLength:"128" example:"anna@example.com" doc:"Who, for the history; the operator if nobody is named."`
+	Base   int64  `json:"base,omitempty" minimum:"0" example:"42" doc:"The revision of the plan. If the directory was changed after it, nothing is applied. 0 applies to any revision."`
+	Remove *int   `json:"remove,omitempty" minimum:"0" example:"0" doc:"The number of services and rules that the plan removes. It is required if the plan has removesMany, and nothing is applied if it differs from the number in the plan."`
+	Reason string `json:"reason,omitempty" maxLength:"512" example:"m1 reads orders now" doc:"The reason that the history shows."`
+	Author string `json:"author,omitempty" maxLength:"128" example:"anna@example.com" doc:"The author that the history shows. The default is operator."`
 }
 
 // AppliedCallMap is a file that was applied.
 type AppliedCallMap struct {
-	Revision  int64     `json:"revision" example:"43" doc:"Of the change."`
-	At        time.Time `json:"at" example:"2026-11-24T12:00:00Z" doc:"When."`
-	Author    string    `json:"author" example:"anna@example.com" doc:"Who."`
-	Reason    string    `json:"reason,omitempty" example:"m1 reads orders now" doc:"Why."`
+	Revision  int64     `json:"revision" example:"43" doc:"The revision of the change."`
+	At        time.Time `json:"at" example:"2026-11-24T12:00:00Z" doc:"The time of the change."`
+	Author    string    `json:"author" example:"anna@example.com" doc:"The author of the change."`
+	Reason    string    `json:"reason,omitempty" example:"m1 reads orders now" doc:"The reason for the change."`
 	ManagedBy string    `json:"managedBy,omitempty" example:"callmap" doc:"The owners of the files (managed-by), separated by spaces."`
-	Summary   string    `json:"summary" example:"services: 0 added, 0 changed, 0 removed; rules: 1 added, 0 changed, 0 removed" doc:"What changed."`
+	Summary   string    `json:"summary" example:"services: 0 added, 0 changed, 0 removed; rules: 1 added, 0 changed, 0 removed" doc:"The change in one line."`
 }
 
 // AppliedList is a part of the history of the call map.
 type AppliedList struct {
-	Applied []AppliedCallMap `json:"applied" nullable:"false" doc:"The newest first. Fewer than limit: there are no older ones."`
+	Applied []AppliedCallMap `json:"applied" nullable:"false" doc:"The applied call maps, newest first. If there are fewer than limit, there are no older ones."`
 }
 
 // CallMapDocument is a call map file.
 type CallMapDocument struct {
-	Revision int64         `json:"revision" example:"43" doc:"The revision it was applied in, or that it was exported from."`
+	Revision int64         `json:"revision" example:"43" doc:"The revision in which the files were applied, or from which they were exported."`
 	Files    []CallMapFile `json:"files" nullable:"false" doc:"The files."`
 }
 
-// RollbackCallMap asks to apply again what was applied in a revision.
+// RollbackCallMap is the body of a request that applies the files of an earlier revision again.
 type RollbackCallMap struct {
-	Base   int64  `json:"base,omitempty" minimum:"0" example:"42" doc:"The revision of a plan of those files: another change since then refuses. 0: whatever is there."`
-	Remove *int   `json:"remove,omitempty" minimum:"0" example:"0" doc:"As when files are applied."`
-	Reason string `json:"reason,omitempty" maxLength:"512" example:"orders broke" doc:"Why, for the history."`
-	Author string `json:"author,omitempty" maxLength:"128" example:"anna@example.com" doc:"Who, for the history; the operator if nobody is named."`
+	Base   int64  `json:"base,omitempty" minimum:"0" example:"42" doc:"The revision of a plan of these files. If the directory was changed after it, nothing is applied. 0 applies to any revision."`
+	Remove *int   `json:"remove,omitempty" minimum:"0" example:"0" doc:"As for the application of files."`
+	Reason string `json:"reason,omitempty" maxLength:"512" example:"orders broke" doc:"The reason that the history shows."`
+	Author string `json:"author,omitempty" maxLength:"128" example:"anna@example.com" doc:"The author that the history shows. The default is operator."`
 }
 
-// PlanCallMap asks for a plan.
+// PlanCallMap is the body of a request for a plan.
 type PlanCallMap struct {
 	CallMapFiles
-	ReplayDays *int `json:"replayDays,omitempty" minimum:"0" maximum:"400" example:"30" doc:"How many days of recorded decisions are decided again on the call map as it would be: 30 if absent; 0: none."`
+	ReplayDays *int `json:"replayDays,omitempty" minimum:"0" maximum:"400" example:"30" doc:"The number of days whose recorded decisions are made again, as if the files were applied. The default is 30. 0 leaves the replay out."`
 }
 
-// UsageWindow is which records an answer was made from.
+// UsageWindow is the period whose counts an answer was made from.
 type UsageWindow struct {
-	Days  int        `json:"days" example:"30" doc:"How many days, today included."`
+	Days  int        `json:"days" example:"30" doc:"The number of days, including today."`
 	From  time.Time  `json:"from" example:"2026-10-26T00:00:00Z" doc:"The beginning of the first day, in UTC."`
-	To    time.Time  `json:"to" example:"2026-11-24T12:00:00Z" doc:"The end: now. Other replicas may have some seconds more."`
-	Since *time.Time `json:"since,omitempty" example:"2026-09-01T00:00:00Z" doc:"The first day of which there are records at all. Absent: there are none."`
+	To    time.Time  `json:"to" example:"2026-11-24T12:00:00Z" doc:"The end of the period, which is now. Other replicas may have counted some seconds more."`
+	Since *time.Time `json:"since,omitempty" example:"2026-09-01T00:00:00Z" doc:"The first day for which there are any counts. Absent if there are none."`
 }
 
-// CallMapReplay is what recorded decisions say of a plan.
+// CallMapReplay is how a plan would have changed recorded decisions.
 type CallMapReplay struct {
 	UsageWindow
-	Looked      int64         `json:"looked" example:"20000" doc:"Tokens given in that window for the rules and services that the plan changes."`
-	Refused     int64         `json:"refused" example:"14112" doc:"How many of these would have been refused."`
-	Edges       []RefusedEdge `json:"edges" nullable:"false" doc:"By caller and target, those with the most tokens first, at most 1,000."`
+	Looked      int64         `json:"looked" example:"20000" doc:"The number of tokens that were issued in the period for the rules and services that the plan changes."`
+	Refused     int64         `json:"refused" example:"14112" doc:"The number of these tokens that would have been refused."`
+	Edges       []RefusedEdge `json:"edges" nullable:"false" doc:"The refused tokens by caller and target. The pairs with the most tokens come first, and at most 1,000 are listed."`
 	Sentences   []string      `json:"sentences" nullable:"false" example:"[\"in the last 30 days 14,112 tokens for m7 -> billing would have been refused: there is no rule m7 -> billing\"]" doc:"The same in words."`
-	Unused      []UnusedRule  `json:"unused" nullable:"false" doc:"Rules of the files that are in force and were not used in that window, at most 1,000."`
-	UnusedRules int           `json:"unusedRules" example:"1" doc:"How many there are."`
+	Unused      []UnusedRule  `json:"unused" nullable:"false" doc:"Rules of the files that are in force and were not used in the period, at most 1,000."`
+	UnusedRules int           `json:"unusedRules" example:"1" doc:"The number of such rules."`
 	Notes       []string      `json:"notes,omitempty" example:"[\"usage is counted by day, so that hours of rules could not be replayed: those calls count as within them\"]" doc:"What could not be replayed."`
 }
 
@@ -99,27 +99,26 @@ type CallMapReplay struct {
 type UnusedRule struct {
 	Caller    string    `json:"caller" example:"m1" doc:"The caller."`
 	Target    string    `json:"target" example:"m3" doc:"The target."`
-	CreatedAt time.Time `json:"createdAt" example:"2026-01-01T00:00:00Z" doc:"Since when there is the rule."`
+	CreatedAt time.Time `json:"createdAt" example:"2026-01-01T00:00:00Z" doc:"When the rule was created."`
 }
 
-// RefusedEdge is what would have been refused of one edge.
+// RefusedEdge is the tokens for one caller and one target that would have been refused.
 type RefusedEdge struct {
 	Caller string    `json:"caller" example:"m7" doc:"The caller."`
 	Target string    `json:"target" example:"billing" doc:"The target."`
-	Tokens int64     `json:"tokens" example:"14112" doc:"How many tokens."`
-	Reason string    `json:"reason" example:"no_rule" doc:"Why most of them would have been refused."`
-	Text   string    `json:"text" example:"there is no rule m7 -> billing" doc:"The same in words."`
-	Scopes []string  `json:"scopes,omitempty" example:"[\"read\"]" doc:"Scopes those tokens had."`
-	Last   time.Time `json:"last" example:"2026-11-24T11:59:00Z" doc:"The last of them."`
+	Tokens int64     `json:"tokens" example:"14112" doc:"The number of tokens."`
+	Reason string    `json:"reason" example:"no_rule" doc:"The reason for which most of them would have been refused."`
+	Text   string    `json:"text" example:"there is no rule m7 -> billing" doc:"The reason in words."`
+	Scopes []string  `json:"scopes,omitempty" example:"[\"read\"]" doc:"The scopes that the tokens had."`
+	Last   time.Time `json:"last" example:"2026-11-24T11:59:00Z" doc:"When the last of them was issued."`
 }
 
 // PlannedChange is one line of a plan, in words.
 type PlannedChange struct {
-	Op   string `json:"op" enum:"add,change,remove" example:"add" doc:"What happens to it."`
-	Kind string `json:"kind" enum:"service,rule,shadow" example:"rule" doc:"What it is."`
-	// What it happens to: the name of a service, or caller -> target.
-	What string `json:"what" example:"m1 -> m2" doc:"The service, or the caller and the target of the rule."`
-	Text string `json:"text,omitempty" example:"scopes: read -> read write" doc:"What is different, or what is new about it."`
+	Op   string `json:"op" enum:"add,change,remove" example:"add" doc:"Whether it is added, changed or removed."`
+	Kind string `json:"kind" enum:"service,rule,shadow" example:"rule" doc:"The kind of what changes."`
+	What string `json:"what" example:"m1 -> m2" doc:"The name of the service, or the caller and the target of the rule."`
+	Text string `json:"text,omitempty" example:"scopes: read -> read write" doc:"What is new or different."`
 }
 
 // String is the change as a line of a plan: + for what is added, ~ for what is changed, - for what is removed.
@@ -135,19 +134,19 @@ func (c PlannedChange) String() string {
 	return text
 }
 
-// CallMapTest is what came out of one test, for one caller and one target.
+// CallMapTest is the result of one test, for one caller and one target.
 type CallMapTest struct {
-	File   string   `json:"file" example:"callmap.yaml" doc:"The file the test is in."`
-	Line   int      `json:"line" example:"7" doc:"And its line."`
+	File   string   `json:"file" example:"callmap.yaml" doc:"The file that contains the test."`
+	Line   int      `json:"line" example:"7" doc:"The line of the test."`
 	From   string   `json:"from" example:"m3" doc:"The caller."`
 	To     string   `json:"to" example:"m2" doc:"The target."`
-	Scopes []string `json:"scopes,omitempty" example:"[\"read\"]" doc:"What was asked for."`
-	Expect string   `json:"expect" enum:"allow,deny" example:"deny" doc:"What was to come out."`
-	Got    string   `json:"got" enum:"allow,deny" example:"deny" doc:"What came out."`
-	Reason string   `json:"reason" example:"no_rule" doc:"Why."`
+	Scopes []string `json:"scopes,omitempty" example:"[\"read\"]" doc:"The requested scopes."`
+	Expect string   `json:"expect" enum:"allow,deny" example:"deny" doc:"The expected decision."`
+	Got    string   `json:"got" enum:"allow,deny" example:"deny" doc:"The decision."`
+	Reason string   `json:"reason" example:"no_rule" doc:"The reason for the decision."`
 }
 
-// Passed reports whether what came out is what was expected.
+// Passed reports whether the decision is the expected one.
 func (r CallMapTest) Passed() bool { return r.Expect == r.Got }
 
 // String is the result as one line.
@@ -159,28 +158,28 @@ func (r CallMapTest) String() string {
 	return fmt.Sprintf("%s %s:%d %s -> %s: expected %s, got %s (%s)", verdict, r.File, r.Line, r.From, r.To, r.Expect, r.Got, r.Reason)
 }
 
-// CallMapShadow is the overlay that was set.
+// CallMapShadow is the shadow that was set.
 type CallMapShadow struct {
-	Revision int64    `json:"revision" example:"44" doc:"Of the change."`
-	Rules    int      `json:"rules" example:"2" doc:"How many edges are decided beside the call map now."`
-	LeftOut  []string `json:"leftOut,omitempty" example:"[\"m4 would be enabled\"]" doc:"What the files change and a shadow cannot show."`
+	Revision int64    `json:"revision" example:"44" doc:"The revision of the change."`
+	Rules    int      `json:"rules" example:"2" doc:"The number of pairs of caller and target for which the shadow has another rule than the call map in force."`
+	LeftOut  []string `json:"leftOut,omitempty" example:"[\"m4 would be enabled\"]" doc:"Changes of the files that a shadow cannot show."`
 }
 
-// ShadowReport is what would have come out otherwise.
+// ShadowReport is the decisions that would have been different under the shadow.
 type ShadowReport struct {
 	UsageWindow
-	Rules int         `json:"rules" example:"2" doc:"How many edges the shadow has now."`
-	Edges []Otherwise `json:"edges" nullable:"false" doc:"By caller and target, those with the most decisions first, at most 1,000."`
+	Rules int         `json:"rules" example:"2" doc:"The number of pairs of caller and target in the shadow."`
+	Edges []Otherwise `json:"edges" nullable:"false" doc:"The decisions that would have been different, by caller and target. The pairs with the most decisions come first, and at most 1,000 are listed."`
 }
 
-// Otherwise is what would have come out otherwise of one edge.
+// Otherwise is the decisions for one caller and one target that would have been different.
 type Otherwise struct {
 	Caller  string    `json:"caller" example:"m7" doc:"The caller."`
 	Target  string    `json:"target" example:"billing" doc:"The target."`
-	By      string    `json:"by" enum:"shadow,observe" example:"shadow" doc:"shadow: the rules of the shadow; observe: the rules in force, if the target enforced them."`
-	Outcome string    `json:"outcome" enum:"refused,allowed,fewer_scopes" example:"refused" doc:"What would have come out. fewer_scopes: allowed, but who names no scope gets fewer."`
-	Tokens  int64     `json:"tokens" example:"14112" doc:"How many decisions."`
-	Reason  string    `json:"reason" example:"no_rule" doc:"Why they would have been refused or, for allowed, why they were."`
-	Scopes  []string  `json:"scopes,omitempty" example:"[\"read\"]" doc:"Scopes of these."`
-	Last    time.Time `json:"last" example:"2026-11-24T11:59:00Z" doc:"The last of them."`
+	By      string    `json:"by" enum:"shadow,observe" example:"shadow" doc:"shadow: the rules of the shadow decide differently. observe: the rules in force would have refused if the target enforced them."`
+	Outcome string    `json:"outcome" enum:"refused,allowed,fewer_scopes" example:"refused" doc:"The other decision. fewer_scopes: allowed, but a request that names no scope gets fewer scopes."`
+	Tokens  int64     `json:"tokens" example:"14112" doc:"The number of decisions."`
+	Reason  string    `json:"reason" example:"no_rule" doc:"The reason for the other decision."`
+	Scopes  []string  `json:"scopes,omitempty" example:"[\"read\"]" doc:"The scopes of these decisions."`
+	Last    time.Time `json:"last" example:"2026-11-24T11:59:00Z" doc:"When the last of them was made."`
 }

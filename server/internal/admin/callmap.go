@@ -29,13 +29,13 @@ var (
 func (a *handlers) callMap() {
 	register(a, operation{
 		method: http.MethodPost, path: "/callmap/plan", id: "planCallMap", action: action{name: "callmap.plan", large: true, reads: true}, tag: "callmap",
-		summary: "Plan call map files", description: "What would change if the files were applied, what their tests say then, and which tokens of the last days would have been refused. Changes nothing. A mistake in a file is answered with 422 and its place.",
+		summary: "Plan call map files", description: "Returns what would change if the files were applied, the results of their tests, and the tokens of the last days that would have been refused. It changes nothing. A mistake in a file is answered with 422 and its position.",
 		errors: []int{http.StatusUnprocessableEntity}, request: api.PlanCallMap{CallMapFiles: exampleFiles},
 		answer: api.CallMapPlan{Base: 42, Summary: exampleApplied.Summary, Changes: []api.PlannedChange{{Op: "add", Kind: "rule", What: "m1 -> m2", Text: "scopes: [read]"}}, Tests: []api.CallMapTest{}},
 	}, a.planCallMap)
 	register(a, operation{
 		method: http.MethodPost, path: "/callmap/apply", id: "applyCallMap", action: action{name: "callmap.apply", large: true}, tag: "callmap",
-		summary: "Apply call map files", description: "Runs the tests of the files on what would be, and then makes all changes at once, in one revision, if no other change came since the plan named by base. In force on this server when it is answered.",
+		summary: "Apply call map files", description: "Runs the tests of the files as if the files were applied, and then makes all changes in one revision, unless something else was changed after the revision base. The changes are in force on this server when it answers.",
 		errors: []int{http.StatusConflict, http.StatusUnprocessableEntity}, request: api.ApplyCallMap{CallMapFiles: exampleFiles, Base: 42, Reason: exampleApplied.Reason, Author: exampleApplied.Author}, answer: exampleApplied,
 	}, a.applyCallMap)
 	a.callMapHistory()

@@ -10,7 +10,7 @@ import (
 )
 
 type byRevision struct {
-	Revision int64 `path:"revision" minimum:"1" example:"43" doc:"The revision of an apply."`
+	Revision int64 `path:"revision" minimum:"1" example:"43" doc:"A revision in which files were applied."`
 }
 
 var errNoApplied = problem("revision_not_found")
@@ -18,29 +18,29 @@ var errNoApplied = problem("revision_not_found")
 func (a *handlers) callMapHistory() {
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/export", id: "exportCallMap", action: action{name: "callmap.export", audited: true}, tag: "callmap",
-		summary: "Export the call map", description: "The services and rules of one owner as a file. The file of callmap, the default owner, also contains what was made by hand. Applying the file changes nothing, except that it then owns what was made by hand. Reading it is recorded in the audit log.",
+		summary: "Export the call map", description: "Returns the services and rules of one owner as a file. The file of callmap, the default owner, also contains the services and rules that belong to no file. Applying the file makes it their owner, and changes nothing else. The request is recorded in the audit log.",
 		answer: api.CallMapDocument{Revision: 43, Files: exampleFiles.Files},
 	}, a.exportCallMap)
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/history", id: "listCallMapHistory", action: action{name: "callmap.history"}, tag: "callmap",
-		summary: "List what was applied", description: "The call map files that were applied, the newest first.",
+		summary: "List applied call maps", description: "Lists the call map files that were applied, newest first.",
 		answer: api.AppliedList{Applied: []api.AppliedCallMap{exampleApplied}},
 	}, a.listApplied)
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/history/{revision}", id: "readCallMapHistory", action: action{name: "callmap.show"}, tag: "callmap",
-		summary: "Read what was applied", description: "The files as they were applied in a revision.",
+		summary: "Read an applied call map", description: "Returns the files that were applied in a revision.",
 		missing: errNoApplied, answer: api.CallMapDocument{Revision: 43, Files: exampleFiles.Files},
 	}, a.readApplied)
 	register(a, operation{
 		method: http.MethodPost, path: "/callmap/history/{revision}/rollback", id: "rollbackCallMap", action: action{name: "callmap.rollback"}, tag: "callmap",
-		summary: "Go back to what was applied", description: "Applies the files of a revision again, as a change of its own: the history only grows. Their tests are run first.",
+		summary: "Apply an earlier call map again", description: "Applies the files of an earlier revision again, in a new revision. The tests of the files are run first.",
 		missing: errNoApplied, errors: []int{http.StatusConflict, http.StatusUnprocessableEntity},
 		request: api.RollbackCallMap{Reason: "orders broke"}, answer: exampleApplied,
 	}, a.rollbackCallMap)
 }
 
 func (a *handlers) exportCallMap(ctx context.Context, in *struct {
-	Owner string `query:"managedBy" maxLength:"63" example:"callmap" doc:"The owner. Empty: callmap, whose file also contains what was made by hand."`
+	Owner string `query:"managedBy" maxLength:"63" example:"callmap" doc:"The owner. The default is callmap, whose file also contains the services and rules that belong to no file."`
 },
 ) (*answered[api.CallMapDocument], error) {
 	state, err := a.Lists.Load(ctx)
@@ -52,8 +52,8 @@ func (a *handlers) exportCallMap(ctx context.Context, in *struct {
 }
 
 func (a *handlers) listApplied(ctx context.Context, in *struct {
-	Before int64 `query:"before" minimum:"0" default:"0" example:"43" doc:"Only revisions before this one. 0: all."`
-	Limit  int   `query:"limit" default:"100" minimum:"1" maximum:"1000" example:"100" doc:"How many to return at most."`
+	Before int64 `query:"before" minimum:"0" default:"0" example:"43" doc:"Return only revisions before this one. 0 returns all."`
+	Limit  int   `query:"limit" default:"100" minimum:"1" maximum:"1000" example:"100" doc:"The maximum number of entries to return."`
 },
 ) (*answered[api.AppliedList], error) {
 	rows, err := a.Lists.ListApplied(ctx, in.Before, in.Limit)
@@ -85,7 +85,7 @@ func filesOf(document []byte) []api.CallMapFile {
 }
 
 func (a *handlers) rollbackCallMap(ctx context.Context, in *struct {
-	Revision int64 `path:"revision" minimum:"1" example:"43" doc:"The revision of an apply."` // huma does not see it when it is embedded
+	Revision int64 `path:"revision" minimum:"1" example:"43" doc:"A revision in which files were applied."` // huma does not see it when it is embedded
 	Body     *api.RollbackCallMap
 },
 ) (*answered[api.AppliedCallMap], error) {

@@ -13,11 +13,11 @@ import (
 
 const longLived = 366 * 24 * time.Hour
 
-const longLivedWarning = "This credential is good for more than a year. If it leaks, it can be used for as long, unless somebody notices and revokes it; prefer a shorter one and renew it."
+const longLivedWarning = "This credential is valid for more than a year. If it leaks, it can be used until it expires or is revoked. Prefer a shorter lifetime, and rotate the credential."
 
 // ByCredential is the path of one credential.
 type ByCredential struct {
-	ID string `path:"id" example:"0f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"Id of the credential."`
+	ID string `path:"id" example:"0f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The id of the credential."`
 }
 
 var (
@@ -35,14 +35,14 @@ var (
 func (a *handlers) credentials() {
 	register(a, operation{
 		method: http.MethodGet, path: "/credentials", id: "listCredentials", action: action{name: "credential.list", audited: true}, tag: "credentials",
-		summary: "List all credentials", description: "The credentials of all services, a page at a time. Their secrets are kept nowhere. Reading them is recorded in the audit log.",
+		summary: "List all credentials", description: "Lists the credentials of all services in pages. The server does not store the secrets. The request is recorded in the audit log.",
 		answer: exampleCredentials,
 	}, func(ctx context.Context, in *struct{ Page }) (*answered[api.CredentialList], error) {
 		return a.listCredentials(ctx, in.Page, directory.UID{}, "")
 	})
 	register(a, operation{
 		method: http.MethodGet, path: "/services/{name}/credentials", id: "listServiceCredentials", action: action{name: "credential.list", audited: true}, tag: "credentials",
-		summary: "List the credentials of a service", description: "A page at a time. Reading them is recorded in the audit log.",
+		summary: "List the credentials of a service", description: "Lists the credentials in pages. The request is recorded in the audit log.",
 		missing: errNoService, answer: exampleCredentials,
 	}, func(ctx context.Context, in *struct {
 		ByName
@@ -57,26 +57,26 @@ func (a *handlers) credentials() {
 	})
 	register(a, operation{
 		method: http.MethodPost, path: "/services/{name}/credentials", id: "createCredential", action: action{name: "credential.create"}, tag: "credentials",
-		summary: "Make a credential", description: "Makes a bootstrap credential, which is a long-lived token, or a client secret, and answers with it this once; or records the public half of what the service made for itself. Nothing that is stored proves anything to anybody.",
+		summary: "Create a credential", description: "Creates a bootstrap credential, which is a long-lived token, or a client secret, and returns it. It cannot be read again, because the server does not store it. For the other kinds, the request contains the public part of what the service has.",
 		status: http.StatusCreated, missing: errNoService, errors: []int{http.StatusConflict},
 		request: api.NewCredential{Name: "production", TTLSeconds: 7_776_000},
 		answer:  api.IssuedCredential{Credential: exampleCredential, Token: "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJtMSJ9.c2ln"},
 	}, a.createCredential)
 	register(a, operation{
 		method: http.MethodGet, path: "/credentials/{id}", id: "readCredential", action: action{name: "credential.read", audited: true}, tag: "credentials",
-		summary: "Read a credential", description: "Reading it is recorded in the audit log.",
+		summary: "Read a credential", description: "Returns a credential. The request is recorded in the audit log.",
 		missing: errNoCredential, answer: exampleCredential,
 	}, a.readCredential)
 	register(a, operation{
 		method: http.MethodPost, path: "/credentials/{id}/rotate", id: "rotateCredential", action: action{name: "credential.rotate"}, tag: "credentials",
-		summary: "Replace a credential", description: "Makes a secret or a bootstrap credential with the name, the network and the lifetime of the one there is. That one ends when the overlap has passed since the new one was first used, so nothing is lost if the answer does not arrive: revoke the new one and ask again. Tokens issued for the old one are valid until they expire. While both are valid, neither can be replaced.",
+		summary: "Replace a credential", description: "Creates a secret or a bootstrap credential with the name, the network and the lifetime of the old one. The old one expires when the overlap has passed since the new one was first used. If the answer does not arrive, revoke the new one and repeat the request. Tokens that were issued for the old credential remain valid until they expire. While both credentials are valid, neither can be replaced.",
 		status: http.StatusCreated, missing: errNoCredential, errors: []int{http.StatusConflict},
 		request: map[string]any{"overlapSeconds": 3600},
 		answer:  api.RotatedCredential{IssuedCredential: api.IssuedCredential{Credential: exampleSecret, Secret: "wws_m3mZ0qk5bXc8Zt3m8q1y2v4o7n6t9u5s8r1w4x7z0a3"}, Replaced: exampleSecret},
 	}, a.rotateCredential)
 	register(a, operation{
 		method: http.MethodPost, path: "/credentials/{id}/revoke", id: "revokeCredential", action: action{name: "credential.revoke"}, tag: "credentials",
-		summary: "Revoke a credential", description: "It is refused from the next request on. Tokens already issued with it, and those exchanged for them, are refused by introspection at once and by followers of the deny-list within a second; who only checks signatures takes them until they expire. Revoking it again changes nothing.",
+		summary: "Revoke a credential", description: "The server refuses the next request with the credential. Introspection refuses the tokens that were issued for it, and tokens exchanged for those, at once. Services that follow the deny-list refuse them within a second, and services that only verify signatures accept them until they expire. Revoking a credential again changes nothing.",
 		missing: errNoCredential, errors: []int{http.StatusConflict}, answer: exampleCredential,
 	}, a.revokeCredential)
 }

@@ -35,12 +35,12 @@ const searchLimit = 4 << 30
 func (a *handlers) decisions() {
 	register(a, operation{
 		method: http.MethodPost, path: "/decisions/explain", id: "explainDecision", action: action{name: "decision.explain", reads: true}, tag: "decisions",
-		summary: "Say what a token request would get", description: "The same decision as that of a real request, but for the proofs, in words, with the command that would change it. No token is made; that it was a rehearsal is recorded in the audit log.",
+		summary: "Explain a decision", description: "Makes the decision about a token request, supposing that its proofs are valid, and returns it in words, with the command that would change it. No token is issued. The request is recorded in the audit log.",
 		request: api.Question{Caller: "m1", Target: "m2", Scopes: []string{"write"}}, answer: exampleExplanation,
 	}, a.explainDecision)
 	register(a, operation{
 		method: http.MethodGet, path: "/decisions/{id}", id: "readDecision", action: action{name: "decision.read", audited: true, large: true}, tag: "decisions",
-		summary: "Read a decision", description: "A decision from the audit log of this server, the newest records first, and what the directory would say today. Reading it is recorded in the audit log.",
+		summary: "Read a decision", description: "Returns a decision from the audit log of this server, and the decision about the same request today. The request is recorded in the audit log.",
 		missing: errNoDecision, answer: api.Decision{
 			ID: "5f1e2d3c4b5a69788796a5b4c3d2e1f0", At: exampleTime, Outcome: string(audit.Refused), Reason: "no_rule", Text: "no rule allowed it",
 			Endpoint: string(issuer.TokenEndpoint), Address: "10.1.2.3", Caller: "m1", Target: "m2", Scope: "write", Method: "private_key_jwt", Record: 1234, Today: &exampleExplanation,

@@ -151,7 +151,7 @@ var plainMessages = sync.OnceFunc(func() {
 // values themselves are not echoed.
 func invalid[E error](status int, found ...E) *web.Error {
 	p := problem("invalid_request")
-	p.Status, p.Description = status, "The request is not as GET /openapi.json describes it. Correct what errors names and send it again."
+	p.Status, p.Description = status, "The request is not as described by GET /openapi.json. Correct the values that the member errors names, and send the request again."
 	for _, err := range found {
 		if d, ok := any(err).(*huma.ErrorDetail); ok {
 			// Huma lists the empty value, where it is allowed, as a name without characters.

@@ -24,22 +24,22 @@ var exampleKey = api.Key{
 func (a *handlers) keys() {
 	register(a, operation{
 		method: http.MethodGet, path: "/keys", id: "listKeys", action: action{name: "key.list"}, tag: "keys",
-		summary: "List signing keys", description: "All keys with their states. There are a handful, so there are no pages.",
+		summary: "List signing keys", description: "Lists all keys with their states. There are few, so the list has no pages.",
 		answer: api.KeyList{Keys: []api.Key{exampleKey}},
 	}, a.listKeys)
 	register(a, operation{
 		method: http.MethodPost, path: "/keys/rotate", id: "rotateKeys", action: action{name: "key.rotate"}, tag: "keys",
-		summary: "Rotate a signing key", description: "Puts the next key in the place of the active one as soon as it was published long enough. Answers the key that signs then: its state is active, or next with the time it begins.",
+		summary: "Replace a signing key", description: "Replaces the active key by the next one as soon as that was published long enough. Returns the next key. Its state is active, or next with the time from which it signs.",
 		missing: errNoKey, errors: []int{http.StatusConflict}, request: api.KeyRotation{Use: "access"}, answer: exampleKey,
 	}, a.rotateKeys)
 	register(a, operation{
 		method: http.MethodPost, path: "/keys/{id}/revoke", id: "revokeKey", action: action{name: "key.revoke"}, tag: "keys",
-		summary: "Revoke a signing key", description: "For a stolen key: it is no longer published, verifies nothing here, and its private half is destroyed. Tokens it signed fail as soon as verifiers fetch the key set. Revoking it again changes nothing.",
+		summary: "Revoke a signing key", description: "For a stolen key: the server no longer publishes it, accepts nothing that it signed, and deletes its private half. Services refuse its tokens once they have fetched the published keys again. Revoking a key again changes nothing.",
 		missing: errNoKey, errors: []int{http.StatusConflict}, answer: exampleKey,
 	}, a.revokeKey)
 	register(a, operation{
 		method: http.MethodPost, path: "/keys/reseal", id: "resealKeys", action: action{name: "key.reseal"}, tag: "keys",
-		summary: "Seal private keys again", description: "Reads the sealing key file anew and seals every private key with its first line, after which the other lines are not needed. Every replica's file must have that line before.",
+		summary: "Encrypt the private keys again", description: "Reads the file of the sealing key again, and encrypts all private keys with its first line. Then the other lines are no longer needed. The files of all replicas must contain that line before.",
 		errors: []int{http.StatusConflict}, answer: api.Resealed{Resealed: 5},
 	}, a.resealKeys)
 }

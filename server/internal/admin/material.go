@@ -98,7 +98,7 @@ func (a *handlers) certificate(n *api.NewCredential) (material, warning string, 
 	}
 	block, rest := pem.Decode([]byte(n.Certificate))
 	if block == nil || block.Type != "CERTIFICATE" || strings.TrimSpace(string(rest)) != "" {
-		return invalid("must be one certificate in PEM, and nothing else; its private key stays with the service")
+		return invalid("must be one certificate in PEM, and nothing else; the private key must not be sent")
 	}
 	c, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {

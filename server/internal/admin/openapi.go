@@ -22,12 +22,12 @@ import (
 // apiVersion is that of the API, not of the program: it changes when the API does.
 const apiVersion = "1.2.0"
 
-const apiDescription = `Services, their credentials, the call map, revocations, signing keys and the history of changes.
+const apiDescription = `Services, credentials, the call map, revocations, signing keys, and the history of changes.
 
-Every request carries the operator token as a bearer token. Bodies are strict JSON: members this document does not name,
-repeated members and bytes after the value are refused. A single resource has its version as ETag; If-Match makes a change
-only from that version. A change is in force on the answering server when its 2xx leaves, and has been recorded in the audit log.
-Errors are problem details (RFC 9457) whose detail ends with what to do next. Times are RFC 3339 in UTC.`
+Every request has the operator token as a bearer token. Bodies are strict JSON: members that this document does not name,
+repeated members, and bytes after the value are refused. The answer with a single resource has its version as ETag. With
+If-Match, a change is made only to that version. When the server answers with 2xx, the change is in force on this server and
+recorded in the audit log. Errors are problem details (RFC 9457), whose detail ends with what to do. Times are RFC 3339 in UTC.`
 
 const securityScheme = "operatorToken"
 
@@ -42,22 +42,22 @@ func newHuma(on huma.Adapter) huma.API {
 				Title: "Watchword operator API", Version: apiVersion, Description: apiDescription,
 				License: &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
 			},
-			Servers: []*huma.Server{{URL: "http://127.0.0.1:8010", Description: "The operator listener, where it is by default."}},
+			Servers: []*huma.Server{{URL: "http://127.0.0.1:8010", Description: "The default address of the operator's listener."}},
 			Tags: []*huma.Tag{
-				{Name: "services", Description: "Who there is."},
-				{Name: "credentials", Description: "How services prove themselves to the server."},
-				{Name: "rules", Description: "Who may call whom. What no rule allows is refused."},
-				{Name: "callmap", Description: "The call map as files: plan, apply, go back."},
-				{Name: "decisions", Description: "What was decided, or would be, and why."},
-				{Name: "revocations", Description: "Which tokens are good no longer, before they expire."},
-				{Name: "keys", Description: "What the server signs with."},
-				{Name: "history", Description: "What was changed, and what this server is."},
+				{Name: "services", Description: "The services."},
+				{Name: "credentials", Description: "The credentials with which services authenticate to the server."},
+				{Name: "rules", Description: "The rules, which allow calls. A call that no rule allows is refused."},
+				{Name: "callmap", Description: "The call map as files."},
+				{Name: "decisions", Description: "Decisions, and their reasons."},
+				{Name: "revocations", Description: "Tokens that were revoked before they expired."},
+				{Name: "keys", Description: "The keys of the server's signatures."},
+				{Name: "history", Description: "The changes, and the server itself."},
 			},
 			Components: &huma.Components{
 				Responses: map[string]*huma.Response{},
 				Schemas:   huma.NewMapRegistry(schemas, huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{securityScheme: {
-					Type: "http", Scheme: "bearer", Description: "The operator token, from the server's operator token file.",
+					Type: "http", Scheme: "bearer", Description: "The operator token, which the server writes to a file.",
 				}},
 			},
 			Security: []map[string][]string{{securityScheme: {}}},
@@ -245,25 +245,25 @@ func document(doc *huma.OpenAPI, registered huma.Operation, op operation) {
 }
 
 var (
-	// meanings say of each status what it means here, and show one of the answers.
+	// meanings are what each status means, with the example of an answer.
 	meanings = map[int]struct {
 		text    string
 		example *web.Error
 	}{
-		http.StatusBadRequest:            {"The request is malformed: its JSON, a header, the query or a page token.", errJSON},
+		http.StatusBadRequest:            {"The request is malformed: its JSON, a header, the query, or a page token.", errJSON},
 		http.StatusUnauthorized:          {"The operator token is missing or wrong.", errNoToken},
-		http.StatusForbidden:             {"A browser sent the request for a page of another site.", errOrigin},
-		http.StatusNotFound:              {"What the path or a filter names is not there.", errNoService},
-		http.StatusConflict:              {"The name or an audience is taken, or others kept changing the same thing.", errExists},
+		http.StatusForbidden:             {"A web page of another site sent the request.", errOrigin},
+		http.StatusNotFound:              {"Something that the path or a filter names does not exist.", errNoService},
+		http.StatusConflict:              {"The name or an audience is already in use, or the request conflicts with another change.", errExists},
 		http.StatusPreconditionFailed:    {"The version is not the one that If-Match or If-None-Match names.", errPrecondition},
 		http.StatusRequestEntityTooLarge: {"The body is longer than 64 KiB.", errTooLarge},
 		http.StatusRequestURITooLong:     {"The URL is longer than 8 KiB.", errURL},
 		http.StatusUnsupportedMediaType:  {"The body is not application/json.", errMedia},
-		http.StatusMisdirectedRequest:    {"The listener does not go by the Host name of the request.", errHost},
-		http.StatusUnprocessableEntity:   {"A value is not allowed; errors names it.", problem("invalid_value")},
+		http.StatusMisdirectedRequest:    {"The Host header is not a name of the operator's listener.", errHost},
+		http.StatusUnprocessableEntity:   {"A value is not allowed. The member errors names it.", problem("invalid_value")},
 		http.StatusTooManyRequests:       {"Too many requests without the operator token came from this address.", errGuessing},
-		http.StatusInternalServerError:   {"The server failed; its log has the cause.", errInternal},
-		http.StatusServiceUnavailable:    {"The store or the audit log cannot do its part now.", errUnavailable},
+		http.StatusInternalServerError:   {"The server failed. Its log has the cause.", errInternal},
+		http.StatusServiceUnavailable:    {"The database or the audit log does not work at the moment.", errUnavailable},
 	}
 	errorHeaders = map[int]string{
 		http.StatusUnauthorized:       "WWW-Authenticate",
@@ -277,7 +277,7 @@ func share(c *huma.Components, status int, response *huma.Response) *huma.Respon
 	name := strings.ReplaceAll(http.StatusText(status), " ", "")
 	response.Description = meanings[status].text
 	if header, ok := errorHeaders[status]; ok {
-		response.Headers = map[string]*huma.Param{header: {Description: "As RFC 9110 has it.", Schema: &huma.Schema{Type: huma.TypeString}}}
+		response.Headers = map[string]*huma.Param{header: {Description: "As in RFC 9110.", Schema: &huma.Schema{Type: huma.TypeString}}}
 	}
 	media := response.Content["application/problem+json"]
 	media.Schema = c.Schemas.Schema(reflect.TypeFor[api.Problem](), true, "")
@@ -308,7 +308,7 @@ func describe(doc *huma.OpenAPI) []byte {
 	return out.Bytes()
 }
 
-// serveOpenAPI answers with the document. Who reads it needs no token: it is no secret.
+// serveOpenAPI answers with the document. It is not secret, so no token is required.
 func (a *handlers) serveOpenAPI(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return notAllowed("GET, HEAD")

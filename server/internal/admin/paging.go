@@ -13,8 +13,8 @@ import (
 
 // Page is the part of a list request that asks for a page.
 type Page struct {
-	Limit     int    `query:"limit" default:"100" minimum:"1" maximum:"1000" example:"100" doc:"How many to return at most."`
-	PageToken string `query:"pageToken" maxLength:"1024" doc:"The nextPageToken of the page before, to continue the same list. It is good for the same list and the same filters only, on any replica."`
+	Limit     int    `query:"limit" default:"100" minimum:"1" maximum:"1000" example:"100" doc:"The maximum number of entries to return."`
+	PageToken string `query:"pageToken" maxLength:"1024" doc:"The nextPageToken of the previous page. It is valid for the same list and the same filters only, on any replica."`
 }
 
 // pager makes and reads page tokens. A token carries a position in a list and a MAC over

@@ -9,7 +9,7 @@ import (
 
 // Conditions is the headers that make a change depend on what is there (RFC 9110, section 13).
 type Conditions struct {
-	IfMatch string `header:"If-Match" maxLength:"64" example:"\"3\"" doc:"Change only this version: the ETag of an earlier answer. Without it, any."`
+	IfMatch string `header:"If-Match" maxLength:"64" example:"\"3\"" doc:"Change only this version, which is the ETag of an earlier answer. The default is any version."`
 }
 
 // etag of a version.

@@ -29,12 +29,12 @@ var errNoProbe = problem("no_probe_url")
 func (a *handlers) probes() {
 	register(a, operation{
 		method: http.MethodPost, path: "/services/{name}/probe", id: "probeService", action: action{name: "service.probe", slow: true}, tag: "services",
-		summary: "Probe a service", description: "Sends tokens that the service must refuse, and some that it must accept, to its probe URL, and says what came of it. They are for a subject that no service can be, without scopes, good for a minute at most, and have the claim \"probe\". It takes some seconds, and up to two minutes where the service does not answer.",
+		summary: "Probe a service", description: "Sends tokens that the service must refuse, and some that it must accept, to its probe URL, and returns the results. The subject of the tokens cannot be the name of a service. They have no scope, have the claim \"probe\", and expire after a minute at most. The request takes some seconds, and up to two minutes if the service does not answer.",
 		missing: errNoService, errors: []int{http.StatusConflict}, request: api.NewProbe{}, answer: exampleProbe,
 	}, a.probeService)
 	register(a, operation{
 		method: http.MethodGet, path: "/probes", id: "listProbes", action: action{name: "probe.list"}, tag: "services",
-		summary: "List the results of probes", description: "What came of the last probe of each service, whoever asked for it. A service that was never probed is not in it.",
+		summary: "List the results of probes", description: "Lists the result of the last probe of each service that was probed.",
 		answer: api.ProbeList{Probes: []api.ProbeResult{exampleProbe}},
 	}, a.listProbes)
 }

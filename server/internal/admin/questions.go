@@ -14,14 +14,14 @@ import (
 func (a *handlers) questions() {
 	register(a, operation{
 		method: http.MethodGet, path: "/services/{name}/blast", id: "readBlast", action: action{name: "service.blast", audited: true, large: true}, tag: "callmap",
-		summary: "What a stolen credential reaches", description: "The services for which whoever has a credential of this service gets tokens, and those that are reached through them, where they exchange the tokens they receive: scopes only shrink on the way, and no more services act in a row than the server allows. Asking is recorded in the audit log.",
+		summary: "Show what a stolen credential reaches", description: "Returns the services for which somebody with a credential of this service gets tokens, and those that are reached through them, because they may exchange the tokens that they receive. The request is recorded in the audit log.",
 		missing: errNoService, answer: api.Blast{Service: "m1", Direct: 1, Through: 1, Reaches: []api.Reach{
 			{Service: "m2", Scopes: []string{"read", "write"}}, {Service: "m3", Depth: 1, Exchange: string(policy.Delegate), Scopes: []string{"read"}},
 		}},
 	}, a.readBlast)
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/graph", id: "readGraph", action: action{name: "callmap.graph", large: true}, tag: "callmap",
-		summary: "The call map as a graph", description: "All of it, or what lies on the ways that lead from one service, to another, or both.",
+		summary: "Draw the call map", description: "Returns the call map as a graph, or the paths from a service, to a service, or both.",
 		missing: errNoService, answer: api.Graph{
 			Services: []api.GraphNode{{Name: "m1"}, {Name: "m2"}}, Rules: []api.GraphArc{{From: "m1", To: "m2", Scopes: []string{"read"}}}, ServiceCount: 2, RuleCount: 1,
 		},
@@ -37,8 +37,8 @@ func (a *handlers) readBlast(ctx context.Context, in *ByName) (*answered[api.Bla
 }
 
 func (a *handlers) readGraph(ctx context.Context, in *struct {
-	From string `query:"from" maxLength:"128" example:"m1" doc:"Only what this service reaches over rules, in any number of steps."`
-	To   string `query:"to" maxLength:"128" example:"m2" doc:"Only what reaches this service."`
+	From string `query:"from" maxLength:"128" example:"m1" doc:"Return only what this service reaches, in any number of steps."`
+	To   string `query:"to" maxLength:"128" example:"m2" doc:"Return only what reaches this service."`
 },
 ) (*answered[api.Graph], error) {
 	var ends [2]*directory.Service

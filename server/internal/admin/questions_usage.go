@@ -19,7 +19,7 @@ import (
 
 // Window is how far a question looks back.
 type Window struct {
-	Days int `query:"days" default:"30" minimum:"1" maximum:"400" example:"30" doc:"How many days to look back."`
+	Days int `query:"days" default:"30" minimum:"1" maximum:"400" example:"30" doc:"The number of days to look back."`
 }
 
 var exampleSuggestion = api.Suggestion{
@@ -31,12 +31,12 @@ var exampleSuggestion = api.Suggestion{
 func (a *handlers) usageQuestions() {
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/unused", id: "listUnused", action: action{name: "callmap.unused", large: true}, tag: "callmap",
-		summary: "What was never used", description: "Services, credentials, rules and scopes of rules that were not exercised in the last days, with the command that removes each. It says since when there are counts; where those are younger than the window, no command is told.",
+		summary: "List what is not used", description: "Lists the services, credentials, rules and scopes of rules that nobody used in the last days, with the command that removes each. If the server has counted decisions for fewer days, the list has no commands.",
 		answer: api.Unused{Since: exampleTime.AddDate(0, 0, -90), Complete: true, Count: 1, Items: []api.Idle{{Kind: "rule", What: "m1 -> m2", Command: "watchword disallow m1 m2"}}},
 	}, a.listUnused)
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/impact", id: "readImpact", action: action{name: "callmap.impact", large: true}, tag: "callmap",
-		summary: "Who would break", description: "Who used a rule (caller and target), a signing key (key) or a credential (credential) in the last days, and would break without it. Name one of the three.",
+		summary: "Show who uses something", description: "Lists the services that used a rule (caller and target), a signing key (key) or a credential (credential) in the last days, and would fail without it. Name one of the three.",
 		missing: errNoRule,
 		answer: api.Impact{What: "the rule m1 -> m2", Text: "m1 could not call m2 any more", Since: exampleTime.AddDate(0, 0, -30), Count: 1, Affected: []api.Affected{
 			{Caller: "m1", Target: "m2", Tokens: 14112, Last: exampleTime, Scopes: []string{"read"}, Methods: []string{"private_key_jwt"}},
@@ -44,7 +44,7 @@ func (a *handlers) usageQuestions() {
 	}, a.readImpact)
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/suggestion", id: "readSuggestion", action: action{name: "callmap.suggest", large: true}, tag: "callmap",
-		summary: "Suggest rules", description: "The least that would allow the calls that were refused in the last days, or would have been if their targets did not only observe: for a person to review, since what was refused may be an attack. It is never applied by itself, and loosens no condition.",
+		summary: "Suggest rules", description: "Returns the smallest rules that would allow the calls that were refused in the last days, and the calls without a rule to services that only observe. Review each rule: a call that was refused may be an attack. Nothing is applied, and no condition of a rule is weakened.",
 		answer: exampleSuggestion,
 	}, a.readSuggestion)
 }
@@ -73,7 +73,7 @@ func (a *handlers) eachUse(ctx context.Context, since time.Time, f usage.Filter,
 func (a *handlers) since(days int) time.Time { return a.Now().UTC().AddDate(0, 0, -days) }
 
 func (a *handlers) listUnused(ctx context.Context, in *struct {
-	Days int `query:"days" default:"90" minimum:"1" maximum:"400" example:"90" doc:"How many days to look back."`
+	Days int `query:"days" default:"90" minimum:"1" maximum:"400" example:"90" doc:"The number of days to look back."`
 },
 ) (*answered[api.Unused], error) {
 	state, err := a.Lists.Load(ctx)
@@ -96,8 +96,8 @@ var errImpact = problem("invalid_value").At("query", "name caller and target, or
 
 func (a *handlers) readImpact(ctx context.Context, in *struct {
 	Window
-	Caller     string `query:"caller" maxLength:"128" example:"m1" doc:"With target: of the rule between them."`
-	Target     string `query:"target" maxLength:"128" example:"m2" doc:"With caller."`
+	Caller     string `query:"caller" maxLength:"128" example:"m1" doc:"The caller of the rule. Requires target."`
+	Target     string `query:"target" maxLength:"128" example:"m2" doc:"The target of the rule. Requires caller."`
 	Key        string `query:"key" maxLength:"128" example:"NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs" doc:"The kid of a signing key."`
 	Credential string `query:"credential" maxLength:"128" example:"00112233445566778899aabbccddeeff" doc:"The id of a credential."`
 },

@@ -17,17 +17,17 @@ var exampleRevocation = api.Revocation{
 func (a *handlers) revocations() {
 	register(a, operation{
 		method: http.MethodGet, path: "/revocations", id: "listRevocations", action: action{name: "revocation.list", audited: true}, tag: "revocations",
-		summary: "List revocations", description: "The tokens that were revoked one by one, and the services that were deleted, as long as a token could depend on them. Revoked credentials and keys, and disabled services, are in their own lists. Reading it is recorded in the audit log.",
+		summary: "List revocations", description: "Lists the revoked tokens and the deleted services, as long as a valid token could depend on them. Revoked credentials, revoked keys and disabled services are in their own lists. The request is recorded in the audit log.",
 		answer: api.RevocationList{Revocations: []api.Revocation{exampleRevocation}},
 	}, a.listRevocations)
 	register(a, operation{
 		method: http.MethodPost, path: "/revocations", id: "createRevocation", action: action{name: "token.revoke"}, tag: "revocations",
-		summary: "Revoke a token", description: "Revokes one access token, and those it was exchanged for: introspection refuses it at once, and followers of the deny-list within a second. Revoking it again changes nothing. To refuse all a credential got, revoke the credential.",
+		summary: "Revoke a token", description: "Revokes an access token, and the tokens for which it was exchanged. Introspection refuses them at once. Services that follow the deny-list refuse them within a second, and services that only verify signatures accept them until they expire. Revoking a token again changes nothing. To revoke all tokens that were issued for a credential, revoke the credential.",
 		request: api.NewRevocation{JTI: "5f1e2d3c4b5a69788796a5b4c3d2e1f0"}, answer: exampleRevocation,
 	}, a.createRevocation)
 	register(a, operation{
 		method: http.MethodGet, path: "/revocations/{id}", id: "readRevocation", action: action{name: "revocation.read", audited: true}, tag: "revocations",
-		summary: "Read a revocation", description: "Whether a token was revoked by itself, by its jti, and when. Reading it is recorded in the audit log.",
+		summary: "Read a revocation", description: "Returns the revocation of a token or the deletion of a service. The request is recorded in the audit log.",
 		missing: errNoRevocation, answer: exampleRevocation,
 	}, a.readRevocation)
 }
@@ -99,11 +99,11 @@ func (a *handlers) identify(n api.NewRevocation) (jti string, expiry time.Time, 
 		return jti, expiry, status, nil
 	}
 	if !isCredentialID(n.JTI) {
-		return "", expiry, "", invalidToken("jti", "must be 32 hexadecimal digits in lower case, as the jti of a token has them")
+		return "", expiry, "", invalidToken("jti", "must be 32 hexadecimal digits in lower case, which is the form of every jti")
 	}
 	if n.ExpiresAt != nil {
 		if expiry = *n.ExpiresAt; !expiry.After(a.Now()) {
-			return "", expiry, "", invalidToken("expiresAt", "must be in the future: of a token that has expired there is nothing left to revoke")
+			return "", expiry, "", invalidToken("expiresAt", "must be in the future: a token that has expired cannot be revoked")
 		}
 	}
 	return n.JTI, expiry, "", nil

@@ -14,23 +14,23 @@ import (
 
 type (
 	ByEdge struct {
-		Caller string `path:"caller" example:"m1" doc:"Name of the service that calls."`
-		Target string `path:"target" example:"m2" doc:"Name of the service that is called."`
+		Caller string `path:"caller" example:"m1" doc:"The name of the calling service."`
+		Target string `path:"target" example:"m2" doc:"The name of the service that is called."`
 	}
 	listRulesInput struct {
 		Page
-		Caller string `query:"caller" maxLength:"128" example:"m1" doc:"Only the rules of this caller."`
-		Target string `query:"target" maxLength:"128" example:"m2" doc:"Only the rules for this target."`
+		Caller string `query:"caller" maxLength:"128" example:"m1" doc:"Return only the rules of this caller."`
+		Target string `query:"target" maxLength:"128" example:"m2" doc:"Return only the rules for this target."`
 	}
 	putRuleInput struct {
 		ByEdge
 		Conditions
-		IfNoneMatch string `header:"If-None-Match" maxLength:"64" example:"*" doc:"*: only when there is no such rule yet."`
+		IfNoneMatch string `header:"If-None-Match" maxLength:"64" example:"*" doc:"With *, the rule is created only if it does not exist."`
 		Body        *api.RuleTerms
 	}
 	putRuleOutput struct {
 		Status int
-		ETag   string `header:"ETag" doc:"The version in quotes, for If-Match."`
+		ETag   string `header:"ETag" doc:"The version in quotes, for the header If-Match."`
 		Body   api.Rule
 	}
 )
@@ -40,23 +40,23 @@ var exampleRule = api.Rule{Caller: "m1", Target: "m2", RuleTerms: api.RuleTerms{
 func (a *handlers) rules() {
 	register(a, operation{
 		method: http.MethodGet, path: "/rules", id: "listRules", action: action{name: "rule.list"}, tag: "rules",
-		summary: "List rules", description: "The call map, or the part of it with one caller or target, a page at a time.",
+		summary: "List rules", description: "Lists all rules, or those of one caller or one target, in pages.",
 		missing: errNoService, answer: api.RuleList{Rules: []api.Rule{exampleRule}},
 	}, a.listRules)
 	register(a, operation{
 		method: http.MethodPut, path: "/rules/{caller}/{target}", id: "putRule", action: action{name: "rule.allow"}, tag: "rules",
-		summary: "Allow a caller a target", description: "Makes the rule, answered with 201, or replaces what it says, answered with 200. Sending the same again changes nothing. Services may call themselves only by a rule, too.",
+		summary: "Set a rule", description: "Creates the rule, which is answered with 201, or replaces its terms, which is answered with 200. Repeating the request changes nothing. A service that calls itself needs a rule, too.",
 		missing: errNoService, errors: []int{http.StatusConflict, http.StatusPreconditionFailed},
 		request: api.RuleTerms{Scopes: []string{"read"}}, answer: exampleRule,
 	}, a.putRule)
 	register(a, operation{
 		method: http.MethodGet, path: "/rules/{caller}/{target}", id: "readRule", action: action{name: "rule.read"}, tag: "rules",
-		summary: "Read a rule", description: "The rule as stored, with its version as ETag.",
+		summary: "Read a rule", description: "Returns the rule, with its version as ETag.",
 		missing: errNoRule, answer: exampleRule,
 	}, a.readRule)
 	register(a, operation{
 		method: http.MethodDelete, path: "/rules/{caller}/{target}", id: "deleteRule", action: action{name: "rule.disallow"}, tag: "rules",
-		summary: "Disallow a caller a target", description: "From the 204 on, no token for the target is issued to the caller by this server. Deleting a rule that is not there is a success too.",
+		summary: "Delete a rule", description: "When the server has answered with 204, it issues no more tokens for the target to the caller. Deleting a rule that does not exist also succeeds.",
 		status: http.StatusNoContent, missing: errNoService, errors: []int{http.StatusConflict, http.StatusPreconditionFailed},
 	}, a.deleteRule)
 	documentCreated(a.huma.OpenAPI().Paths[prefix+"/rules/{caller}/{target}"].Put)

@@ -14,15 +14,15 @@ import (
 
 type (
 	ByName struct {
-		Name string `path:"name" example:"m1" doc:"Name of the service."`
+		Name string `path:"name" example:"m1" doc:"The name of the service."`
 	}
 	versioned[T any] struct {
-		ETag string `header:"ETag" doc:"The version in quotes, for If-Match."`
+		ETag string `header:"ETag" doc:"The version in quotes, for the header If-Match."`
 		Body T
 	}
 	created[T any] struct {
-		ETag     string `header:"ETag" doc:"The version in quotes, for If-Match."`
-		Location string `header:"Location" doc:"Path of what was made."`
+		ETag     string `header:"ETag" doc:"The version in quotes, for the header If-Match."`
+		Location string `header:"Location" doc:"The path of the created resource."`
 		Body     T
 	}
 	answered[T any] struct{ Body T }
@@ -60,29 +60,29 @@ func viewService(s directory.Service) api.Service {
 func (a *handlers) services() {
 	register(a, operation{
 		method: http.MethodGet, path: "/services", id: "listServices", action: action{name: "service.list"}, tag: "services",
-		summary: "List services", description: "All services, by name, a page at a time.",
+		summary: "List services", description: "Lists all services in pages, ordered by name.",
 		answer: api.ServiceList{Services: []api.Service{exampleService}},
 	}, a.listServices)
 	register(a, operation{
 		method: http.MethodPost, path: "/services", id: "createService", action: action{name: "service.create"}, tag: "services",
-		summary: "Create a service", description: "Makes a service that may call nobody and that nobody may call. It proves itself with a credential, made separately.",
+		summary: "Create a service", description: "Creates a service. It has no credentials, and no rule allows it to call others or to be called.",
 		status: http.StatusCreated, errors: []int{http.StatusConflict},
 		request: exampleNewService, answer: exampleService,
 	}, a.createService)
 	register(a, operation{
 		method: http.MethodGet, path: "/services/{name}", id: "readService", action: action{name: "service.read"}, tag: "services",
-		summary: "Read a service", description: "The service as stored, with its version as ETag.",
+		summary: "Read a service", description: "Returns the service, with its version as ETag.",
 		missing: errNoService, answer: exampleService,
 	}, a.readService)
 	register(a, operation{
 		method: http.MethodPatch, path: "/services/{name}", id: "updateService", action: action{name: "service.update"}, tag: "services",
-		summary: "Change a service", description: "Changes the members named and leaves the others; a list is replaced as a whole. Disabling refuses tokens from and for the service at once; its rules and credentials stay.",
+		summary: "Change a service", description: "Changes the settings that the request contains, and no others. A list is replaced as a whole. A service that is disabled gets no tokens, and no tokens are issued for it. Its rules and credentials remain.",
 		missing: errNoService, errors: []int{http.StatusConflict, http.StatusPreconditionFailed},
 		request: map[string]any{"disabled": true}, answer: exampleService,
 	}, a.updateService)
 	register(a, operation{
 		method: http.MethodDelete, path: "/services/{name}", id: "deleteService", action: action{name: "service.delete"}, tag: "services",
-		summary: "Delete a service", description: "Deletes the service, its credentials and every rule that names it. A service made later under the name inherits nothing.",
+		summary: "Delete a service", description: "Deletes the service, its credentials and every rule that names it. A service that is later created under the same name has none of them.",
 		status: http.StatusNoContent, missing: errNoService, errors: []int{http.StatusConflict, http.StatusPreconditionFailed},
 	}, a.deleteService)
 }

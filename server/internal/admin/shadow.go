@@ -17,18 +17,18 @@ func (a *handlers) shadow() {
 	example := api.CallMapShadow{Revision: 44, Rules: 2}
 	register(a, operation{
 		method: http.MethodPut, path: "/callmap/shadow", id: "putCallMapShadow", action: action{name: "callmap.shadow", large: true}, tag: "callmap",
-		summary: "Shadow call map files", description: "Plans the files, and has each decision from now on made a second time as if they were applied. What is in force stays as it is; where it would come out otherwise, that is recorded: in the audit log as shadow, and counted for the report. It takes the place of the shadow there is.",
+		summary: "Set the shadow", description: "Makes the files the shadow call map: from now on the server makes each decision a second time, as if the files were applied. The decisions that are in force do not change. Different results are recorded as shadow in the audit log, and counted for the report. The shadow replaces an earlier one.",
 		errors: []int{http.StatusConflict, http.StatusUnprocessableEntity}, request: exampleFiles, answer: example,
 	}, a.putShadow)
 	register(a, operation{
 		method: http.MethodDelete, path: "/callmap/shadow", id: "deleteCallMapShadow", action: action{name: "callmap.shadow.end"}, tag: "callmap",
-		summary: "End the shadow", description: "Nothing is decided beside the call map any more. What was counted stays.",
+		summary: "End the shadow", description: "The server no longer makes decisions under the shadow. The counts remain.",
 		errors: []int{http.StatusConflict}, answer: api.CallMapShadow{Revision: 45},
 	}, a.deleteShadow)
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/shadow/report", id: "reportCallMapShadow", action: action{name: "callmap.shadow.report", slow: true}, tag: "callmap",
-		summary:     "Report what would have come out otherwise",
-		description: "What the shadow would have refused, or allowed, and what observing targets let through that no rule allows: by caller and target, from the decisions of a window. What an earlier shadow said in that window is among it.",
+		summary:     "Report the differences of the shadow",
+		description: "Returns, by caller and target, the decisions of a period that would have been different under the shadow, or if services that only observe had refused calls without a rule. Differences under an earlier shadow in the period are included.",
 		answer:      api.ShadowReport{UsageWindow: exampleWindow, Rules: 2, Edges: []api.Otherwise{{Caller: "m7", Target: "billing", By: "shadow", Outcome: "refused", Tokens: 14112, Reason: string(policy.NoRule), Last: exampleTime}}},
 	}, a.reportShadow)
 }
@@ -82,7 +82,7 @@ func (a *handlers) setShadow(ctx context.Context, base int64, rules []directory.
 }
 
 func (a *handlers) reportShadow(ctx context.Context, in *struct {
-	Days int `query:"days" minimum:"1" maximum:"400" default:"30" example:"30" doc:"How many days, today included."`
+	Days int `query:"days" minimum:"1" maximum:"400" default:"30" example:"30" doc:"The number of days, including today."`
 },
 ) (*answered[api.ShadowReport], error) {
 	window, since, until, err := a.window(ctx, in.Days)
