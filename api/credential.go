@@ -32,7 +32,7 @@ type NewCredential struct {
 	Name        string      `json:"name,omitempty" maxLength:"128" example:"production" doc:"A name for people."`
 	TTLSeconds  int64       `json:"ttlSeconds,omitempty" minimum:"1" maximum:"3155760000" default:"7776000" example:"7776000" doc:"The lifetime. The default is 90 days, and the maximum 100 years."`
 	NotBefore   *time.Time  `json:"notBefore,omitempty" example:"2026-12-01T00:00:00Z" doc:"The time from which the credential is valid, and at which its lifetime begins. The default is now."`
-	CIDR        string      `json:"cidr,omitempty" maxLength:"64" example:"10.0.0.0/8" doc:"The only network the credential is good from."`
+	CIDR        string      `json:"cidr,omitempty" maxLength:"64" example:"10.0.0.0/8" doc:"The only network from which the credential may be used."`
 	JWK         JWK         `json:"jwk,omitempty" doc:"For a key: the public JWK (RFC 7517). A JWK with a private member is refused, and no part of it is stored."`
 	JWKSURI     string      `json:"jwksUri,omitempty" maxLength:"1024" example:"https://m1.example.com/jwks.json" doc:"For jwks: an https URL, or an http URL with a loopback address."`
 	Certificate string      `json:"certificate,omitempty" maxLength:"16384" doc:"For a certificate: one certificate, in PEM."`

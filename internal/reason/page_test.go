@@ -12,9 +12,8 @@ var update = flag.Bool("update", false, "write docs/errors.md anew")
 
 const head = `# Errors and reasons
 
-Each code that an error answer has, and each reason for which the audit log says that a decision came out as it did: what it
-means, and what to do. The answers, ` + "`watchword why`" + ` and the errors of the SDK are made of the same table, ` + "`internal/reason`" + `, as this page
-is: ` + "`go test ./internal/reason -update`" + ` writes it.
+Each error code, and each reason of a decision in the audit log: what it means, and what to do. Answers, ` + "`watchword why`" + ` and
+the errors of the SDK have the same texts, which are in ` + "`internal/reason`" + `. ` + "`go test ./internal/reason -update`" + ` writes this page.
 `
 
 // page is docs/errors.md.

@@ -1,6 +1,6 @@
-// Package reason is the one table of what can be wrong: the codes of error answers and the reasons of recorded
-// decisions, what each means, and what to do about it. Answers, explanations, the advice of package client and
-// docs/errors.md are made of it. It knows nothing of a particular request.
+// Package reason has the table of all error codes and of all reasons of recorded decisions: what each means, and what
+// to do about it. Answers, explanations, the advice of package client and docs/errors.md are made from it. It does not
+// know particular requests.
 package reason
 
 import (
@@ -20,12 +20,12 @@ type Entry struct {
 	// of /oauth2/*, of POST /accesstoken, of the operator API, of a service that verifies with package verify.
 	// 0: of none.
 	OAuth, AccessToken, Operator, Resource int
-	// Recorded is true for reasons in the audit log.
+	// Recorded reports whether the audit log can have it as a reason.
 	Recorded bool
-	// Means says in one or two sentences what is wrong, and Do what to do: to the one who gets the answer or, for
-	// what is only recorded, to the operator.
+	// Means is what is wrong and Do is what to do, in one or two sentences: for the receiver of the answer or, for
+	// what is only recorded, for the operator.
 	Means, Do string
-	// More is for the page alone.
+	// More is for the page only.
 	More string
 }
 
@@ -46,13 +46,13 @@ func Find(name string) (Entry, bool) {
 	}
 	if rest, ok := strings.CutPrefix(name, subjectToken); ok {
 		if e, ok := Find(rest); ok {
-			return Entry{Name: name, Recorded: true, Means: "The token to exchange is not good. " + e.Means, Do: e.Do}, true
+			return Entry{Name: name, Recorded: true, Means: "The token to exchange is not valid. " + e.Means, Do: e.Do}, true
 		}
 	}
 	return Entry{}, false
 }
 
-// subjectToken begins the reasons why a token that is to be exchanged is not good. The rest is what is wrong with
+// subjectToken begins the reasons why a token that is to be exchanged is not valid. The rest is what is wrong with
 // it, as it would be with any token.
 const subjectToken = "subject_token_"
 
@@ -76,7 +76,7 @@ func Of(name string) Entry {
 }
 
 // Text is what a name means, in lower case and without a full stop. A name that is not in the table, as one that
-// another version of the server recorded, is words enough.
+// another version of the server recorded, is returned in words.
 func Text(name string) string {
 	if e, ok := Find(name); ok {
 		return Clause(e.Means)
@@ -84,7 +84,7 @@ func Text(name string) string {
 	return strings.ReplaceAll(name, "_", " ")
 }
 
-// See is where the page explains a name, and empty when the table does not have it.
+// See returns the place where the page explains a name, or "" if the table does not have it.
 func See(name string) string {
 	if _, ok := Find(name); !ok {
 		return ""

@@ -168,11 +168,11 @@ func calledName(c *ast.CallExpr) string { return lastName(c.Fun) }
 func TestFindingAnEntry(t *testing.T) {
 	for name, want := range map[string]struct{ text, see string }{
 		"no_rule":                     {"no rule allowed it", "docs/errors.md#no_rule"},
-		"subject_token_expired":       {"the token to exchange is not good. The credential or token had expired", "docs/errors.md#expired"},
-		"subject_token_of_probe":      {"the token to exchange is one of a probe", "docs/errors.md#subject_token_of_probe"},
+		"subject_token_expired":       {"the token to exchange is not valid. The credential or token has expired", "docs/errors.md#expired"},
+		"subject_token_of_probe":      {"the token to exchange was issued for a probe", "docs/errors.md#subject_token_of_probe"},
 		"of_another_version":          {"of another version", ""},
 		"subject_token_of_the_future": {"subject token of the future", ""},
-		"dpop_nonce_needed":           {"the DPoP proof had no nonce of this server, or an old one", "docs/errors.md#dpop_nonce_needed"},
+		"dpop_nonce_needed":           {"the DPoP proof contained no nonce of this server, or an old one", "docs/errors.md#dpop_nonce_needed"},
 	} {
 		if got := Text(name); got != want.text {
 			t.Errorf("%s: got %q, want %q", name, got, want.text)

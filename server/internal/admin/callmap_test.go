@@ -248,7 +248,7 @@ func TestExportIsWhole(t *testing.T) {
 	s.must("GET", "/callmap/export", "").into(&d)
 	p := s.plan(d.Files[0].Text)
 	for _, c := range p.Changes {
-		if c.Op != "change" || c.Text != "was made by hand, belongs to "+callmap.DefaultOwner+" now" {
+		if c.Op != "change" || c.Text != "belonged to no file, now belongs to "+callmap.DefaultOwner+" now" {
 			t.Errorf("got %+v", c)
 		}
 	}

@@ -19,7 +19,7 @@ type Probes interface {
 var exampleProbe = api.ProbeResult{
 	Service: "m2", URL: "https://m2.example.com/hello", At: exampleTime, Issuer: "auth-server", Outcome: api.ProbeAccepted,
 	Checks: []api.ProbeCheck{
-		{Name: "good", Must: api.ProbeAccepted, Outcome: api.ProbeAccepted, Status: http.StatusOK, Text: "m2 accepted a good token"},
+		{Name: "good", Must: api.ProbeAccepted, Outcome: api.ProbeAccepted, Status: http.StatusOK, Text: "m2 accepted a valid token"},
 		{Name: "another_audience", Must: api.ProbeRefused, Outcome: api.ProbeAccepted, Status: http.StatusOK, Text: "m2 ACCEPTED a token for another service"},
 	},
 }

@@ -186,12 +186,12 @@ func (a *handlers) impactOfKey(ctx context.Context, kid string, since time.Time)
 		return a.impact(ctx, since, usage.Filter{}, func(r *usage.Row) bool {
 			to, ok := s.ServiceByUID(r.Target)
 			return ok && (to.Algorithm == k.Algorithm || to.Algorithm == "" && k.Algorithm == a.Algorithm) && !r.Last.Before(k.SignsFrom)
-		}, what, "the tokens it signed are refused at once; their callers get new ones from the next key. Counts do not say which key signed: these are all that got tokens of the algorithm within the longest life of a token")
+		}, what, "the tokens that it signed are refused at once, and their callers get new ones with the next key. The counts do not contain keys: these are all services that got tokens of the algorithm within the longest lifetime of a token")
 	case k.Use == keys.UseCredential:
 		return a.impact(ctx, since, usage.Filter{}, func(r *usage.Row) bool {
 			c, ok := s.Credential(r.Credential)
 			return ok && r.Method == api.Bootstrap && !c.CreatedAt.Before(k.SignsFrom) && !c.CreatedAt.After(end)
-		}, what, "the bootstrap credentials that were made while it signed prove nothing any more: their services must get others")
+		}, what, "the bootstrap credentials that it signed are no longer valid, and their services need new ones")
 	}
 	return a.impact(ctx, a.Now(), usage.Filter{}, nobody, what, "nothing of services: it signs the audit log")
 }

@@ -63,7 +63,7 @@ func (a *handlers) replay(ctx context.Context, plan *callmap.Plan, files []*call
 		err = a.unusedInto(limited, out, plan.Declared(files), since)
 	}
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		out.Notes = append(out.Notes, "there are more records than could be read in "+replayTimeout.String()+", so that the numbers are too small; ask for fewer days")
+		out.Notes = append(out.Notes, "there are more records than could be read in "+replayTimeout.String()+", so the numbers are too small; ask for fewer days")
 		err = nil
 	}
 	return out, err

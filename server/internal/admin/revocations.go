@@ -90,7 +90,7 @@ func (a *handlers) identify(n api.NewRevocation) (jti string, expiry time.Time, 
 		jti, expiry, status, why := a.Issuer.Identify(n.Token)
 		switch {
 		case n.ExpiresAt != nil:
-			return "", expiry, "", invalidToken("expiresAt", "is for jti: a token says itself when it ends")
+			return "", expiry, "", invalidToken("expiresAt", "is for jti only: the token itself contains its expiry")
 		case why == "expired":
 			return "", expiry, "", invalidToken("token", "has expired: there is nothing left to revoke")
 		case why != "":

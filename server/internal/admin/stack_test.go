@@ -70,7 +70,7 @@ func TestOverloadIsAProblem(t *testing.T) {
 	close(leave)
 	<-done
 	a.wantProblem("one too many", http.StatusServiceUnavailable)
-	if !strings.Contains(a.Body.String(), "Send it again") {
+	if !strings.Contains(a.Body.String(), "Send the request again") {
 		t.Errorf("got %s", a.Body)
 	}
 }

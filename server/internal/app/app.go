@@ -108,7 +108,7 @@ func New(ctx context.Context, cfg config.Config, logger *slog.Logger) (_ *Server
 func (s *Server) openStore(ctx context.Context) (err error) {
 	// With PostgreSQL too there are files: the sealing key, the operator token, the audit log.
 	if err := os.MkdirAll(s.cfg.Data, 0o700); err != nil {
-		return fmt.Errorf("make the data folder: %w", err)
+		return fmt.Errorf("create the data folder: %w", err)
 	}
 	s.db, err = store.Open(ctx, store.Options{DataDir: s.cfg.Data, DatabaseURL: s.cfg.Database.Reveal()})
 	return err

@@ -15,7 +15,7 @@ func newRegistry() *prometheus.Registry {
 	build := buildinfo.Read()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "watchword_build_info", Help: "1, with labels that say which build this is.",
+			Name: "watchword_build_info", Help: "1, with labels that describe the build.",
 			ConstLabels: prometheus.Labels{"version": build.Version, "commit": build.Commit, "goversion": build.Go, "fips": strconv.FormatBool(build.FIPS)},
 		}, func() float64 { return 1 }))
 	return r
@@ -67,7 +67,7 @@ func (s *Server) registerGauges() {
 func (s *Server) registerAudit() {
 	s.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "watchword_audit_counted_total",
-		Help: "Refusals that have no record of their own in the audit log but are counted in it: nobody proved who asked, and there were many.",
+		Help: "Refusals that the audit log only counts, because there were many from callers that did not authenticate.",
 	}, func() float64 { return float64(s.log.Stats().Counted) }))
 }
 

@@ -35,7 +35,7 @@ func (s *Server) openOperatorToken(context.Context) error {
 		if err := makeOperatorToken(path); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("operator token: %w", err)
 		}
-		s.logger.Info("made an operator token", "file", path)
+		s.logger.Info("created an operator token", "file", path)
 	}
 	r, err := reload("operator token", []string{path}, s.logger, func() (operatorToken, error) { return readOperatorToken(path) })
 	if err != nil {
@@ -56,7 +56,7 @@ func readOperatorToken(path string) (operatorToken, error) {
 	}
 	token := strings.TrimSpace(string(raw))
 	if len(token) < 32 {
-		return operatorToken{}, fmt.Errorf("operator token: %s has fewer than 32 characters: put a long random value there, or delete it and one is made at the next start", path)
+		return operatorToken{}, fmt.Errorf("operator token: %s has fewer than 32 characters: write a long random value to it, or delete it, and the server creates one at the next start", path)
 	}
 	return operatorToken{sha256.Sum256([]byte(token))}, nil
 }

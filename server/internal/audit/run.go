@@ -90,7 +90,7 @@ func (l *Log) flush() bool {
 	l.watch.Stop()
 	l.patience = min(4*time.Since(begun), maxPatience)
 	if meddled != unchanged {
-		l.o.Logger.Warn("audit log: its file was "+meddled+"; the log goes on", "file", l.out.path, "error", err)
+		l.o.Logger.Warn("audit log: its file was "+meddled+"; the log continues", "file", l.out.path, "error", err)
 		l.note("log.file", map[string]string{"was": meddled})
 	}
 	l.finish(b, err)

@@ -86,7 +86,7 @@ func (p *planner) labelled(labels []string) (names []string) {
 func (p *planner) resolve(n Name, within []string) []string {
 	if !n.Group {
 		if p.byName[n.Text] == nil {
-			p.problems.add(n.at, "there is no service %q: name it under services, or make it first", n.Text)
+			p.problems.add(n.at, "there is no service %q: declare it under services, or create it first", n.Text)
 			return nil
 		}
 		return []string{n.Text}

@@ -120,7 +120,7 @@ func TestSmallFileDoesNotBecomeAHugeMap(t *testing.T) {
 		"rules":        {all + "rules:\n- {from: group:all, to: group:all}\n", fmt.Sprintf("a.yaml:%d:3: with this rule, from 2000 services to 2000, the files have 4000000 rules; at most 1048576 are accepted", line+1)},
 		"shadow rules": {all + "rules:\n- {from: group:all, to: group:all, shadow: true}\n", "the files have 4000000 rules"},
 		"many rules":   {all + "rules:\n" + strings.Repeat("- {from: group:all, to: s1}\n", 600), "with this rule, from 2000 services to 1, the files have 1050000 rules"},
-		"tests":        {all + "tests:\n- {from: group:all, to: group:all, expect: deny}\n", fmt.Sprintf("a.yaml:%d:3: with this test, the files ask for 4000000 decisions", line+1)},
+		"tests":        {all + "tests:\n- {from: group:all, to: group:all, expect: deny}\n", fmt.Sprintf("a.yaml:%d:3: with this test, the files require 4000000 decisions", line+1)},
 		"groups":       {all + many.String(), "all groups have 4196000 members; at most 4194304 are accepted"},
 		"one group again and again": {
 			services.String() + "groups:\n  all: {labels: {a: b}}\n  g: [" + strings.Repeat("group:all,", 3000) + "]\nrules:\n- {from: [" + strings.Repeat("group:g,", 3000) + "s1], to: group:all}\n",

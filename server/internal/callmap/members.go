@@ -31,7 +31,7 @@ var (
 				r.bad(n, "this Watchword reads version 1")
 			}
 		}},
-		{"managed-by", "The owner of what is in the file. The default is callmap. What the owner had before and its files no longer name is removed.", label, func(r *reader, f *File, n *yaml.Node) {
+		{"managed-by", "The owner of the services and rules in the file. The default is callmap. Services and rules of the owner that its files no longer contain are removed.", label, func(r *reader, f *File, n *yaml.Node) {
 			if f.Owner = r.text(n); !directory.IsLabel(f.Owner) {
 				r.bad(n, "an owner has only letters, digits, '.', '_', '-' and '/', 1 to 63 of them")
 			}
@@ -71,7 +71,7 @@ var (
 	testObject = &object[Test]{what: "a test", required: []string{"from", "to", "expect"}, members: []member[Test]{
 		{"from", "The callers.", oneOrMore(party), func(r *reader, t *Test, n *yaml.Node) { t.From = r.parties(n) }},
 		{"to", "The targets.", oneOrMore(party), func(r *reader, t *Test, n *yaml.Node) { t.To = r.parties(n) }},
-		{"scopes", "The scopes that are asked for.", scopeList, func(r *reader, t *Test, n *yaml.Node) { t.Scopes = r.scopes(n) }},
+		{"scopes", "The requested scopes.", scopeList, func(r *reader, t *Test, n *yaml.Node) { t.Scopes = r.scopes(n) }},
 		{"with", "The circumstances of the request.", withObject.shape(), func(r *reader, t *Test, n *yaml.Node) { withObject.read(r, &t.With, n) }},
 		{"expect", "The required decision for each pair of from and to.", oneOf("allow", "deny"), func(r *reader, t *Test, n *yaml.Node) { t.Allow, t.expected = n.Value == "allow", true }},
 	}}

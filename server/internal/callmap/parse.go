@@ -154,7 +154,7 @@ func (r *reader) rule(n *yaml.Node) {
 	before := len(r.problems)
 	ruleObject.read(r, &rule, n)
 	if len(r.problems) == before && (rule.From == nil || rule.To == nil) {
-		r.bad(n, "a rule says from whom to whom: {from: m1, to: m2}")
+		r.bad(n, "a rule must have a caller and a target: {from: m1, to: m2}")
 	}
 	r.file.Rules = append(r.file.Rules, rule)
 }
@@ -181,7 +181,7 @@ func (r *reader) test(n *yaml.Node) {
 	before := len(r.problems)
 	testObject.read(r, &t, n)
 	if len(r.problems) == before && (t.From == nil || t.To == nil || !t.expected) {
-		r.bad(n, "a test says what is to come out: {from: m1, to: m2, expect: deny}")
+		r.bad(n, "a test must have an expected decision: {from: m1, to: m2, expect: deny}")
 	}
 	r.file.Tests = append(r.file.Tests, t)
 }

@@ -226,7 +226,7 @@ func TestOwnersDoNotFight(t *testing.T) {
 	for _, c := range p.Changes(0) {
 		got = append(got, c.String())
 	}
-	want := []string{"~ service m1  was made by hand, belongs to callmap now", "- service m3  with its credentials", "~ m2 -> m1  was made by hand, belongs to callmap now", "- m3 -> m1"}
+	want := []string{"~ service m1  belonged to no file, now belongs to callmap now", "- service m3  with its credentials", "~ m2 -> m1  belonged to no file, now belongs to callmap now", "- m3 -> m1"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -19,7 +19,7 @@ func Schema() []byte {
 		{"$schema", "https://json-schema.org/draft/2020-12/schema"},
 		{"$id", SchemaURL},
 		{"title", "Watchword call map"},
-		{"description", "Which services there are, who may call whom, and what must stay so."},
+		{"description", "The services, the rules that allow calls, and tests."},
 	}, s...)
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -14,7 +14,7 @@ func (p *planner) checkTests() {
 	asked := 0
 	for _, t := range p.plan.tests {
 		if asked += len(p.all(t.From)) * len(p.all(t.To)); asked > maxTests {
-			p.problems.add(t.at, "with this test, the files ask for %d decisions; at most %d are accepted: use smaller groups", asked, maxTests)
+			p.problems.add(t.at, "with this test, the files require %d decisions; at most %d are accepted: use smaller groups", asked, maxTests)
 			return
 		}
 		if c := t.With.OnBehalfOf; c != "" && p.byName[c] == nil {

@@ -128,7 +128,7 @@ func adopted(text, before, after string) string {
 	if before == after {
 		return text
 	}
-	take := "was made by hand, belongs to " + after + " now"
+	take := "belonged to no file, now belongs to " + after + " now"
 	if text == "" {
 		return take
 	}

@@ -81,7 +81,7 @@ func (r *loader) setting(s Setting, layers []map[string]entry) {
 		file, fileGiven := layer[s.FileKey]
 		switch {
 		case s.Secret && given && fileGiven:
-			r.problem(s.Key, e.source, "is set, and so is "+file.source, "keep one of the two")
+			r.problem(s.Key, e.source, "is set, and so is "+file.source, "remove one of the two")
 		case s.Secret && fileGiven:
 			r.secretFile(s, file)
 		case given:

@@ -117,7 +117,7 @@ func TestWrongFilesAreRefusedWithTheirLine(t *testing.T) {
 		{"a merge", "<<: {listen: x}\n", "<< (FILE:1): is not a setting"},
 		{"a key that is a list", "[a, b]: c\n", "the key is not a name"},
 		{"a number for a text", "plain_issuer: 010\ntoken: {ttl: 010}\n", `"010" is not a duration`},
-		{"a secret twice", "database: postgres://a/b\ndatabase_file: /x\n", "database (FILE:1): is set, and so is FILE:2; keep one of the two"},
+		{"a secret twice", "database: postgres://a/b\ndatabase_file: /x\n", "database (FILE:1): is set, and so is FILE:2; remove one of the two"},
 		{"a secret file that is not there", "database_file: /nowhere/at/all\n", "database_file (FILE:1): open /nowhere/at/all: no such file"},
 	} {
 		file := write(t, c.text)
@@ -163,7 +163,7 @@ func TestSecretsComeFromFiles(t *testing.T) {
 		}
 	}
 	both := Sources{Environ: []string{"WATCHWORD_DATABASE=postgres://a/b", "WATCHWORD_DATABASE_FILE=" + name}}
-	if got := problemsOf(t, both); got != "database (WATCHWORD_DATABASE): is set, and so is WATCHWORD_DATABASE_FILE; keep one of the two" {
+	if got := problemsOf(t, both); got != "database (WATCHWORD_DATABASE): is set, and so is WATCHWORD_DATABASE_FILE; remove one of the two" {
 		t.Errorf("both: got %s", got)
 	}
 	if got := problemsOf(t, Sources{Environ: []string{"WATCHWORD_DATABASE_FILE=" + write(t, "\n")}}); !strings.Contains(got, "is empty; put the value into it") {

@@ -40,7 +40,7 @@ func (d *Directory) AddCredential(ctx context.Context, by Author, service string
 	}
 	c := d.newCredential(s.UID, n)
 	if !c.ExpiresAt.After(d.now()) || c.ExpiresAt.Sub(c.CreatedAt) > 2*MaxCredentialTTL {
-		return Credential{}, &InvalidError{"notBefore", "must not make it end before now, nor later than 200 years from now"}
+		return Credential{}, &InvalidError{"notBefore", "must not make it expire in the past, or later than 200 years from now"}
 	}
 	err = d.insertCredential(ctx, by, s.Name, c, nil)
 	return c, err
@@ -81,7 +81,7 @@ func (n *NewCredential) check() error {
 	}
 	switch {
 	case (n.Material == "") != (n.Kind == KindBootstrap) || !text(n.Material, maxMaterial):
-		return &InvalidError{"kind", "does not fit what it is made from"}
+		return &InvalidError{"kind", "does not belong to its key material"}
 	case n.TTL < time.Second || n.TTL > MaxCredentialTTL:
 		return &InvalidError{"ttl", "must be between 1 second and 100 years"}
 	case !text(n.Name, 128):
@@ -148,7 +148,7 @@ func (d *Directory) RotateCredential(ctx context.Context, by Author, id string, 
 func (d *Directory) replaceable(old *Credential) error {
 	now := d.now()
 	if old.Good(now) != "" {
-		return &InvalidError{"id", "is of a credential that is not good now; make a new one instead"}
+		return &InvalidError{"id", "is of a credential that is not valid now; create a new one instead"}
 	}
 	for _, c := range d.Snapshot().CredentialsOf(old.Service) {
 		if (c.Replaces == old.ID || c.ID == old.Replaces) && !c.ended(now) {

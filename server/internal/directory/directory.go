@@ -26,7 +26,7 @@ var (
 	// ErrTooMany: there are as many as one owner may have.
 	ErrTooMany = errors.New("too many")
 	// ErrConflict: the version named is not the version stored; read again and retry.
-	ErrConflict = errors.New("changed meanwhile")
+	ErrConflict = errors.New("changed in the meantime")
 	// ErrManaged: a call map file owns it, and a change by hand would be undone by the next apply.
 	ErrManaged = errors.New("belongs to a call map file")
 	// ErrStale: the snapshot could not be refreshed for longer than the bound.

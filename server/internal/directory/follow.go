@@ -178,7 +178,7 @@ func (d *Directory) listen(ctx context.Context, notices chan<- struct{}) {
 	for ctx.Err() == nil {
 		for _, err := range d.follower.Notifications(ctx) {
 			if err != nil {
-				d.o.Logger.Debug("listening for changes failed; polling meanwhile", "error", err)
+				d.o.Logger.Debug("listening for changes failed; the server polls for changes until it works again", "error", err)
 				break
 			}
 			wake()
@@ -242,7 +242,7 @@ func (d *Directory) CatchUp(ctx context.Context) error {
 			case errors.Is(err, errUnknownSubject):
 				// What it is that changed only a newer version knows. It may be that a rule went, so nothing of
 				// what is in force can be kept unread.
-				d.o.Logger.Warn("a newer version changed what this one does not know; everything is read anew", "subject", subject, "revision", c.Revision)
+				d.o.Logger.Warn("a newer version made a change that this version does not know; the server reads everything again", "subject", subject, "revision", c.Revision)
 				if err := d.load(context.WithoutCancel(ctx)); err != nil {
 					return err
 				}
@@ -269,7 +269,7 @@ func (d *Directory) continues(revision int64, changes []Change) bool {
 
 // startOver follows a database that was put back to an earlier state: it reads everything, and raises the epoch.
 func (d *Directory) startOver(ctx context.Context) error {
-	d.o.Logger.Warn("the database was put back to an earlier state; everything is read anew", "revision", d.Snapshot().Revision())
+	d.o.Logger.Warn("the database was restored to an earlier state; the server reads everything again", "revision", d.Snapshot().Revision())
 	by := Author{Actor: "server"}
 	if _, err := d.store.Begin(ctx, d.o.MaxTokenTTL, d.change(by, "epoch.raise", SubjectEpoch)); err != nil {
 		return fmt.Errorf("raise the epoch: %w", err)

@@ -47,11 +47,11 @@ func TestAnswersToRefusals(t *testing.T) {
 	}{
 		{issuer.Malformed, "400 invalid_request ", "400 invalid_request "},
 		{
-			issuer.Unauthenticated, "401 invalid_client say which client asks, by one of the token_endpoint_auth_methods_supported of the metadata",
-			"401 unauthorized send the service's bootstrap credential as Authorization: Bearer",
+			issuer.Unauthenticated, "401 invalid_client authenticate the client with one of the token_endpoint_auth_methods_supported in the metadata",
+			"401 unauthorized send the bootstrap credential of the service as Authorization: Bearer",
 		},
 		{
-			issuer.InvalidToken, "401 invalid_client the client is unknown, or its proof is not good here",
+			issuer.InvalidToken, "401 invalid_client the client is unknown, or its authentication failed",
 			"401 invalid_token the credential is not valid here: it is malformed, expired, revoked or for somebody else; ask an operator for a new one",
 		},
 		{
@@ -60,10 +60,10 @@ func TestAnswersToRefusals(t *testing.T) {
 		},
 		{issuer.InvalidScope, "400 invalid_scope the target does not grant this scope to this client", "400 invalid_scope the target does not grant this scope to this client"},
 		{issuer.UnauthorizedClient, "400 unauthorized_client the client may not use this grant type", ""},
-		{issuer.InvalidGrant, "400 invalid_grant the assertion is not good here", ""},
+		{issuer.InvalidGrant, "400 invalid_grant the assertion or the token is not valid here", ""},
 		{issuer.InvalidProof, "400 invalid_dpop_proof ", "400 invalid_dpop_proof "},
 		{issuer.NonceNeeded, "400 use_dpop_nonce ", "400 use_dpop_nonce "},
-		{issuer.Throttled, "429 temporarily_unavailable too many failures; try again later", "429 temporarily_unavailable too many failures; try again later"},
+		{issuer.Throttled, "429 temporarily_unavailable too many requests with a wrong secret; try again later", "429 temporarily_unavailable too many requests with a wrong secret; try again later"},
 	} {
 		for at, want := range map[issuer.Endpoint]string{issuer.TokenEndpoint: c.oauth, issuer.AccessTokenEndpoint: c.plain} {
 			q := &request{w: httptest.NewRecorder(), r: httptest.NewRequest("POST", "/", nil), from: issuer.Request{Endpoint: at}}

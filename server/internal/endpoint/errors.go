@@ -59,7 +59,7 @@ var replies = map[issuer.RefusalKind]reply{
 	issuer.InvalidGrant:       {code: "invalid_grant", text: means},
 	issuer.InvalidProof:       {code: "invalid_dpop_proof", text: itsOwn},
 	issuer.NonceNeeded:        {code: "use_dpop_nonce", text: itsOwn},
-	issuer.Throttled:          {code: "temporarily_unavailable", status: http.StatusTooManyRequests, text: func(reason.Entry) string { return "too many failures; try again later" }},
+	issuer.Throttled:          {code: "temporarily_unavailable", status: http.StatusTooManyRequests, text: func(reason.Entry) string { return "too many requests with a wrong secret; try again later" }},
 }
 
 // plainReplies are those of POST /accesstoken that differ: it answers like a resource server (RFC 6750, section

@@ -53,7 +53,7 @@ func (i *Issuer) newSecret(kind directory.Kind) (material, secret string, err er
 		secret = clientauth.NewSecret()
 		return clientauth.HashSecret(i.o.Pepper, secret), secret, nil
 	}
-	return "", "", &directory.InvalidError{Field: "id", Problem: "is of a credential whose secret half this server never had; register the new one, and revoke this one when it is no longer used"}
+	return "", "", &directory.InvalidError{Field: "id", Problem: "is of a kind whose secret the server does not create; register a new credential, and revoke this one when it is no longer used"}
 }
 
 // withToken signs the token of a bootstrap credential.

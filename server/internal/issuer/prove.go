@@ -74,7 +74,7 @@ func (a *attempt) failed(f *clientauth.Failure, kind ...RefusalKind) error {
 	case clientauth.Missing:
 		r.Kind = Unauthenticated
 	case clientauth.Malformed:
-		r.Kind, r.Text = Malformed, "prove who you are in one way only"
+		r.Kind, r.Text = Malformed, "authenticate with one method only"
 	case clientauth.Throttled:
 		r.Kind = Throttled
 	case clientauth.Away:

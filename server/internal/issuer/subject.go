@@ -29,10 +29,10 @@ func (i *Issuer) readSubject(_ context.Context, a *attempt) error {
 	refuse := func(reason, text string) error { return &Refusal{Kind: Malformed, Reason: reason, Text: text} }
 	t, why := i.inspect(a.Exchange.Subject, a.proofs, a.snapshot, a.now)
 	if why != "" {
-		return refuse("subject_token_"+why, "the subject token is not good")
+		return refuse("subject_token_"+why, "the subject token is not valid")
 	}
 	if t.Subject == nil {
-		return refuse("subject_token_of_probe", "the subject token is not good")
+		return refuse("subject_token_of_probe", "the subject token is not valid")
 	}
 	c := t.Claims
 	a.event.OnBehalfOf, a.event.Exchange = c.Subject, string(policy.Delegate)
@@ -54,7 +54,7 @@ func (i *Issuer) readSubject(_ context.Context, a *attempt) error {
 	}
 	scopes, err := directory.ParseScopes(c.Scope)
 	if err != nil {
-		return refuse("subject_token_malformed", "the subject token is not good")
+		return refuse("subject_token_malformed", "the subject token is not valid")
 	}
 	a.subject = &subject{
 		name: c.Subject, deps: append(slices.Clone(c.Deps), c.ID, directory.FormatUID(a.caller.Service.UID), a.caller.CredentialID),

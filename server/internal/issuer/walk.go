@@ -229,7 +229,7 @@ func (i *Issuer) decide(a *attempt) (*grant, error) {
 			g.scopes, g.mayAct = d.Scopes, d.Rule.MayAct()
 		} else if g.mayAct != d.Rule.MayAct() || !slices.Equal(g.scopes, d.Scopes) {
 			// One token has one scope, which each of its targets must have granted.
-			return nil, &Refusal{Kind: InvalidScope, Reason: "targets_disagree", Text: "the targets do not grant the same; name the scope, or ask for a token each"}
+			return nil, &Refusal{Kind: InvalidScope, Reason: "targets_disagree", Text: "the targets do not grant the same scopes; name the scopes, or request one token for each target"}
 		}
 		if g.algorithm, g.ttl = i.strictest(g, svc, n == 0); g.algorithm == "" {
 			return nil, &Refusal{Kind: Denied, Reason: "targets_disagree"}
@@ -274,7 +274,7 @@ func (i *Issuer) prepare(g *grant) error {
 		return fmt.Errorf("no key to sign %s with: %w", g.algorithm, err)
 	}
 	if g.minting = i.mint(g, signer); !g.minting.fits() {
-		return &Refusal{Kind: InvalidScope, Reason: "token_too_large", Text: "a token with these scopes would be longer than 4 KiB; ask for fewer"}
+		return &Refusal{Kind: InvalidScope, Reason: "token_too_large", Text: "a token with these scopes would be longer than 4 KiB; request fewer scopes"}
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ var (
 	// ErrTooMany: MaxPublished keys are published already.
 	ErrTooMany = errors.New("too many keys are still published")
 	// ErrConflict: the ring changed between reading and writing; read again.
-	ErrConflict = errors.New("key ring changed meanwhile")
+	ErrConflict = errors.New("key ring changed in the meantime")
 )
 
 // MaxPublished is how many keys can be published when an operator rotates. It is below jose.MaxKeys, what verifiers

@@ -61,7 +61,7 @@ func (r *Ring) Additions(ctx context.Context, algorithms []string) (directory.Ne
 		}, spare)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("make the first keys: %w", err)
+		return nil, fmt.Errorf("create the first keys: %w", err)
 	}
 	if p.empty() { // another replica has stored them
 		return nil, r.Reload(ctx)

@@ -163,7 +163,7 @@ func (r *Ring) Run(ctx context.Context) error {
 		if failed := err != nil; failed != failing {
 			failing = failed
 			if failed {
-				r.o.Logger.Error("cannot keep the key ring up to date; signing goes on with the keys at hand", "error", err)
+				r.o.Logger.Error("cannot read the current keys; the server continues to sign with the keys that it has", "error", err)
 			} else {
 				r.o.Logger.Info("key ring is up to date again")
 			}
@@ -214,7 +214,7 @@ func retried[T any](r *Ring, try func(spare map[string][]Record) (T, error)) (no
 				for len(spare[algorithm]) < n {
 					k, err := r.mint(algorithm)
 					if err != nil {
-						return none, fmt.Errorf("make %s key: %w", algorithm, err)
+						return none, fmt.Errorf("create %s key: %w", algorithm, err)
 					}
 					spare[algorithm] = append(spare[algorithm], k)
 				}
@@ -229,7 +229,7 @@ func retried[T any](r *Ring, try func(spare map[string][]Record) (T, error)) (no
 // missingKeys is how many keys of each algorithm have to be made first.
 type missingKeys map[string]int
 
-func (missingKeys) Error() string { return "keys have to be made first" }
+func (missingKeys) Error() string { return "keys must be created first" }
 
 var errPaused = errors.New("this process stood still between reading the time and writing")
 

@@ -218,7 +218,7 @@ func TestRunGoesOnWhileTheStoreIsAway(t *testing.T) {
 		if s, _ := r.Signer(UseAccess, jose.ES256); s.ID() != next[0] {
 			t.Error("did not rotate when the store was back")
 		}
-		if a, b := strings.Count(log.String(), "cannot keep the key ring"), strings.Count(log.String(), "up to date again"); a != 1 || b != 1 {
+		if a, b := strings.Count(log.String(), "cannot read the current keys"), strings.Count(log.String(), "up to date again"); a != 1 || b != 1 {
 			t.Errorf("said %d times that the store is away and %d times that it is back", a, b)
 		}
 		stop()

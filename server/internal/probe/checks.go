@@ -43,7 +43,7 @@ const far = 10 * time.Minute
 func Checks() []Check {
 	good := func(*issuer.ProbeToken) {}
 	return []Check{
-		{Name: "good", What: "a good token", Token: good, Accept: true},
+		{Name: "good", What: "a valid token", Token: good, Accept: true},
 		{Name: "no_token", What: "a request without a token"},
 		// RFC 7519, section 4.1.3. The one mistake that lets every callee pass for its callers.
 		{Name: "another_audience", What: "a token for another service", Token: func(t *issuer.ProbeToken) { t.Audience = issuer.ProbeName }},
@@ -63,6 +63,6 @@ func Checks() []Check {
 		{Name: "bound_without_proof", What: "a token bound to a key, without proof of it", Token: good, Bound: true, Proof: NoProof}, // RFC 7800
 		{Name: "wrong_proof", What: "a token bound to a key, with proof of another", Token: good, Bound: true, Proof: WrongProof},    // RFC 9449, section 7.1
 		{Name: "revoked", What: "a revoked token", Token: good, Revoked: true},
-		{Name: "good_again", What: "a good token, at the end", Token: good, Accept: true},
+		{Name: "good_again", What: "a valid token, at the end", Token: good, Accept: true},
 	}
 }

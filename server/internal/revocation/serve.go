@@ -48,7 +48,7 @@ func (p *Publisher) DenyList(w http.ResponseWriter, r *http.Request, mayWait boo
 		}
 	}
 	if e == nil {
-		return web.Unavailable("the list is not made yet", nil)
+		return web.Unavailable("the list is not ready yet", nil)
 	}
 	// A server that hears nothing from its store does not know what was revoked since.
 	if err := p.directory.Fresh(); err != nil {

@@ -42,7 +42,7 @@ func (p *Publisher) StatusList(w http.ResponseWriter, r *http.Request, path stri
 	}
 	s, e := p.directory.Snapshot(), p.edition.Load()
 	if e == nil {
-		return web.Unavailable("the list is not made yet", nil)
+		return web.Unavailable("the list is not ready yet", nil)
 	}
 	all := slices.ContainsFunc(deps, s.Denied)
 	if !all && slices.ContainsFunc(deps, func(d string) bool { return gone(s, d) }) {

@@ -101,9 +101,9 @@ func TestBatchThatDoesNotFitChangesNothing(t *testing.T) {
 			b    directory.Batch
 			want error
 		}{
-			"a service changed meanwhile":     {directory.Batch{PutServices: []directory.Service{m3, stale}}, directory.ErrConflict},
+			"a service changed in the meantime":     {directory.Batch{PutServices: []directory.Service{m3, stale}}, directory.ErrConflict},
 			"a service deleted meanwhile":     {directory.Batch{DeleteServices: []directory.Service{stale}}, directory.ErrConflict},
-			"a rule changed meanwhile":        {directory.Batch{PutServices: []directory.Service{m3}, PutRules: []directory.Rule{staleRule}}, directory.ErrConflict},
+			"a rule changed in the meantime":        {directory.Batch{PutServices: []directory.Service{m3}, PutRules: []directory.Rule{staleRule}}, directory.ErrConflict},
 			"a rule made meanwhile":           {directory.Batch{PutRules: []directory.Rule{newRule(old[1], old[1]), again}}, directory.ErrConflict},
 			"a rule deleted meanwhile":        {directory.Batch{DeleteRules: []directory.Rule{staleRule}}, directory.ErrConflict},
 			"a name that is taken":            {directory.Batch{PutServices: []directory.Service{fresh("m9"), fresh("m1")}}, directory.ErrExists},

@@ -41,7 +41,7 @@ const (
 
 func openSQLite(ctx context.Context, o Options) (_ *DB, err error) {
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make data folder %s: %w; choose another, or make it and give it to this user", o.DataDir, err)
+		return nil, fmt.Errorf("create data folder %s: %w; choose another, or create it and make this user its owner", o.DataDir, err)
 	}
 	dir, err := filepath.Abs(o.DataDir)
 	if err != nil {
@@ -250,24 +250,24 @@ func createSQLite(ctx context.Context, dir string, files fs.FS) error {
 	}
 	if len(left) > 0 {
 		return fmt.Errorf("%s is not in the data folder %s, but %s is, so a database was there: restore it from a backup; "+
-			"if PostgreSQL has the data, set the database URL; to start anew, choose an empty folder", sqliteFile, dir, strings.Join(left, ", "))
+			"if PostgreSQL has the data, set the database URL; to begin with an empty database, choose an empty folder", sqliteFile, dir, strings.Join(left, ", "))
 	}
 	path := filepath.Join(dir, sqliteFile)
 	tmp := path + ".new"
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} { // of a process that was killed here
 		if err := os.Remove(tmp + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("make database: %w", err)
+			return fmt.Errorf("create database: %w", err)
 		}
 	}
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
-		return fmt.Errorf("make database: %w", err)
+		return fmt.Errorf("create database: %w", err)
 	}
 	if err := errors.Join(f.Close(), fillNew(ctx, tmp, files)); err != nil {
-		return fmt.Errorf("make database: %w", err)
+		return fmt.Errorf("create database: %w", err)
 	}
 	if err := os.Rename(tmp, path); err != nil {
-		return fmt.Errorf("make database: %w", err)
+		return fmt.Errorf("create database: %w", err)
 	}
 	return disk.SyncDir(dir)
 }

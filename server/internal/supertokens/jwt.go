@@ -72,7 +72,7 @@ func (d *Interface) mint(c *call) *reply {
 		return text(http.StatusBadRequest, err.Error())
 	}
 	if claims.isAhead(d.server, now) {
-		return text(http.StatusBadRequest, "iat is later than now: a token that can be a credential of "+d.server+" must say when it was made")
+		return text(http.StatusBadRequest, "iat is later than now: a token that can be a credential of "+d.server+" must contain the time at which it was made")
 	}
 	keys, err := d.rings[c.app].keys(c.r.Context())
 	if err != nil {

@@ -206,7 +206,7 @@ func (r *ring) make(ctx context.Context, stored []SigningKey, now time.Time) (ma
 func (r *ring) insert(ctx context.Context, id string, static bool, now, unless time.Time) error {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		return fmt.Errorf("make an RSA key: %w", err)
+		return fmt.Errorf("create an RSA key: %w", err)
 	}
 	plain, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {

@@ -138,7 +138,7 @@ func isConflict(err error) bool {
 // notApplied adds advice to a refusal to apply.
 func notApplied(err error) error {
 	if isConflict(err) {
-		return base.Next(errors.New("the server was changed after the plan was made, so nothing was done"), "Run the command again, and review the new plan.")
+		return base.Next(errors.New("something was changed on the server after the plan was made, so nothing was applied"), "Run the command again, and review the new plan.")
 	}
 	return serverMistakes(err)
 }

@@ -35,13 +35,13 @@ func credentialCreate(c *base.CLI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create SERVICE",
 		Short: "Create a credential for a service",
-		Long: `Creates a credential for a service. The flag --kind says of which kind:
+		Long: `Creates a credential for a service. The flag --kind is one of these:
 
-  bootstrap    a long-lived token that the server makes
-  secret       a client secret that the server makes
-  key          a key pair: made here, or with --public the public key of a pair that exists
+  bootstrap    a long-lived token that the server creates
+  secret       a client secret that the server creates
+  key          a new key pair, or with --public the public key of a pair that exists
   jwks         the keys that the service publishes at --jwks-uri
-  certificate  a self-signed certificate: made here, or with --certificate one that exists
+  certificate  a new self-signed certificate, or with --certificate one that exists
   tls_subject  certificates of a trusted authority in which the name is --dn, --dns, --uri, --ip
                or --email
 
@@ -92,14 +92,14 @@ func (n *newCredential) define(cmd *cobra.Command) {
 	flags.StringVar(&n.Kind, "kind", api.KindBootstrap, "`kind` of credential: "+base.Names(api.CredentialKinds()))
 	flags.StringVar(&n.ttl, "ttl", "", "`lifetime`, as in 30d or 1y (default 90d)")
 	flags.StringVar(&n.notBefore, "not-before", "", "`time` from which the credential is valid, as in 2027-01-01 (default now)")
-	flags.StringVar(&n.Name, "name", "", "`text` that says what the credential is for")
+	flags.StringVar(&n.Name, "name", "", "`text` that describes the purpose of the credential")
 	flags.StringVar(&n.CIDR, "cidr", "", "`network` from which the credential may be used, as in 10.1.0.0/16")
 	flags.StringVar(&n.out, "out", "", "write the secret or the private key to this new `file`, which only you can read")
-	flags.StringVar(&n.algorithm, "algorithm", string(jose.ES256), "`algorithm` of the key that is made: "+jose.List(jose.ClientAlgorithms()))
+	flags.StringVar(&n.algorithm, "algorithm", string(jose.ES256), "`algorithm` of the new key: "+jose.List(jose.ClientAlgorithms()))
 	flags.StringVar(&n.public, "public", "", "`file` with a public key, JWK or PEM")
 	flags.StringVar(&n.JWKSURI, "jwks-uri", "", "https `URL` at which the service publishes its keys")
 	flags.StringVar(&n.certificate, "certificate", "", "`file` with a certificate, PEM")
-	flags.StringVar(&n.outCert, "out-cert", "", "write the certificate that is made to this new `file`")
+	flags.StringVar(&n.outCert, "out-cert", "", "write the new certificate to this new `file`")
 	flags.StringVar(&n.subject.DN, "dn", "", "distinguished `name` in the certificates, as in CN=m1,O=Example")
 	flags.StringVar(&n.subject.DNS, "dns", "", "host `name` in the certificates")
 	flags.StringVar(&n.subject.URI, "uri", "", "`URI` in the certificates")

@@ -79,7 +79,7 @@ func placeFor(c *base.CLI, name string) (write func(api.RotatedCredential) error
 	}
 	_, err = f.Write(make([]byte, room))
 	if err = errors.Join(err, f.Sync()); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("make room for the credential: %w", base.PathError(err)), discard())
+		return nil, nil, errors.Join(fmt.Errorf("reserve space for the credential: %w", base.PathError(err)), discard())
 	}
 	return func(issued api.RotatedCredential) error {
 		secret := issued.Token + issued.Secret + "\n"
@@ -243,7 +243,7 @@ func selfSigned(service string, key crypto.Signer, n *newCredential) (string, er
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return "", fmt.Errorf("make a certificate: %w", err)
+		return "", fmt.Errorf("create a certificate: %w", err)
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), nil
 }

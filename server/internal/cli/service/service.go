@@ -226,7 +226,7 @@ func serviceDelete(c *base.CLI) *cobra.Command {
 		Use:   "delete NAME",
 		Short: "Delete a service with its credentials and rules",
 		Long: `Deletes a service, its credentials and every rule that names it. The command asks for
-confirmation; without a terminal it requires --yes. To stop a service only for some time, disable
+confirmation; without a terminal it requires --yes. To stop a service temporarily, disable
 it.`,
 		Example: `  watchword service delete m1
   watchword service delete m1 --yes`,
