@@ -77,7 +77,7 @@ func (n *NewCredential) check() error {
 		n.TTL = DefaultCredentialTTL
 	}
 	if !slices.Contains(api.NamesOf(api.CredentialKinds()), string(n.Kind)) {
-		return &InvalidError{"kind", "is not one there is"}
+		return &InvalidError{"kind", "is not a kind of credential"}
 	}
 	switch {
 	case (n.Material == "") != (n.Kind == KindBootstrap) || !text(n.Material, maxMaterial):
@@ -152,7 +152,7 @@ func (d *Directory) replaceable(old *Credential) error {
 	}
 	for _, c := range d.Snapshot().CredentialsOf(old.Service) {
 		if (c.Replaces == old.ID || c.ID == old.Replaces) && !c.ended(now) {
-			return &InvalidError{"id", "is of one of two that are good already: " + c.ID + " is the other; revoke the one that is no longer used"}
+			return &InvalidError{"id", "is of one of two valid credentials: " + c.ID + " is the other; revoke the one that is no longer used"}
 		}
 	}
 	return nil

@@ -41,7 +41,7 @@ const (
 
 func openSQLite(ctx context.Context, o Options) (_ *DB, err error) {
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("create data folder %s: %w; choose another, or create it and make this user its owner", o.DataDir, err)
+		return nil, fmt.Errorf("create data folder %s: %w; choose another, or create it and give it to this user", o.DataDir, err)
 	}
 	dir, err := filepath.Abs(o.DataDir)
 	if err != nil {
