@@ -101,15 +101,15 @@ func TestBatchThatDoesNotFitChangesNothing(t *testing.T) {
 			b    directory.Batch
 			want error
 		}{
-			"a service changed in the meantime":     {directory.Batch{PutServices: []directory.Service{m3, stale}}, directory.ErrConflict},
-			"a service deleted meanwhile":     {directory.Batch{DeleteServices: []directory.Service{stale}}, directory.ErrConflict},
-			"a rule changed in the meantime":        {directory.Batch{PutServices: []directory.Service{m3}, PutRules: []directory.Rule{staleRule}}, directory.ErrConflict},
-			"a rule made meanwhile":           {directory.Batch{PutRules: []directory.Rule{newRule(old[1], old[1]), again}}, directory.ErrConflict},
-			"a rule deleted meanwhile":        {directory.Batch{DeleteRules: []directory.Rule{staleRule}}, directory.ErrConflict},
-			"a name that is taken":            {directory.Batch{PutServices: []directory.Service{fresh("m9"), fresh("m1")}}, directory.ErrExists},
-			"one audience for two":            {directory.Batch{PutServices: []directory.Service{fresh("m8", "urn:a"), fresh("m9", "urn:a")}}, directory.ErrExists},
-			"a rule of a service not there":   {directory.Batch{PutRules: []directory.Rule{newRule(old[0], m3)}}, nil},
-			"a shadow of a service not there": {directory.Batch{Shadow: &[]directory.ShadowRule{{Rule: newRule(old[0], m3)}}}, nil},
+			"a service changed in the meantime": {directory.Batch{PutServices: []directory.Service{m3, stale}}, directory.ErrConflict},
+			"a service deleted meanwhile":       {directory.Batch{DeleteServices: []directory.Service{stale}}, directory.ErrConflict},
+			"a rule changed in the meantime":    {directory.Batch{PutServices: []directory.Service{m3}, PutRules: []directory.Rule{staleRule}}, directory.ErrConflict},
+			"a rule made meanwhile":             {directory.Batch{PutRules: []directory.Rule{newRule(old[1], old[1]), again}}, directory.ErrConflict},
+			"a rule deleted meanwhile":          {directory.Batch{DeleteRules: []directory.Rule{staleRule}}, directory.ErrConflict},
+			"a name that is taken":              {directory.Batch{PutServices: []directory.Service{fresh("m9"), fresh("m1")}}, directory.ErrExists},
+			"one audience for two":              {directory.Batch{PutServices: []directory.Service{fresh("m8", "urn:a"), fresh("m9", "urn:a")}}, directory.ErrExists},
+			"a rule of a service not there":     {directory.Batch{PutRules: []directory.Rule{newRule(old[0], m3)}}, nil},
+			"a shadow of a service not there":   {directory.Batch{Shadow: &[]directory.ShadowRule{{Rule: newRule(old[0], m3)}}}, nil},
 		} {
 			if _, err := apply(t, db, c.b); err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("%s: got %v, want %v", name, err, c.want)
