@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -83,8 +84,12 @@ func describe(ctx context.Context, root string) (*release, error) {
 			return nil, err
 		}
 	}
+	r.readme = relativeLink.ReplaceAll(r.readme, []byte("]("+homepage+"/blob/"+commit+"/$1)"))
 	return r, nil
 }
+
+// relativeLink is one of Markdown to a file of the repository, which is not in the archives.
+var relativeLink = regexp.MustCompile(`\]\(([^:)#][^:)]*)\)`)
 
 // packageVersion is the version as Debian and RPM order it: 0.1.0~rc.1 comes before 0.1.0.
 func (r *release) packageVersion() string { return strings.Replace(r.version, "-", "~", 1) }
@@ -123,7 +128,7 @@ func (r *release) build(ctx context.Context, platforms []platform) error {
 
 // goCommand runs go. What the environment could have it do otherwise is said here, with Go's defaults.
 func (r *release) goCommand(ctx context.Context, env []string, args ...string) ([]byte, error) {
-	fixed := []string{"GOWORK=" + filepath.Join(r.root, "go.work"), "GOFLAGS=-mod=readonly", "GOAMD64=v1", "GOARM64=v8.0", "GOFIPS140=off", "CGO_ENABLED=0"}
+	fixed := []string{"GOWORK=" + filepath.Join(r.root, "go.work"), "GOFLAGS=-mod=readonly", "GOAMD64=v1", "GOARM64=v8.0", "GOFIPS140=off", "GOEXPERIMENT=", "CGO_ENABLED=0"}
 	return r.command(ctx, append(fixed, env...), "go", args...)
 }
 

@@ -14,20 +14,30 @@ import (
 	"testing"
 )
 
-// debian makes a root of Debian's essential packages, and no others but what makes users.
+// debian makes a root of the essential packages of this machine's Debian or Ubuntu, and no others but what makes
+// users. They come from where apt gets them here, since other servers may be out of reach.
 var debian = sync.OnceValues(func() (string, error) {
-	release, err := os.ReadFile("/etc/os-release")
+	system, err := os.ReadFile("/etc/os-release")
 	if err != nil {
 		return "", err
 	}
-	name := regexp.MustCompile(`(?m)^VERSION_CODENAME=(\w+)$`).FindSubmatch(release)
-	if name == nil {
-		return "", fmt.Errorf("no code name in /etc/os-release: %s", release)
+	release := regexp.MustCompile(`(?m)^VERSION_CODENAME=(\w+)$`).FindSubmatch(system)
+	vendor := regexp.MustCompile(`(?m)^NAME="?(\w+)`).FindSubmatch(system)
+	if release == nil || vendor == nil {
+		return "", fmt.Errorf("no name in /etc/os-release: %s", system)
+	}
+	source, err := tried("", "apt-get", "indextargets", "--format", "deb $(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages",
+		"Component: main", "Codename: "+string(release[1]), "Origin: "+string(vendor[1]))
+	if err != nil {
+		return "", err
 	}
 	root := filepath.Join(folder, "debian")
-	_, err = tried("", "mmdebstrap", "--variant=essential", "--include=passwd", `--aptopt=Acquire::Retries "3"`, string(name[1]), root)
-	if err != nil {
-		err = fmt.Errorf("no clean root could be made, which needs root and Debian's or Ubuntu's package servers: %w", err)
+	args := []string{"--variant=essential", "--include=passwd", `--aptopt=Acquire::Retries "3"`, string(release[1]), root}
+	if source != "" { // it is empty before the first apt-get update; mmdebstrap has a default
+		args = append(args, strings.TrimSpace(source))
+	}
+	if _, err = tried("", "mmdebstrap", args...); err != nil {
+		err = fmt.Errorf("no clean root could be made, which needs root and the package server of %s: %w", vendor[1], err)
 	}
 	return root, err
 })

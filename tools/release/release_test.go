@@ -153,7 +153,7 @@ func TestTwoBuildsHaveTheSameChecksums(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := filepath.Join(folder, "second")
-	if err := makeRelease(tree, second, "UMASK=077", "TZ=Pacific/Auckland", "SOURCE_DATE_EPOCH=1", "GOWORK=off", "GOFLAGS=-trimpath=false", "GOAMD64=v3"); err != nil {
+	if err := makeRelease(tree, second, "UMASK=077", "TZ=Pacific/Auckland", "SOURCE_DATE_EPOCH=1", "GOWORK=off", "GOFLAGS=-trimpath=false", "GOAMD64=v3", "GOEXPERIMENT=jsonv2"); err != nil {
 		t.Fatal(err)
 	}
 	a, b := read(t, first, "SHA256SUMS"), read(t, second, "SHA256SUMS")
@@ -250,6 +250,9 @@ func TestArchiveHasProgramManualAndCompletions(t *testing.T) {
 		if read(t, dir, name) == "" {
 			t.Errorf("%s is empty", name)
 		}
+	}
+	if text := read(t, dir, "README.md"); strings.Contains(text, "](docs/") || !strings.Contains(text, "]("+homepage+"/blob/") {
+		t.Errorf("README.md has links to files that are not in the archive:\n%s", text)
 	}
 	if page := read(t, dir, "man1/watchword-token-get.1"); !strings.Contains(page, "credential-file") || !strings.Contains(page, `"Nov 2026"`) {
 		t.Errorf("man page: got %s", page)
