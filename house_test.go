@@ -42,7 +42,7 @@ var arrows = map[string][]string{
 	"api":                        {"internal/jose"},
 	"operator":                   {"api", "internal/netaddr"},
 	"internal/reason":            {},
-	"server/internal/web":        {},
+	"server/internal/web":        {"server/internal/throttle"},
 	"server/internal/config":     {"api", "internal/netaddr", "server/internal/spelling"},
 	"server/internal/directory":  {"api", "server/internal/policy", "server/internal/cowmap"},
 	"server/internal/keys":       {"server/internal/directory", "server/internal/disk", "internal/jose"},

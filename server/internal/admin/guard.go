@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -37,9 +38,17 @@ var (
 
 // Large requests: a call map of a million rules is some 30 MiB and takes seconds to plan.
 const (
-	largeLimit = 64 << 20
+	LargeLimit = 64 << 20
 	largeTime  = 5 * time.Minute
+	// MaxLarge is how many bodies of more than 16 KiB are read at once.
+	MaxLarge = 8
 )
+
+// large has requests that read or compute much take turns: those that answer services have the other processors.
+var large = make(chan struct{}, MaxLargeAtOnce())
+
+// MaxLargeAtOnce is how many of the large requests are worked on at once.
+func MaxLargeAtOnce() int { return max(2, runtime.NumCPU()/2) }
 
 // ServeHTTP finds the route of a request, once. A path with dots or empty segments, also escaped ones, has
 // none: the mux would answer it with a redirect, which clients follow with their token.
@@ -143,6 +152,14 @@ func operated(h http.HandlerFunc) web.HandlerFunc {
 		if p := req.admit(r); p != nil {
 			return p
 		}
+		if req.action.large {
+			select {
+			case large <- struct{}{}:
+				defer func() { <-large }()
+			case <-r.Context().Done():
+				return web.Overloaded
+			}
+		}
 		if len(req.body) > hugeBody {
 			defer oneHuge()()
 		}
@@ -188,7 +205,7 @@ func (req *request) admit(r *http.Request) *web.Error {
 	}
 	limit, tooLarge := web.BodyLimit, errTooLarge
 	if req.action.large {
-		limit, tooLarge = largeLimit, errFilesTooLarge
+		limit, tooLarge = LargeLimit, errFilesTooLarge
 	}
 	req.body, err = io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
 	switch {

@@ -88,7 +88,7 @@ func start(t testing.TB, change ...func(*Options)) *server {
 			return api.Info{Version: "devel", Issuer: "http://localhost:8000", PlainIssuer: "auth-server", Database: "sqlite", Revision: s.directory.Snapshot().Revision()}
 		},
 		Hosts: netaddr.NewHosts("127.0.0.1:8010", "Admin.Example.com"),
-		Stack: web.NewStack(logger, prometheus.NewRegistry(), 0).Apart(WriteProblem),
+		Stack: web.NewStack(logger, prometheus.NewRegistry(), 0).Apart(WriteProblem, MaxLarge),
 	}
 	for _, c := range change {
 		c(&o)

@@ -20,7 +20,7 @@ import (
 func TestRequestsAreMeasuredByRoute(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	s := start(t, func(o *Options) {
-		o.Stack = web.NewStack(slog.New(slog.DiscardHandler), registry, 0).Apart(WriteProblem)
+		o.Stack = web.NewStack(slog.New(slog.DiscardHandler), registry, 0).Apart(WriteProblem, MaxLarge)
 	})
 	for i := range 20 {
 		for _, r := range []*http.Request{
@@ -60,7 +60,7 @@ func TestRequestsAreMeasuredByRoute(t *testing.T) {
 func TestOverloadIsAProblem(t *testing.T) {
 	inside, leave := make(chan struct{}), make(chan struct{})
 	s := start(t, func(o *Options) {
-		o.Stack = web.NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), 1).Apart(WriteProblem)
+		o.Stack = web.NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), 1).Apart(WriteProblem, MaxLarge)
 		o.Info = func() api.Info { inside <- struct{}{}; <-leave; return api.Info{} }
 	})
 	done := make(chan struct{})

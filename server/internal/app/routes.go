@@ -46,7 +46,7 @@ func (s *Server) public() http.Handler {
 			mux.Handle(path, handler)
 		}
 	}
-	denyList := s.stack.HandleWaiting(revocation.DenyListPath, s.revoked.DenyList)
+	denyList := s.stack.HandleWaiting(revocation.DenyListPath, s.revoked.Wait, s.revoked.DenyList)
 	mux.Handle(revocation.DenyListPath, denyList)
 	mux.Handle(base+revocation.DenyListPath, denyList)
 	mux.Handle("/", s.stack.Handle("/", func(http.ResponseWriter, *http.Request) error {
@@ -67,7 +67,7 @@ func (s *Server) superTokens() http.Handler {
 // operators is what operators, probes and Prometheus reach.
 func (s *Server) operators(address string) http.Handler {
 	// Services that overload the public listener do not keep operators out.
-	stack := s.stack.Apart(admin.WriteProblem)
+	stack := s.stack.Apart(admin.WriteProblem, admin.MaxLarge)
 	hosts := netaddr.NewHosts(append([]string{address}, s.cfg.Admin.Hosts...)...)
 	metrics := promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})
 	mux := routes{}

@@ -159,8 +159,10 @@ func (patient) SetWriteDeadline(time.Time) error { return nil }
 
 func ask(p *revocation.Publisher, r *http.Request, mayWait bool) (*httptest.ResponseRecorder, error) {
 	w := httptest.NewRecorder()
-	err := p.DenyList(patient{w}, r, mayWait)
-	return w, err
+	if mayWait {
+		p.Wait(patient{w}, r)
+	}
+	return w, p.DenyList(patient{w}, r)
 }
 
 // list is a deny-list as a verifier reads it.

@@ -23,10 +23,9 @@ const answerTime = 15 * time.Second
 const slowest = 256 << 10
 
 // DenyList is GET {issuer}/oauth2/denylist: the whole list or, with ?since=STATE, an update from that state, which
-// says that nothing has changed when that is so. With ?wait=SECONDS the answer comes as soon as there is something
-// new, or else when that time is over. Without since, If-None-Match and 304 serve those who follow the whole list
-// (RFC 9110, section 15.4.5).
-func (p *Publisher) DenyList(w http.ResponseWriter, r *http.Request, mayWait bool) error {
+// says that nothing has changed when that is so. With ?wait=SECONDS, Wait comes first. Without since, If-None-Match and
+// 304 serve those who follow the whole list (RFC 9110, section 15.4.5).
+func (p *Publisher) DenyList(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return web.Method("GET, HEAD")
 	}
@@ -35,18 +34,6 @@ func (p *Publisher) DenyList(w http.ResponseWriter, r *http.Request, mayWait boo
 		return err
 	}
 	e := p.edition.Load()
-	upToDate := func() bool {
-		if q.since != "" {
-			return q.since == e.state || p.behind(q)
-		}
-		return web.HasCurrent(r, e.etag())
-	}
-	if wait := q.wait; e != nil && mayWait && wait > 0 && upToDate() {
-		// Who cannot wait for want of a deadline is answered at once.
-		if web.ExtendDeadlines(w, wait+answerTime) == nil {
-			e = p.next(r, e, wait)
-		}
-	}
 	if e == nil {
 		return web.Unavailable("the list is not ready yet", nil)
 	}
@@ -102,10 +89,21 @@ func (p *Publisher) behind(q query) bool {
 	return q.epoch > s.Epoch() || q.epoch == s.Epoch() && q.revision > s.Revision()
 }
 
-// next waits for an edition that says something else than e, and returns the current one when it
-// is there, the time is over, the client has left or the server stops.
-func (p *Publisher) next(r *http.Request, e *edition, wait time.Duration) *edition {
-	t := time.NewTimer(wait)
+// Wait waits as long as r asks for, and not when DenyList has something new for it already, or an error. It ends when
+// there is something new, when the client has left or when the server stops.
+func (p *Publisher) Wait(w http.ResponseWriter, r *http.Request) {
+	q, err := parseQuery(r.URL.RawQuery)
+	e := p.edition.Load()
+	if err != nil || e == nil || q.wait == 0 || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return
+	}
+	if upToDate := q.since != "" && (q.since == e.state || p.behind(q)) || q.since == "" && web.HasCurrent(r, e.etag()); !upToDate {
+		return
+	}
+	if web.ExtendDeadlines(w, q.wait+answerTime) != nil {
+		return // who cannot wait for want of a deadline is answered at once
+	}
+	t := time.NewTimer(q.wait)
 	defer t.Stop()
 	select {
 	case <-e.changed:
@@ -113,7 +111,6 @@ func (p *Publisher) next(r *http.Request, e *edition, wait time.Duration) *editi
 	case <-p.drained:
 	case <-r.Context().Done():
 	}
-	return p.edition.Load()
 }
 
 // Size is how many ids the deny-list has.

@@ -11,15 +11,15 @@ import (
 )
 
 // Requests whose body is still on its way are not worked on, and do not count as such: a client that sends slowly, or
-// not at all, would keep all others out (CWE-400). They are bounded apart, for each address and in all. Where there are
+// not at all, would keep all others out (CWE-400). They are bounded apart, for each network and in all. Where there are
 // as many as may be, the one that arrives for longest gives way to the newest: it is the slowest. Bodies of token
 // requests are short. Few of those that are not may arrive at once, so that the memory they take is bounded, and short
 // ones need not wait for them.
 const (
-	maxArriving     = MaxWaiting
-	maxArrivingFrom = 1024 // one address
+	MaxArriving     = MaxWaiting
+	MaxArrivingFrom = 1024 // one network
 	shortBody       = 16 << 10
-	maxLong         = 256
+	MaxLong         = 256 // of more than shortBody bytes
 )
 
 var errShed = errors.New("turned away while the body arrived")
@@ -30,18 +30,17 @@ type arrivals struct {
 
 	mu   sync.Mutex
 	all  list.List // of *arriving, the oldest first
-	from map[netip.Addr]*list.List
+	from map[netip.Prefix]*list.List
 }
 
 // arriving is a body that is read from the client.
 type arriving struct {
 	io.ReadCloser
-	stack *Stack
-	rc    *http.ResponseController
-	from  netip.Addr
-	read  int
-	long  bool
-	out   bool // the request is not counted among those that are worked on
+	*place
+	rc   *http.ResponseController
+	from netip.Prefix
+	read int
+	long bool
 
 	// Guarded by arrivals.mu.
 	inAll, inFrom *list.Element
@@ -50,14 +49,14 @@ type arriving struct {
 
 // expect returns r with a body that is counted while it arrives. Nil: there is none. The request is another one, since
 // net/http looks at the body of its own: whether the client waits to be told to send it (RFC 9110, section 10.1.1).
-func (s *Stack) expect(w http.ResponseWriter, r *http.Request) (*http.Request, *arriving) {
+func (s *Stack) expect(w http.ResponseWriter, r *http.Request, p *place) (*http.Request, *arriving) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return r, nil
 	}
-	b := &arriving{ReadCloser: r.Body, stack: s, rc: http.NewResponseController(w), from: Address(r), out: true}
+	b := &arriving{ReadCloser: r.Body, place: p, rc: http.NewResponseController(w), from: network(r)}
 	counted := *r
 	counted.Body = b
-	if oldest := s.arrivals.add(b, !viaProxy(r)); oldest != nil {
+	if oldest := s.arrivals.add(b); oldest != nil {
 		// Its reader is told, and answers. A writer that knows no deadlines has none that reads slowly.
 		_ = oldest.rc.SetReadDeadline(time.Unix(1, 0))
 	}
@@ -65,11 +64,11 @@ func (s *Stack) expect(w http.ResponseWriter, r *http.Request) (*http.Request, *
 }
 
 // add counts b, and returns the body that gives way to it, if one has to.
-func (a *arrivals) add(b *arriving, shared bool) (oldest *arriving) {
+func (a *arrivals) add(b *arriving) (oldest *arriving) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.from == nil {
-		a.from = map[netip.Addr]*list.List{}
+		a.from = map[netip.Prefix]*list.List{}
 	}
 	own := a.from[b.from]
 	if own == nil {
@@ -77,7 +76,7 @@ func (a *arrivals) add(b *arriving, shared bool) (oldest *arriving) {
 		a.from[b.from] = own
 	}
 	switch {
-	case shared && own.Len() >= a.mostFrom:
+	case b.from.IsValid() && own.Len() >= a.mostFrom:
 		oldest = own.Front().Value.(*arriving)
 	case a.all.Len() >= a.most:
 		oldest = a.all.Front().Value.(*arriving)
@@ -115,21 +114,19 @@ func (b *arriving) isShed(turn bool) bool {
 
 // Read counts the request among those that are worked on, but not while it waits for the client.
 func (b *arriving) Read(p []byte) (int, error) {
-	s := b.stack
 	if b.isShed(b.read >= shortBody && !b.isLong()) {
 		return 0, errShed
 	}
 	if !b.long { // in bounds, whatever size the reader has in mind
 		p = p[:min(len(p), shortBody-b.read)]
 	}
-	s.inFlight.Add(-b.inFlight())
-	b.out = true
+	b.leave()
 	n, err := b.ReadCloser.Read(p)
-	if b.isShed(false) {
-		return 0, errShed // and not counted: thousands may give way at once
+	if b.isShed(false) { // and not counted: thousands may give way at once
+		return 0, errShed
 	}
-	b.out = false
-	if b.isShed(s.inFlight.Add(1) > s.most) {
+	if !b.enter() || b.isShed(false) {
+		b.isShed(true)
 		return 0, errShed
 	}
 	b.read += n
@@ -139,7 +136,7 @@ func (b *arriving) Read(p []byte) (int, error) {
 // isLong makes b one of the long ones, if there is place.
 func (b *arriving) isLong() bool {
 	if !b.long {
-		b.long = b.stack.long.Add(1) <= maxLong
+		b.long = b.stack.long.Add(1) <= b.stack.mostLong
 		if !b.long {
 			b.stack.long.Add(-1)
 		}
@@ -177,18 +174,16 @@ func TurnedAway(r *http.Request) bool {
 	return ok && b.isShed(false)
 }
 
-// inFlight is what the request counts for among those that are worked on.
-func (b *arriving) inFlight() int64 {
-	if b != nil && b.out {
-		return 0
-	}
-	return 1
-}
-
 // drain reads what is left of the body after a refusal.
 func (b *arriving) drain() {
 	if b == nil || b.isShed(false) || b.rc.Flush() != nil || b.rc.SetReadDeadline(time.Now().Add(drainTime)) != nil {
 		return
 	}
 	_, _ = io.CopyN(io.Discard, b.ReadCloser, drainLimit)
+}
+
+func (a *arrivals) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.all.Len()
 }

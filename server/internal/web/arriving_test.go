@@ -5,11 +5,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -107,7 +109,7 @@ func TestBodiesThatArriveAtOnceAreBounded(t *testing.T) {
 func TestLongBodiesAreBoundedApart(t *testing.T) {
 	s, h := bodies(2)
 	long := strings.Repeat("x", shortBody+1)
-	s.long.Store(maxLong)
+	s.long.Store(MaxLong)
 	if w := post(h, long); w.Code != 503 {
 		t.Errorf("a long one too many: got %d", w.Code)
 	}
@@ -120,7 +122,7 @@ func TestLongBodiesAreBoundedApart(t *testing.T) {
 	}
 }
 
-// F03. Of the bodies that arrive from one address the oldest gives way when there are too many, and the bodies of others
+// F03. Of the bodies that arrive from one network the oldest gives way when there are too many, and the bodies of others
 // do not.
 func TestOldestBodyGivesWay(t *testing.T) {
 	s, h := bodies(1000)
@@ -134,8 +136,8 @@ func TestOldestBodyGivesWay(t *testing.T) {
 	honest, honestAnswer := from("192.0.2.1", "h")
 	var all []gate
 	var answers []chan *httptest.ResponseRecorder
-	for range 7 {
-		body, answer := from("192.0.2.66", "a")
+	for i := range 7 {
+		body, answer := from("[2001:db8::"+strconv.Itoa(i)+"]", "a") // one customer has all of them
 		all, answers = append(all, body), append(answers, answer)
 	}
 	finish := func(body gate, answer chan *httptest.ResponseRecorder) int {
@@ -183,38 +185,106 @@ func TestOldestBodyGivesWay(t *testing.T) {
 	}
 }
 
-// F71. The requests of one address for documents take turns; those of others do not wait for them.
-func TestDocumentsOfOneAddressTakeTurns(t *testing.T) {
+// F71. The requests of one network take turns, those for documents fewer at once; those of others do not wait for them.
+func TestRequestsOfOneNetworkTakeTurns(t *testing.T) {
+	for name, c := range map[string]struct {
+		atOnce int
+		handle func(*Stack, HandlerFunc) http.Handler
+		method string
+	}{
+		"documents": {documentsAtOnce(), func(s *Stack, h HandlerFunc) http.Handler { return s.HandleDocument("/x", h) }, "GET"},
+		"others":    {MaxWorkedOnFrom, func(s *Stack, h HandlerFunc) http.Handler { return s.Handle("/x", h) }, "POST"},
+		"answers to followers": {MaxWorkedOnFrom, func(s *Stack, h HandlerFunc) http.Handler {
+			return s.HandleWaiting("/x", func(http.ResponseWriter, *http.Request) {}, h)
+		}, "GET"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), 0)
+				release, running, refused := make(chan struct{}), atomic.Int64{}, atomic.Int64{}
+				h := c.handle(s, func(w http.ResponseWriter, r *http.Request) error {
+					if _, err := io.ReadAll(r.Body); err != nil {
+						return err
+					}
+					running.Add(1)
+					<-release
+					w.WriteHeader(200)
+					return nil
+				})
+				ask := func(address string) {
+					r := httptest.NewRequest(c.method, "/x", strings.NewReader(strings.Repeat("x", len(c.method)-3)))
+					r.RemoteAddr = address + ":1"
+					go func() {
+						w := httptest.NewRecorder()
+						if h.ServeHTTP(w, r); w.Code == 503 {
+							refused.Add(1)
+						}
+					}()
+				}
+				for i := range 1000 {
+					ask("[2001:db8::" + strconv.Itoa(i) + "]") // one customer has all of them
+				}
+				synctest.Wait()
+				if n := int(running.Load()); n != c.atOnce {
+					t.Errorf("%d are worked on, want %d", n, c.atOnce)
+				}
+				ask("192.0.2.1")
+				synctest.Wait()
+				if n := int(running.Load()); n != c.atOnce+1 {
+					t.Errorf("one from elsewhere waits: %d are worked on", n)
+				}
+				time.Sleep(Patience)
+				synctest.Wait()
+				if n := int(refused.Load()); n != 1000-c.atOnce {
+					t.Errorf("after %s: %d were turned away, want %d", Patience, n, 1000-c.atOnce)
+				}
+				close(release)
+				synctest.Wait()
+				if n := len(s.documents.from) + len(s.work.from) + s.documents.all + s.work.all + len(s.arrivals.from) + int(s.inFlight.Load()); n != 0 {
+					t.Errorf("%d left over", n)
+				}
+				s.work.mostFrom = c.atOnce
+				s.documents.mostFrom = c.atOnce
+				release = make(chan struct{})
+				for range c.atOnce + 1 {
+					ask("192.0.2.66")
+				}
+				synctest.Wait()
+				if n := int(refused.Load()); n != 1000-c.atOnce+1 {
+					t.Errorf("beyond the bound of those who wait: %d were turned away at once", n-(1000-c.atOnce))
+				}
+				close(release)
+			})
+		})
+	}
+}
+
+// Those behind a proxy whose addresses are not known share one, and are not bounded together.
+func TestRequestsWithTheAddressOfAProxyTakeNoTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), 0)
 		release, running := make(chan struct{}), atomic.Int64{}
-		h := s.HandleDocument("/keys", func(w http.ResponseWriter, _ *http.Request) error {
+		p := Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.66/32")}, Header: "X-Forwarded-For"}
+		h := p.Resolve(s.HandleDocument("/keys", func(w http.ResponseWriter, _ *http.Request) error {
 			running.Add(1)
 			<-release
 			w.WriteHeader(200)
 			return nil
-		})
-		get := func(address string) {
-			r := httptest.NewRequest("GET", "/keys", nil)
-			r.RemoteAddr = address + ":1"
-			go h.ServeHTTP(httptest.NewRecorder(), r)
-		}
-		for range 1000 {
-			get("192.0.2.66")
+		}))
+		for _, forwarded := range []string{"", "192.0.2.1"} {
+			for range 100 {
+				r := httptest.NewRequest("GET", "/keys", nil)
+				r.RemoteAddr = "192.0.2.66:1"
+				if forwarded != "" {
+					r.Header.Set("X-Forwarded-For", forwarded)
+				}
+				go h.ServeHTTP(httptest.NewRecorder(), r)
+			}
 		}
 		synctest.Wait()
-		if n := int(running.Load()); n != s.documents.atOnce {
-			t.Errorf("%d are worked on, want %d", n, s.documents.atOnce)
-		}
-		get("192.0.2.1")
-		synctest.Wait()
-		if n := int(running.Load()); n != s.documents.atOnce+1 {
-			t.Errorf("one from elsewhere waits: %d are worked on", n)
+		if n := int(running.Load()); n != 100+documentsAtOnce() {
+			t.Errorf("%d are worked on, want %d: 100 whose address nobody knows, and %d of one client", n, 100+documentsAtOnce(), documentsAtOnce())
 		}
 		close(release)
-		synctest.Wait()
-		if n := len(s.documents.from); n != 0 || running.Load() != 1001 {
-			t.Errorf("%d were answered, %d addresses left over", running.Load(), n)
-		}
 	})
 }

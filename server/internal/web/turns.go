@@ -6,61 +6,169 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/throttle"
 )
 
-// turns has the requests of one address take turns, so that one that sends thousands at once does not take all
-// processors. The others wait; they hold nothing but their connection.
+// The requests of one network are worked on so many at once. More of them wait for their turn, so that one caller that
+// sends thousands at once takes neither all places nor all processors. As many may wait as answers to followers are due
+// when something is revoked.
+const (
+	// MaxWorkedOnFrom is how many requests of one network are worked on at once. They are enough for one commit of the
+	// audit log to have many records.
+	MaxWorkedOnFrom = 64
+	// MaxQueuedFrom is how many requests of one network are worked on or wait for their turn, and MaxQueued in all.
+	MaxQueuedFrom = MaxWaitingFrom
+	MaxQueued     = MaxWaiting
+	// Patience is how long a request waits for its turn before it is turned away.
+	Patience = 5 * time.Second
+)
+
+// documentsAtOnce is how many documents are written to one network at once: enough for all processors.
+func documentsAtOnce() int { return 2 * runtime.GOMAXPROCS(0) }
+
+// turns has the requests of one network take turns.
 type turns struct {
-	atOnce int
+	atOnce         int // of one network
+	mostFrom, most int // that have a turn or wait for one: of one network, and in all
+
+	waiting atomic.Int64 // for a turn
 
 	mu   sync.Mutex
-	from map[netip.Addr]*turn
+	all  int
+	from map[netip.Prefix]*turn
 }
 
 type turn struct {
+	from     netip.Prefix
 	taken    chan struct{}
-	requests int // that hold it or wait for it; guarded by turns.mu
+	requests int // that have it or wait for it; guarded by turns.mu
 }
 
-func newTurns() *turns {
-	return &turns{atOnce: 2 * runtime.GOMAXPROCS(0), from: map[netip.Addr]*turn{}}
+func newTurns(atOnce int) *turns {
+	return &turns{atOnce: atOnce, mostFrom: MaxQueuedFrom, most: MaxQueued, from: map[netip.Prefix]*turn{}}
 }
 
-// take waits for the turn of a request from an address. ok is false when ctx ended before.
-func (t *turns) take(ctx context.Context, from netip.Addr) (end func(), ok bool) {
-	t.mu.Lock()
-	own := t.from[from]
+// take waits for the turn of a request from a network, until ctx ends or its patience does. Nil: there is none, as too
+// many wait or it waited too long. A request that shares its address with unknown others takes no turn of it: the zero
+// network has no bound of its own.
+func (t *turns) take(ctx context.Context, from netip.Prefix) *turn {
+	own := t.register(from)
 	if own == nil {
-		own = &turn{taken: make(chan struct{}, t.atOnce)}
-		t.from[from] = own
+		return nil
 	}
-	own.requests++
-	t.mu.Unlock()
-	leave := func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if own.requests--; own.requests == 0 {
-			delete(t.from, from)
-		}
+	if !from.IsValid() {
+		return own
 	}
 	select {
 	case own.taken <- struct{}{}:
-		return func() { <-own.taken; leave() }, true
+		return own
+	default:
+	}
+	t.waiting.Add(1)
+	defer t.waiting.Add(-1)
+	patience := time.NewTimer(Patience)
+	defer patience.Stop()
+	select {
+	case own.taken <- struct{}{}:
+		return own
 	case <-ctx.Done():
-		leave()
-		return nil, false
+	case <-patience.C:
+	}
+	t.forget(own)
+	return nil
+}
+
+func (t *turns) register(from netip.Prefix) *turn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	own := t.from[from]
+	if t.all >= t.most || own != nil && from.IsValid() && own.requests >= t.mostFrom {
+		return nil
+	}
+	if own == nil {
+		own = &turn{from: from, taken: make(chan struct{}, t.atOnce)}
+		t.from[from] = own
+	}
+	own.requests++
+	t.all++
+	return own
+}
+
+func (t *turns) forget(own *turn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all--
+	if own.requests--; own.requests == 0 {
+		delete(t.from, own.from)
 	}
 }
 
-// HandleDocument is Handle for a document that anybody may fetch. The requests of one address take turns.
+// end gives the turn to the next.
+func (t *turns) end(own *turn) {
+	if own.from.IsValid() {
+		<-own.taken
+	}
+	t.forget(own)
+}
+
+// network is what the bounds of one caller are for: its address, or the network in which an IPv6 address is that one
+// customer has. It is the zero value if the address is that of a proxy, which many callers share.
+func network(r *http.Request) netip.Prefix {
+	if viaProxy(r) {
+		return netip.Prefix{}
+	}
+	return throttle.Network(Address(r))
+}
+
+// HandleDocument is Handle for a document that anybody may fetch. Fewer are worked on at once for one network, as an
+// answer that nobody reads takes its time.
 func (s *Stack) HandleDocument(route string, h HandlerFunc) http.Handler {
 	handler := s.Handle(route, h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		end, ok := s.documents.take(r.Context(), Address(r))
-		if !ok {
-			return // the client has left
+		own := s.documents.take(r.Context(), network(r))
+		if own == nil {
+			s.turnAway(w, r)
+			return
 		}
-		defer end()
+		defer s.documents.end(own)
 		handler.ServeHTTP(w, r)
 	})
+}
+
+// turnAway answers a request that nothing was done for.
+func (s *Stack) turnAway(w http.ResponseWriter, r *http.Request) {
+	w.Header()[RequestIDHeader] = []string{requestID(r)}
+	s.shed.Inc()
+	s.writeError(w, Overloaded)
+}
+
+// place is a request's place among those that are worked on.
+type place struct {
+	stack *Stack
+	r     *http.Request
+	turn  *turn // nil: it has none
+}
+
+// enter waits for the turn of the request. It reports false if the request is to be turned away.
+func (p *place) enter() bool {
+	s := p.stack
+	if p.turn = s.work.take(p.r.Context(), network(p.r)); p.turn == nil {
+		return false
+	}
+	if s.inFlight.Add(1) > s.most {
+		p.leave()
+		return false
+	}
+	return true
+}
+
+func (p *place) leave() {
+	if p.turn != nil {
+		p.stack.inFlight.Add(-1)
+		p.stack.work.end(p.turn)
+		p.turn = nil
+	}
 }

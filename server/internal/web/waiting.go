@@ -2,38 +2,97 @@ package web
 
 import (
 	"net/http"
+	"net/netip"
+	"sync"
 	"time"
 )
 
-// MaxWaiting bounds the requests that may wait at once for something to change. One costs about
-// 20 KiB of memory, most of it the connection's.
-const MaxWaiting = 16384
+const (
+	// MaxWaiting bounds the requests that may wait at once for something to change. One costs about 20 KiB of memory,
+	// most of it the connection's.
+	MaxWaiting = 16384
+	// MaxWaitingFrom is how many of them may come from one network.
+	MaxWaitingFrom = MaxWaiting / 4
+)
 
-// WaitingHandlerFunc answers a request, and may wait for long before it does if mayWait.
-type WaitingHandlerFunc func(w http.ResponseWriter, r *http.Request, mayWait bool) error
+// waiting counts the requests that wait for something to change.
+type waiting struct {
+	mu   sync.Mutex
+	all  int
+	from map[netip.Prefix]int
+}
 
-// HandleWaiting makes a handler of h, whose requests do not count among those worked on, since they wait.
-// Beyond MaxWaiting they are answered, but may not wait. The time they take is not measured: it is that of
-// the wait.
-func (s *Stack) HandleWaiting(route string, h WaitingHandlerFunc) http.Handler {
+// begin counts a request from a network, if it may wait.
+func (w *waiting) begin(from netip.Prefix) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.all >= MaxWaiting || from.IsValid() && w.from[from] >= MaxWaitingFrom {
+		return false
+	}
+	if w.from == nil {
+		w.from = map[netip.Prefix]int{}
+	}
+	w.all++
+	w.from[from]++
+	return true
+}
+
+func (w *waiting) end(from netip.Prefix) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all--
+	if w.from[from]--; w.from[from] == 0 {
+		delete(w.from, from)
+	}
+}
+
+func (w *waiting) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.all
+}
+
+// HandleWaiting makes a handler that answers with h, after wait has waited for what the request is about, if it may:
+// beyond the bounds nobody waits. Requests that wait, and their answers, do not count among those worked on, since
+// thousands may be answered at once. Only so many are answered at once for one network. The time they take is not
+// measured: it is that of the wait.
+func (s *Stack) HandleWaiting(route string, wait http.HandlerFunc, h HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		w := &recorder{ResponseWriter: rw}
 		header := w.Header()
 		header[RequestIDHeader] = []string{requestID(r)}
 		header["X-Content-Type-Options"] = nosniff
-		mayWait := s.waiting.Add(1) <= MaxWaiting
 		defer func() {
-			s.waiting.Add(-1)
 			if p := recover(); p != nil {
 				s.panicked(w, route, p)
 			}
 			s.log(w, r, route, time.Since(start))
 		}()
-		if w.err = h(w, r, mayWait); w.err != nil {
+		from := network(r)
+		s.await(from, wait, w, r)
+		w.err = s.inTurn(from, h, w, r)
+		if w.err != nil {
 			s.writeError(w, w.err)
 		}
 	})
+}
+
+func (s *Stack) await(from netip.Prefix, wait http.HandlerFunc, w http.ResponseWriter, r *http.Request) {
+	if s.waiting.begin(from) {
+		defer s.waiting.end(from)
+		wait(w, r)
+	}
+}
+
+func (s *Stack) inTurn(from netip.Prefix, h HandlerFunc, w http.ResponseWriter, r *http.Request) error {
+	own := s.work.take(r.Context(), from)
+	if own == nil {
+		s.shed.Inc()
+		return Overloaded
+	}
+	defer s.work.end(own)
+	return h(w, r)
 }
 
 // ExtendDeadlines lets a request take longer than the listener's limits say.

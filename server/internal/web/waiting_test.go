@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -12,31 +13,43 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
-// Who waits takes no place of those who are worked on, and beyond the bound nobody waits.
+// Who waits takes no place of those who are worked on, and beyond the bounds, of one network and of all, nobody waits.
 func TestWaitingIsBoundedApart(t *testing.T) {
 	stack := web.NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), 1)
 	var arrived, waiting sync.WaitGroup
 	end := make(chan struct{})
-	wait := stack.HandleWaiting("wait", func(_ http.ResponseWriter, _ *http.Request, mayWait bool) error {
-		if mayWait {
-			arrived.Done()
-			<-end
-			return nil
+	waited := http.CanonicalHeaderKey("waited")
+	wait := stack.HandleWaiting("wait", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(waited, "yes")
+		arrived.Done()
+		<-end
+	}, func(w http.ResponseWriter, _ *http.Request) error {
+		if w.Header().Get(waited) == "" {
+			return &web.Error{Status: http.StatusTeapot, Code: "no"}
 		}
-		return &web.Error{Status: http.StatusTeapot, Code: "no"}
+		return nil
 	})
-	get := func(h http.Handler) int {
+	from := func(h http.Handler, address string) int {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = address + ":1"
+		h.ServeHTTP(w, r)
 		return w.Code
 	}
-	arrived.Add(web.MaxWaiting)
-	for range web.MaxWaiting {
-		waiting.Go(func() { get(wait) })
+	get := func(h http.Handler) int { return from(h, "192.0.2.1") }
+	for n := range web.MaxWaiting / web.MaxWaitingFrom {
+		one := fmt.Sprintf("192.0.2.%d", 100+n)
+		arrived.Add(web.MaxWaitingFrom)
+		for range web.MaxWaitingFrom {
+			waiting.Go(func() { from(wait, one) })
+		}
+		arrived.Wait()
+		if got := from(wait, one); got != http.StatusTeapot {
+			t.Errorf("one more of a network: got %d", got)
+		}
 	}
-	arrived.Wait()
 	if got := get(wait); got != http.StatusTeapot {
-		t.Errorf("one more: got %d", got)
+		t.Errorf("one more in all: got %d", got)
 	}
 	work := stack.Handle("work", func(http.ResponseWriter, *http.Request) error { return nil })
 	if got := get(work); got != http.StatusOK {
@@ -48,7 +61,7 @@ func TestWaitingIsBoundedApart(t *testing.T) {
 	if got := get(wait); got != http.StatusOK {
 		t.Errorf("after they left: got %d", got)
 	}
-	panics := stack.HandleWaiting("panics", func(http.ResponseWriter, *http.Request, bool) error { panic("x") })
+	panics := stack.HandleWaiting("panics", func(http.ResponseWriter, *http.Request) {}, func(http.ResponseWriter, *http.Request) error { panic("x") })
 	if got := get(panics); got != http.StatusInternalServerError {
 		t.Errorf("a panic: got %d", got)
 	}

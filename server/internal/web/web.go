@@ -41,12 +41,14 @@ type Stack struct {
 	shed       prometheus.Counter
 	writeError func(http.ResponseWriter, error)
 	inFlight   atomic.Int64
-	waiting    atomic.Int64
+	waiting    waiting
 	arrivals   arrivals
-	documents  *turns
+	work       *turns // of all requests
+	documents  *turns // of those for documents
 	long       atomic.Int64
 	told       atomic.Int64 // when a failure that may go on was last logged, ns since 1970
 	most       int64
+	mostLong   int64
 }
 
 // DefaultInFlight bounds the requests that are worked on at once. Beyond it a request is
@@ -64,8 +66,10 @@ func NewStack(logger *slog.Logger, registry prometheus.Registerer, inFlight int)
 		logger:     logger,
 		writeError: writeError,
 		most:       int64(inFlight),
-		arrivals:   arrivals{most: maxArriving, mostFrom: maxArrivingFrom},
-		documents:  newTurns(),
+		mostLong:   MaxLong,
+		arrivals:   arrivals{most: MaxArriving, mostFrom: MaxArrivingFrom},
+		work:       newTurns(MaxWorkedOnFrom),
+		documents:  newTurns(documentsAtOnce()),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "watchword_http_request_duration_seconds",
 			Help:    "Time to answer a request, by route and status code.",
@@ -76,17 +80,30 @@ func NewStack(logger *slog.Logger, registry prometheus.Registerer, inFlight int)
 			Help: "Requests turned away with 503 because too many were being worked on.",
 		}),
 	}
-	registry.MustRegister(s.seconds, s.shed, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "watchword_http_requests_waiting",
-		Help: "Requests that wait for something to change. They do not count among those worked on.",
-	}, func() float64 { return float64(s.waiting.Load()) }))
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	registry.MustRegister(s.seconds, s.shed,
+		gauge("watchword_http_requests_waiting", "Requests that wait for something to change. They do not count among those worked on.",
+			func() float64 { return float64(s.waiting.count()) }),
+		gauge("watchword_http_requests_in_flight", "Requests of services and followers that are worked on.",
+			func() float64 { return float64(s.inFlight.Load()) }),
+		gauge("watchword_http_requests_queued", "Requests that wait because many of the same network are worked on.",
+			func() float64 { return float64(s.work.waiting.Load() + s.documents.waiting.Load()) }),
+		gauge("watchword_http_bodies_arriving", "Requests of services whose body has not been read whole.",
+			func() float64 { return float64(s.arrivals.count()) }),
+	)
 	return s
 }
 
 // Apart returns a stack that logs and measures where s does, answers errors with writeError, and has
-// bounds of its own: its requests are not turned away because of those of s.
-func (s *Stack) Apart(writeError func(http.ResponseWriter, error)) *Stack {
-	return &Stack{logger: s.logger, seconds: s.seconds, shed: s.shed, writeError: writeError, most: s.most, arrivals: arrivals{most: maxArriving, mostFrom: maxArrivingFrom}, documents: s.documents}
+// bounds of its own: its requests are not turned away because of those of s. Of bodies of more than 16 KiB,
+// it reads mostLong at once.
+func (s *Stack) Apart(writeError func(http.ResponseWriter, error), mostLong int) *Stack {
+	return &Stack{
+		logger: s.logger, seconds: s.seconds, shed: s.shed, writeError: writeError, most: s.most, mostLong: int64(mostLong),
+		arrivals: arrivals{most: MaxArriving, mostFrom: MaxArrivingFrom}, work: newTurns(MaxWorkedOnFrom), documents: newTurns(documentsAtOnce()),
+	}
 }
 
 // Handle makes a handler of h. route names it in logs and measurements.
@@ -99,10 +116,11 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 		header := w.Header()
 		header[RequestIDHeader] = []string{requestID(r)}
 		header["X-Content-Type-Options"] = nosniff
-		r, body := s.expect(w, r)
+		own := &place{stack: s, r: r}
+		r, body := s.expect(w, r, own)
 		defer func() {
 			if p := recover(); p != nil {
-				s.inFlight.Add(-body.inFlight())
+				own.leave()
 				body.end()
 				s.panicked(w, route, p)
 			}
@@ -114,16 +132,16 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 			}
 			s.log(w, r, route, took)
 		}()
-		n := s.inFlight.Add(body.inFlight())
 		switch {
-		case n > s.most || n == s.most && body != nil:
+		// A request with a body is worked on when something of it has arrived.
+		case body == nil && !own.enter(), body != nil && s.inFlight.Load() >= s.most:
 			w.err = Overloaded
 		case len(r.RequestURI) > urlLimit:
 			w.err = LongURL
 		default:
 			w.err = h(w, r)
 		}
-		s.inFlight.Add(-body.inFlight())
+		own.leave()
 		if body.end() && w.status == 0 {
 			w.err = Overloaded // whatever the handler made of a body that broke off
 		}

@@ -95,7 +95,7 @@ func TestTooManyAtOnceAreTurnedAway(t *testing.T) {
 // Who overloads one listener keeps nobody out of another, and both are measured in one place.
 func TestStackApartHasBoundsOfItsOwn(t *testing.T) {
 	s := NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), 1)
-	apart := s.Apart(func(w http.ResponseWriter, err error) { http.Error(w, "in its own words", 503) })
+	apart := s.Apart(func(w http.ResponseWriter, err error) { http.Error(w, "in its own words", 503) }, MaxLong)
 	h := apart.Handle("/apart", func(w http.ResponseWriter, _ *http.Request) error { WriteJSON(w, 200, nil); return nil })
 	s.inFlight.Store(1)
 	ask := func() *httptest.ResponseRecorder {
