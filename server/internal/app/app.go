@@ -43,20 +43,21 @@ type Server struct {
 	registry *prometheus.Registry
 	stack    *web.Stack
 
-	db             *store.DB
-	sealer         *keys.Sealer
-	ring           *keys.Ring
-	directory      *directory.Directory
-	log            *audit.Log
-	auth           *clientauth.Authenticator
-	issuer         *issuer.Issuer
-	shared         keys.Secret
-	once           *once.Register
-	revoked        *revocation.Publisher
-	nonces         *dpop.Nonces
-	usage          *usage.Recorder
-	superTokensAPI *supertokens.Interface // nil while it is off
-	probes         *probe.Prober
+	db                *store.DB
+	sealer            *keys.Sealer
+	ring              *keys.Ring
+	directory         *directory.Directory
+	log               *audit.Log
+	auth              *clientauth.Authenticator
+	issuer            *issuer.Issuer
+	shared            keys.Secret
+	once              *once.Register
+	revoked           *revocation.Publisher
+	nonces            *dpop.Nonces
+	usage             *usage.Recorder
+	superTokensAPI    *supertokens.Interface // nil while it is off
+	connectionsClosed *prometheus.CounterVec
+	probes            *probe.Prober
 
 	operatorToken *reloaded[operatorToken]
 	reloading     []interface{ again() } // what SIGHUP has read again
@@ -89,6 +90,7 @@ func Run(ctx context.Context, cfg config.Config, logger *logs.Logger, hangups <-
 func New(ctx context.Context, cfg config.Config, logger *slog.Logger) (_ *Server, err error) {
 	s := &Server{cfg: cfg, logger: logger, registry: newRegistry()}
 	s.stack = web.NewStack(logger, s.registry, 0)
+	s.connectionsClosed = countClosedConnections(s.registry)
 	defer func() {
 		if err != nil {
 			s.close()

@@ -20,9 +20,10 @@ import (
 
 // listener is one bound address and the server behind it.
 type listener struct {
-	name   string
-	net    net.Listener
-	server *http.Server
+	name        string
+	net         net.Listener
+	server      *http.Server
+	connections *connections
 	// certificate is nil where the listener speaks plain HTTP.
 	certificate *reloaded[*tls.Certificate]
 }
@@ -93,7 +94,8 @@ func (s *Server) newListener(ctx context.Context, name, address string, t config
 	if s.cfg.Proxy.Protocol && name != operators {
 		n = proxied(n, s.cfg.Proxy.Networks)
 	}
-	l := &listener{name: name, net: n, server: &http.Server{
+	connections := newConnections(mostConnections(name, openFiles()), s.cfg.Proxy.Networks, s.connectionsClosed.WithLabelValues(name))
+	l := &listener{name: name, net: n, connections: connections, server: &http.Server{
 		// net/http has no time limits until they are set.
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -101,6 +103,7 @@ func (s *Server) newListener(ctx context.Context, name, address string, t config
 		IdleTimeout:       90 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ConnState:         connections.state,
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 	}}
 	if s.cfg.Proxy.CertificateHeader != "" {
@@ -148,8 +151,8 @@ func withProxy(ctx context.Context, c net.Conn) context.Context {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
-	if p, ok := c.(*proxyproto.Conn); ok {
-		if from, err := netip.ParseAddrPort(p.Raw().RemoteAddr().String()); err == nil {
+	if _, ok := c.(*proxyproto.Conn); ok {
+		if from, err := netip.ParseAddrPort(raw(c).RemoteAddr().String()); err == nil {
 			return web.WithPeer(ctx, from.Addr().Unmap())
 		}
 	}

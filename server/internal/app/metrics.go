@@ -21,6 +21,16 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
+// countClosedConnections publishes the connections that gave way to others.
+func countClosedConnections(registry prometheus.Registerer) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "watchword_connections_closed_total",
+		Help: "Connections that were closed, the one that did nothing for longest first, because the listener or one network had too many.",
+	}, []string{"listener"})
+	registry.MustRegister(c)
+	return c
+}
+
 // registerGauges publishes what the server holds and whether it is fit.
 func (s *Server) registerGauges() {
 	gauge := func(name, help string, value func() float64) {
@@ -43,6 +53,11 @@ func (s *Server) registerGauges() {
 	gauge("watchword_denylist_entries", "Ids in the deny-list that verifiers follow.", func() float64 { return float64(s.revoked.Size()) })
 	s.registerUsage()
 	s.registerAudit()
+	for _, l := range s.listeners {
+		s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "watchword_connections", Help: "Connections that are open.", ConstLabels: prometheus.Labels{"listener": l.name},
+		}, func() float64 { return float64(l.connections.count()) }))
+	}
 	gauge("watchword_ready", "1 while the server answers requests for tokens, also when it is degraded.", func() float64 {
 		if s.readiness().Status == notReady {
 			return 0
@@ -65,10 +80,23 @@ func (s *Server) registerGauges() {
 
 // registerAudit publishes what the audit log only counts.
 func (s *Server) registerAudit() {
-	s.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "watchword_audit_counted_total",
-		Help: "Refusals that the audit log only counts, because there were many from callers that did not authenticate.",
-	}, func() float64 { return float64(s.log.Stats().Counted) }))
+	counter := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value)
+	}
+	s.registry.MustRegister(
+		counter("watchword_audit_counted_total", "Refusals that the audit log only counts, because there were many from callers that did not authenticate.",
+			func() float64 { return float64(s.log.Stats().Counted) }),
+		counter("watchword_audit_held_back_total", "Requests that were turned away with 503 because the audit log's disk is nearly full and the service has had its share of the rest.",
+			func() float64 { return float64(s.log.Stats().HeldBack) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "watchword_audit_has_room", Help: "0 while the audit log's disk has no more room than what is reserved for what must be recorded.",
+		}, func() float64 {
+			if s.log.HasRoom() {
+				return 1
+			}
+			return 0
+		}),
+	)
 }
 
 // registerUsage publishes how the counts of decisions get on.

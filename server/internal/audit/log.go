@@ -125,6 +125,7 @@ type Log struct {
 	stats    Stats
 
 	refusals *refusals
+	shares   *shares
 }
 
 // Stats counts what the log did since it was opened.
@@ -133,6 +134,8 @@ type Stats struct {
 	Batches uint64 // writes, each with one sync
 	Faults  uint64 // times it became unavailable
 	Counted uint64 // events that were counted only, since their callers proved no identity
+	// HeldBack are events that were refused since the disk is nearly full and their services had had their share.
+	HeldBack uint64
 }
 
 // batch is the events that become durable with one write and one sync.
@@ -203,6 +206,7 @@ func Open(dir string, o Options) (*Log, error) {
 		head: end.last, durable: end.last,
 		queue: newBatch(nil), full: failed(errQueueFull),
 		refusals: newRefusals(newSpace(dir, o.Now).ample),
+		shares:   newShares(),
 	}
 	start := Event{Kind: KindStart}
 	if end.cutBytes > 0 {
@@ -232,6 +236,8 @@ func (l *Log) begin(e Event, covers uint64) *Pending {
 			return counted
 		}
 		e.shorten()
+	} else if !l.shares.admit(&e, l.refusals.space) {
+		return l.shares.refused
 	}
 	l.mu.Lock()
 	if l.fault != nil {
@@ -310,8 +316,12 @@ func (l *Log) Stats() Stats {
 	defer l.mu.Unlock()
 	stats := l.stats
 	stats.Counted = l.refusals.counted()
+	stats.HeldBack = l.shares.heldBack.Load()
 	return stats
 }
+
+// HasRoom reports whether there is more room on the disk than what is reserved for what must be recorded.
+func (l *Log) HasRoom() bool { return l.refusals.space() }
 
 // Close ends Run after it has written what is queued, and gives the folder free. Events
 // begun later are refused.

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -151,6 +152,64 @@ func TestStrangersTakeNotTheLastRoomOnTheDisk(t *testing.T) {
 		l.Close()
 		if _, counted := accounted(t, dir); counted != 100 {
 			t.Errorf("with room again: got %d counted", counted)
+		}
+	})
+}
+
+// F02. The last room on the disk is for all services: one that asks without end gets its share of it, the others and
+// operators go on.
+func TestServicesShareTheLastRoomOnTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, t.TempDir(), Options{})
+		synctest.Wait()
+		room := true
+		l.refusals.space = func() bool { return room }
+		recorded := func(e Event) bool {
+			err := l.Append(t.Context(), e)
+			if err != nil && !errors.Is(err, ErrUnavailable) {
+				t.Fatal(err)
+			}
+			return err == nil
+		}
+		decision := func(uid string) Event { return Event{Kind: KindDecision, Outcome: Allowed, CallerUID: uid} }
+		for range 10 * ShareBurst {
+			if !recorded(decision("greedy")) {
+				t.Fatal("held back while there is room")
+			}
+		}
+		room = false
+		n := 0
+		for range 10 * ShareBurst {
+			if recorded(decision("greedy")) {
+				n++
+			}
+		}
+		if n != ShareBurst {
+			t.Errorf("without room: %d were recorded, want %d", n, ShareBurst)
+		}
+		if l.Stats().HeldBack != 9*ShareBurst || l.HasRoom() {
+			t.Errorf("got %+v", l.Stats())
+		}
+		if !recorded(decision("modest")) {
+			t.Error("another service is held back")
+		}
+		for range 2 * ShareBurst {
+			if !recorded(Event{Kind: KindChange, Actor: "operator"}) {
+				t.Fatal("the operator is held back")
+			}
+		}
+		mints := 0
+		for range 10 * ShareBurst {
+			if recorded(Event{Kind: KindMint, Endpoint: "supertokens"}) {
+				mints++
+			}
+		}
+		if mints != ShareBurst {
+			t.Errorf("%d tokens of the SuperTokens interface were recorded, want %d", mints, ShareBurst)
+		}
+		<-time.After(ShareRefill)
+		if !recorded(decision("greedy")) || recorded(decision("greedy")) {
+			t.Errorf("after %s: not one more was recorded", ShareRefill)
 		}
 	})
 }
