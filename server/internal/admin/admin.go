@@ -138,7 +138,7 @@ func New(o Options) http.Handler {
 		Options: o,
 		mux:     http.NewServeMux(),
 		known:   http.NewServeMux(),
-		guesses: throttle.New[netip.Prefix](guessBurst, guessRefill, maxGuessers),
+		guesses: throttle.New[netip.Prefix](GuessBurst, GuessRefill, MaxGuessers),
 		pages:   pager{o.PageKey},
 	}
 	a.others = a.handler("/", a.other)

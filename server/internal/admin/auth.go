@@ -50,7 +50,7 @@ func bearer(r *http.Request) (string, bool) {
 
 // Failures a network may make at once, and then one every refill.
 const (
-	guessBurst  = 20
-	guessRefill = time.Second
-	maxGuessers = 4096
+	GuessBurst  = 20
+	GuessRefill = time.Second
+	MaxGuessers = 4096
 )

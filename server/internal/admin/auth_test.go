@@ -76,11 +76,11 @@ func TestGuessingIsSlowedDownByAddress(t *testing.T) {
 			a.wantProblem("a guess too many", http.StatusTooManyRequests)
 		}
 	}
-	if got[http.StatusUnauthorized] != guessBurst || got[http.StatusTooManyRequests] != 1000-guessBurst {
-		t.Errorf("got %v, want %d x 401 and then 429", got, guessBurst)
+	if got[http.StatusUnauthorized] != GuessBurst || got[http.StatusTooManyRequests] != 1000-GuessBurst {
+		t.Errorf("got %v, want %d x 401 and then 429", got, GuessBurst)
 	}
-	if n := len(s.records("")); n != guessBurst {
-		t.Errorf("got %d audit records of 1,000 guesses, want %d", n, guessBurst)
+	if n := len(s.records("")); n != GuessBurst {
+		t.Errorf("got %d audit records of 1,000 guesses, want %d", n, GuessBurst)
 	}
 	for _, address := range []string{"192.0.2.2:4000", "192.0.2.1:4000"} {
 		r := s.request("GET", "/admin/v1/services", "")
@@ -89,7 +89,7 @@ func TestGuessingIsSlowedDownByAddress(t *testing.T) {
 			t.Errorf("the operator at %s: got %d, want 200", address, a.Code)
 		}
 	}
-	now = now.Add(guessRefill)
+	now = now.Add(GuessRefill)
 	if a := guess("192.0.2.1:4000"); a.Code != http.StatusUnauthorized {
 		t.Errorf("after a while: got %d, want 401", a.Code)
 	}

@@ -29,8 +29,8 @@ var (
 
 var errUnproved = problem("audit_unproved")
 
-// searchLimit bounds what is read of the audit log for one id.
-const searchLimit = 4 << 30
+// SearchLimit bounds what is read of the audit log for one id.
+const SearchLimit = 4 << 30
 
 func (a *handlers) decisions() {
 	register(a, operation{
@@ -119,7 +119,7 @@ func (a *handlers) readDecision(ctx context.Context, in *struct {
 	if raw, err := hex.DecodeString(in.ID); err != nil || len(raw) != 16 {
 		return nil, errNoDecision // not worth reading the log for
 	}
-	record, err := a.Audit.Find(ctx, in.ID, searchLimit)
+	record, err := a.Audit.Find(ctx, in.ID, SearchLimit)
 	switch {
 	case errors.Is(err, os.ErrNotExist), err == nil && (record == nil || record.Kind != audit.KindDecision):
 		return nil, errNoDecision

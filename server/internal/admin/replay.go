@@ -29,8 +29,8 @@ type Usage interface {
 
 const defaultDays = 30
 
-// replayTimeout is for reading the records of a replay: a plan without it is better than none.
-const replayTimeout = 20 * time.Second
+// ReplayTimeout is for reading the records of a replay: a plan without it is better than none.
+const ReplayTimeout = 20 * time.Second
 
 // window of so many days.
 func (a *handlers) window(ctx context.Context, days int) (w api.UsageWindow, since, until usage.Day, err error) {
@@ -56,14 +56,14 @@ func (a *handlers) replay(ctx context.Context, plan *callmap.Plan, files []*call
 		return nil, err
 	}
 	out := &api.CallMapReplay{UsageWindow: window, Edges: []api.RefusedEdge{}, Sentences: []string{}, Unused: []api.UnusedRule{}}
-	limited, cancel := context.WithTimeout(ctx, replayTimeout)
+	limited, cancel := context.WithTimeout(ctx, ReplayTimeout)
 	defer cancel()
 	err = a.replayInto(limited, out, plan, after, since, until)
 	if err == nil {
 		err = a.unusedInto(limited, out, plan.Declared(files), since)
 	}
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		out.Notes = append(out.Notes, "there are more records than could be read in "+replayTimeout.String()+", so the numbers are too small; ask for fewer days")
+		out.Notes = append(out.Notes, "there are more records than could be read in "+ReplayTimeout.String()+", so the numbers are too small; ask for fewer days")
 		err = nil
 	}
 	return out, err

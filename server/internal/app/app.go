@@ -78,9 +78,7 @@ func Run(ctx context.Context, cfg config.Config, logger *logs.Logger, hangups <-
 	if err != nil {
 		return err
 	}
-	s.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "watchword_log_lines_dropped_total", Help: "Lines of the server's log that were dropped because too many waited to be written.",
-	}, func() float64 { return float64(logger.Dropped()) }))
+	s.countDroppedLines(logger)
 	s.hangups = hangups
 	return s.Run(ctx)
 }

@@ -13,27 +13,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/watchword-dev/watchword/server/internal/throttle"
+	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
-// The most connections that are open at once. If the process may have fewer files open than it takes, services have half
-// of them, and the others a sixteenth each. A connection costs about 20 KiB of memory, with TLS about twice as much.
-const (
-	MaxConnections      = 32768 // of services
-	MaxOtherConnections = 1024  // of operators, and of SuperTokens clients
-	// connectionsPart is the part of them that one network may have, but not fewer than leastConnectionsFrom.
-	connectionsPart      = 8
-	leastConnectionsFrom = 64
-	MaxConnectionsFrom   = MaxConnections / connectionsPart
-
-	unknownOpenFiles = 1 << 20
-)
+const unknownOpenFiles = 1 << 20
 
 // mostConnections is how many connections a listener may have when the process may have so many files open.
 func mostConnections(listener string, files int) int {
 	if listener == services {
-		return max(min(MaxConnections, files/2), 1)
+		return max(min(web.MaxConnections, files/2), 1)
 	}
-	return max(min(MaxOtherConnections, files/16), 1)
+	return max(min(web.MaxOtherConnections, files/16), 1)
 }
 
 // connections bounds the connections of a listener: of each network, and in all. Where there are as many as may be, the
@@ -62,7 +52,7 @@ type connection struct {
 
 func newConnections(most int, proxies []netip.Prefix, closed prometheus.Counter) *connections {
 	return &connections{
-		most: most, mostFrom: max(most/connectionsPart, leastConnectionsFrom), proxies: proxies, closed: closed,
+		most: most, mostFrom: max(most/web.ConnectionsPart, web.LeastConnectionsFrom), proxies: proxies, closed: closed,
 		open: map[net.Conn]*connection{}, from: map[netip.Prefix]*connectionsFrom{},
 	}
 }

@@ -2,16 +2,18 @@ package app
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
 // F03. However many connections one network opens, those of others stay, and so do those on which a request is answered.
@@ -184,28 +186,30 @@ func TestConnectionsThroughAProxyAreThoseOfItsClients(t *testing.T) {
 
 // What the process may have open in files is divided so that the database and the audit log have theirs.
 func TestConnectionsLeaveFilesForTheRest(t *testing.T) {
-	for files, want := range map[int][2]int{1: {1, 1}, 128: {64, 8}, 1024: {512, 64}, 1 << 20: {MaxConnections, MaxOtherConnections}} {
+	for files, want := range map[int][2]int{1: {1, 1}, 128: {64, 8}, 1024: {512, 64}, 1 << 20: {web.MaxConnections, web.MaxOtherConnections}} {
 		if got := [2]int{mostConnections(services, files), mostConnections("operators", files)}; got != want {
 			t.Errorf("%d files: got %v, want %v", files, got, want)
 		}
 	}
 }
 
-// metric is the value of a series at /metrics. It is 0 when there is none.
-func (s *server) metric(series string) (value int) {
+// exported is what is at /metrics.
+func (s *server) exported() string {
 	s.t.Helper()
-	r, err := http.NewRequestWithContext(context.Background(), "GET", strings.TrimSuffix(s.admin, "/admin/v1")+"/metrics", nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for line := range strings.Lines(s.do(r).body) {
+	return s.do(s.request("GET", strings.TrimSuffix(s.admin, "/admin/v1")+"/metrics", "")).body
+}
+
+// metric is the value of a series at /metrics. It is 0 when there is none.
+func (s *server) metric(series string) int {
+	s.t.Helper()
+	for line := range strings.Lines(s.exported()) {
 		if text, ok := strings.CutPrefix(line, series+" "); ok {
-			var f float64
-			if _, err := fmt.Sscan(text, &f); err != nil {
+			f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+			if err != nil {
 				s.t.Fatal(err)
 			}
-			value = int(f)
+			return int(f)
 		}
 	}
-	return value
+	return 0
 }

@@ -22,7 +22,7 @@ func remove(t *testing.T, path string) {
 	}
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -81,12 +81,12 @@ func certificateFiles(t *testing.T, cert tls.Certificate) config.TLS {
 }
 
 // writeCertificate writes a new certificate of that name, which is signed by itself.
-func writeCertificate(t *testing.T, files config.TLS, name string) {
+func writeCertificate(t testing.TB, files config.TLS, name string) {
 	t.Helper()
 	writePair(t, files, certificate(t, name, nil))
 }
 
-func writePair(t *testing.T, files config.TLS, cert tls.Certificate) {
+func writePair(t testing.TB, files config.TLS, cert tls.Certificate) {
 	t.Helper()
 	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {

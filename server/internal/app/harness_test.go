@@ -28,6 +28,7 @@ type server struct {
 	token  string
 	client *http.Client
 	stop   func() error
+	logged func() string
 }
 
 // testConfig is the default one with free ports and a folder of its own.
@@ -56,7 +57,8 @@ func start(t testing.TB, cfg config.Config) *server {
 func startWith(t testing.TB, cfg config.Config, change func(*Server)) *server {
 	t.Helper()
 	var log bytes.Buffer
-	logger := slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	locked := &lockedWriter{w: &log}
+	logger := slog.New(slog.NewTextHandler(locked, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s, err := New(t.Context(), cfg, logger)
 	if err != nil {
 		t.Fatalf("start: %v", err)
@@ -72,6 +74,7 @@ func startWith(t testing.TB, cfg config.Config, change func(*Server)) *server {
 	srv := &server{
 		t: t, s: s, cfg: cfg, url: s.listeners[0].URL(), admin: s.listeners[1].URL() + "/admin/v1",
 		token: strings.TrimSpace(string(token)), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+		logged: func() string { locked.mu.Lock(); defer locked.mu.Unlock(); return log.String() },
 	}
 	stopped := false
 	srv.stop = func() error {

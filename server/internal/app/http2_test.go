@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
 // Types and flags of frames: RFC 9113, section 6.
@@ -138,4 +140,41 @@ func TestHTTP2FloodHoldsNobodyUp(t *testing.T) {
 		}
 		answered(t)
 	})
+}
+
+// DOS-003. Of the requests that one connection begins, so many are under way, and the others are refused at once.
+func TestStreamsOfAConnectionAreBounded(t *testing.T) {
+	w := newSDKWorld(t, nil)
+	a, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.roots, ServerName: sdkHost}}}).Head(w.url + "/oauth2/denylist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = a.Body.Close()
+	literal := func(index byte, value string) []byte { return append([]byte{index, byte(len(value))}, value...) }
+	wait := bytes.Join([][]byte{{0x82, 0x87}, literal(0x04, "/oauth2/denylist?wait=25"), literal(0x01, sdkHost), {0x0f, 41 - 15}, literal(0, a.Header.Get("ETag"))[1:]}, nil)
+	conn := w.h2Connect(t)
+	in := bufio.NewReader(conn)
+	const begun = 3 * web.MaxStreams
+	for n := range begun {
+		if _, err := conn.Write(h2Frame(h2Headers, h2EndStream|h2EndHeaders, uint32(2*n+1), wait)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for refused := 0; refused < begun-web.MaxStreams; {
+		var head [9]byte
+		if _, err := io.ReadFull(in, head[:]); err != nil {
+			t.Fatalf("after %d refusals: %v", refused, err)
+		}
+		payload := make([]byte, int(head[0])<<16|int(head[1])<<8|int(head[2]))
+		if _, err := io.ReadFull(in, payload); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case head[3] == h2Reset && binary.BigEndian.Uint32(payload) == 7: // REFUSED_STREAM
+			refused++
+		case head[3] == h2Headers || head[3] == h2Reset || head[3] == 7:
+			t.Fatalf("after %d refusals: got a frame of type %d, %x", refused, head[3], payload)
+		}
+	}
+	eventually(t, "those that are not refused wait", func() bool { return w.metric("watchword_http_requests_waiting") == web.MaxStreams })
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/pires/go-proxyproto"
 
@@ -96,13 +95,12 @@ func (s *Server) newListener(ctx context.Context, name, address string, t config
 	}
 	connections := newConnections(mostConnections(name, openFiles()), s.cfg.Proxy.Networks, s.connectionsClosed.WithLabelValues(name))
 	l := &listener{name: name, net: n, connections: connections, server: &http.Server{
-		// net/http has no time limits until they are set.
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      15 * time.Second,
-		IdleTimeout:       90 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ReadHeaderTimeout: web.ReadHeaderTimeout,
+		ReadTimeout:       web.ReadTimeout,
+		WriteTimeout:      web.WriteTimeout,
+		IdleTimeout:       web.IdleTimeout,
+		MaxHeaderBytes:    web.MaxHeaderBytes,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: web.MaxStreams},
 		ConnState:         connections.state,
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 	}}
@@ -128,13 +126,10 @@ func (s *Server) newListener(ctx context.Context, name, address string, t config
 	return l, nil
 }
 
-// maxStreams is how many requests one HTTP/2 connection can have under way. Clients open another connection, or wait.
-const maxStreams = 100
-
 // proxied has connections from these networks begin with a header of the PROXY protocol, and takes none from others.
 func proxied(n net.Listener, networks []netip.Prefix) net.Listener {
 	return &proxyproto.Listener{
-		Listener: n, ReadHeaderTimeout: 5 * time.Second,
+		Listener: n, ReadHeaderTimeout: web.ReadHeaderTimeout,
 		ConnPolicy: func(o proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) {
 			from, err := netip.ParseAddrPort(o.Upstream.String())
 			if err == nil && slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(from.Addr().Unmap()) }) {

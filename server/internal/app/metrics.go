@@ -8,6 +8,7 @@ import (
 
 	"github.com/watchword-dev/watchword/server/internal/audit"
 	"github.com/watchword-dev/watchword/server/internal/buildinfo"
+	"github.com/watchword-dev/watchword/server/internal/logs"
 )
 
 func newRegistry() *prometheus.Registry {
@@ -31,6 +32,13 @@ func countClosedConnections(registry prometheus.Registerer) *prometheus.CounterV
 	return c
 }
 
+// countDroppedLines publishes how many lines logger dropped.
+func (s *Server) countDroppedLines(logger *logs.Logger) {
+	s.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "watchword_log_lines_dropped_total", Help: "Lines of the server's log that were dropped because too many waited to be written.",
+	}, func() float64 { return float64(logger.Dropped()) }))
+}
+
 // registerGauges publishes what the server holds and whether it is fit.
 func (s *Server) registerGauges() {
 	gauge := func(name, help string, value func() float64) {
@@ -51,6 +59,8 @@ func (s *Server) registerGauges() {
 	gauge("watchword_rules", "Rules in the call map.",
 		func() float64 { _, _, n := s.directory.Snapshot().Counts(); return float64(n) })
 	gauge("watchword_denylist_entries", "Ids in the deny-list that verifiers follow.", func() float64 { return float64(s.revoked.Size()) })
+	gauge("watchword_client_keys_waiting", "Requests that wait for keys that a service publishes.", func() float64 { return float64(s.auth.WaitingForKeys()) })
+	gauge("watchword_once_waiting", "Assertions and proofs that wait until it is stored that they were used.", func() float64 { return float64(s.once.Waiting()) })
 	s.registerUsage()
 	s.registerAudit()
 	for _, l := range s.listeners {

@@ -35,7 +35,7 @@ func (l *Log) maintain(ctx context.Context) {
 		case <-deleting.C:
 			l.expire(ctx)
 		case <-l.refusals.first:
-			counting.Reset(summaryEvery)
+			counting.Reset(SummaryEvery)
 		case <-counting.C:
 			l.recordCounted()
 		case <-signing.C:

@@ -20,17 +20,17 @@ import (
 // has no record of its own is counted, and the counts are recorded once a minute.
 const (
 	// Records that one network gets at once, and then one every so often.
-	networkBurst  = 20
-	networkRefill = 6 * time.Second
+	NetworkBurst  = 20
+	NetworkRefill = 6 * time.Second
 	// Records that all networks get together: with their fields of shortField bytes these are some
 	// 300 MB a day at most, however many networks there are.
-	overallBurst  = 500
-	overallRefill = 200 * time.Millisecond
-	// maxNetworks are counted apart, the others together.
-	maxNetworks = 4096
-	// maxSummaries bounds the records of counts in a minute. Those of the most refusals are kept apart.
-	maxSummaries = 64
-	summaryEvery = time.Minute
+	OverallBurst  = 500
+	OverallRefill = 200 * time.Millisecond
+	// MaxNetworks are counted apart, the others together.
+	MaxNetworks = 4096
+	// MaxSummaries bounds the records of counts in a minute. Those of the most refusals are kept apart.
+	MaxSummaries = 64
+	SummaryEvery = time.Minute
 	// shortField is how much of what the caller sent is kept, in bytes.
 	shortField = 64
 )
@@ -50,8 +50,8 @@ type refusals struct {
 func newRefusals(space func() bool) *refusals {
 	return &refusals{
 		space:      space,
-		network:    throttle.New[netip.Prefix](networkBurst, networkRefill, maxNetworks),
-		overall:    throttle.New[struct{}](overallBurst, overallRefill, 1),
+		network:    throttle.New[netip.Prefix](NetworkBurst, NetworkRefill, MaxNetworks),
+		overall:    throttle.New[struct{}](OverallBurst, OverallRefill, 1),
 		first:      make(chan struct{}, 1),
 		unrecorded: map[netip.Prefix]map[string]uint64{},
 	}
@@ -72,7 +72,7 @@ func (r *refusals) admit(e *Event) bool {
 		nudge(r.first)
 	}
 	counts, ok := r.unrecorded[network]
-	if !ok && len(r.unrecorded) >= maxNetworks {
+	if !ok && len(r.unrecorded) >= MaxNetworks {
 		network = netip.Prefix{}
 		counts = r.unrecorded[network]
 	}
@@ -111,7 +111,7 @@ func (r *refusals) summaries() []Event {
 	var events []Event
 	others := map[string]uint64{}
 	for _, network := range networks {
-		if len(events) < maxSummaries-1 && network.IsValid() {
+		if len(events) < MaxSummaries-1 && network.IsValid() {
 			events = append(events, summary(network.String(), unrecorded[network]))
 			continue
 		}
@@ -160,7 +160,7 @@ func short(s string) string {
 
 // The room on the disk that is left for what must be recorded: so much, or a part of a small disk.
 const (
-	reserve      = 256 << 20
+	Reserve      = 256 << 20
 	reservedPart = 10
 	lookEvery    = time.Second
 )
@@ -184,7 +184,7 @@ func (s *space) ample() bool {
 	if now := s.now(); s.looked.IsZero() || now.Sub(s.looked) >= lookEvery || now.Before(s.looked) {
 		s.looked = now
 		free, total, ok := disk.Space(s.dir)
-		s.enough = !ok || free > min(reserve, total/reservedPart)
+		s.enough = !ok || free > min(Reserve, total/reservedPart)
 	}
 	return s.enough
 }

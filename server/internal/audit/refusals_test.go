@@ -55,28 +55,28 @@ func TestRequestsWithoutAnIdentityAreCountedAfterAFew(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if own != networkBurst {
-			t.Errorf("got %d records, want %d", own, networkBurst)
+		if own != NetworkBurst {
+			t.Errorf("got %d records, want %d", own, NetworkBurst)
 		}
 		// Another network is not counted for it, and an identity that was proved is always recorded.
 		if p := l.Begin(stranger("192.0.2.2")); !p.Recorded() {
 			t.Error("another network's first request is not recorded")
 		}
-		for range 2 * overallBurst {
+		for range 2 * OverallBurst {
 			if p := l.Begin(Event{Kind: KindDecision, Outcome: Refused, Reason: "no_rule", CallerUID: "svc_1", Address: "192.0.2.1"}); !p.Recorded() {
 				t.Fatal("a known caller's request is not recorded")
 			}
 		}
-		<-time.After(summaryEvery)
+		<-time.After(SummaryEvery)
 		synctest.Wait()
-		if recorded, counted := accounted(t, dir); recorded != networkBurst+1 || counted != 1000-networkBurst {
-			t.Errorf("got %d records and %d counted; want %d and %d", recorded, counted, networkBurst+1, 1000-networkBurst)
+		if recorded, counted := accounted(t, dir); recorded != NetworkBurst+1 || counted != 1000-NetworkBurst {
+			t.Errorf("got %d records and %d counted; want %d and %d", recorded, counted, NetworkBurst+1, 1000-NetworkBurst)
 		}
-		if got := l.Stats().Counted; got != 1000-networkBurst {
+		if got := l.Stats().Counted; got != 1000-NetworkBurst {
 			t.Errorf("got %d in the statistics", got)
 		}
 		for _, r := range records(t, dir) {
-			if r.Action == "refusals.more" && (r.Address != "192.0.2.1/32" || r.Detail["accesstoken no_credential"] != strconv.Itoa(1000-networkBurst)) {
+			if r.Action == "refusals.more" && (r.Address != "192.0.2.1/32" || r.Detail["accesstoken no_credential"] != strconv.Itoa(1000-NetworkBurst)) {
 				t.Errorf("got %+v", r)
 			}
 		}
@@ -105,7 +105,7 @@ func TestRequestsOfManyNetworksTakeABoundedRoom(t *testing.T) {
 					l.Begin(stranger(fmt.Sprintf("2001:db8:0:%x::1", n)))
 				}
 			}
-			<-time.After(summaryEvery)
+			<-time.After(SummaryEvery)
 			synctest.Wait()
 		}
 		l.Close()
@@ -117,11 +117,11 @@ func TestRequestsOfManyNetworksTakeABoundedRoom(t *testing.T) {
 		if recorded+counted != networks*each*minutes {
 			t.Errorf("got %d records and %d counted, of %d", recorded, counted, networks*each*minutes)
 		}
-		if most := overallBurst + minutes*int(summaryEvery/overallRefill); recorded > uint64(most) {
+		if most := OverallBurst + minutes*int(SummaryEvery/OverallRefill); recorded > uint64(most) {
 			t.Errorf("got %d records, want at most %d", recorded, most)
 		}
 		// A record with all it may have is below 1 KiB.
-		if most := 1024 * (overallBurst + minutes*(int(summaryEvery/overallRefill)+maxSummaries+1)); size > most {
+		if most := 1024 * (OverallBurst + minutes*(int(SummaryEvery/OverallRefill)+MaxSummaries+1)); size > most {
 			t.Errorf("got %d bytes, want at most %d", size, most)
 		}
 	})
@@ -141,13 +141,13 @@ func TestStrangersTakeNotTheLastRoomOnTheDisk(t *testing.T) {
 			}
 		}
 		add(t, l, "of a known caller")
-		<-time.After(5 * summaryEvery)
+		<-time.After(5 * SummaryEvery)
 		synctest.Wait()
 		if recorded, counted := accounted(t, dir); recorded+counted != 0 {
 			t.Errorf("without room: got %d and %d", recorded, counted)
 		}
 		room.Store(true)
-		<-time.After(summaryEvery)
+		<-time.After(SummaryEvery)
 		synctest.Wait()
 		l.Close()
 		if _, counted := accounted(t, dir); counted != 100 {

@@ -21,13 +21,13 @@ import (
 
 const (
 	keySetTimeout = 2 * time.Second
-	keySetLimit   = 64 << 10 // bytes
+	KeySetLimit   = 64 << 10 // bytes
 	// keySetFresh is how long a key goes on being good here after the service withdrew it.
 	keySetFresh = 5 * time.Minute
 	// keySetRefetch: an unknown key, and a failure, have the keys fetched anew, but no more often.
 	keySetRefetch = 30 * time.Second
-	// keySetRetry is the same where there are no keys at all yet.
-	keySetRetry = 5 * time.Second
+	// KeySetRetry is the same where there are no keys at all yet.
+	KeySetRetry = 5 * time.Second
 	// keySetStale is how long old keys are used while new ones cannot be had: a night. A key that was
 	// stolen is not waited for, its credential is revoked.
 	keySetStale = 24 * time.Hour
@@ -79,8 +79,8 @@ func newKeySets(networks []netip.Prefix) *keySets {
 // an assertion in the name of a service whose keys are slow to come, and each that waits is a request that is
 // worked on.
 const (
-	maxWaitingForOne = 64
-	maxWaitingForAll = 256
+	MaxWaitingForOne = 64
+	MaxWaitingForAll = 256
 )
 
 var errCrowded = errors.New("as many requests as may are waiting for the keys already")
@@ -89,7 +89,7 @@ var errCrowded = errors.New("as many requests as may are waiting for the keys al
 func (k *keySets) wait(address string) (end func(), ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.waiting[address] >= maxWaitingForOne || k.all >= maxWaitingForAll {
+	if k.waiting[address] >= MaxWaitingForOne || k.all >= MaxWaitingForAll {
 		return nil, false
 	}
 	k.waiting[address]++
@@ -102,6 +102,18 @@ func (k *keySets) wait(address string) (end func(), ok bool) {
 			delete(k.waiting, address)
 		}
 	}, true
+}
+
+// WaitingForKeys is how many requests wait for keys that services publish.
+func (a *Authenticator) WaitingForKeys() (n int) {
+	for _, m := range a.methods {
+		if m, ok := m.(*privateKey); ok {
+			m.sets.mu.Lock()
+			n += m.sets.all
+			m.sets.mu.Unlock()
+		}
+	}
+	return n
 }
 
 // signed reports whether a key published at address signed what find is about. An error says that
@@ -173,7 +185,7 @@ func (s *keySet) serves(now time.Time, anew bool) bool {
 	asked := now.Sub(s.tried)
 	switch {
 	case s.fetched.IsZero():
-		return asked < keySetRetry
+		return asked < KeySetRetry
 	case !anew && now.Sub(s.fetched) < keySetFresh:
 		return true
 	default:
@@ -205,12 +217,12 @@ func (k *keySets) fetch(ctx context.Context, address string) ([]jose.PublicKey, 
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("fetch keys from %s: answered %s; redirects are not followed", address, resp.Status)
 	}
-	b, err := io.ReadAll(io.LimitReader(resp.Body, keySetLimit+1))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, KeySetLimit+1))
 	if err != nil {
 		return nil, fmt.Errorf("fetch keys from %s: %w", address, err)
 	}
-	if len(b) > keySetLimit {
-		return nil, fmt.Errorf("fetch keys from %s: longer than %d bytes", address, keySetLimit)
+	if len(b) > KeySetLimit {
+		return nil, fmt.Errorf("fetch keys from %s: longer than %d bytes", address, KeySetLimit)
 	}
 	keys, err := jose.ParseClientKeys(b)
 	if err != nil {

@@ -162,7 +162,7 @@ func TestOldKeysAreUsedWhileTheirPublisherIsAway(t *testing.T) {
 	b.want("never there", s, "keys_unavailable")
 	p.publish(s)
 	b.want("there, but just asked", s, "keys_unavailable")
-	b.now = b.now.Add(keySetRetry)
+	b.now = b.now.Add(KeySetRetry)
 	b.want("asked again", s, "")
 	p.Close()
 	b.now = b.now.Add(keySetStale)
@@ -212,7 +212,7 @@ func TestFetchingIsBounded(t *testing.T) {
 	elsewhere.publish(s)
 	for name, h := range map[string]http.HandlerFunc{
 		"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) },
-		"too long":   text(keySetOf(s) + strings.Repeat(" ", keySetLimit)),
+		"too long":   text(keySetOf(s) + strings.Repeat(" ", KeySetLimit)),
 		"no keys":    text(`{}`),
 		"no JSON":    text(`<html>`),
 		"not found":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) },
@@ -296,13 +296,13 @@ func TestFewWaitForSlowKeys(t *testing.T) {
 	for range requests {
 		go func() { answers <- b.ask(s) }()
 	}
-	for range requests - maxWaitingForOne {
+	for range requests - MaxWaitingForOne {
 		if got := <-answers; got != "keys_unavailable" { // while nothing has been fetched
 			t.Errorf("got %q", got)
 		}
 	}
 	close(release)
-	for range maxWaitingForOne {
+	for range MaxWaitingForOne {
 		if got := <-answers; got != "" {
 			t.Errorf("one that waited: got %q", got)
 		}
@@ -316,13 +316,13 @@ func TestFewWaitForSlowKeys(t *testing.T) {
 func TestWaitingForKeysIsBoundedInAll(t *testing.T) {
 	k := newKeySets(nil)
 	var ends []func()
-	for i := range 2 * maxWaitingForAll {
+	for i := range 2 * MaxWaitingForAll {
 		if end, ok := k.wait(fmt.Sprint(i)); ok {
 			ends = append(ends, end)
 		}
 	}
-	if len(ends) != maxWaitingForAll {
-		t.Errorf("%d wait, want %d", len(ends), maxWaitingForAll)
+	if len(ends) != MaxWaitingForAll {
+		t.Errorf("%d wait, want %d", len(ends), MaxWaitingForAll)
 	}
 	for _, end := range ends {
 		end()

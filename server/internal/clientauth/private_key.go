@@ -22,9 +22,9 @@ const (
 	// maxAssertionID is the longest jti, in bytes. RFC 7519 has no bound. It is that of DPoP proofs,
 	// and holds 512 bits in hexadecimal.
 	maxAssertionID = 128
-	// maxKeysTried is how many signatures one assertion has us check, when it does not say which key
+	// MaxKeysTried is how many signatures one assertion has us check, when it does not say which key
 	// signed it and the service has several.
-	maxKeysTried = 8
+	MaxKeysTried = 8
 )
 
 // privateKey is private_key_jwt: a short statement signed with a key whose public half is in the
@@ -149,7 +149,7 @@ func (s *search) signedBy(k *jose.PublicKey) bool {
 
 // signer finds the credential of svc by whose key t is signed, and which may be used.
 func (m *privateKey) signer(ctx context.Context, t *jose.Token, svc *directory.Service, p *Presented, s *directory.Snapshot, now time.Time) (*directory.Credential, *Failure) {
-	find := &search{t, maxKeysTried, "unknown_key"}
+	find := &search{t, MaxKeysTried, "unknown_key"}
 	var published, ended []*directory.Credential
 	for _, c := range s.CredentialsOf(svc.UID) {
 		switch {
@@ -182,7 +182,7 @@ func (m *privateKey) signer(ctx context.Context, t *jose.Token, svc *directory.S
 	if away != nil {
 		return nil, away
 	}
-	if find.left == maxKeysTried {
+	if find.left == MaxKeysTried {
 		m.nobodys(t)
 	}
 	return nil, &Failure{Reason: find.why}

@@ -9,7 +9,7 @@ type recent[K comparable, V any] struct {
 	young, older map[K]V
 }
 
-const recentMost = 8192 // of one generation
+const RecentMost = 8192 // of one generation
 
 func (r *recent[K, V]) find(k K) (V, bool) {
 	r.mu.RLock()
@@ -29,7 +29,7 @@ func (r *recent[K, V]) find(k K) (V, bool) {
 func (r *recent[K, V]) add(k K, v V) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.young == nil || len(r.young) >= recentMost {
+	if r.young == nil || len(r.young) >= RecentMost {
 		r.young, r.older = make(map[K]V), r.young
 	}
 	r.young[k] = v

@@ -10,9 +10,9 @@ import (
 
 // Wrong secrets a client may send from one network at once, and then one every refill.
 const (
-	guessBurst  = 20
-	guessRefill = time.Second
-	maxGuessers = 4096 // some 200 bytes each
+	GuessBurst  = 20
+	GuessRefill = time.Second
+	MaxGuessers = 4096 // some 200 bytes each
 )
 
 // guesses slows down callers that try secrets (RFC 6749, section 2.3.1: "MUST protect any endpoint
@@ -30,7 +30,7 @@ type guesses struct {
 }
 
 func newGuesses() *guesses {
-	return &guesses{failures: throttle.New[guesser](guessBurst, guessRefill, maxGuessers)}
+	return &guesses{failures: throttle.New[guesser](GuessBurst, GuessRefill, MaxGuessers)}
 }
 
 // guesser is a client as it calls itself, and where it is.

@@ -18,8 +18,8 @@ type form []parameter
 
 type parameter struct{ name, value string }
 
-// maxParameters in one form. Standard requests have a dozen at most.
-const maxParameters = 100
+// MaxParameters in one form. Standard requests have a dozen at most.
+const MaxParameters = 100
 
 // get is the value of a parameter, "" when it was not sent.
 func (f form) get(name string) string {
@@ -145,7 +145,7 @@ func parseForm(s string) (form, error) {
 	if s == "" {
 		return nil, nil
 	}
-	if strings.Count(s, "&") >= maxParameters {
+	if strings.Count(s, "&") >= MaxParameters {
 		return nil, errParameters
 	}
 	all := make(form, 0, 8)

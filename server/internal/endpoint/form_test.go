@@ -68,7 +68,7 @@ func TestFormThatIsNotStrictIsRefused(t *testing.T) {
 		"repeated as escape":   {formRequest("scope=a&%73cope=b"), 0},
 		"repeated, once empty": {formRequest("scope=&scope=b"), 0},
 		"repeated, unknown":    {formRequest("foo=1&foo=2"), 0},
-		"too many":             {formRequest(strings.Repeat("resource=a&", maxParameters)), 0},
+		"too many":             {formRequest(strings.Repeat("resource=a&", MaxParameters)), 0},
 		"JSON":                 {formRequest(`{"grant_type":"client_credentials"}`, "Content-Type", "application/json"), 0},
 		"multipart":            {formRequest("x", "Content-Type", "multipart/form-data; boundary=x"), 0},
 		"no type":              {formRequest("a=1", "Content-Type", ""), 0},

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// maxPending bounds the bytes of the lines that wait to be written.
-	maxPending = 1 << 20
+	// MaxPending bounds the bytes of the lines that wait to be written.
+	MaxPending = 1 << 20
 	// closeAfter bounds how long Close waits for them.
 	closeAfter = time.Second
 )
@@ -96,7 +96,7 @@ type queue struct {
 // Write takes one line, or drops it.
 func (q *queue) Write(line []byte) (int, error) {
 	q.mu.Lock()
-	if q.closed || len(q.pending)+len(line) > maxPending {
+	if q.closed || len(q.pending)+len(line) > MaxPending {
 		q.dropped++
 	} else {
 		q.pending = append(q.pending, line...)

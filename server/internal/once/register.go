@@ -21,7 +21,7 @@ var (
 )
 
 const (
-	defaultMaxWaiting = 4096
+	DefaultMaxWaiting = 4096
 	defaultPurgeEvery = 30 * time.Second
 	// slack is how long an entry is kept beyond its end: the clocks of replicas differ.
 	slack = time.Minute
@@ -67,7 +67,7 @@ type batch struct {
 // New makes a register over store.
 func New(store Store, o Options) *Register {
 	if o.MaxWaiting == 0 {
-		o.MaxWaiting = defaultMaxWaiting
+		o.MaxWaiting = DefaultMaxWaiting
 	}
 	if o.PurgeEvery == 0 {
 		o.PurgeEvery = defaultPurgeEvery
@@ -128,6 +128,13 @@ func (r *Register) enqueue(entries []Entry) (b *batch, at int, err error) {
 	default: // it is awake, or will be
 	}
 	return b, at, nil
+}
+
+// Waiting is how many entries wait for the store.
+func (r *Register) Waiting() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.queue.entries)
 }
 
 // Run commits entries until ctx ends, and then those that wait. It is called once. It returns

@@ -24,9 +24,9 @@ const (
 // denyListLife is how long a deny-list is good, and how long an update is.
 const denyListLife = 24 * time.Hour
 
-// signAgainAfter is how old a whole list may be that is answered: its age is what a verifier that fails closed
+// SignAgainAfter is how old a whole list may be that is answered: its age is what a verifier that fails closed
 // counts from.
-const signAgainAfter = 5 * time.Second
+const SignAgainAfter = 5 * time.Second
 
 // edition is what is revoked at one time. All but the signed texts is immutable.
 type edition struct {
@@ -193,7 +193,7 @@ func (p *Publisher) list(e *edition) ([]byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := p.o.Now()
-	if e.whole.recent(e.keyID, now, signAgainAfter) {
+	if e.whole.recent(e.keyID, now, SignAgainAfter) {
 		return e.whole.body, nil
 	}
 	signer, err := p.signer()

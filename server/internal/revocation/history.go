@@ -66,10 +66,10 @@ type history struct {
 	size  int
 }
 
-// maxSteps and leastHistory bound the history: so many steps, with in all no more ids than the list has, or
+// MaxSteps and leastHistory bound the history: so many steps, with in all no more ids than the list has, or
 // leastHistory when that is more.
 const (
-	maxSteps     = 512
+	MaxSteps     = 512
 	leastHistory = 4096
 )
 
@@ -78,7 +78,7 @@ func (h *history) add(s step, listSize int) {
 	defer h.mu.Unlock()
 	h.steps, h.size = append(h.steps, s), h.size+s.size()
 	drop := 0
-	for most := max(listSize, leastHistory); drop < len(h.steps) && (len(h.steps)-drop > maxSteps || h.size > most); drop++ {
+	for most := max(listSize, leastHistory); drop < len(h.steps) && (len(h.steps)-drop > MaxSteps || h.size > most); drop++ {
 		h.size -= h.steps[drop].size()
 	}
 	h.steps = slices.Delete(h.steps, 0, drop)

@@ -13,8 +13,8 @@ import (
 // DenyListPath is where the deny-list is, below the issuer.
 const DenyListPath = "/oauth2/denylist"
 
-// longestWait is how long a request may wait for another list: less than what proxies cut off.
-const longestWait = 25 * time.Second
+// LongestWait is how long a request may wait for another list: less than what proxies cut off.
+const LongestWait = 25 * time.Second
 
 // answerTime is what is left after the wait to write the answer.
 const answerTime = 15 * time.Second
@@ -140,7 +140,7 @@ func parseQuery(raw string) (q query, err error) {
 		n, err = strconv.ParseUint(text, 10, bits)
 		return int64(n)
 	}
-	q.wait = min(time.Duration(number("wait", 16))*time.Second, longestWait)
+	q.wait = min(time.Duration(number("wait", 16))*time.Second, LongestWait)
 	q.epoch, q.revision = number("epoch", 63), number("rev", 63)
 	for _, name := range []string{"wait", "since", "epoch", "rev"} {
 		if err == nil && len(values[name]) > 1 {

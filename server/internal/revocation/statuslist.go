@@ -90,7 +90,7 @@ type signedList struct {
 	signed time.Time
 }
 
-const maxSignedLists = 4096 // some 4 MiB
+const MaxSignedLists = 4096 // some 4 MiB
 
 // statusToken is the list as a token, signed now or a moment ago.
 func (p *Publisher) statusToken(uri string, all bool, keyID string, places []int) ([]byte, error) {
@@ -112,7 +112,7 @@ func (p *Publisher) statusToken(uri string, all bool, keyID string, places []int
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.recent == nil || len(l.recent) >= maxSignedLists {
+	if l.recent == nil || len(l.recent) >= MaxSignedLists {
 		l.recent = map[string]signedList{}
 	}
 	l.recent[uri] = signedList{[]byte(body), all, places, signer.ID(), now}

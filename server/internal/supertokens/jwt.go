@@ -41,14 +41,14 @@ func (d *Interface) createJWT(c *call) *reply {
 	return a
 }
 
-// keyedBodyLimit is how many bytes of a body are read of a caller with an API key. The core takes as much and more. An
+// KeyedBodyLimit is how many bytes of a body are read of a caller with an API key. The core takes as much and more. An
 // app that does not exist asks for no key.
-const keyedBodyLimit = 1 << 20
+const KeyedBodyLimit = 1 << 20
 
 func (d *Interface) mint(c *call) *reply {
 	limit := int64(web.BodyLimit)
 	if c.keyed {
-		limit = keyedBodyLimit
+		limit = KeyedBodyLimit
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {

@@ -28,11 +28,14 @@ type Store interface {
 // Retention is how long counts are kept: a year, and the month in which somebody asks for it.
 const Retention = 400 // days
 
+// DefaultMaxRows takes about 60 MiB.
+const DefaultMaxRows = 200_000
+
 // Options of a Recorder. The zero value works.
 type Options struct {
 	// Interval between two times of writing. Zero: 10 s.
 	Interval time.Duration
-	// MaxRows bounds what is remembered until it can be written. Zero: 200,000, some 60 MiB.
+	// MaxRows bounds what is remembered until it can be written. Zero: DefaultMaxRows.
 	MaxRows int
 	Now     func() time.Time
 	Logger  *slog.Logger
@@ -41,12 +44,12 @@ type Options struct {
 // A caller chooses some members of a row, such as the scopes it requests. Without these limits, it could cause a new
 // row with each request.
 const (
-	// maxOfCaller is the number of rows of one caller in a day. After that, refused requests are not counted, and
+	// MaxOfCaller is the number of rows of one caller in a day. After that, refused requests are not counted, and
 	// allowed ones are counted for all scopes of their rule and for no network.
-	maxOfCaller = 2000
-	// maxAsked is the number of different sets of scopes of one caller and target in a day that no rule granted.
+	MaxOfCaller = 2000
+	// MaxAsked is the number of different sets of scopes of one caller and target in a day that no rule granted.
 	// After that, such requests are counted without scopes.
-	maxAsked = 32
+	MaxAsked = 32
 	// maxScopes is the length of such a set, in bytes.
 	maxScopes = 256
 	// maxSeen is the number of rows of a day, in all, that are remembered for this: about 100 MiB.
@@ -103,7 +106,7 @@ type tally struct{ n, last int64 } // last: microseconds since 1970
 // NewRecorder makes a recorder over store.
 func NewRecorder(store Store, o Options) *Recorder {
 	o.Interval = cmp.Or(o.Interval, 10*time.Second)
-	o.MaxRows = cmp.Or(o.MaxRows, 200_000)
+	o.MaxRows = cmp.Or(o.MaxRows, DefaultMaxRows)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -156,14 +159,14 @@ func (t *today) admits(k *key, hash func(key) uint64) bool {
 	if _, known := t.seen[h]; known {
 		return true
 	}
-	if k.ungranted() && k.Scopes != "" && t.asked[k.Edge] >= maxAsked {
+	if k.ungranted() && k.Scopes != "" && t.asked[k.Edge] >= MaxAsked {
 		k.Scopes = ""
 		h = hash(*k)
 		if _, known := t.seen[h]; known {
 			return true
 		}
 	}
-	if t.rows[k.Caller] >= maxOfCaller || len(t.seen) >= maxSeen/shards {
+	if t.rows[k.Caller] >= MaxOfCaller || len(t.seen) >= maxSeen/shards {
 		return false
 	}
 	t.seen[h] = struct{}{}

@@ -266,11 +266,11 @@ func TestACallerMakesABoundedNumberOfRows(t *testing.T) {
 		counted += row.N
 	}
 	for e, n := range sets {
-		if n > maxAsked {
-			t.Errorf("got %d sets of scopes for %v, want at most %d", n, e, maxAsked)
+		if n > MaxAsked {
+			t.Errorf("got %d sets of scopes for %v, want at most %d", n, e, MaxAsked)
 		}
 	}
-	if len(rows) > maxOfCaller || counted+r.Dropped() != asked {
+	if len(rows) > MaxOfCaller || counted+r.Dropped() != asked {
 		t.Errorf("got %d rows, %d counted and %d dropped of %d", len(rows), counted, r.Dropped(), asked)
 	}
 	if len(m.rowsOf(2)) != 1 {
@@ -282,8 +282,8 @@ func TestACallerMakesABoundedNumberOfRows(t *testing.T) {
 		r.Count(u, nil, noon)
 	}
 	r.Flush(t.Context())
-	if got := len(m.rowsOf(3)); got != maxAsked+1 {
-		t.Errorf("got %d rows of one edge, want %d", got, maxAsked+1)
+	if got := len(m.rowsOf(3)); got != MaxAsked+1 {
+		t.Errorf("got %d rows of one edge, want %d", got, MaxAsked+1)
 	}
 	// The next day begins anew.
 	u := use(1, 1)
@@ -300,7 +300,7 @@ func TestWhatWasAllowedIsCountedAlsoWithoutRoom(t *testing.T) {
 	m := &memory{}
 	r := NewRecorder(m, Options{})
 	of := []string{"a", "b", "read"}
-	const asked = 3 * maxOfCaller
+	const asked = 3 * MaxOfCaller
 	for i := range asked {
 		u := use(1, byte(i))
 		u.Network = NetworkOf(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}))
@@ -314,7 +314,7 @@ func TestWhatWasAllowedIsCountedAlsoWithoutRoom(t *testing.T) {
 			folded++
 		}
 	}
-	if counted != asked || r.Dropped() != 0 || folded != 256 || len(rows) != maxOfCaller+folded {
+	if counted != asked || r.Dropped() != 0 || folded != 256 || len(rows) != MaxOfCaller+folded {
 		t.Errorf("got %d counted of %d, %d dropped, in %d rows, %d of them for all scopes of an edge", counted, asked, r.Dropped(), len(rows), folded)
 	}
 }

@@ -42,6 +42,9 @@ type arriving struct {
 	read int
 	long bool
 
+	telling  sync.Mutex
+	answered bool // rc must not be used any more; guarded by telling
+
 	// Guarded by arrivals.mu.
 	inAll, inFrom *list.Element
 	shed          bool // the request is to be turned away
@@ -57,10 +60,20 @@ func (s *Stack) expect(w http.ResponseWriter, r *http.Request, p *place) (*http.
 	counted := *r
 	counted.Body = b
 	if oldest := s.arrivals.add(b); oldest != nil {
-		// Its reader is told, and answers. A writer that knows no deadlines has none that reads slowly.
-		_ = oldest.rc.SetReadDeadline(time.Unix(1, 0))
+		oldest.giveWay()
 	}
 	return &counted, b
+}
+
+// giveWay tells the reader of the body that the request is to be turned away; it answers. It may be answered meanwhile:
+// net/http wants nothing to be done with an answer after that.
+func (b *arriving) giveWay() {
+	b.telling.Lock()
+	defer b.telling.Unlock()
+	if !b.answered {
+		// A writer that knows no deadlines has no reader that is slow.
+		_ = b.rc.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
 // add counts b, and returns the body that gives way to it, if one has to.
@@ -155,6 +168,9 @@ func (b *arriving) end() (shed bool) {
 	a.remove(b)
 	shed = b.shed
 	a.mu.Unlock()
+	b.telling.Lock()
+	b.answered = true
+	b.telling.Unlock()
 	if b.long {
 		b.stack.long.Add(-1)
 	}

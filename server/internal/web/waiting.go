@@ -69,9 +69,12 @@ func (s *Stack) HandleWaiting(route string, wait http.HandlerFunc, h HandlerFunc
 			}
 			s.log(w, r, route, time.Since(start))
 		}()
-		from := network(r)
-		s.await(from, wait, w, r)
-		w.err = s.inTurn(from, h, w, r)
+		if from := network(r); len(r.RequestURI) > MaxURLBytes {
+			w.err = LongURL
+		} else {
+			s.await(from, wait, w, r)
+			w.err = s.inTurn(from, h, w, r)
+		}
 		if w.err != nil {
 			s.writeError(w, w.err)
 		}

@@ -21,9 +21,6 @@ import (
 // BodyLimit is how many bytes of a request's body an endpoint reads, unless it says otherwise.
 const BodyLimit = 64 << 10
 
-// urlLimit is more than any client of ours sends.
-const urlLimit = 8 << 10
-
 // RequestIDHeader carries the request id, in the request when the client or a proxy chose
 // one, and in every answer.
 const RequestIDHeader = "X-Request-Id"
@@ -136,7 +133,7 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 		// A request with a body is worked on when something of it has arrived.
 		case body == nil && !own.enter(), body != nil && s.inFlight.Load() >= s.most:
 			w.err = Overloaded
-		case len(r.RequestURI) > urlLimit:
+		case len(r.RequestURI) > MaxURLBytes:
 			w.err = LongURL
 		default:
 			w.err = h(w, r)
