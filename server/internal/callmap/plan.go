@@ -331,10 +331,7 @@ func (p *planner) planRules() {
 		}
 	}
 	slices.SortFunc(p.plan.Rules, func(a, b RuleChange) int {
-		if c := strings.Compare(a.Caller, b.Caller); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Target, b.Target)
+		return cmp.Or(strings.Compare(a.Caller, b.Caller), strings.Compare(a.Target, b.Target))
 	})
 }
 

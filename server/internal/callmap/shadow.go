@@ -2,6 +2,7 @@ package callmap
 
 import (
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -99,10 +100,7 @@ func (p *Plan) Overlay() (rules []directory.ShadowRule, leftOut []string) {
 			overlay[r.Edge] = r
 		}
 	}
-	for _, r := range overlay {
-		rules = append(rules, r)
-	}
-	slices.SortFunc(rules, func(a, b directory.ShadowRule) int { return compareEdges(a.Edge, b.Edge) })
+	rules = slices.SortedFunc(maps.Values(overlay), func(a, b directory.ShadowRule) int { return compareEdges(a.Edge, b.Edge) })
 	return rules, leftOut
 }
 
