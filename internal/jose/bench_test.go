@@ -41,15 +41,11 @@ func BenchmarkSign(b *testing.B) {
 		b.Run(string(alg)+"/go-jose", func(b *testing.B) {
 			key := josev4.SigningKey{Algorithm: josev4.SignatureAlgorithm(alg), Key: josev4.JSONWebKey{Key: s.key, KeyID: s.ID()}}
 			signer, err := josev4.NewSigner(key, (&josev4.SignerOptions{}).WithType("at+jwt"))
-			if err != nil {
-				b.Fatal(err)
-			}
+			must(b, err)
 			b.ReportAllocs()
 			for b.Loop() {
 				jws, err := signer.Sign(payload)
-				if err != nil {
-					b.Fatal(err)
-				}
+				must(b, err)
 				if _, err := jws.CompactSerialize(); err != nil {
 					b.Fatal(err)
 				}

@@ -11,9 +11,7 @@ import (
 func TestClaimsAreRead(t *testing.T) {
 	const payload = `{"iss":"auth-server","sub":"m1","aud":"m2","iat":1795467585,"nbf":1795467586,"exp":1795468485,"jti":"id","scope":"read write","client_id":"c","other":{"x":[1]}}`
 	c, err := ParseClaims([]byte(payload))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if c.Issuer != "auth-server" || c.Subject != "m1" || c.ID != "id" || c.Scope != "read write" || c.ClientID != "c" ||
 		!slices.Equal(c.Audience, []string{"m2"}) || c.AudienceIsArray || string(c.Raw) != payload ||
 		c.IssuedAt.Unix() != 1795467585 || c.NotBefore.Unix() != 1795467586 || c.Expiry.Unix() != 1795468485 {

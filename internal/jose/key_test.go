@@ -19,9 +19,7 @@ func TestThumbprintIsTheRFCs(t *testing.T) {
 		{`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"},
 	} {
 		k, err := ParseJWK([]byte(c.jwk))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if got, err := Thumbprint(k.Key); err != nil || got != c.want {
 			t.Errorf("got %s, %v, want %s", got, err, c.want)
 		}
@@ -34,13 +32,9 @@ func TestThumbprintIsTheRFCs(t *testing.T) {
 func TestPublicJWKHasNoPrivateMember(t *testing.T) {
 	for alg, s := range testSigners() {
 		b, err := s.Public().JWK()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		var m map[string]string
-		if err := json.Unmarshal(b, &m); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal(b, &m))
 		if m["kid"] != s.ID() || m["alg"] != string(alg) || m["use"] != "sig" {
 			t.Errorf("%s: got %s", alg, b)
 		}
@@ -63,13 +57,9 @@ func TestPublicJWKHasNoPrivateMember(t *testing.T) {
 func edit(t *testing.T, alg Algorithm, changes ...string) []byte {
 	t.Helper()
 	b, err := testSigners()[alg].Public().JWK()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var m map[string]json.RawMessage
-	if err := json.Unmarshal(b, &m); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal(b, &m))
 	for i := 0; i < len(changes); i += 2 {
 		if m[changes[i]] = json.RawMessage(changes[i+1]); changes[i+1] == "" {
 			delete(m, changes[i])
@@ -188,9 +178,7 @@ func TestCertificatesInAKeyAreIgnored(t *testing.T) {
 func TestKeySetPassesOverKeysItCannotUse(t *testing.T) {
 	set, err := ParseKeySet(fmt.Appendf(nil, `{"keys":[{"kty":"new"},{},null,7,{"kty":"oct","k":"AAAA","kid":"s"},%s,%s,%s,%s],"more":1}`,
 		edit(t, ES256, "use", `"enc"`), edit(t, RS256, "d", `"AAAA"`), edit(t, EdDSA, "kid", ``), edit(t, ES256)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if keys := set.Keys(); len(keys) != 1 || keys[0].ID != testSigners()[ES256].ID() {
 		t.Errorf("got %+v, want the one usable key", keys)
 	}
@@ -229,9 +217,7 @@ func TestKeySetHoldsOnlySoundKeys(t *testing.T) {
 // F09. A key set of MaxKeys keys is read, and no larger one.
 func TestKeySetHasABound(t *testing.T) {
 	jwk, err := testSigners()[RS256].Public().JWK()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	set := func(n int) []byte {
 		members := make([]string, n)
 		for i := range members {

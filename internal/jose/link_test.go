@@ -13,13 +13,9 @@ import (
 // the functions' names in the program that runs.
 func TestNoDecryptionIsLinked(t *testing.T) {
 	path, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	program, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	// Joined here, lest the program contain the names because the test does.
 	linked := func(function string) bool {
 		return bytes.Contains(program, []byte(strings.Join([]string{"github.com/go-jose/go-jose/v4", function}, ".")))
@@ -37,9 +33,7 @@ func TestNoDecryptionIsLinked(t *testing.T) {
 // VER-007: zero outbound connections, since nothing here could make one.
 func TestNoHTTPIsImported(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	deps := strings.Fields(string(out))
 	if !slices.Contains(deps, "crypto/ecdsa") {
 		t.Fatalf("go list answered %q", out)

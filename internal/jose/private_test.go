@@ -5,22 +5,14 @@ import "testing"
 func TestPrivateKeyIsReadAsItWasWritten(t *testing.T) {
 	for _, alg := range []Algorithm{ES256, PS256, EdDSA} {
 		key, err := GenerateKey(alg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, id := range []string{"", "k1"} {
 			b, err := PrivateJWK(id, alg, key)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			s, err := ParsePrivateJWK(b)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			thumbprint, err := Thumbprint(key.Public())
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			if want := map[bool]string{true: thumbprint, false: id}[id == ""]; s.ID() != want || s.Algorithm() != alg {
 				t.Errorf("%s: got kid %q and %s, want %q", alg, s.ID(), s.Algorithm(), want)
 			}
@@ -30,9 +22,7 @@ func TestPrivateKeyIsReadAsItWasWritten(t *testing.T) {
 		}
 	}
 	key, err := GenerateKey(ES256)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if b, err := PrivateJWK("k1", EdDSA, key); err == nil || b != nil {
 		t.Errorf("an algorithm that is not the key's: got %s, %v", b, err)
 	}

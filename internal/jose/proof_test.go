@@ -22,9 +22,7 @@ func TestProofBringsItsKey(t *testing.T) {
 	for alg, s := range testSigners() {
 		for range 2 { // the second header is the remembered one
 			compact, err := s.SignProof("dpop+jwt", []byte(`{"jti":"a"}`))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			tok, k, err := ParseProof(compact)
 			if err != nil {
 				t.Fatalf("%s: %v", alg, err)
@@ -50,9 +48,7 @@ func decodedHeader(t *testing.T, compact string) string {
 	t.Helper()
 	head, _, _ := strings.Cut(compact, ".")
 	b, err := base64.RawURLEncoding.DecodeString(head)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return string(b)
 }
 
@@ -62,9 +58,7 @@ func TestProofsWithBadHeadersAreRefused(t *testing.T) {
 	public := string(edit(t, ES256, "kid", "", "alg", "", "use", ""))
 	rsaPublic := string(edit(t, PS256, "kid", "", "alg", "", "use", ""))
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for name, header := range map[string]string{
 		"no jwk":                `{"alg":"ES256"}`,
 		"a kid instead":         `{"alg":"ES256","kid":"` + s.ID() + `"}`,
@@ -171,30 +165,22 @@ func TestClientKeysOfOneIDAreAllReturned(t *testing.T) {
 func TestKeysAndThumbprintsAreThoseOfGoJose(t *testing.T) {
 	for alg, s := range testSigners() {
 		theirs, err := (&josev4.JSONWebKey{Key: s.Public().Key}).Thumbprint(crypto.SHA256)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if ours, err := Thumbprint(s.Public().Key); err != nil || ours != encode(string(theirs)) {
 			t.Errorf("%s: got %s, %v", alg, ours, err)
 		}
 	}
 	for range 50 {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		b, err := josev4.JSONWebKey{Key: key.Public()}.MarshalJSON()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if k, err := ParseJWK(b); err != nil || !key.PublicKey.Equal(k.Key) {
 			t.Fatalf("%s: got %+v, %v", b, k, err)
 		}
 	}
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, key := range []any{p384.Public(), (*rsa.PublicKey)(nil), (*ecdsa.PublicKey)(nil), nil} {
 		if id, err := Thumbprint(key); err == nil {
 			t.Errorf("%T has thumbprint %s", key, id)
@@ -252,9 +238,7 @@ func FuzzParseProof(f *testing.F) {
 		var header struct {
 			Key json.RawMessage `json:"jwk"`
 		}
-		if err := json.Unmarshal([]byte(decodedHeader(t, compact)), &header); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal([]byte(decodedHeader(t, compact)), &header))
 		var theirs josev4.JSONWebKey
 		if err := theirs.UnmarshalJSON(header.Key); err == nil && !theirs.Key.(interface{ Equal(crypto.PublicKey) bool }).Equal(k.Key) {
 			t.Fatalf("%s: go-jose reads another key", header.Key)
@@ -269,9 +253,7 @@ func BenchmarkParseProof(b *testing.B) {
 	for _, alg := range []Algorithm{ES256, PS256, EdDSA} {
 		b.Run(string(alg), func(b *testing.B) {
 			proof, err := testSigners()[alg].SignProof("dpop+jwt", []byte(`{"jti":"a"}`))
-			if err != nil {
-				b.Fatal(err)
-			}
+			must(b, err)
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, _, err := ParseProof(proof); err != nil {
@@ -279,5 +261,13 @@ func BenchmarkParseProof(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// must ends the test if something failed that has to succeed.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -19,17 +19,11 @@ import (
 func TestGoJoseVerifiesWhatWeSign(t *testing.T) {
 	for alg, s := range testSigners() {
 		token, err := s.Sign("at+jwt", []byte(somePayload))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		var set josev4.JSONWebKeySet
-		if err := json.Unmarshal(NewKeySet(s.Public()).JSON(), &set); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal(NewKeySet(s.Public()).JSON(), &set))
 		jws, err := josev4.ParseSignedCompact(token, []josev4.SignatureAlgorithm{josev4.SignatureAlgorithm(alg)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		payload, err := jws.Verify(set)
 		if err != nil || string(payload) != somePayload || jws.Signatures[0].Header.ExtraHeaders["typ"] != "at+jwt" {
 			t.Errorf("%s: got %s, %v", alg, payload, err)
@@ -42,17 +36,11 @@ func TestWhatGoJoseSignsVerifies(t *testing.T) {
 	for alg, s := range testSigners() {
 		key := josev4.SigningKey{Algorithm: josev4.SignatureAlgorithm(alg), Key: josev4.JSONWebKey{Key: s.key, KeyID: s.ID()}}
 		signer, err := josev4.NewSigner(key, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		jws, err := signer.Sign([]byte(somePayload))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		token, err := jws.CompactSerialize()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if err := check(token, NewKeySet(s.Public())); err != nil {
 			t.Errorf("%s: %v", alg, err)
 		}
@@ -63,9 +51,7 @@ func TestHeaderHasNoTypeWhenNoneIsGiven(t *testing.T) {
 	s := testSigners()[ES256]
 	for _, typ := range []string{"", "JWT", "", `odd"type`} {
 		token, err := s.Sign(typ, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if tok, err := Parse(token); err != nil || tok.Type != typ {
 			t.Errorf("got %+v, %v, want typ %q", tok, err, typ)
 		}
@@ -78,13 +64,9 @@ type device struct{ crypto.Signer }
 func TestDeviceKeysSign(t *testing.T) {
 	for alg, s := range testSigners() {
 		opaque, err := NewSigner("device", alg, device{s.key})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		token, err := opaque.Sign("JWT", []byte(somePayload))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if err := check(token, NewKeySet(opaque.Public())); err != nil {
 			t.Errorf("%s: %v", alg, err)
 		}
@@ -102,18 +84,12 @@ func (d brokenDevice) Sign(_ io.Reader, _ []byte, _ crypto.SignerOpts) ([]byte, 
 
 func TestNonsenseFromADeviceIsAnError(t *testing.T) {
 	huge, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).Lsh(big.NewInt(1), 300), big.NewInt(1)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	negative, err := asn1.Marshal(struct{ R, S *big.Int }{big.NewInt(-1), big.NewInt(1)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for name, answer := range map[string][]byte{"nothing": nil, "64 bytes": make([]byte, 64), "out of range": huge, "negative": negative} {
 		s, err := NewSigner("k", ES256, brokenDevice{testSigners()[ES256].key, answer})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if token, err := s.Sign("JWT", nil); err == nil {
 			t.Errorf("%s: got %q, want an error", name, token)
 		}
@@ -122,13 +98,9 @@ func TestNonsenseFromADeviceIsAnError(t *testing.T) {
 
 func TestSignerRefusesKeysThatCannotVerify(t *testing.T) {
 	weak, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	es := testSigners()[ES256].key
 	for name, c := range map[string]struct {
 		id  string

@@ -48,9 +48,7 @@ func forge(t testing.TB, s *Signer, header, payload string) string {
 	t.Helper()
 	input := encode(header) + "." + encode(payload)
 	sig, err := s.signature([]byte(input))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return input + "." + encode(string(sig))
 }
 
@@ -66,17 +64,11 @@ func check(compact string, keys *KeySet) error {
 func TestWhatOneSignsTheOtherVerifies(t *testing.T) {
 	for alg, s := range testSigners() {
 		compact, err := s.Sign("at+jwt", []byte(somePayload))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		set, err := ParseKeySet(NewKeySet(s.Public()).JSON())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		tok, err := Parse(compact)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if tok.KeyID != s.ID() || tok.Algorithm != string(alg) || tok.Type != "at+jwt" || string(tok.Payload) != somePayload {
 			t.Errorf("%s: got %+v", alg, tok)
 		}
@@ -122,13 +114,9 @@ func TestPublicKeyIsNotAnHMACSecret(t *testing.T) {
 	for _, signer := range testSigners() {
 		keys := NewKeySet(signer.Public())
 		der, err := x509.MarshalPKIXPublicKey(signer.Public().Key)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		jwk, err := signer.Public().JWK()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		lf := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 		secrets := []string{lf, strings.ReplaceAll(lf, "\n", "\r\n"), strings.TrimSuffix(lf, "\n"), string(der), string(jwk), ""}
 		if pub, ok := signer.Public().Key.(*rsa.PublicKey); ok {
@@ -153,14 +141,10 @@ func TestES256SignatureHasOneForm(t *testing.T) {
 	keys := NewKeySet(s.Public())
 	input := encode(`{"alg":"ES256","kid":"`+s.ID()+`"}`) + "." + encode(somePayload)
 	sig, err := s.signature([]byte(input))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	r, v := new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])
 	der, err := asn1.Marshal(struct{ R, S *big.Int }{r, v})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	n := elliptic.P256().Params().N
 	pair := func(r, s *big.Int) string {
 		return string(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
@@ -261,9 +245,7 @@ func TestAlgorithmIsTheKeys(t *testing.T) {
 func TestTokenWithoutKeyIDVerifiesWithAGivenKey(t *testing.T) {
 	s, other := testSigners()[ES256], testSigners()[RS256]
 	tok, err := Parse(forge(t, s, `{"alg":"ES256"}`, somePayload))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if err := tok.VerifyWith(s.Public()); err != nil {
 		t.Error(err)
 	}
@@ -321,9 +303,7 @@ func TestBase64HasOneForm(t *testing.T) {
 		header = " " + header
 	}
 	good := strings.Split(forge(t, s, header, somePayload+"  "), ".")
-	if err := check(strings.Join(good, "."), keys); err != nil {
-		t.Fatal(err)
-	}
+	must(t, check(strings.Join(good, "."), keys))
 	for part := range good {
 		bad := map[string]string{
 			"line feed": good[part] + "\n", "line feed inside": good[part][:4] + "\n" + good[part][4:], "carriage return": "\r" + good[part],

@@ -80,16 +80,12 @@ func wycheproof(t *testing.T, file string) []vectorGroup {
 		t.Fatalf("fetch %s (needs the Go module proxy once, and the sum %s): %v", wycheproofModule, wycheproofSum, err)
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "testvectors_v1", file))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var doc struct {
 		NumberOfTests int
 		TestGroups    []vectorGroup
 	}
-	if err := json.Unmarshal(b, &doc); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal(b, &doc))
 	n := 0
 	for _, g := range doc.TestGroups {
 		n += len(g.Tests)
@@ -133,9 +129,7 @@ func TestWycheproofTokens(t *testing.T) {
 	n := 0
 	for _, g := range wycheproof(t, "json_web_signature_test.json") {
 		var key struct{ Alg string }
-		if err := json.Unmarshal(g.jwk(), &key); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal(g.jwk(), &key))
 		for _, v := range g.Tests {
 			n++
 			switch got := accepts(g.jwk(), v.token()); {
@@ -253,17 +247,13 @@ func TestWycheproofSignatures(t *testing.T) {
 func publicKey(t *testing.T, der string) crypto.PublicKey {
 	t.Helper()
 	key, err := x509.ParsePKIXPublicKey([]byte(unhex(t, der)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return key
 }
 
 func unhex(t *testing.T, s string) string {
 	t.Helper()
 	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return string(b)
 }

@@ -15,9 +15,7 @@ import (
 // the reason: each of these once had the advice to set the rule anew, or to make a credential.
 func TestAdviceFollowsFromTheReason(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/errors.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s := start(t, testConfig(t))
 	s.service("m1", "m2", "m3", "m4", "m5", "off")
 	s.operate("PATCH", "/services/m2", `{"audiences":["https://m2.example.com"]}`)
@@ -36,9 +34,7 @@ func TestAdviceFollowsFromTheReason(t *testing.T) {
 
 	plain := func(credential, target string, scopes ...string) string {
 		c, err := client.New(client.Config{Server: s.url, Credential: client.Static(credential)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer c.Close()
 		var denied *client.DeniedError
 		if _, err := c.TokenSource(target, scopes...).Token(t.Context()); !errors.As(err, &denied) {

@@ -26,9 +26,7 @@ func TestNoTokenLeavesWithoutARecord(t *testing.T) {
 	s := start(t, testConfig(t))
 	m1, _, _ := s.demo()
 	// The folder goes, and a file is where it was: nothing can be written there, by root either.
-	if err := os.RemoveAll(s.cfg.Audit.Dir); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.RemoveAll(s.cfg.Audit.Dir))
 	write(t, s.cfg.Audit.Dir, "in the way")
 	s.until(m1, `{"target":"m2"}`, 503)
 	for name, body := range map[string]string{"allowed": `{"target":"m2"}`, "denied": `{"target":"m3"}`, "malformed": `{`} {
@@ -45,9 +43,7 @@ func TestNoTokenLeavesWithoutARecord(t *testing.T) {
 		t.Errorf("change: got %d %s", change.status, change.body)
 	}
 	remove(t, s.cfg.Audit.Dir)
-	if err := os.Mkdir(s.cfg.Audit.Dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Mkdir(s.cfg.Audit.Dir, 0o700))
 	s.until(m1, `{"target":"m2"}`, 200)
 	if a := s.readyz(); a.status != 200 {
 		t.Errorf("readyz after it healed: got %d %s", a.status, a.body)
@@ -130,18 +126,14 @@ func TestEachRequestHasExactlyOneRecord(t *testing.T) {
 			}
 			for _, f := range glob(t, s.cfg.Data+"/watchword.db*") {
 				raw, err := os.ReadFile(f)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				if bytes.Contains(raw, []byte(part)) {
 					t.Errorf("a secret is in %s", f)
 				}
 			}
 		}
 	}
-	if err := s.stop(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.stop())
 	report, err := audit.VerifyDir(s.cfg.Audit.Dir, audit.Known{})
 	if err != nil || report.Bad != nil {
 		t.Errorf("audit log: %v %v", report.Bad, err)
@@ -174,9 +166,7 @@ func refusals(t *testing.T, dir string) (recorded, counted int) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return recorded, counted
 }
 
@@ -235,9 +225,7 @@ func TestAFloodOfRequestsWithoutAnIdentityFillsNoDisk(t *testing.T) {
 	if most := 150 << 10; grown > most {
 		t.Errorf("%d requests took %d bytes of the log, want at most %d", each*len(flood), grown, most)
 	}
-	if err := s.stop(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.stop())
 	recorded, counted := refusals(t, s.cfg.Audit.Dir)
 	if recorded+counted < each*(len(flood)-1) { // the operator API answers 429, without a record
 		t.Errorf("the log has %d and counts %d of %d", recorded, counted, each*len(flood))
@@ -275,9 +263,7 @@ func TestASecretInTheWrongPlaceIsNotRecorded(t *testing.T) {
 	}
 	for _, f := range glob(t, s.cfg.Data+"/watchword.db*") {
 		raw, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		text += string(raw)
 	}
 	for _, sent := range []string{secret, bootstrap[strings.LastIndexByte(bootstrap, '.')+1:], s.token} {

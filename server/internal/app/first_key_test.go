@@ -29,9 +29,7 @@ func firstKey(t *testing.T, cfg config.Config) {
 	m1, _, _ := s.demo()
 	apply := func(base int64, text string) answer {
 		body, err := json.Marshal(map[string]any{"base": base, "files": []any{map[string]string{"name": "callmap.yaml", "text": text}}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return s.do(s.request("POST", s.admin+"/callmap/apply", string(body), "Authorization", "Bearer "+s.token))
 	}
 	plan := s.operate("POST", "/callmap/plan", `{"files":[{"name":"callmap.yaml","text":"version: 1"}]}`)

@@ -31,12 +31,8 @@ func traced(t *testing.T, s *server) (there *server, calls func() []string) {
 	cmd.Env = append(os.Environ(), serveEnv+"="+s.cfg.Data)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, cmd.Start())
 	end := func() {
 		// strace writes down what it saw when what it started has ended.
 		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", cmd.Process.Pid, cmd.Process.Pid))
@@ -57,9 +53,7 @@ func traced(t *testing.T, s *server) (there *server, calls func() []string) {
 	return there, func() []string {
 		end()
 		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return strings.Split(string(text), "\n")
 	}
 }
@@ -102,9 +96,7 @@ func TestDiskIsSyncedBeforeTheAnswer(t *testing.T) {
 	cfg := testConfig(t)
 	s := start(t, cfg)
 	m1, _, _ := s.demo()
-	if err := s.stop(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.stop())
 	s, calls := traced(t, s)
 	for i, r := range []*http.Request{
 		s.request("PUT", s.admin+"/rules/m3/m2", "{}", "Authorization", "Bearer "+s.token),

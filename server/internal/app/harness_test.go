@@ -68,9 +68,7 @@ func startWith(t testing.TB, cfg config.Config, change func(*Server)) *server {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	token, err := os.ReadFile(cfg.Admin.TokenFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	srv := &server{
 		t: t, s: s, cfg: cfg, url: s.listeners[0].URL(), admin: s.listeners[1].URL() + "/admin/v1",
 		token: strings.TrimSpace(string(token)), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
@@ -140,9 +138,7 @@ func (s *server) do(r *http.Request) answer {
 func (s *server) request(method, url, body string, header ...string) *http.Request {
 	s.t.Helper()
 	r, err := http.NewRequest(method, url, strings.NewReader(body))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	r.Header.Set("Content-Type", "application/json")
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
@@ -203,13 +199,9 @@ func (s *server) accessToken(credential, target string) string {
 func part(t testing.TB, jwt string, n int) map[string]any {
 	t.Helper()
 	raw, err := base64.RawURLEncoding.DecodeString(strings.Split(jwt, ".")[n])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var m map[string]any
-	if err := json.Unmarshal(raw, &m); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal(raw, &m))
 	return m
 }
 
@@ -220,9 +212,7 @@ func auditText(t testing.TB, dir string) string {
 	var b strings.Builder
 	for _, f := range files {
 		raw, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		b.Write(raw)
 	}
 	return b.String()
@@ -268,4 +258,12 @@ func (l *lockedWriter) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.w.Write(b)
+}
+
+// must ends the test if something failed that has to succeed.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -75,18 +75,14 @@ func TestADatabaseThatIsTakenAwayIsTold(t *testing.T) {
 	s := start(t, testConfig(t))
 	s.service("m1")
 	file := filepath.Join(s.cfg.Data, "watchword.db")
-	if err := os.Rename(file, file+".away"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Rename(file, file+".away"))
 	if a := s.becomes(notReady, "store"); a.status != 503 || !strings.Contains(a.body, file) {
 		t.Errorf("got %d %s", a.status, a.body)
 	}
 	if a := s.do(s.request("POST", s.admin+"/services", `{"name":"m2"}`, "Authorization", "Bearer "+s.token)); a.status < 500 {
 		t.Errorf("a change is acknowledged: %d %s", a.status, a.body)
 	}
-	if err := os.Rename(file+".away", file); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Rename(file+".away", file))
 	s.becomes(ready, "")
 	s.service("m2")
 }
@@ -95,9 +91,7 @@ func TestADatabaseThatIsTakenAwayIsTold(t *testing.T) {
 func TestAWrongClockIsTold(t *testing.T) {
 	s := start(t, testConfig(t))
 	later := time.Now().Add(10 * time.Minute)
-	if err := storetest.Exec(t.Context(), s.cfg.Data, "", `UPDATE counters SET value = $1 WHERE name = 'heartbeat'`, later.UnixMicro()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, storetest.Exec(t.Context(), s.cfg.Data, "", `UPDATE counters SET value = $1 WHERE name = 'heartbeat'`, later.UnixMicro()))
 	if a := s.becomes(degraded, "clock"); a.status != 200 || !strings.Contains(a.body, "behind") {
 		t.Errorf("got %d %s", a.status, a.body)
 	}

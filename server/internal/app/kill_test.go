@@ -57,21 +57,15 @@ func child(t *testing.T, cfg config.Config) (*server, *exec.Cmd) {
 	cmd.Env = append(os.Environ(), serveEnv+"="+cfg.Data, serveEnv+"_DATABASE="+cfg.Database.Reveal())
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, cmd.Start())
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		t.Fatalf("the server did not start: %v", err)
 	}
 	urls := strings.Fields(line)
 	token, err := os.ReadFile(cfg.Admin.TokenFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s := &server{t: t, cfg: cfg, url: urls[0], admin: urls[1] + "/admin/v1", token: strings.TrimSpace(string(token)), client: &http.Client{}}
 	return s, cmd
 }
@@ -89,9 +83,7 @@ func killAgainAndAgain(t *testing.T, cfg config.Config) {
 	}
 	s := start(t, cfg)
 	m1, _, _ := s.demo()
-	if err := s.stop(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.stop())
 	decisions := map[string]bool{}
 	rule := true // whether m3 may call m2, as last acknowledged
 	unsure := false
@@ -115,9 +107,7 @@ func killAgainAndAgain(t *testing.T, cfg config.Config) {
 	if a := s.ask(m1, `{"target":"m2"}`); a.status != 200 {
 		t.Fatalf("after all kills: got %d %s", a.status, a.body)
 	}
-	if err := s.stop(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.stop())
 	report, err := audit.VerifyDir(cfg.Audit.Dir, audit.Known{})
 	if err != nil || report.Bad != nil {
 		t.Fatalf("audit log: %v, %v", report.Bad, err)
@@ -182,9 +172,7 @@ func (s *server) loadUntilKilled(t *testing.T, cmd *exec.Cmd, credential string,
 		}
 	})
 	<-time.After(time.Duration(50+rand.IntN(200)) * time.Millisecond)
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, cmd.Process.Kill())
 	_ = cmd.Wait() // it was killed, and says so
 	wg.Wait()
 	return answered, rule, sure

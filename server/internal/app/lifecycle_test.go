@@ -23,9 +23,7 @@ func TestSecondStartFindsEverything(t *testing.T) {
 	m1, _, _ := s.demo()
 	token := s.accessToken(m1, "m2")
 	jwks := s.do(s.request("GET", s.url+"/.well-known/jwks.json", "")).body
-	if err := s.stop(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.stop())
 	again := start(t, cfg)
 	if again.token != s.token {
 		t.Error("the operator token changed")
@@ -47,9 +45,7 @@ func TestServerDoesNotStartUnderTheNameOfAService(t *testing.T) {
 	s := start(t, cfg)
 	s.service("gate")
 	s.operate("PATCH", "/services/gate", `{"audiences":["https://gate.test/api"]}`)
-	if err := s.stop(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.stop())
 	for setting, edit := range map[string]func(*config.Config){
 		"plain_issuer": func(c *config.Config) { c.PlainIssuer = "gate" },
 		"issuer":       func(c *config.Config) { c.Issuer = "https://gate.test" },
@@ -98,17 +94,13 @@ func TestStartRefusesWhatItCannotTrust(t *testing.T) {
 			write(t, filepath.Join(cfg.Data, "watchword.db"), strings.Repeat("not a database ", 500))
 		}, "watchword.db"},
 		{"operator token for all to read", func(t *testing.T, cfg *config.Config) {
-			if err := os.Chmod(cfg.Admin.TokenFile, 0o644); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.Chmod(cfg.Admin.TokenFile, 0o644))
 		}, "chmod 600"},
 		{"operator token a placeholder", func(t *testing.T, cfg *config.Config) { write(t, cfg.Admin.TokenFile, "changeme") }, "32 characters"},
 		{"another sealing key", func(t *testing.T, cfg *config.Config) {
 			other := start(t, testConfig(t))
 			raw, err := os.ReadFile(other.cfg.Keys.SealingKeyFile)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			write(t, cfg.Keys.SealingKeyFile, string(raw))
 		}, "seal"},
 	} {
@@ -116,9 +108,7 @@ func TestStartRefusesWhatItCannotTrust(t *testing.T) {
 			cfg := testConfig(t)
 			s := start(t, cfg)
 			s.demo()
-			if err := s.stop(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, s.stop())
 			c.spoil(t, &cfg)
 			before := tree(t, cfg.Data)
 			_, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler))
@@ -252,9 +242,7 @@ func TestCertificateIsReloadedAndABadOneIsNot(t *testing.T) {
 		l.certificate.checked = l.certificate.checked.Add(-2e9)
 		l.certificate.mu.Unlock()
 		c, err := tls.Dial("tcp", strings.TrimPrefix(s.url, "https://"), &tls.Config{InsecureSkipVerify: true})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer c.Close()
 		return c.ConnectionState().PeerCertificates[0].Subject.CommonName
 	}
@@ -306,23 +294,17 @@ func TestDamageFoundLaterMakesTheServerNotReady(t *testing.T) {
 	s := start(t, testConfig(t))
 	s.demo()
 	raw, err := os.ReadFile(s.cfg.Data + "/watchword.db")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for i := 4096; i < len(raw); i++ {
 		raw[i] = 0xa5
 	}
 	f, err := os.OpenFile(s.cfg.Data+"/watchword.db", os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer f.Close()
 	if _, err := f.WriteAt(raw, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.s.checkStore(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.s.checkStore(t.Context()))
 	if r := s.s.readiness(); r.Status != notReady || !strings.Contains(r.Problems["store"], "damaged") {
 		t.Errorf("got %v, want the store damaged", r)
 	}

@@ -51,29 +51,21 @@ func (o *overTLS) ask(c *http.Client) (token string, resumed bool) {
 	t.Helper()
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"m1"}, "resource": {"https://m2.watchword.test/api"}}
 	r, err := http.NewRequest("POST", o.w.url+"/oauth2/token", strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	maps.Copy(r.Header, o.header)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	resp, err := c.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if resp.StatusCode != http.StatusOK && (resp.StatusCode != http.StatusUnauthorized || !strings.Contains(string(body), `"invalid_client"`)) {
 		t.Errorf("got %d %s", resp.StatusCode, body)
 	}
 	var answer struct {
 		Token string `json:"access_token"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal(body, &answer))
 	return answer.Token, resp.TLS.DidResume
 }
 
@@ -245,9 +237,7 @@ func TestAuthoritiesAreReloadedAndABadFileIsNot(t *testing.T) {
 		s := &Server{logger: slog.New(slog.DiscardHandler)}
 		s.cfg.ClientCAFile = file
 		pool, err := s.openClientCAs()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		only := func(c tls.Certificate) *x509.CertPool {
 			p := x509.NewCertPool()
 			p.AddCert(c.Leaf)
@@ -273,9 +263,7 @@ func TestClientHelloIsNotLoggedAsItCame(t *testing.T) {
 	w := newSDKWorld(t, func(c *config.Config) { cfg = *c })
 	var log bytes.Buffer
 	s, err := New(t.Context(), inFolder(cfg, t.TempDir()), slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()

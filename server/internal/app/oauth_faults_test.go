@@ -16,26 +16,20 @@ func TestUsedProofsStayUsedAfterAKill(t *testing.T) {
 func replayAfterKill(t *testing.T, cfg config.Config) {
 	s := start(t, cfg)
 	w := populated(s)
-	if err := s.stop(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.stop())
 	body := withAssertion(w.assertion("m5", claims{"aud": cfg.Issuer}), "m2")
 	used := withProof(proof(newKey(), nil, claims{"htu": cfg.Issuer + "/oauth2/token"}))
 	before, cmd := child(t, cfg)
 	given(t, before.tokenRequest(body))
 	given(t, before.tokenRequest(credentialsFor("m2"), basic("m1"), used))
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, cmd.Process.Kill())
 	_ = cmd.Wait() // it says that it was killed
 
 	after, cmd := child(t, cfg)
 	refused(t, "the assertion", after.tokenRequest(body), 401, "invalid_client")
 	refused(t, "the proof", after.tokenRequest(credentialsFor("m2"), basic("m1"), used), 400, "invalid_dpop_proof")
 	given(t, after.tokenRequest(withAssertion(w.assertion("m5", claims{"aud": cfg.Issuer}), "m2")))
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, cmd.Process.Kill())
 	_ = cmd.Wait()
 }
 
@@ -79,9 +73,7 @@ func TestStoreThatFailsRevokesNothing(t *testing.T) {
 	t.Run("SQLite", func(t *testing.T) {
 		w := populated(start(t, oauthConfig(t)))
 		token := w.get("m1", "m2")
-		if err := w.s.db.Close(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, w.s.db.Close())
 		asked(t, w, token)
 	})
 }
@@ -96,9 +88,7 @@ func TestNoSignerIsUnavailable(t *testing.T) {
 	if _, err := w.s.db.UpdateService(t.Context(), changed, change); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.s.directory.CatchUp(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, w.s.directory.CatchUp(t.Context()))
 	a := w.tokenRequest(credentialsFor("m2"), basic("m1"))
 	refused(t, "no key", a, 503, "temporarily_unavailable")
 	if a.header.Get("Retry-After") == "" {

@@ -41,9 +41,7 @@ func (s *server) probedBy(p *probe.Prober, name string, h http.Handler) api.Prob
 	s.operate("PATCH", "/services/"+name, `{"probe":"`+callee.URL+`/hello?x=1"}`)
 	svc, _ := s.s.directory.Snapshot().Service(name)
 	r, err := p.Probe(s.t.Context(), directory.Author{Actor: "test"}, svc, "")
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	return r
 }
 
@@ -191,9 +189,7 @@ func TestProbeOfServiceThatTakesOnlyBoundTokens(t *testing.T) {
 	s.service("m2")
 	for name, nonces := range map[string][]byte{"without nonces": nil, "with nonces": make([]byte, 32)} {
 		v, err := verify.New(t.Context(), verify.Config{Server: s.url, Issuer: s.cfg.PlainIssuer, Audience: "m2", RequireBound: true, NonceKey: nonces})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		t.Cleanup(func() { _ = v.Close() })
 		// Long enough for the deny-list to arrive.
 		r := s.probedBy(probe.New(s.s.issuer, s.s.db, probe.Options{}), "m2", v.Middleware(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
@@ -209,9 +205,7 @@ func TestDemoServicesPassProbes(t *testing.T) {
 	m1, m2, _ := s.demo()
 	for name, credential := range map[string]string{"m1": m1, "m2": m2} {
 		svc, err := service.New(service.Config{Name: name, Server: s.url, Credential: client.Static(credential), Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		listener := httptest.NewServer(svc)
 		t.Cleanup(func() { listener.Close(); _ = svc.Close() })
 		s.operate("PATCH", "/services/"+name, `{"probe":"`+listener.URL+`/hello"}`)
@@ -264,9 +258,7 @@ func TestReplicasShareTheScheduleOfProbes(t *testing.T) {
 	a.operate("POST", "/services", `{"name":"silent"}`)
 	a.operate("POST", "/services", `{"name":"off","probe":"`+open.URL+`"}`)
 	a.operate("PATCH", "/services/off", `{"disabled":true}`)
-	if err := b.s.directory.CatchUp(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, b.s.directory.CatchUp(t.Context()))
 	log := &bytes.Buffer{}
 	logger := slog.New(slog.NewTextHandler(&lockedWriter{w: log}, nil))
 	for _, step := range []struct {

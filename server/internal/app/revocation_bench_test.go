@@ -54,9 +54,7 @@ func BenchmarkRevocationArrives(b *testing.B) {
 		}
 		arrivals(b, replicas[0], replicas[1])
 		db, err := sql.Open("pgx", url)
-		if err != nil {
-			b.Fatal(err)
-		}
+		must(b, err)
 		defer db.Close()
 		b.Run("token,noticeLost", func(b *testing.B) {
 			arrival(b, replicas[0], replicas[1], func(b *testing.B, _ *server, token string) { withoutNotice(b, db, token) })
@@ -91,17 +89,13 @@ func byToken(_ *testing.B, s *server, token string) {
 func withoutNotice(b *testing.B, db *sql.DB, token string) {
 	jti, now := part(b, token, 1)["jti"], time.Now().UnixMicro()
 	tx, err := db.BeginTx(b.Context(), nil)
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	var revision int64
 	err = tx.QueryRow(`UPDATE counters SET value = value + 1 WHERE name = 'revision' RETURNING value`).Scan(&revision)
 	_, err2 := tx.Exec(`INSERT INTO revocations (id, revoked_at, until_at) VALUES ($1, $2, $3)`, jti, now, now+3_600_000_000)
 	_, err3 := tx.Exec(`INSERT INTO changes (revision, at, actor, request_id, action, subject, detail) VALUES ($1, $2, 'bench', '', 'token.revoke', $3, '{}')`,
 		revision, now, fmt.Sprintf("revocation/%s", jti))
-	if err := errors.Join(err, err2, err3, tx.Commit()); err != nil {
-		b.Fatal(err)
-	}
+	must(b, errors.Join(err, err2, err3, tx.Commit()))
 }
 
 func arrival(b *testing.B, here, there *server, revoke func(*testing.B, *server, string)) {
@@ -128,9 +122,7 @@ func oneArrival(b *testing.B, here, there *server, revoke func(*testing.B, *serv
 	v, err := verify.New(b.Context(), verify.Config{
 		Issuer: "auth-server", Audience: "m2", JWKSURL: there.url + "/.well-known/jwks.json", Revocations: verify.Revocations{URL: there.url + "/oauth2/denylist"},
 	})
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	defer v.Close()
 	good := func() bool { _, err := v.Verify(b.Context(), token); return err == nil }
 	for !good() { // what the one before revoked is being taken back
@@ -162,9 +154,7 @@ func (s *server) crowd(b *testing.B, n int) {
 	etag := s.do(s.request("GET", s.url+"/oauth2/denylist", "")).header.Get("ETag")
 	for range n {
 		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-		if err != nil {
-			b.Fatal(err)
-		}
+		must(b, err)
 		b.Cleanup(func() { c.Close() })
 		go func() {
 			r := bufio.NewReader(c)
@@ -193,9 +183,7 @@ func denyMany(b *testing.B, s *server, n int) {
 			b.Fatal(err)
 		}
 	}
-	if err := s.s.directory.CatchUp(b.Context()); err != nil {
-		b.Fatal(err)
-	}
+	must(b, s.s.directory.CatchUp(b.Context()))
 }
 
 // BenchmarkPoller measures the memory of the server for one that waits for news.
@@ -207,9 +195,7 @@ func BenchmarkPoller(b *testing.B) {
 	before := memory()
 	for range b.N {
 		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-		if err != nil {
-			b.Fatal(err)
-		}
+		must(b, err)
 		defer c.Close()
 		if _, err := io.WriteString(c, "GET /oauth2/denylist?wait=25 HTTP/1.1\r\nHost: x\r\nIf-None-Match: "+etag+"\r\n\r\n"); err != nil {
 			b.Fatal(err)

@@ -25,9 +25,7 @@ func (s *server) follow(audience string) *verify.Verifier {
 		Revocations: verify.Revocations{URL: s.url + "/oauth2/denylist", FailClosedAfter: time.Minute},
 		Logger:      slog.New(slog.DiscardHandler),
 	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	s.t.Cleanup(func() { v.Close() })
 	return v
 }
@@ -64,17 +62,11 @@ func (s *server) placed(token string) bool {
 		s.t.Errorf("the list is about %v, not %v", body["sub"], list["uri"])
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(body["status_list"].(map[string]any)["lst"].(string))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	z, err := zlib.NewReader(bytes.NewReader(raw))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	bits, err := io.ReadAll(z)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	n := int(list["idx"].(float64))
 	return bits[n/8]>>(n%8)&1 == 1
 }
@@ -164,9 +156,7 @@ func (s *server) waitFor(seconds string) <-chan answer {
 func (s *server) waiting(t testing.TB) float64 {
 	t.Helper()
 	families, err := s.s.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, f := range families {
 		if f.GetName() == "watchword_http_requests_waiting" {
 			return f.GetMetric()[0].GetGauge().GetValue()

@@ -74,13 +74,9 @@ func certificate(t testing.TB, name string, ca *tls.Certificate) tls.Certificate
 		parent, signer = ca.Leaf, ca.PrivateKey
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
@@ -122,9 +118,7 @@ func (w *sdkWorld) sdk(edit func(*client.Config)) *client.Client {
 	cfg := client.Config{Server: w.cfg.Issuer, HTTPClient: &http.Client{Transport: w.transport()}, Logger: slog.New(slog.DiscardHandler)}
 	edit(&cfg)
 	c, err := client.New(cfg)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
 	w.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -140,9 +134,7 @@ func (w *sdkWorld) resource(name string, handler http.HandlerFunc, edit func(*ve
 		edit(&cfg)
 	}
 	v, err := verify.New(w.t.Context(), cfg)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
 	w.t.Cleanup(func() { _ = v.Close() })
 	s := httptest.NewUnstartedServer(v.Middleware(handler))
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{w.tls}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS13}

@@ -124,13 +124,9 @@ func TestUsageIsWrittenWhenTheServerEnds(t *testing.T) {
 				t.Errorf("metrics lack %s", line)
 			}
 		}
-		if err := s.stop(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.stop())
 		db, err := store.Open(t.Context(), store.Options{DataDir: cfg.Data, DatabaseURL: cfg.Database.Reveal()})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer db.Close()
 		rows, err := db.ListUsage(t.Context(), usage.Filter{})
 		if err != nil || len(rows) != 5 {

@@ -30,9 +30,7 @@ func BenchmarkAppend(b *testing.B) {
 	for _, n := range []int{1, 32, 256} {
 		b.Run(fmt.Sprintf("goroutines=%d", n), func(b *testing.B) {
 			l, err := Open(b.TempDir(), Options{})
-			if err != nil {
-				b.Fatal(err)
-			}
+			must(b, err)
 			go l.Run(context.Background())
 			defer l.Close()
 			b.ReportAllocs()
@@ -84,13 +82,9 @@ func BenchmarkOpenFullFile(b *testing.B) {
 	write(b, segmentPath(dir, 1), lines)
 	for b.Loop() {
 		log, err := Open(dir, Options{MaxSize: 1 << 40})
-		if err != nil {
-			b.Fatal(err)
-		}
+		must(b, err)
 		b.StopTimer()
-		if err := log.Run(stopped()); err != nil {
-			b.Fatal(err)
-		}
+		must(b, log.Run(stopped()))
 		log.Close()
 		b.StartTimer()
 	}

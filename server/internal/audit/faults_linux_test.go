@@ -52,9 +52,7 @@ func TestMain(m *testing.M) {
 func child(t *testing.T, name, dir string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	c := exec.CommandContext(t.Context(), self, dir)
 	c.Env = append(os.Environ(), childVar+"="+name)
 	return c
@@ -68,20 +66,14 @@ func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 	for range 20 {
 		c := child(t, "append", dir)
 		out, err := c.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		c.Stderr = os.Stderr
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, c.Start())
 		lines := bufio.NewScanner(out)
 		for left := rand.IntN(200); left > 0 && lines.Scan(); left-- {
 			acknowledged = append(acknowledged, lines.Text())
 		}
-		if err := c.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, c.Process.Kill())
 		for lines.Scan() { // said before it died
 			acknowledged = append(acknowledged, lines.Text())
 		}
@@ -296,18 +288,14 @@ func TestRemovedFolderFailsEventsAndHealsByItself(t *testing.T) {
 	logger, recovered := notices("records again")
 	l := start(t, dir, Options{Logger: logger})
 	add(t, l, "before")
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.RemoveAll(dir))
 	if err := l.Healthy(); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("health before any request failed: got %v, want ErrUnavailable", err)
 	}
 	if err := l.Append(t.Context(), Event{ID: "lost"}); !errors.Is(err, ErrUnavailable) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without the folder: got %v, want ErrUnavailable for ErrNotExist", err)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Mkdir(dir, 0o700))
 	<-recovered
 	add(t, l, "after")
 	if _, err := Open(dir, Options{}); !errors.Is(err, disk.ErrInUse) {

@@ -47,9 +47,7 @@ func TestFindTakesNoTextForAnID(t *testing.T) {
 		{Kind: KindChange, Subject: `,"id":"abc"`},
 		{Kind: KindChange, Detail: map[string]string{"id": "abc"}},
 	} {
-		if err := l.Append(t.Context(), e); err != nil {
-			t.Fatal(err)
-		}
+		must(t, l.Append(t.Context(), e))
 	}
 	if r, err := l.Find(t.Context(), "abc", math.MaxInt64); r != nil || err != nil {
 		t.Errorf("got %+v, %v; want nothing", r, err)
@@ -62,9 +60,7 @@ func TestFindFollowsTheChainOverFilesThatWereRotated(t *testing.T) {
 	add(t, l, "in the copy")
 	path := onlyFile(t, dir)
 	copyFile(t, path, path+".1")
-	if err := os.Truncate(path, 0); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Truncate(path, 0))
 	add(t, l, "after the truncation")
 	rename(t, path, path+".2")
 	add(t, l, "after the rename")

@@ -25,9 +25,7 @@ import (
 // other work too; processor time does.
 func BenchmarkHandler(b *testing.B) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	for _, audited := range []bool{false, true} {
 		b.Run(fmt.Sprintf("audit=%v", audited), func(b *testing.B) {
 			var l *Log

@@ -17,9 +17,7 @@ func start(t testing.TB, dir string, o Options) *Log {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	l, err := Open(dir, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	go l.Run(context.Background())
 	t.Cleanup(func() { l.Close() })
 	return l
@@ -40,9 +38,7 @@ func records(t testing.TB, dir string) (all []Record) {
 		all = append(all, r)
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return all
 }
 
@@ -61,9 +57,7 @@ func ids(t testing.TB, dir string) (list []string) {
 func sound(t testing.TB, dir string) Report {
 	t.Helper()
 	report, err := VerifyDir(dir, Known{Open: openToken})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if report.Bad != nil {
 		t.Fatalf("bad record: %v", report.Bad)
 	}
@@ -120,15 +114,11 @@ func onlyFile(t testing.TB, dir string) string {
 func read(t testing.TB, path string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return b
 }
 
 func write(t testing.TB, path string, b []byte) {
 	t.Helper()
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, b, 0o600))
 }

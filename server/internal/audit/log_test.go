@@ -117,9 +117,7 @@ func TestFilesAreForTheOwnerOnly(t *testing.T) {
 
 func TestHealthyOnlyOnceARecordIsOnDisk(t *testing.T) {
 	l, err := Open(t.TempDir(), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if err := l.Healthy(); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("before Run: got %v, want ErrUnavailable", err)
 	}
@@ -140,18 +138,14 @@ func TestHealthyOnlyOnceARecordIsOnDisk(t *testing.T) {
 func TestEndOfRunLosesNoQueuedEvent(t *testing.T) {
 	dir := t.TempDir()
 	l, err := Open(dir, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var queued []*Pending
 	for i := range 100 {
 		queued = append(queued, l.Begin(Event{ID: fmt.Sprint(i)}))
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if err := l.Run(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must(t, l.Run(ctx))
 	l.Close()
 	for i, p := range queued {
 		if err := p.Wait(context.Background()); err != nil {
@@ -165,9 +159,7 @@ func TestEndOfRunLosesNoQueuedEvent(t *testing.T) {
 
 func TestFullQueueFailsAtOnce(t *testing.T) {
 	l, err := Open(t.TempDir(), Options{}) // nothing empties the queue
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer l.Close()
 	for range maxBatch / 100 {
 		p := l.Begin(sample)
@@ -185,9 +177,7 @@ func TestFullQueueFailsAtOnce(t *testing.T) {
 
 func TestWaitEndsWithItsContext(t *testing.T) {
 	l, err := Open(t.TempDir(), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer l.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
@@ -201,9 +191,7 @@ func TestStalledDiskFailsEventsWithinTwoSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l, err := Open(dir, Options{Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		entered, release := make(chan bool), make(chan bool)
 		l.out.sync = func(f *os.File) error {
 			entered <- true
@@ -303,9 +291,7 @@ func TestFileEmptiedWhileTheDiskFailsLosesNothing(t *testing.T) {
 		if err := l.Append(t.Context(), Event{ID: "failed"}); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("got %v, want ErrUnavailable", err)
 		}
-		if err := os.Truncate(path, 0); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Truncate(path, 0))
 		<-time.After(3 * probeEvery)
 		synctest.Wait()
 		if err := l.Healthy(); !errors.Is(err, syscall.EIO) {
@@ -361,4 +347,12 @@ func TestManyCallersShareSyncs(t *testing.T) {
 			t.Errorf("got %d syncs for %d events of 32 callers", syncs, events)
 		}
 	})
+}
+
+// must ends the test if something failed that has to succeed.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -89,9 +89,7 @@ func TestFilesOlderThanTheRetentionAreDeletedAndThatIsRecorded(t *testing.T) {
 		if _, err := os.Stat(foreign); err != nil {
 			t.Errorf("a file another program renamed was deleted: %v", err)
 		}
-		if err := os.Remove(foreign); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Remove(foreign))
 		l.Close()
 		through := uint64(1)
 		for _, r := range records(t, dir) {
@@ -150,9 +148,7 @@ func TestACheckpointThatWasNotWrittenCoversNothing(t *testing.T) {
 		dir := t.TempDir()
 		var full atomic.Bool
 		l, err := Open(dir, Options{CheckpointAfter: time.Minute, Sign: signToken, Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		l.out.sync = func(*os.File) error {
 			if full.Load() {
 				return errors.New("no space")

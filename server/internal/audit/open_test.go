@@ -169,9 +169,7 @@ func TestAFileThatDoesNotContinueTheLogIsRefused(t *testing.T) {
 	lines := bytes.SplitAfter(text, []byte("\n"))
 	atLine := func(n int) link {
 		f, err := parseFrame(bytes.TrimSuffix(lines[n-1], []byte("\n")))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return f.link
 	}
 	forged := func(after link) []byte {

@@ -49,9 +49,7 @@ func load(t *testing.T, l *Log) (progress <-chan bool, stop func() (acknowledged
 // newest is the path of the file that was begun last.
 func newest(t *testing.T, dir string) string {
 	list, err := segments(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	path := ""
 	for _, s := range list {
 		if s.suffix == "" {
@@ -78,9 +76,7 @@ func TestOutsideRotationUnderLoadLosesNothing(t *testing.T) {
 		"signal": func(_ *testing.T, l *Log, _ string, _ int) { l.Reopen() },
 		"copytruncate": func(t *testing.T, _ *Log, path string, n int) {
 			copyFile(t, path, fmt.Sprint(path, ".", n))
-			if err := os.Truncate(path, 0); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.Truncate(path, 0))
 		},
 		"by size": func(*testing.T, *Log, string, int) {},
 	} {
@@ -122,9 +118,7 @@ func TestRecordsBetweenCopyAndTruncationAreNotLost(t *testing.T) {
 	path := onlyFile(t, dir)
 	copyFile(t, path, path+".1")
 	add(t, l, "after the copy")
-	if err := os.Truncate(path, 0); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Truncate(path, 0))
 	add(t, l, "after the truncation")
 	l.Close()
 	sound(t, dir)
@@ -159,22 +153,16 @@ func TestLogSaysThatItsFileWasTakenAway(t *testing.T) {
 
 func rename(t *testing.T, from, to string) {
 	t.Helper()
-	if err := os.Rename(from, to); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Rename(from, to))
 }
 
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	in, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer in.Close()
 	out, err := os.Create(to)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer out.Close()
 	if _, err := io.Copy(out, in); err != nil {
 		t.Fatal(err)

@@ -16,9 +16,7 @@ func lastIDs(t *testing.T, dir string, n int) (got []string) {
 		got = append(got, r.ID)
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return got
 }
 
@@ -77,9 +75,7 @@ func TestTailFollowsAcrossEveryRotation(t *testing.T) {
 	rename(t, path, path+".1")
 	add(t, l, "renamed")
 	expect("renamed")
-	if err := os.Truncate(newest(t, dir), 0); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Truncate(newest(t, dir), 0))
 	add(t, l, "emptied")
 	expect("emptied")
 	stop()

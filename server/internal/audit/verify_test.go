@@ -30,9 +30,7 @@ func signedLog(t *testing.T) files {
 		t.Fatalf("got %+v; want several files and checkpoints", report)
 	}
 	list, err := segments(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var f files
 	for _, s := range list {
 		f.names = append(f.names, filepath.Base(s.path))
@@ -135,9 +133,7 @@ func (f files) rechain(t *testing.T, change func(r *Record)) {
 	for _, lines := range f.lines {
 		for i, line := range lines {
 			r, err := ParseLine(line)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			change(&r)
 			lines[i], l = l.appendRecord(nil, &r.Event)
 		}
@@ -190,13 +186,9 @@ func TestMissingFileIsFound(t *testing.T) {
 			}
 		}
 		end, err := ParseLine(f.lines[len(f.lines)-1][len(f.lines[len(f.lines)-1])-1])
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		report, err := VerifyDir(dir, Known{Open: openToken, End: Position{Seq: end.Seq, Hash: end.Hash}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		file, line := "", 1
 		switch {
 		case gone < len(f.names)-1: // F17, when it is the first
@@ -238,14 +230,10 @@ func TestOnlyASignedDeletionExplainsABeginning(t *testing.T) {
 	f := signedLog(t)
 	last := len(f.lines) - 1
 	before, err := ParseLine(f.lines[0][len(f.lines[0])-1])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	deletion := Event{Kind: KindLog, Action: "log.delete", Detail: map[string]string{deletedSeq: fmt.Sprint(before.Seq), deletedHash: before.Hash}}
 	end, err := parseFrame(bytes.TrimSuffix(f.lines[last][len(f.lines[last])-1], []byte("\n")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	line, after := end.appendRecord(nil, &deletion)
 	f.lines[last] = append(f.lines[last], line)
 	f.names, f.lines = f.names[1:], f.lines[1:]
@@ -295,9 +283,7 @@ func TestAFileThatSomebodyPutThereIsAProblem(t *testing.T) {
 		if err != nil || report.Bad == nil || report.Bad.Fault != c.fault || report.Bad.File != filepath.Base(path) || report.Bad.Line != 1 {
 			t.Errorf("%s: got %v, %v; want %s", name, report.Bad, err, c.fault)
 		}
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Remove(path))
 	}
 	// A record that would continue the log, in a file that cannot begin with it.
 	line, _ := l.appendRecord(nil, &sample)
@@ -312,9 +298,7 @@ func TestALogComputedAnewIsNotTheServers(t *testing.T) {
 	f := signedLog(t)
 	lastLines := f.lines[len(f.lines)-1]
 	end, err := ParseLine(lastLines[len(lastLines)-1])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	known := Known{Open: openToken, End: Position{Seq: end.Seq, Hash: end.Hash}}
 	if report, err := VerifyDir(f.write(t), known); err != nil || report.Bad != nil {
 		t.Errorf("as it was written: got %v, %v", report.Bad, err)
@@ -338,9 +322,7 @@ func TestRecordsThatWereAddedAreFound(t *testing.T) {
 	dir := f.write(t)
 	lastLines := f.lines[len(f.lines)-1]
 	end, err := ParseLine(lastLines[len(lastLines)-1])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	last := Position{Seq: end.Seq, Hash: end.Hash}
 	asked := 0
 	known := Known{Open: openToken, End: last, After: func() (Position, error) { asked++; return last, nil }}
@@ -348,9 +330,7 @@ func TestRecordsThatWereAddedAreFound(t *testing.T) {
 		t.Errorf("as it was written: got %v, %v after %d questions", report.Bad, err, asked)
 	}
 	file, err := parseFrame(bytes.TrimSuffix(lastLines[len(lastLines)-1], []byte("\n")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	line, added := file.link.appendRecord(nil, &Event{Kind: KindChange, Action: "service.delete", Actor: "operator"})
 	write(t, segmentPath(dir, end.Seq+1), line)
 	if report, err := VerifyDir(dir, known); err != nil || report.Bad == nil || report.Bad.Fault != Added || report.Bad.Seq != end.Seq+1 {
@@ -410,13 +390,9 @@ func FuzzVerify(f *testing.F) {
 		path := segmentPath(dir, 1)
 		write(t, path, text)
 		files, err := inOrder(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		report, err := verifyFiles(files, Known{Open: openToken}, false)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		o := output{dir: dir, sync: func(*os.File) error { return nil }} // the disk is not what is tested
 		if _, err := o.open(); err != nil {
 			return

@@ -25,9 +25,7 @@ func TestAudienceHasOneOwner(t *testing.T) {
 		db := open(t, o)
 		all := insert(t, db, "m1", "m2")
 		m1, err := update(t, db, all[0], "https://a.example/", "https://b.example/")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		before := revision(t, db)
 		taken := newService("m3")
 		taken.Audiences = []string{"https://c.example/", "https://a.example/"}
@@ -43,9 +41,7 @@ func TestAudienceHasOneOwner(t *testing.T) {
 			t.Errorf("the refused service: got %v", err)
 		}
 		m2, err := update(t, db, all[1], "https://c.example/", "https://A.example/") // by bytes
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		// One that keeps its own may be updated, and a stale version changes no owner.
 		if m1, err = update(t, db, m1, "https://a.example/"); err != nil {
 			t.Fatal(err)

@@ -22,9 +22,7 @@ func BenchmarkLoadMillionRules(b *testing.B) {
 	benchBoth(b, func(b *testing.B, o Options) {
 		db := open(b, o)
 		const services, rulesEach = 100_000, 10
-		if err := storetest.Fill(b.Context(), o.DataDir, o.DatabaseURL, services, rulesEach); err != nil {
-			b.Fatal(err)
-		}
+		must(b, storetest.Fill(b.Context(), o.DataDir, o.DatabaseURL, services, rulesEach))
 		b.ReportAllocs()
 		for b.Loop() {
 			state, err := db.Load(b.Context())
@@ -51,9 +49,7 @@ func BenchmarkChange(b *testing.B) {
 func BenchmarkReadService(b *testing.B) {
 	benchBoth(b, func(b *testing.B, o Options) {
 		db := open(b, o)
-		if err := storetest.Fill(b.Context(), o.DataDir, o.DatabaseURL, 1000, 1); err != nil {
-			b.Fatal(err)
-		}
+		must(b, storetest.Fill(b.Context(), o.DataDir, o.DatabaseURL, 1000, 1))
 		for i := 0; b.Loop(); i++ {
 			if _, err := db.ReadService(b.Context(), storetest.UID(i%1000)); err != nil {
 				b.Fatal(err)
@@ -65,9 +61,7 @@ func BenchmarkReadService(b *testing.B) {
 func BenchmarkRecordThousandUses(b *testing.B) {
 	benchBoth(b, func(b *testing.B, o Options) {
 		db := open(b, o)
-		if err := storetest.Fill(b.Context(), o.DataDir, o.DatabaseURL, 1, 1); err != nil {
-			b.Fatal(err)
-		}
+		must(b, storetest.Fill(b.Context(), o.DataDir, o.DatabaseURL, 1, 1))
 		uses := make([]directory.Use, 1000)
 		for i := range uses {
 			c := newCredential(directory.Service{UID: storetest.UID(0)}, fmt.Sprint("c", i))
@@ -80,9 +74,7 @@ func BenchmarkRecordThousandUses(b *testing.B) {
 			for j := range uses {
 				uses[j].At = noon.Add(time.Duration(i) * time.Millisecond)
 			}
-			if err := db.RecordUse(b.Context(), uses); err != nil {
-				b.Fatal(err)
-			}
+			must(b, db.RecordUse(b.Context(), uses))
 		}
 	})
 }
@@ -93,14 +85,10 @@ func BenchmarkOpen(b *testing.B) {
 		b.Run(fmt.Sprint(services), func(b *testing.B) {
 			o := Options{DataDir: b.TempDir()}
 			open(b, o).Close()
-			if err := storetest.Fill(b.Context(), o.DataDir, "", services, min(services, 10)); err != nil {
-				b.Fatal(err)
-			}
+			must(b, storetest.Fill(b.Context(), o.DataDir, "", services, min(services, 10)))
 			for b.Loop() {
 				db, err := Open(b.Context(), o)
-				if err != nil {
-					b.Fatal(err)
-				}
+				must(b, err)
 				db.Close()
 			}
 			if info, err := os.Stat(o.DataDir + "/" + sqliteFile); err == nil {

@@ -53,9 +53,7 @@ func TestWhatIsStoredIsReadBackWhole(t *testing.T) {
 
 		db = open(t, o)
 		state, err := db.Load(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		want := &directory.State{
 			Revision: 4, Services: []directory.Service{s}, Credentials: []directory.Credential{c}, Rules: []directory.Rule{r},
 			Revocations: []directory.Revocation{gone},
@@ -235,9 +233,7 @@ func TestDeletedServiceLeavesNothingBehind(t *testing.T) {
 		// The name made again inherits nothing.
 		again := insert(t, db, "m1")[0]
 		state, err := db.Load(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		want := &directory.State{
 			Revision: 11, Services: []directory.Service{s[1], s[2], again},
 			Credentials: []directory.Credential{keptCredential}, Rules: []directory.Rule{kept},
@@ -315,9 +311,7 @@ func TestRevisionsHaveNoGapsUnderConcurrency(t *testing.T) {
 		close(stop)
 		loading.Wait()
 		state, err := db.Load(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if got := revision(t, db); got != writers*each+1 || got != int64(len(state.Services)) {
 			t.Errorf("got revision %d with %d services", got, len(state.Services))
 		}
@@ -445,9 +439,7 @@ func TestLastUseOnlyMovesForward(t *testing.T) {
 		}
 		before := revision(t, db)
 		for _, batch := range [][]directory.Use{nil, uses, uses[1:2]} {
-			if err := db.RecordUse(t.Context(), batch); err != nil {
-				t.Fatal(err)
-			}
+			must(t, db.RecordUse(t.Context(), batch))
 		}
 		// A revocation made from what was read before must not turn it back.
 		c.RevokedAt = noon
@@ -487,9 +479,7 @@ func TestChangeAndRecordCommitTogether(t *testing.T) {
 		}
 		wg.Wait()
 		state, err := db.Load(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if got := revision(t, db); got != int64(len(state.Services)) {
 			t.Errorf("got %d changes and %d services", got, len(state.Services))
 		}
@@ -576,14 +566,10 @@ func TestOneReplacementAtATime(t *testing.T) {
 			_, err := db.InsertCredential(t.Context(), c, change(directory.SubjectCredential(c.ID)))
 			return err
 		}
-		if err := mustInsert(old); err != nil {
-			t.Fatal(err)
-		}
+		must(t, mustInsert(old))
 		fresh := newCredential(owner, newID(1))
 		fresh.Life, fresh.Replaces, fresh.Overlap = 90*24*time.Hour, old.ID, time.Minute
-		if err := mustInsert(fresh); err != nil {
-			t.Fatal(err)
-		}
+		must(t, mustInsert(fresh))
 		if got, err := db.ReadCredential(t.Context(), fresh.ID); err != nil || got != fresh {
 			t.Errorf("got %+v, %v; want %+v", got, err, fresh)
 		}
@@ -603,3 +589,11 @@ func TestOneReplacementAtATime(t *testing.T) {
 }
 
 func newID(n int) string { return fmt.Sprintf("%032x", n) }
+
+// must ends the test if something failed that has to succeed.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

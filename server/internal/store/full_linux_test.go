@@ -22,9 +22,7 @@ var errNoMount = errors.New("cannot mount")
 // in its log.
 func TestAFullDiskIsNoticed(t *testing.T) {
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	c := exec.CommandContext(t.Context(), self)
 	c.Env = append(os.Environ(), fullDiskDir+"="+t.TempDir())
 	c.SysProcAttr = &syscall.SysProcAttr{

@@ -30,14 +30,10 @@ func TestKeyRingIsSavedWhole(t *testing.T) {
 		}
 		a, b, c := newKey("a"), newKey("b"), newKey("c")
 		b.Sealed, b.Public = nil, nil
-		if err := db.SaveKeys(t.Context(), 0, []keys.Record{a, b}, nil, change(directory.SubjectKeys)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, db.SaveKeys(t.Context(), 0, []keys.Record{a, b}, nil, change(directory.SubjectKeys)))
 		a.State, a.RetiredAt, a.RevokedAt, a.Sealed = keys.StateRevoked, noon, noon.Add(2*time.Hour), []byte("new")
 		a.DropAt = noon.Add(time.Minute)
-		if err := db.SaveKeys(t.Context(), 1, []keys.Record{a, c}, []string{"b", "absent"}, change(directory.SubjectKeys)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, db.SaveKeys(t.Context(), 1, []keys.Record{a, c}, []string{"b", "absent"}, change(directory.SubjectKeys)))
 		got, version, err := db.LoadKeys(t.Context())
 		if d := cmp.Diff([]keys.Record{a, c}, got); d != "" || err != nil || version != 2 {
 			t.Errorf("version %d, %v %s", version, err, d)
@@ -143,9 +139,7 @@ func TestSigningKeyIsMadeOnceForTheTimeAsked(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" || err != nil {
 			t.Errorf("%v %s", err, d)
 		}
-		if err := db.DeleteSigningKeys(t.Context(), []string{"d-1", "absent"}); err != nil {
-			t.Fatal(err)
-		}
+		must(t, db.DeleteSigningKeys(t.Context(), []string{"d-1", "absent"}))
 		got, err1 := db.SigningKeys(t.Context(), "public")
 		other, err2 := db.SigningKeys(t.Context(), "m2m-auth")
 		if err := errors.Join(err1, err2); err != nil || len(got) != 2 || len(other) != 0 {
@@ -227,9 +221,7 @@ func TestSigningKeysAreResealedTogether(t *testing.T) {
 		var sealed string
 		for _, app := range []string{"m2m-auth", "public"} {
 			all, err := db.SigningKeys(t.Context(), app)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			sealed += names(all, func(k supertokens.SigningKey) string { return k.ID + "=" + string(k.Sealed) })
 		}
 		if want := " s-1=new m2m-auth d-1=d-1 s-1=new public"; sealed != want {

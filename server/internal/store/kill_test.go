@@ -70,12 +70,8 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 		var stderr strings.Builder
 		cmd.Stderr = &stderr
 		stdout, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
+		must(t, cmd.Start())
 		lines := bufio.NewScanner(stdout)
 		for n := 0; lines.Scan(); n++ {
 			acknowledged[lines.Text()] = true
@@ -100,9 +96,7 @@ func checkAfterKill(t *testing.T, dir string, acknowledged map[string]bool) {
 	defer db.Close()
 	last := revision(t, db)
 	state, err := db.Load(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if n := int64(len(state.Services) + len(state.Rules)); n != last {
 		t.Fatalf("got %d services and rules at revision %d", n, last)
 	}

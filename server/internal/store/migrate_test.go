@@ -47,9 +47,7 @@ func fill(t *testing.T, db *DB) {
 	ctx := t.Context()
 	check := func(_ any, err error) {
 		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 	}
 	want := dumped2()
 	for i, s := range want.State.Services {
@@ -155,9 +153,7 @@ func readEverything(t *testing.T, db *DB) (e everything) {
 	t.Helper()
 	check := func(err error) {
 		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 	}
 	var err error
 	e.State, err = db.Load(t.Context())
@@ -183,14 +179,10 @@ func readEverything(t *testing.T, db *DB) (e everything) {
 func restore(t *testing.T, o Options, dump string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", dump))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if o.DatabaseURL != "" {
 		conn, err := pgx.Connect(t.Context(), o.DatabaseURL)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer conn.Close(context.WithoutCancel(t.Context()))
 		if _, err := conn.PgConn().Exec(t.Context(), string(text)).ReadAll(); err != nil {
 			t.Fatal(err)
@@ -198,9 +190,7 @@ func restore(t *testing.T, o Options, dump string) {
 		return
 	}
 	db, err := sql.Open("sqlite", sqliteURL(filepath.Join(o.DataDir, sqliteFile), "rwc", "_journal_mode=WAL"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer db.Close()
 	if _, err := db.Exec(string(text)); err != nil {
 		t.Fatal(err)
@@ -247,14 +237,10 @@ func tomorrow(t *testing.T) fs.FS {
 	t.Helper()
 	all := fstest.MapFS{}
 	names, err := fs.Glob(migrations(), "*.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, name := range names {
 		text, err := fs.ReadFile(migrations(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		all[name] = &fstest.MapFile{Data: text}
 	}
 	maps.Copy(all, fstest.MapFS{"99999_tomorrow.sql": {Data: []byte(`-- +goose Up

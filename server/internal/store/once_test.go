@@ -97,9 +97,7 @@ func TestEndedNamesAreForgotten(t *testing.T) {
 			}
 		}
 		use(t, db, "kept") // for an hour
-		if err := db.PurgeOnce(t.Context(), noon.Add(2*time.Minute)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, db.PurgeOnce(t.Context(), noon.Add(2*time.Minute)))
 		rows, want := 0, 1
 		if err := db.readers.QueryRow(`SELECT (SELECT COUNT(*) FROM once) + (SELECT COUNT(*) FROM once_batches)`).Scan(&rows); err != nil || rows != want {
 			t.Errorf("%d rows are left, %v, want %d", rows, err, want)
@@ -133,9 +131,7 @@ func TestWhatWasUsedStaysUsedWhateverAClockDoes(t *testing.T) {
 		if got := use(t, db, "a"); got != "-" {
 			t.Errorf("used again: got %s", got)
 		}
-		if err := db.PurgeOnce(t.Context(), noon); err != nil {
-			t.Fatal(err)
-		}
+		must(t, db.PurgeOnce(t.Context(), noon))
 		next := once.Entry{Key: once.Key("test", "b"), Until: noon.Add(time.Hour + time.Minute)}
 		if fresh, err := db.UseOnce(t.Context(), []once.Entry{used("a"), next}); err != nil || fresh[0] || !fresh[1] {
 			t.Errorf("got %v, %v; want the one refused, and one that ends later as new", fresh, err)
@@ -162,13 +158,9 @@ func TestOnlyTheNamesOfTheLastMinutesAreKept(t *testing.T) {
 			if second%10 != 0 {
 				continue
 			}
-			if err := db.PurgeOnce(t.Context(), now.Add(-slack*time.Second)); err != nil {
-				t.Fatal(err)
-			}
+			must(t, db.PurgeOnce(t.Context(), now.Add(-slack*time.Second)))
 			rows, kept := 0, 0
-			if err := db.readers.QueryRow(`SELECT (SELECT COUNT(*) FROM once) + (SELECT COUNT(*) FROM once_batches)`).Scan(&rows); err != nil {
-				t.Fatal(err)
-			}
+			must(t, db.readers.QueryRow(`SELECT (SELECT COUNT(*) FROM once) + (SELECT COUNT(*) FROM once_batches)`).Scan(&rows))
 			for _, slot := range db.used.slots {
 				kept += len(slot)
 			}
@@ -300,12 +292,8 @@ func TestKillForgetsNothingUsed(t *testing.T) {
 		var stderr strings.Builder
 		cmd.Stderr = &stderr
 		stdout, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
+		must(t, cmd.Start())
 		lines := bufio.NewScanner(stdout)
 		for n := 0; lines.Scan(); n++ {
 			acknowledged = append(acknowledged, lines.Text())

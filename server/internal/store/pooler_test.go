@@ -54,9 +54,7 @@ func TestPoolerNeedsNoSetting(t *testing.T) {
 	}
 	// What is left on the pooler's connections is for whoever gets them next.
 	conn, err := pgx.Connect(t.Context(), direct)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer conn.Close(context.WithoutCancel(t.Context()))
 	var locks int
 	if err := conn.QueryRow(t.Context(), `SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory'`).Scan(&locks); err != nil || locks > 0 {

@@ -19,19 +19,13 @@ func TestProbesAreKeptByService(t *testing.T) {
 		before := revision(t, db)
 		for i, s := range services {
 			for _, result := range []string{`{"old":true}`, `{"service":"` + s.Name + `"}`} {
-				if err := db.SaveProbe(t.Context(), s.UID, noon.Add(time.Duration(i)*time.Minute), []byte(result)); err != nil {
-					t.Fatal(err)
-				}
+				must(t, db.SaveProbe(t.Context(), s.UID, noon.Add(time.Duration(i)*time.Minute), []byte(result)))
 			}
 		}
 		page, err := db.ListProbes(t.Context(), directory.UID{}, 2)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		rest, err := db.ListProbes(t.Context(), page[len(page)-1].Service, 2)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		var want []directory.Probe
 		for i, s := range services {
 			want = append(want, directory.Probe{Service: s.UID, BegunAt: noon.Add(time.Duration(i) * time.Minute), Result: []byte(`{"service":"` + s.Name + `"}`)})

@@ -33,9 +33,7 @@ func someData(t *testing.T) (dir string) {
 		allow(t, db, services[i], services[(i+1)%len(services)], "read")
 		addCredential(t, db, services[i], fmt.Sprint("c", i))
 	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, db.Close())
 	return dir
 }
 
@@ -45,9 +43,7 @@ func refused(t *testing.T, what, dir string, words ...string) {
 	t.Helper()
 	path := filepath.Join(dir, sqliteFile)
 	before, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	db, err := Open(t.Context(), Options{DataDir: dir})
 	if err == nil {
 		db.Close()
@@ -69,9 +65,7 @@ func TestDamagedFileIsRefused(t *testing.T) {
 	dir := someData(t)
 	path := filepath.Join(dir, sqliteFile)
 	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	const page = 4096
 	noise := make([]byte, page)
 	random := rand.NewChaCha8([32]byte{7})
@@ -92,15 +86,11 @@ func TestDamagedFileIsRefused(t *testing.T) {
 	}
 	for what, content := range damage {
 		removeLogs(t, dir)
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, content, 0o600))
 		refused(t, what, dir, path, "damaged", "backup")
 	}
 	removeLogs(t, dir)
-	if err := os.WriteFile(path, whole, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, whole, 0o600))
 	if got := revision(t, open(t, Options{DataDir: dir})); got != 180 {
 		t.Errorf("restored: got revision %d", got)
 	}
@@ -119,18 +109,12 @@ func TestFileOfAnotherProgramIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, sqliteFile)
 	for _, text := range []string{"PK\x03\x04", strings.Repeat("not a database\n", 1000)} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte(text), 0o600))
 		refused(t, text[:4], dir, path, "not a database of Watchword", "another data folder")
 	}
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Remove(path))
 	other, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if _, err := other.Exec("CREATE TABLE services (uid TEXT)"); err != nil {
 		t.Fatal(err)
 	}
@@ -153,12 +137,8 @@ func TestCutLogLeavesAPrefix(t *testing.T) {
 	last := int64(-1)
 	for _, size := range []int{0, 31, 5000, len(log) / 2, len(log) - 100, len(log)} {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, sqliteFile), main, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, sqliteFile+"-wal"), log[:size], 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(filepath.Join(dir, sqliteFile), main, 0o600))
+		must(t, os.WriteFile(filepath.Join(dir, sqliteFile+"-wal"), log[:size], 0o600))
 		db := open(t, Options{DataDir: dir})
 		got := revision(t, db)
 		state, err := db.Load(t.Context())
@@ -177,9 +157,7 @@ func TestLostDatabaseIsNotMadeAnew(t *testing.T) {
 	for _, name := range companions {
 		dir := t.TempDir()
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte("x"), 0o600))
 		_, err := Open(t.Context(), Options{DataDir: dir})
 		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "restore it from a backup") {
 			t.Errorf("beside %s: got %v", name, err)
@@ -202,9 +180,7 @@ func TestLostDatabaseIsNotMadeAnew(t *testing.T) {
 func TestCreationCutShortBeginsAgain(t *testing.T) {
 	dir := t.TempDir()
 	for _, suffix := range []string{".new", ".new-wal", ".new-journal"} {
-		if err := os.WriteFile(filepath.Join(dir, sqliteFile+suffix), []byte("half"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(filepath.Join(dir, sqliteFile+suffix), []byte("half"), 0o600))
 	}
 	insert(t, open(t, Options{DataDir: dir}), "m1")
 }
@@ -218,9 +194,7 @@ func TestDataIsForThisUserOnly(t *testing.T) {
 	}
 	files := 0
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if info, err := d.Info(); err != nil || !d.IsDir() && info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: got mode %v, %v, want 0600", path, info.Mode(), err)
 		}
@@ -269,20 +243,14 @@ func TestLostFileIsNoticed(t *testing.T) {
 		db := open(t, Options{DataDir: dir})
 		insert(t, db, "m1")
 		path := filepath.Join(dir, name)
-		if err := os.Rename(path, path+".away"); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Rename(path, path+".away"))
 		takesNothing(t, db, "deleted", path, "cannot be found")
 		if strings.Contains(name, sqliteFile+"-") {
 			continue // what is put back there is no log of this database
 		}
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, nil, 0o600))
 		takesNothing(t, db, "replaced", path, "was replaced")
-		if err := os.Rename(path+".away", path); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Rename(path+".away", path))
 		insert(t, db, "m2")
 	}
 }
@@ -305,9 +273,7 @@ func TestOverwrittenFileIsNoticed(t *testing.T) {
 	older := t.TempDir()
 	insert(t, open(t, Options{DataDir: older}), "of another")
 	another, err := os.ReadFile(filepath.Join(older, sqliteFile))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for name, overwrite := range map[string]func(path string, was []byte) error{
 		"another database": func(path string, _ []byte) error { return os.WriteFile(path, another, 0o600) },
 		"nothing":          func(path string, _ []byte) error { return os.Truncate(path, 0) },
@@ -320,17 +286,11 @@ func TestOverwrittenFileIsNoticed(t *testing.T) {
 		path := filepath.Join(dir, sqliteFile)
 		db := open(t, Options{DataDir: dir})
 		was, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		insert(t, db, "m1")
-		if err := overwrite(path, was); err != nil {
-			t.Fatal(err)
-		}
+		must(t, overwrite(path, was))
 		if name != "a copy of before" { // found by what is in it, also where the time of a write tells nothing
-			if err := db.written(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, db.written())
 		}
 		takesNothing(t, db, name, path, "while it is open")
 	}
@@ -343,9 +303,7 @@ func TestOwnWritesAreKnown(t *testing.T) {
 	db := open(t, Options{DataDir: dir})
 	path := filepath.Join(dir, sqliteFile)
 	before, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for i := 0; ; i++ {
 		entries := make([]once.Entry, 5000)
 		for j := range entries {
@@ -355,9 +313,7 @@ func TestOwnWritesAreKnown(t *testing.T) {
 			t.Fatal(err)
 		}
 		now, err := os.Stat(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if now.Size() > before.Size()+1<<20 {
 			break
 		}
@@ -396,9 +352,7 @@ func TestFolderThatCannotBeWrittenIsExplained(t *testing.T) {
 	dirs := []string{filepath.Join(os.DevNull, "data")}
 	if os.Geteuid() != 0 {
 		dir := t.TempDir()
-		if err := os.Chmod(dir, 0o500); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Chmod(dir, 0o500))
 		dirs = append(dirs, dir)
 	}
 	for _, dir := range dirs {

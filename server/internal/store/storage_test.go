@@ -25,9 +25,7 @@ func open(t testing.TB, o Options) *DB {
 		o.Timeout = time.Minute // these tests share a machine with others
 	}
 	db, err := Open(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { db.Close() })
 	return db
 }
@@ -102,9 +100,7 @@ func revision(t *testing.T, db *DB) (last int64) {
 	t.Helper()
 	for {
 		changes, err := db.ChangesAfter(t.Context(), last, 100)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, c := range changes {
 			if c.Revision != last+1 {
 				t.Fatalf("got revision %d after %d", c.Revision, last)
@@ -116,9 +112,7 @@ func revision(t *testing.T, db *DB) (last int64) {
 		}
 	}
 	state, err := db.Load(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if state.Revision != last {
 		t.Fatalf("the counter says %d, the last change %d", state.Revision, last)
 	}

@@ -30,9 +30,7 @@ func BenchmarkMillionEdges(b *testing.B) {
 	db := open(b, o)
 	write := func(b *testing.B) {
 		for from := 0; from < edges; from += batch {
-			if err := db.AddUsage(b.Context(), usageOf(20000, from, batch)); err != nil {
-				b.Fatal(err)
-			}
+			must(b, db.AddUsage(b.Context(), usageOf(20000, from, batch)))
 		}
 	}
 	b.Run("new", func(b *testing.B) {

@@ -26,17 +26,13 @@ func newUse(caller, target directory.UID) usage.Use {
 
 func addUsage(t *testing.T, db *DB, rows ...usage.Row) {
 	t.Helper()
-	if err := db.AddUsage(t.Context(), rows); err != nil {
-		t.Fatal(err)
-	}
+	must(t, db.AddUsage(t.Context(), rows))
 }
 
 func listUsage(t *testing.T, db *DB, f usage.Filter) []usage.Row {
 	t.Helper()
 	rows, err := db.ListUsage(t.Context(), f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return rows
 }
 
@@ -144,9 +140,7 @@ func TestOldUsageIsPurged(t *testing.T) {
 			rows = append(rows, usage.Row{Day: usage.Day(19998 + i%4), Use: u, N: 1, Last: noon})
 		}
 		addUsage(t, db, rows...)
-		if err := db.PurgeUsage(t.Context(), 20001); err != nil {
-			t.Fatal(err)
-		}
+		must(t, db.PurgeUsage(t.Context(), 20001))
 		for since, want := range map[usage.Day]int{0: 1, 20001: 1, 20002: 0} {
 			if edges, err := db.UsedEdges(t.Context(), since); err != nil || len(edges) != want {
 				t.Errorf("got %v, %v since %d", edges, err, since)
@@ -196,9 +190,7 @@ func BenchmarkAddUsage(b *testing.B) {
 					u := newUse(directory.UID{byte(i >> 8), byte(i), byte(j >> 8), byte(j)}, directory.UID{2})
 					rows[j] = usage.Row{Day: 20000, Use: u, N: 1, Last: noon}
 				}
-				if err := db.AddUsage(b.Context(), rows); err != nil {
-					b.Fatal(err)
-				}
+				must(b, db.AddUsage(b.Context(), rows))
 			}
 		})
 	}
@@ -230,9 +222,7 @@ func TestUsageOfManyScopesIsStored(t *testing.T) {
 		if len(got) != 3 || got[long.Scopes] != 4 || got[other.Scopes] != 4 || got[short.Scopes] != 4 {
 			t.Errorf("got %v", got)
 		}
-		if err := db.PurgeUsage(t.Context(), day+1); err != nil {
-			t.Fatal(err)
-		}
+		must(t, db.PurgeUsage(t.Context(), day+1))
 		var left int
 		if err := db.readers.QueryRow(`SELECT COUNT(*) FROM usage_scopes`).Scan(&left); err != nil || left != 0 {
 			t.Errorf("%d lists of scopes are left, %v", left, err)
