@@ -34,4 +34,4 @@ testrelease: ## install what is missing, then build, install and run what is rel
 	./scripts/testrelease
 
 clean: ## remove what was built
-	rm -rf watchword dist server/interop/node_modules
+	rm -rf watchword dist server/interop/node_modules server/interop/.venv

@@ -9,7 +9,10 @@
 // The OpenAPI document of the operator API is linted, and typescript/operator.ts compiled against what is generated from it. Schemathesis
 // makes requests from it.
 //
-// The tests need Node.js 20 or later and npm, and Debian's haproxy, httpd with mod_oauth2 and Python
+// Health, readiness and the addresses of clients are tested with real haproxy and nginx, whose files are in the folder
+// fleet, and with the requests of a kubelet.
+//
+// The tests need Node.js 20 or later and npm, and Debian's haproxy, nginx, httpd with mod_oauth2 and Python
 // libraries; scripts/needs installs them. Package-lock.json and golang/go.sum pin the rest. Where
 // something is missing, tests fail under CI=true and WWTEST=all, as `make test` sets it: what
 // real clients make of the endpoints is not to go untested unseen.

@@ -110,21 +110,6 @@ func (o *oauth) admin(t *testing.T, method, path string, body, answer any) {
 	}
 }
 
-func (o *oauth) operatorToken(t *testing.T) string {
-	t.Helper()
-	for _, v := range o.env {
-		if data, ok := strings.CutPrefix(v, "WATCHWORD_DATA="); ok {
-			b, err := os.ReadFile(filepath.Join(data, "operator.token"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return strings.TrimSpace(string(b))
-		}
-	}
-	t.Fatal("no data folder")
-	return ""
-}
-
 // client is the environment of a client m1 that calls m2, and of m2.
 func (o *oauth) client(more ...string) []string {
 	a := o.authority

@@ -2,7 +2,6 @@ package interop
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -58,6 +57,8 @@ type server struct {
 	public, operators string // URLs
 	core              string // URL of the SuperTokens interface, with the base path of an app
 	pid               int
+	log               *logged
+	ended             <-chan struct{} // closed when it wrote its last line
 }
 
 // startServer starts it with settings beside those all tests need, as NAME=value.
@@ -82,22 +83,42 @@ func startServer(t *testing.T, settings ...string) *server {
 	s.pid = cmd.Process.Pid
 	lines := bufio.NewScanner(stderr)
 	s.awaitReady(t, lines)
-	var rest bytes.Buffer
-	var reading sync.WaitGroup
-	reading.Go(func() {
+	s.log = &logged{}
+	ended := make(chan struct{})
+	s.ended = ended
+	go func() {
+		defer close(ended)
 		for lines.Scan() {
-			rest.WriteString(lines.Text() + "\n")
+			s.log.add(lines.Text() + "\n")
 		}
-	})
+	}()
 	t.Cleanup(func() {
-		reading.Wait()
+		<-ended
 		cmd.Wait() // its error is that the context ended
 		if code := cmd.ProcessState.ExitCode(); code != 0 {
-			t.Errorf("watchword serve ended with %d:\n%s", code, &rest)
+			t.Errorf("watchword serve ended with %d:\n%s", code, s.log)
 		}
 	})
 	s.env = append(s.env, "WATCHWORD_ADMIN_URL="+s.operators)
 	return s
+}
+
+// logged is what a server logged after its start.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) add(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.WriteString(line)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // awaitReady reads from the log where the server listens.

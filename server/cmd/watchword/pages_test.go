@@ -200,7 +200,7 @@ func readPages(t *testing.T) []docPage {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == "testdata" || d.Name() == "dist" || d.Name() == ".git") {
+		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == "testdata" || d.Name() == "dist" || strings.HasPrefix(d.Name(), ".") && file != checkout) {
 			return filepath.SkipDir
 		}
 		if strings.HasSuffix(d.Name(), ".md") {
