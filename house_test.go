@@ -9,6 +9,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -206,6 +207,39 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 }
 
 // Programs that speak HTTP only are not to link gRPC: grpcauth is a module of its own.
+// Each package has a row in the table of ARCHITECTURE.md, or is below one that has, and each row is for a package.
+func TestArchitectureNamesEveryPackageOnce(t *testing.T) {
+	text, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "## Packages")
+	table, _, _ = strings.Cut(table, "\n## ")
+	rows := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*`) \\|").FindAllStringSubmatch(table, -1) {
+		for name := range strings.SplitSeq(strings.ReplaceAll(row[1], "`", ""), ", ") {
+			if rows[name] {
+				t.Errorf("%s has two rows", name)
+			}
+			rows[name] = true
+			if _, err := os.Stat(name); err != nil {
+				if _, err := os.Stat(filepath.Join("server", name)); err != nil {
+					t.Errorf("%s has a row and is not there", name)
+				}
+			}
+		}
+	}
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "server/")
+		for at := name; !rows[at]; at = path.Dir(at) {
+			if at == "." {
+				t.Errorf("%s has no row in ARCHITECTURE.md", name)
+				break
+			}
+		}
+	}
+}
+
 func TestNothingHereLinksGRPC(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "./...", "./server/...").Output()
 	if err != nil {
