@@ -19,7 +19,7 @@ func (c *Client) PlanCallMap(ctx context.Context, p api.PlanCallMap) (api.CallMa
 // fails, something was changed since the plan that Base names, or Remove does not repeat how many services and rules
 // are removed.
 func (c *Client) ApplyCallMap(ctx context.Context, a api.ApplyCallMap) (api.AppliedCallMap, error) {
-	return call[api.AppliedCallMap](ctx, c, request{method: http.MethodPost, path: at("callmap", "apply"), body: a, large: true})
+	return call[api.AppliedCallMap](ctx, c, request{method: http.MethodPost, path: at("callmap", "apply"), body: a, large: true, once: true})
 }
 
 // ExportCallMap returns what the call map file of an owner would say. An empty owner stands for "callmap"; the
@@ -45,7 +45,7 @@ func (c *Client) AppliedCallMap(ctx context.Context, revision int64) (api.CallMa
 // ApplyCallMap.
 func (c *Client) RollbackCallMap(ctx context.Context, revision int64, r api.RollbackCallMap) (api.AppliedCallMap, error) {
 	path := at("callmap", "history", strconv.FormatInt(revision, 10), "rollback")
-	return call[api.AppliedCallMap](ctx, c, request{method: http.MethodPost, path: path, body: r, large: true})
+	return call[api.AppliedCallMap](ctx, c, request{method: http.MethodPost, path: path, body: r, large: true, once: true})
 }
 
 // PutShadow has each decision from now on made a second time as if call map files were applied, and recorded where

@@ -3,6 +3,7 @@ package operator
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -112,6 +113,7 @@ type request struct {
 	header http.Header
 	slow   bool // the answer may take minutes
 	large  bool // so may this one, and files go or come
+	once   bool // it has an effect that must not be repeated: see Client.repeat
 }
 
 // slowTimeout is a little more than the server takes at most.
@@ -147,12 +149,66 @@ func call[Answer any](ctx context.Context, c *Client, r request) (answer Answer,
 
 // do sends r and decodes the answer into out, unless that is nil. It returns the status.
 func (c *Client) do(ctx context.Context, r request, out any) (int, error) {
-	var body io.Reader
+	var text []byte
 	if r.body != nil {
-		text, err := json.Marshal(r.body)
-		if err != nil {
+		var err error
+		if text, err = json.Marshal(r.body); err != nil {
 			return 0, err
 		}
+	}
+	if r.once {
+		return c.repeat(ctx, r, text, out)
+	}
+	return c.try(ctx, r, text, out)
+}
+
+// repeatFor is how long a request whose answer did not arrive is repeated. It is longer than the server regards an answer
+// as on its way.
+const repeatFor = 45 * time.Second
+
+// repeat sends r with an Idempotency-Key, again and again if no answer arrives: the server carries it out once.
+func (c *Client) repeat(ctx context.Context, r request, text []byte, out any) (int, error) {
+	r.header = r.header.Clone()
+	if r.header == nil {
+		r.header = http.Header{}
+	}
+	r.header.Set("Idempotency-Key", strconv.Quote(rand.Text()))
+	limit := time.NewTimer(repeatFor)
+	defer limit.Stop()
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		status, err := c.try(ctx, r, text, out)
+		if !repeatable(err, wait > 100*time.Millisecond) {
+			return status, err
+		}
+		next := time.NewTimer(wait)
+		select {
+		case <-next.C:
+		case <-ctx.Done():
+			next.Stop()
+			return status, err
+		case <-limit.C:
+			next.Stop()
+			return status, err
+		}
+	}
+}
+
+// repeatable reports whether the request that ended with err may have been carried out without an answer, or is in
+// progress. If again is not set, it was sent once.
+func repeatable(err error, again bool) bool {
+	if e, ok := errors.AsType[*UnreachableError](err); ok {
+		dial, ok := errors.AsType[*net.OpError](e.Cause)
+		// Where nobody listens nothing was carried out, except by a server that was restarted since.
+		return again || !ok || dial.Op != "dial"
+	}
+	e, ok := errors.AsType[*Error](err)
+	return ok && (e.Code == "request_in_progress" || again && e.Status >= http.StatusBadGateway && e.Status <= http.StatusGatewayTimeout)
+}
+
+// try sends r, with text as its body, once.
+func (c *Client) try(ctx context.Context, r request, text []byte, out any) (int, error) {
+	var body io.Reader
+	if r.body != nil {
 		body = bytes.NewReader(text)
 	}
 	escaped := make([]string, len(r.path))

@@ -8,8 +8,9 @@
 //	c, err := operator.New("http://127.0.0.1:8010", token)
 //	service, err := c.CreateService(ctx, api.NewService{Name: "m1"})
 //
-// A change is in force on the server that answers when its method returns nil. Nothing is retried, except where
-// a method says so. The error of a method is
+// A change is in force on the server that answers when its method returns nil. A method that creates something sends an
+// Idempotency-Key, and repeats its request for up to 45 seconds if the connection breaks before the answer arrives; the
+// server carries it out once. Other requests are not repeated, except where a method says so. The error of a method is
 //   - an *Error when the server refused: StatusOf returns its HTTP status, 404 for what is not there, 409 for what
 //     is taken or belongs to a call map file, 412 for another version than the one named, 422 for a value that is
 //     not allowed;
@@ -47,7 +48,7 @@ func (c *Client) Services(ctx context.Context) iter.Seq2[api.Service, error] {
 // CreateService makes a service, which has no credential yet and may call nobody. Status 409: the name or an
 // audience is taken.
 func (c *Client) CreateService(ctx context.Context, s api.NewService) (api.Service, error) {
-	return call[api.Service](ctx, c, request{method: http.MethodPost, path: at("services"), body: s})
+	return call[api.Service](ctx, c, request{method: http.MethodPost, path: at("services"), body: s, once: true})
 }
 
 // Service reads the service of that name.
@@ -80,7 +81,7 @@ func (c *Client) Credentials(ctx context.Context, service string) iter.Seq2[api.
 // CreateCredential makes a credential. The answer has its secret, if it is of a kind whose secret the server
 // makes: it is told this once.
 func (c *Client) CreateCredential(ctx context.Context, service string, n api.NewCredential) (api.IssuedCredential, error) {
-	return call[api.IssuedCredential](ctx, c, request{method: http.MethodPost, path: at("services", service, "credentials"), body: n})
+	return call[api.IssuedCredential](ctx, c, request{method: http.MethodPost, path: at("services", service, "credentials"), body: n, once: true})
 }
 
 // Credential reads a credential by its id.
@@ -91,7 +92,7 @@ func (c *Client) Credential(ctx context.Context, id string) (api.Credential, err
 // RotateCredential makes a credential in the place of another, which ends when the overlap has passed since the new one
 // was first used.
 func (c *Client) RotateCredential(ctx context.Context, id string, r api.CredentialRotation) (api.RotatedCredential, error) {
-	return call[api.RotatedCredential](ctx, c, request{method: http.MethodPost, path: at("credentials", id, "rotate"), body: r})
+	return call[api.RotatedCredential](ctx, c, request{method: http.MethodPost, path: at("credentials", id, "rotate"), body: r, once: true})
 }
 
 // RevokeCredential ends a credential. To revoke it again is no error.
@@ -168,7 +169,7 @@ func (c *Client) Keys(ctx context.Context) ([]api.Key, error) {
 // RotateKeys puts the next key in the place of the one that signs, once it was published long enough, and returns
 // it. Status 404: no key of that use and algorithm signs.
 func (c *Client) RotateKeys(ctx context.Context, r api.KeyRotation) (api.Key, error) {
-	return call[api.Key](ctx, c, request{method: http.MethodPost, path: at("keys", "rotate"), body: r})
+	return call[api.Key](ctx, c, request{method: http.MethodPost, path: at("keys", "rotate"), body: r, once: true})
 }
 
 // RevokeKey withdraws a stolen key at once. To revoke it again is no error.
@@ -194,7 +195,7 @@ func (c *Client) Revocation(ctx context.Context, id string) (api.Revocation, err
 
 // RevokeToken revokes an access token, and those it was exchanged for. To revoke it again is no error.
 func (c *Client) RevokeToken(ctx context.Context, n api.NewRevocation) (api.Revocation, error) {
-	return call[api.Revocation](ctx, c, request{method: http.MethodPost, path: at("revocations"), body: n})
+	return call[api.Revocation](ctx, c, request{method: http.MethodPost, path: at("revocations"), body: n, once: true})
 }
 
 // Probe has the server send a service tokens that it must refuse, and returns what the service did. It takes up to

@@ -5,7 +5,6 @@ package admin
 
 import (
 	"context"
-	"crypto/rand"
 	"net/http"
 	"net/netip"
 	"time"
@@ -82,6 +81,7 @@ type Options struct {
 	Issuer    Issuer
 	Audit     Audit
 	Probes    Probes
+	Repeats   Repeats
 	// Stack, which answers errors with WriteProblem.
 	Stack *web.Stack
 	// Token reports, in constant time, whether a token is the operator's.
@@ -93,6 +93,9 @@ type Options struct {
 	// PageKey authenticates page tokens, and is the same for all replicas: a list may be continued on another one.
 	// Zero: random, so that they end with the process.
 	PageKey []byte
+	// AnswerKey is part of the keys that encrypt answers which may be asked for again, and is the same for all replicas.
+	// Zero: random, as PageKey.
+	AnswerKey []byte
 	// MaxActors is that of the issuer. Zero: 5.
 	MaxActors int
 	// Algorithm signs tokens for targets that have none of their own. Empty: ES256.
@@ -112,6 +115,7 @@ type handlers struct {
 	known   *http.ServeMux // the operations alone: it knows which methods a path has
 	others  http.Handler   // what is for no operation
 	guesses *throttle.Counter[netip.Prefix]
+	running running
 	pages   pager
 	openAPI []byte
 	// openAPITag names it.
@@ -131,8 +135,10 @@ func New(o Options) http.Handler {
 		o.Algorithm = string(jose.ES256)
 	}
 	if len(o.PageKey) == 0 {
-		o.PageKey = make([]byte, 32)
-		rand.Read(o.PageKey)
+		o.PageKey = randomKey()
+	}
+	if len(o.AnswerKey) == 0 {
+		o.AnswerKey = randomKey()
 	}
 	a := &handlers{
 		Options: o,
@@ -140,6 +146,7 @@ func New(o Options) http.Handler {
 		known:   http.NewServeMux(),
 		guesses: throttle.New[netip.Prefix](GuessBurst, GuessRefill, MaxGuessers),
 		pages:   pager{o.PageKey},
+		running: running{ids: map[string]bool{}},
 	}
 	a.others = a.handler("/", a.other)
 	a.mux.Handle("/", a.others)
@@ -164,7 +171,8 @@ func New(o Options) http.Handler {
 
 // author is who makes the changes of the request ctx belongs to. There is one operator.
 func author(ctx context.Context) directory.Author {
-	return directory.Author{Actor: operator, RequestID: requestOf(ctx).id}
+	req := requestOf(ctx)
+	return directory.Author{Actor: operator, RequestID: req.id, Once: req.once}
 }
 
 const operator = "operator"

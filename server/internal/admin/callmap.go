@@ -34,7 +34,7 @@ func (a *handlers) callMap() {
 		answer: api.CallMapPlan{Base: 42, Summary: exampleApplied.Summary, Changes: []api.PlannedChange{{Op: "add", Kind: "rule", What: "m1 -> m2", Text: "scopes: [read]"}}, Tests: []api.CallMapTest{}},
 	}, a.planCallMap)
 	register(a, operation{
-		method: http.MethodPost, path: "/callmap/apply", id: "applyCallMap", action: action{name: "callmap.apply", large: true}, tag: "callmap",
+		method: http.MethodPost, path: "/callmap/apply", id: "applyCallMap", action: action{name: "callmap.apply", large: true, creates: true}, tag: "callmap",
 		summary: "Apply call map files", description: "Runs the tests of the files as if the files were applied, and then makes all changes in one revision, unless something else was changed after the revision base. The changes are in force on this server when it answers.",
 		errors: []int{http.StatusConflict, http.StatusUnprocessableEntity}, request: api.ApplyCallMap{CallMapFiles: exampleFiles, Base: 42, Reason: exampleApplied.Reason, Author: exampleApplied.Author}, answer: exampleApplied,
 	}, a.applyCallMap)

@@ -56,7 +56,7 @@ func (a *handlers) credentials() {
 		return a.listCredentials(ctx, in.Page, uid, directory.FormatUID(uid))
 	})
 	register(a, operation{
-		method: http.MethodPost, path: "/services/{name}/credentials", id: "createCredential", action: action{name: "credential.create"}, tag: "credentials",
+		method: http.MethodPost, path: "/services/{name}/credentials", id: "createCredential", action: action{name: "credential.create", creates: true}, tag: "credentials",
 		summary: "Create a credential", description: "Creates a bootstrap credential, which is a long-lived token, or a client secret, and returns it. It cannot be read again, because the server does not store it. For the other kinds, the request contains the public part of what the service has.",
 		status: http.StatusCreated, missing: errNoService, errors: []int{http.StatusConflict},
 		request: api.NewCredential{Name: "production", TTLSeconds: 7_776_000},
@@ -68,7 +68,7 @@ func (a *handlers) credentials() {
 		missing: errNoCredential, answer: exampleCredential,
 	}, a.readCredential)
 	register(a, operation{
-		method: http.MethodPost, path: "/credentials/{id}/rotate", id: "rotateCredential", action: action{name: "credential.rotate"}, tag: "credentials",
+		method: http.MethodPost, path: "/credentials/{id}/rotate", id: "rotateCredential", action: action{name: "credential.rotate", creates: true}, tag: "credentials",
 		summary: "Replace a credential", description: "Creates a secret or a bootstrap credential with the name, the network and the lifetime of the old one. The old one expires when the overlap has passed since the new one was first used. If the answer does not arrive, revoke the new one and repeat the request. Tokens that were issued for the old credential remain valid until they expire. While both credentials are valid, neither can be replaced.",
 		status: http.StatusCreated, missing: errNoCredential, errors: []int{http.StatusConflict},
 		request: map[string]any{"overlapSeconds": 3600},

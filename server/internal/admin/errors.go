@@ -109,6 +109,10 @@ func explain(err error, missing *web.Error) *web.Error {
 		return p
 	case isNotFound(err) && missing != nil:
 		return missing
+	case errors.Is(err, directory.ErrRepeated):
+		return errInProgress
+	case errors.Is(err, directory.ErrTooMany):
+		return errManyRepeats
 	case errors.Is(err, directory.ErrExists):
 		return errExists
 	case errors.Is(err, directory.ErrManaged):

@@ -19,6 +19,7 @@ import (
 
 	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/internal/reason"
+	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
@@ -146,7 +147,7 @@ func (a *handlers) recorded(act action, do web.HandlerFunc) web.HandlerFunc {
 }
 
 // operated lets h, which is huma's, answer a request that has the form all operations ask for.
-func operated(h http.HandlerFunc) web.HandlerFunc {
+func (a *handlers) operated(h http.HandlerFunc) web.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		req := requestOf(r.Context())
 		if p := req.admit(r); p != nil {
@@ -166,8 +167,14 @@ func operated(h http.HandlerFunc) web.HandlerFunc {
 		r.Header.Del("Accept") // the API speaks nothing but JSON
 		// register decodes the body; huma asks only whether there is one.
 		r.Body = io.NopCloser(bytes.NewReader(req.body[:min(1, len(req.body))]))
-		h(w, r)
-		return req.err
+		do := func() error {
+			h(w, r)
+			return req.err
+		}
+		if ans, ok := w.(*answer); ok && req.action.creates {
+			return a.once(ans, r, do)
+		}
+		return do()
 	}
 }
 
@@ -226,7 +233,8 @@ type request struct {
 	subject string
 	detail  map[string]string
 	body    []byte
-	err     error // what huma was told only that there is one
+	once    *directory.Once // if it may be repeated
+	err     error           // what huma was told only that there is one
 }
 
 type requestKey struct{}

@@ -43,6 +43,7 @@ type server struct {
 	issuer    *issuer.Issuer
 	log       *audit.Log
 	auditDir  string
+	sealer    *keys.Sealer
 	stderr    *lockedBuffer
 }
 
@@ -62,9 +63,9 @@ func start(t testing.TB, change ...func(*Options)) *server {
 	s.db, err = store.Open(ctx, store.Options{DataDir: data})
 	must(err)
 	t.Cleanup(func() { s.db.Close() })
-	sealer, err := keys.NewSealer(filepath.Join(data, "sealing.key"), true)
+	s.sealer, err = keys.NewSealer(filepath.Join(data, "sealing.key"), true)
 	must(err)
-	s.ring = keys.NewRing(s.db, sealer, keys.Options{Logger: logger})
+	s.ring = keys.NewRing(s.db, s.sealer, keys.Options{Logger: logger})
 	must(s.ring.Load(ctx))
 	s.directory = directory.New(s.db, s.db, directory.Options{
 		Reserved: []string{"auth-server"}, Keys: s.ring.Additions, OnKeys: s.ring.Reload, Logger: logger,
@@ -79,7 +80,7 @@ func start(t testing.TB, change ...func(*Options)) *server {
 	s.issuer = issuer.New(s.directory, s.ring, authenticator, nil, s.log, issuer.Options{PlainIssuer: "auth-server", Issuer: "http://localhost:8000", Pepper: testPepper})
 	sum := sha256.Sum256([]byte(testToken))
 	o := Options{
-		Directory: s.directory, Lists: s.db, Usage: s.db, Keys: s.ring, Issuer: s.issuer, Audit: s.log,
+		Directory: s.directory, Lists: s.db, Repeats: s.db, Usage: s.db, Keys: s.ring, Issuer: s.issuer, Audit: s.log,
 		Token: func(token string) bool {
 			got := sha256.Sum256([]byte(token))
 			return subtle.ConstantTimeCompare(got[:], sum[:]) == 1

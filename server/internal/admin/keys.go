@@ -28,7 +28,7 @@ func (a *handlers) keys() {
 		answer: api.KeyList{Keys: []api.Key{exampleKey}},
 	}, a.listKeys)
 	register(a, operation{
-		method: http.MethodPost, path: "/keys/rotate", id: "rotateKeys", action: action{name: "key.rotate"}, tag: "keys",
+		method: http.MethodPost, path: "/keys/rotate", id: "rotateKeys", action: action{name: "key.rotate", creates: true}, tag: "keys",
 		summary: "Replace a signing key", description: "Replaces the active key by the next one as soon as that was published long enough. Returns the next key. Its state is active, or next with the time from which it signs.",
 		missing: errNoKey, errors: []int{http.StatusConflict}, request: api.KeyRotation{Use: "access"}, answer: exampleKey,
 	}, a.rotateKeys)

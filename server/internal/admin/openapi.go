@@ -20,14 +20,15 @@ import (
 )
 
 // apiVersion is that of the API, not of the program: it changes when the API does.
-const apiVersion = "1.2.0"
+const apiVersion = "1.3.0"
 
 const apiDescription = `Services, credentials, the call map, revocations, signing keys, and the history of changes.
 
 Every request has the operator token as a bearer token. Bodies are strict JSON: members that this document does not name,
 repeated members, and bytes after the value are refused. The answer with a single resource has its version as ETag. With
 If-Match, a change is made only to that version. When the server answers with 2xx, the change is in force on this server and
-recorded in the audit log. Errors are problem details (RFC 9457), whose detail ends with what to do. Times are RFC 3339 in UTC.`
+recorded in the audit log. Operations that create something take an Idempotency-Key, with which a request can be repeated
+until its answer arrives. Errors are problem details (RFC 9457), whose detail ends with what to do. Times are RFC 3339 in UTC.`
 
 const securityScheme = "operatorToken"
 
@@ -94,7 +95,7 @@ func keepError(ctx huma.Context, _ string, v any) (any, error) {
 // Handle puts an operation of huma on the mux.
 func (a *handlers) Handle(o *huma.Operation, h func(huma.Context)) {
 	act, pattern := o.Metadata[actionKey].(action), o.Method+" "+o.Path
-	a.mux.Handle(pattern, a.handler(pattern, a.recorded(act, operated(func(w http.ResponseWriter, r *http.Request) {
+	a.mux.Handle(pattern, a.handler(pattern, a.recorded(act, a.operated(func(w http.ResponseWriter, r *http.Request) {
 		h(humago.NewContext(o, r, w))
 	}))))
 	a.known.Handle(pattern, http.NotFoundHandler())
@@ -137,6 +138,10 @@ func register[I, O any](a *handlers, op operation, handler func(context.Context,
 		// The body was read already, within its limit.
 		MaxBodyBytes: -1, BodyReadTimeout: -1, SkipValidateBody: true,
 		Metadata: map[string]any{actionKey: op.action},
+	}
+	if op.action.creates {
+		o.Errors = append(o.Errors, http.StatusConflict)
+		documentRepeats(&o)
 	}
 	if op.missing != nil {
 		o.Errors = append(o.Errors, http.StatusNotFound)
@@ -254,7 +259,7 @@ var (
 		http.StatusUnauthorized:          {"The operator token is missing or wrong.", errNoToken},
 		http.StatusForbidden:             {"A web page of another site sent the request.", errOrigin},
 		http.StatusNotFound:              {"Something that the path or a filter names does not exist.", errNoService},
-		http.StatusConflict:              {"The name or an audience is already in use, or the request conflicts with another change.", errExists},
+		http.StatusConflict:              {"The name or an audience is already in use, or the request conflicts with another change, or a request with the same Idempotency-Key is in progress.", errExists},
 		http.StatusPreconditionFailed:    {"The version is not the one that If-Match or If-None-Match names.", errPrecondition},
 		http.StatusRequestEntityTooLarge: {"The body is longer than 64 KiB.", errTooLarge},
 		http.StatusRequestURITooLong:     {"The URL is longer than 8 KiB.", errURL},

@@ -21,7 +21,7 @@ func (a *handlers) revocations() {
 		answer: api.RevocationList{Revocations: []api.Revocation{exampleRevocation}},
 	}, a.listRevocations)
 	register(a, operation{
-		method: http.MethodPost, path: "/revocations", id: "createRevocation", action: action{name: "token.revoke"}, tag: "revocations",
+		method: http.MethodPost, path: "/revocations", id: "createRevocation", action: action{name: "token.revoke", creates: true}, tag: "revocations",
 		summary: "Revoke a token", description: "Revokes an access token, and the tokens for which it was exchanged. Introspection refuses them at once. Services that follow the deny-list refuse them within a second, and services that only verify signatures accept them until they expire. Revoking a token again changes nothing. To revoke all tokens that were issued for a credential, revoke the credential.",
 		request: api.NewRevocation{JTI: "5f1e2d3c4b5a69788796a5b4c3d2e1f0"}, answer: exampleRevocation,
 	}, a.createRevocation)

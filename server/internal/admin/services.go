@@ -64,7 +64,7 @@ func (a *handlers) services() {
 		answer: api.ServiceList{Services: []api.Service{exampleService}},
 	}, a.listServices)
 	register(a, operation{
-		method: http.MethodPost, path: "/services", id: "createService", action: action{name: "service.create"}, tag: "services",
+		method: http.MethodPost, path: "/services", id: "createService", action: action{name: "service.create", creates: true}, tag: "services",
 		summary: "Create a service", description: "Creates a service. It has no credentials, and no rule allows it to call others or to be called.",
 		status: http.StatusCreated, errors: []int{http.StatusConflict},
 		request: exampleNewService, answer: exampleService,

@@ -88,6 +88,8 @@ func (s *Server) operators(address string) http.Handler {
 		Hosts:       hosts,
 		Info:        s.info,
 		PageKey:     s.shared.Derive(keys.PageTokenKey),
+		Repeats:     s.db,
+		AnswerKey:   s.shared.Derive(keys.AnswerKey),
 	}))
 	mux.Handle("/metrics", stack.Handle("/metrics", admin.Guard(hosts, func(w http.ResponseWriter, r *http.Request) error {
 		metrics.ServeHTTP(w, r)

@@ -31,8 +31,12 @@ const (
 	MustNotExist int64 = -1
 )
 
-// Author is who changes something.
-type Author struct{ Actor, RequestID string }
+// Author is who changes something, by which request.
+type Author struct {
+	Actor, RequestID string
+	// Once is that of Change.
+	Once *Once
+}
 
 // NewService is a service to be made.
 type NewService struct {
@@ -401,7 +405,7 @@ func looksLikeUID(name string) bool {
 }
 
 func (d *Directory) change(by Author, action, subject string, detail ...string) Change {
-	c := Change{At: d.now(), Actor: by.Actor, RequestID: by.RequestID, Action: action, Subject: subject, Detail: map[string]string{}}
+	c := Change{At: d.now(), Actor: by.Actor, RequestID: by.RequestID, Action: action, Subject: subject, Detail: map[string]string{}, Once: by.Once}
 	for i := 0; i+1 < len(detail); i += 2 {
 		if detail[i+1] != "" {
 			c.Detail[detail[i]] = detail[i+1]

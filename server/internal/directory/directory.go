@@ -209,6 +209,9 @@ type Change struct {
 	Detail map[string]string
 	// Keys are stored in the same transaction, and make Subject one of many. Nil: there are none.
 	Keys NewKeys
+	// Once is recorded in the same transaction. The change is not made (ErrRepeated) if it was recorded before. Nil: the
+	// change is made in any case.
+	Once *Once
 }
 
 // NewKeys are signing keys that a change needs, as package keys makes them and the store knows them.

@@ -41,7 +41,7 @@ type Store interface {
 	// InsertRevocation records a revocation. Again: ErrExists. When its owner has
 	// MaxOwnRevocations that have not ended: ErrTooMany.
 	InsertRevocation(ctx context.Context, r Revocation, c Change) (revision int64, err error)
-	// PurgeRevocations deletes those that ended before now. Not a change: no revision.
+	// PurgeRevocations deletes those that ended before now, and what Once recorded longer ago than RepeatsKept. Not a change: no revision.
 	PurgeRevocations(ctx context.Context, now time.Time) error
 
 	// InsertService and UpdateService answer ErrExists when the name, in any case, or an audience is taken.

@@ -293,7 +293,7 @@ func (r *Ring) try(ctx context.Context, by directory.Author, action string, e ed
 		return nil, errPaused
 	}
 	err = r.store.SaveKeys(ctx, p.version, p.put, p.drop, directory.Change{
-		At: p.now, Actor: by.Actor, RequestID: by.RequestID, Action: action, Subject: directory.SubjectKeys, Detail: p.detail,
+		At: p.now, Actor: by.Actor, RequestID: by.RequestID, Action: action, Subject: directory.SubjectKeys, Detail: p.detail, Once: by.Once,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store key ring: %w", err)

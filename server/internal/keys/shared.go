@@ -24,6 +24,8 @@ const (
 	StatusListKey = "watchword status list key v1"
 	// PageTokenKey authenticates the page tokens of the operator API.
 	PageTokenKey = "watchword page token key v1"
+	// AnswerKey is part of the keys that encrypt answers to operators that may be asked for again.
+	AnswerKey = "watchword operator answer key v1"
 )
 
 const (

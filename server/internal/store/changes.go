@@ -38,6 +38,11 @@ func (db *DB) recorded(c directory.Change, work func(ctx context.Context, t tx, 
 		if err := t.row(ctx, `UPDATE counters SET value = value + 1 WHERE name = 'revision' RETURNING value`).Scan(&revision); err != nil {
 			return err
 		}
+		if c.Once != nil {
+			if err := t.once(ctx, c, revision); err != nil {
+				return err
+			}
+		}
 		subject := c.Subject
 		if c.Keys != nil {
 			var err error

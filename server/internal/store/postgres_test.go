@@ -390,7 +390,7 @@ func TestKeysCompareByBytes(t *testing.T) {
 		WHERE table_schema = current_schema() AND data_type = 'text' AND collation_name = 'C'`).Scan(&columns); err != nil {
 		t.Fatal(err)
 	}
-	const want = "audiences.service audiences.uri change_subjects.subject counters.name credentials.id credentials.service keys.id once.key probes.service revocations.id " +
+	const want = "audiences.service audiences.uri change_subjects.subject counters.name credentials.id credentials.service keys.id once.key probes.service repeats.id revocations.id " +
 		"rules.caller rules.target secrets.name services.name services.uid shadow_rules.caller shadow_rules.target " +
 		"supertokens_keys.app supertokens_keys.id usage.caller usage.credential usage.exchange usage.method usage.network usage.scopes usage.shadow usage.target usage.why usage.would usage_edges.caller usage_edges.target usage_scopes.id"
 	if columns != want {

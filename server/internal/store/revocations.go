@@ -51,8 +51,13 @@ func (t tx) insertRevocation(ctx context.Context, r directory.Revocation) error 
 	return orElse(n, err, directory.ErrExists)
 }
 
-// PurgeRevocations deletes those that ended before now, in steps between which others get their turn.
+// PurgeRevocations deletes those that ended before now, and requests that are remembered no longer, in steps between which others get their turn.
 func (db *DB) PurgeRevocations(ctx context.Context, now time.Time) error {
-	return attempted("purge revocations", db.deleteAll(ctx, `DELETE FROM revocations WHERE id IN
-		(SELECT id FROM revocations WHERE until_at < $1 LIMIT $2`+db.skipLocked()+`)`, micros(now)))
+	err := db.deleteAll(ctx, `DELETE FROM revocations WHERE id IN
+		(SELECT id FROM revocations WHERE until_at < $1 LIMIT $2`+db.skipLocked()+`)`, micros(now))
+	if err == nil {
+		err = db.deleteAll(ctx, `DELETE FROM repeats WHERE id IN
+			(SELECT id FROM repeats WHERE at <= $1 LIMIT $2`+db.skipLocked()+`)`, micros(now.Add(-directory.RepeatsKept)))
+	}
+	return attempted("purge revocations", err)
 }
