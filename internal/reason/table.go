@@ -163,11 +163,11 @@ var table = []Group{
 			{Name: "wrong_certificate", Recorded: true, Means: "The certificate is not registered for the service.", Do: "Register it, or its subject: `watchword credential create NAME --kind certificate`, or `--kind tls_subject`."},
 			{Name: "certificate_expired", Recorded: true, Means: "The certificate has expired.", Do: "Renew the certificate."},
 			{Name: "certificate_not_yet_valid", Recorded: true, Means: "The certificate is not yet valid.", Do: "Wait until it is valid, or correct the clock of the machine that made it."},
-			{Name: "certificate_key_weak", Recorded: true, Means: "The key of the certificate is too short, too long, or has an algorithm that is not accepted, such as DSA.", Do: "Use P-256, Ed25519, or RSA of 2048 to 4096 bits with the exponent 65537."},
+			{Name: "certificate_key_weak", Recorded: true, Means: "The key of the certificate, or of an intermediate one, is too short, too long, or has an algorithm that is not accepted, such as DSA.", Do: "Use P-256, Ed25519, or RSA of 2048 to 4096 bits with the exponent 65537."},
 			{Name: "certificate_of_authority", Recorded: true, Means: "The certificate is the certificate of an authority, and not of a client.", Do: "Present the certificate of the client."},
 			{Name: "certificate_not_for_clients", Recorded: true, Means: "The certificate may not be used by clients.", Do: "Have it issued with the extended key usage clientAuth (RFC 5280, section 4.2.1.12)."},
 			{Name: "certificate_not_trusted", Recorded: true, Means: "The certificate was not issued by an authority that the server trusts.", Do: "Add the authority to the file of the setting tls.client_ca_file, or present a certificate of an authority in that file."},
-			{Name: "certificate_chain_too_long", Recorded: true, Means: "There are too many certificates between the certificate of the client and its authority.", Do: "Present at most eight intermediate certificates."},
+			{Name: "certificate_chain_too_long", Recorded: true, Means: "There are too many certificates between the certificate of the client and its authority.", Do: "Present at most three intermediate certificates."},
 		},
 	},
 	{

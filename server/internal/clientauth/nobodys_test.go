@@ -3,6 +3,7 @@ package clientauth
 import (
 	"crypto/x509"
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -64,7 +65,7 @@ func TestUnknownServiceCostsASignatureToo(t *testing.T) {
 func TestUnknownServiceCostsAChainToo(t *testing.T) {
 	for _, m := range []*overTLS{newTLSClient(Options{}), newSelfSignedTLSClient()} {
 		checked := 0
-		m.trusted = func([]*x509.Certificate, time.Time) string { checked++; return "certificate_expired" }
+		m.fault = func([]*x509.Certificate, netip.Addr, time.Time) string { checked++; return "certificate_expired" }
 		s := directory.NewSnapshot(&directory.State{Services: []directory.Service{{UID: directory.UID{5}, Name: "m5"}}}, time.Hour)
 		for name, why := range map[string]string{"m5": "certificate_expired", "zz": "unknown_service"} {
 			checked = 0

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 // overTLS is both methods of RFC 8705: the certificate of the connection, with a client_id (section
 // 2). The handshake has shown that the client has its key; what the certificate says is looked at
 // here, with each request, so that it makes no difference whether a session was resumed or which
-// name was asked for.
+// name was asked for. Only the verdict on a chain is kept for a moment.
 //
 // A certificate beside another proof is no second one: the token is bound to it, no more.
 type overTLS struct {
@@ -27,8 +28,8 @@ type overTLS struct {
 	// ours reports whether the certificate is one of this method. It names itself as its issuer, or it
 	// does not: so no request is one of both.
 	ours func(*x509.Certificate) bool
-	// trusted is "" when the certificates are good at the moment now, else why not.
-	trusted func(chain []*x509.Certificate, now time.Time) string
+	// fault is "" when the certificates are good at the moment now, else why not.
+	fault func(chain []*x509.Certificate, from netip.Addr, now time.Time) string
 	// of reports whether a credential with this material is for the certificate.
 	of func(material string, c *x509.Certificate) bool
 }
@@ -39,7 +40,7 @@ func newTLSClient(o Options) *overTLS {
 	return &overTLS{
 		api.TLSClientAuth, directory.KindTLSSubject,
 		func(c *x509.Certificate) bool { return !isSelfIssued(c) },
-		func(chain []*x509.Certificate, now time.Time) string { return chainFault(chain, o.ClientCAs(), now) },
+		newChains(o.ClientCAs).fault,
 		isSubject,
 	}
 }
@@ -50,7 +51,9 @@ func newSelfSignedTLSClient() *overTLS {
 	return &overTLS{
 		api.SelfSignedTLSClientAuth, directory.KindCertificate,
 		isSelfIssued,
-		func(chain []*x509.Certificate, now time.Time) string { return certificateFault(chain[0], now) },
+		func(chain []*x509.Certificate, _ netip.Addr, now time.Time) string {
+			return certificateFault(chain[0], now)
+		},
 		func(material string, c *x509.Certificate) bool { return material == CertificateThumbprint(c) },
 	}
 }
@@ -64,7 +67,7 @@ func (m *overTLS) Presents(p *Presented) bool {
 
 func (m *overTLS) Authenticate(_ context.Context, p *Presented, s *directory.Snapshot, now time.Time) (Identity, *Failure) {
 	// First, and for every name: the time that this takes would tell which services there are.
-	why := m.trusted(p.Certificates, now)
+	why := m.fault(p.Certificates, p.Address, now)
 	svc, ok := s.Service(p.ClientID)
 	if !ok {
 		return Identity{}, &Failure{Reason: "unknown_service", Claimed: p.ClientID}
@@ -99,44 +102,6 @@ func CheckSelfSigned(c *x509.Certificate) error {
 }
 
 func isSelfIssued(c *x509.Certificate) bool { return slices.Equal(c.RawIssuer, c.RawSubject) }
-
-// maxIntermediates bounds what is looked at between a certificate and its authority.
-const maxIntermediates = 8
-
-// chainFault is "" when the first certificate of chain is one for clients, of an authority of
-// roots (RFC 5280, section 6).
-func chainFault(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) string {
-	leaf := chain[0]
-	if why := certificateFault(leaf, now); why != "" {
-		return why
-	}
-	switch {
-	case leaf.IsCA:
-		return "certificate_of_authority"
-	// Without the extension a certificate is for every use, servers' among them (RFC 5280, section
-	// 4.2.1.12): it must have been issued for clients.
-	case !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth):
-		return "certificate_not_for_clients"
-	// A client signs the handshake (RFC 8446, section 4.4.2.4). A proxy may have looked or not.
-	case leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
-		return "certificate_not_for_clients"
-	case len(chain) > 1+maxIntermediates:
-		return "certificate_chain_too_long"
-	}
-	o := x509.VerifyOptions{
-		Roots: roots, Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	for _, c := range chain[1:] {
-		o.Intermediates.AddCert(c)
-	}
-	if roots == nil { // which Verify takes for those of the system
-		return "certificate_not_trusted"
-	}
-	if _, err := leaf.Verify(o); err != nil {
-		return "certificate_not_trusted"
-	}
-	return ""
-}
 
 // certificateFault is "" when c is good by itself, regardless of its issuer.
 func certificateFault(c *x509.Certificate, now time.Time) string {

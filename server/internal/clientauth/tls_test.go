@@ -131,11 +131,64 @@ func TestIntermediatesArePresentedByTheClient(t *testing.T) {
 	cert := b.certificate(middle, newECKey(t), nil)
 	b.want("with it", overTLS("m6", cert, middle.cert), "m6", "")
 	b.wantNot("without it", overTLS("m6", cert), clientauth.Refused, "certificate_not_trusted")
-	long := []*x509.Certificate{cert}
-	for range 9 {
-		long = append(long, middle.cert)
+	long := []*x509.Certificate{cert, middle.cert, middle.cert, middle.cert}
+	b.want("with as many as may come", overTLS("m6", long...), "m6", "")
+	b.wantNot("with too much", overTLS("m6", append(long, middle.cert)...), clientauth.Refused, "certificate_chain_too_long")
+}
+
+// F102: what is expensive to verify is refused before anything is verified: an authority of the same name with each key
+// could have signed any of the others.
+func TestChainsThatAreMadeToBeExpensiveAreRefused(t *testing.T) {
+	b, ca := withAuthority(t)
+	b.service("m6", subject(m6DN))
+	middle := b.authorityBy(ca, "Example Issuing CA")
+	cert := b.certificate(middle, newECKey(t), nil)
+	another := func(bits, e int) *x509.Certificate {
+		return b.certificate(ca, rsaPublicKey(bits, e), func(c *x509.Certificate) {
+			c.Subject, c.IsCA, c.BasicConstraintsValid = middle.cert.Subject, true, true
+			c.KeyUsage, c.ExtKeyUsage = x509.KeyUsageCertSign, nil
+		})
 	}
-	b.wantNot("with too much", overTLS("m6", long...), clientauth.Refused, "certificate_chain_too_long")
+	b.want("an RSA key of 4096 bits", overTLS("m6", cert, another(4096, 65537), middle.cert), "m6", "")
+	b.wantNot("of 8192 bits", overTLS("m6", cert, another(8192, 65537), middle.cert), clientauth.Refused, "certificate_key_weak")
+	b.wantNot("with a long exponent", overTLS("m6", cert, middle.cert, another(2048, 1<<31-1)), clientauth.Refused, "certificate_key_weak")
+}
+
+// F102: a chain is judged once, however many requests come with it, and again after a minute, or when the authorities
+// changed. The pool that is changed here shows which it was; the server makes a new one when its file has changed.
+func TestChainIsJudgedOnceForAMinuteAndTheAuthorities(t *testing.T) {
+	pool := x509.NewCertPool()
+	b := newBench(t, func(o *clientauth.Options) {
+		o.Certificates, o.ClientCAs = true, func() *x509.CertPool { return pool }
+	})
+	b.service("m6", subject(m6DN))
+	ca := b.authority("Example CA")
+	middle := b.authorityBy(ca, "Example Issuing CA")
+	p := overTLS("m6", b.certificate(middle, newECKey(t), nil), middle.cert)
+	b.wantNot("of no authority", p, clientauth.Refused, "certificate_not_trusted")
+	pool.AddCert(ca.cert)
+	b.now = b.now.Add(59 * time.Second)
+	b.wantNot("judged again before its time", p, clientauth.Refused, "certificate_not_trusted")
+	b.want("another chain", overTLS("m6", b.certificate(middle, newECKey(t), nil), middle.cert), "m6", "")
+	b.now = b.now.Add(time.Second)
+	b.want("after a minute", p, "m6", "")
+	pool = x509.NewCertPool()
+	b.wantNot("other authorities", p, clientauth.Refused, "certificate_not_trusted")
+}
+
+// F102: no verdict lasts longer than the certificates that it is about.
+func TestChainIsGoodAsLongAsItsCertificates(t *testing.T) {
+	b, ca := withAuthority(t)
+	b.service("m6", subject(m6DN))
+	key := newECKey(t)
+	middle := &authority{b.certificate(ca, key, func(c *x509.Certificate) {
+		c.Subject, c.IsCA, c.BasicConstraintsValid = pkix.Name{CommonName: "Example Issuing CA"}, true, true
+		c.KeyUsage, c.ExtKeyUsage, c.NotAfter = x509.KeyUsageCertSign, nil, b.now.Add(10*time.Second)
+	}), key}
+	p := overTLS("m6", b.certificate(middle, newECKey(t), nil), middle.cert)
+	b.want("before it ends", p, "m6", "")
+	b.now = b.now.Add(11 * time.Second)
+	b.wantNot("after an authority of it has ended", p, clientauth.Refused, "certificate_not_trusted")
 }
 
 // MTL-004.
@@ -155,12 +208,13 @@ func TestCertificateOfAnotherAuthorityProvesNothing(t *testing.T) {
 func TestRSAKeysOfCertificatesHaveAtMost4096Bits(t *testing.T) {
 	b, ca := withAuthority(t)
 	b.service("m6", subject(m6DN))
-	rsaKey := func(bits, e int) crypto.Signer {
-		return publicOnly{&rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), bits-1, 1), E: e}}
-	}
-	b.want("4096 bits", overTLS("m6", b.certificate(ca, rsaKey(4096, 65537), nil)), "m6", m6DN)
-	b.wantNot("4097 bits", overTLS("m6", b.certificate(ca, rsaKey(4097, 65537), nil)), clientauth.Refused, "certificate_key_weak")
-	b.wantNot("a long exponent", overTLS("m6", b.certificate(ca, rsaKey(2048, 1<<31-1), nil)), clientauth.Refused, "certificate_key_weak")
+	b.want("4096 bits", overTLS("m6", b.certificate(ca, rsaPublicKey(4096, 65537), nil)), "m6", m6DN)
+	b.wantNot("4097 bits", overTLS("m6", b.certificate(ca, rsaPublicKey(4097, 65537), nil)), clientauth.Refused, "certificate_key_weak")
+	b.wantNot("a long exponent", overTLS("m6", b.certificate(ca, rsaPublicKey(2048, 1<<31-1), nil)), clientauth.Refused, "certificate_key_weak")
+}
+
+func rsaPublicKey(bits, e int) crypto.Signer {
+	return publicOnly{&rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), bits-1, 1), E: e}}
 }
 
 // publicOnly is the key of a certificate that signs nothing in a test.

@@ -156,6 +156,10 @@ func anyone() []Row {
 			"signatures checked for one assertion", number(clientauth.MaxKeysTried), "", "the assertion", "401 `invalid_client`", "watchword_decisions_total", "clientauth.TestAssertionNeedNotNameItsKey",
 		},
 		{
+			"verifications of the chain of a client certificate", fmt.Sprintf("one at a time, with %d intermediate certificates; each chain once a minute", clientauth.MaxIntermediates), "",
+			"more wait for the one", "nothing", "watchword_decisions_total", "clientauth.TestNetworksTakeTurnsWithTheirChains",
+		},
+		{
 			"what is remembered of proofs, keys and addresses", "", "2 x " + number(clientauth.RecentMost) + " entries of each kind", "the older half, which is found out again", "nothing", "go_memstats_heap_alloc_bytes",
 			"clientauth.TestRecentIsBounded",
 		},
