@@ -32,34 +32,24 @@ var testTime = time.Unix(1_800_000_000, 0)
 func prove(t *testing.T, a *Auth) *tokenRequest {
 	t.Helper()
 	r := &tokenRequest{form: url.Values{}, header: http.Header{}, issuer: "https://as.example/x", now: testTime}
-	if err := a.prove(t.Context(), r); err != nil {
-		t.Fatal(err)
-	}
+	must(t, a.prove(t.Context(), r))
 	return r
 }
 
 func generate(t *testing.T) map[jose.Algorithm]crypto.Signer {
 	t.Helper()
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	r, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return map[jose.Algorithm]crypto.Signer{jose.ES256: ec, jose.PS256: r, jose.EdDSA: ed}
 }
 
 func pemOf(t *testing.T, kind string, der []byte, err error) string {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
@@ -106,9 +96,7 @@ func TestAssertionOfEveryKeyAndForm(t *testing.T) {
 			forms["PKCS #1"] = pemOf(t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(k), nil)
 		}
 		for form, text := range forms {
-			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(path, []byte(text), 0o600))
 			r := prove(t, a)
 			kid := "mine"
 			if form != "JWK" {
@@ -128,16 +116,12 @@ func checkAssertion(t *testing.T, what string, r *tokenRequest, key jose.PublicK
 		t.Errorf("%s: form %v", what, r.form)
 	}
 	token, err := jose.Parse(r.form.Get("client_assertion"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if err := token.Verify(jose.NewKeySet(key), []jose.Algorithm{key.Algorithm}); err != nil || token.Type != "client-authentication+jwt" {
 		t.Errorf("%s: typ %q, kid %q, %v", what, token.Type, token.KeyID, err)
 	}
 	var claims map[string]any
-	if err := json.Unmarshal(token.Payload, &claims); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal(token.Payload, &claims))
 	jti, _ := claims["jti"].(string)
 	if len(jti) < 26 || seen[jti] {
 		t.Errorf("%s: jti %q", what, jti)
@@ -153,9 +137,7 @@ func checkAssertion(t *testing.T, what string, r *tokenRequest, key jose.PublicK
 func TestKeyFilesThatWillNotDo(t *testing.T) {
 	keys := generate(t)
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	der, err := x509.MarshalECPrivateKey(p384)
 	public := jwkOf(t, keys[jose.EdDSA], "")
 	public, _, _ = strings.Cut(public, `,"d"`)
@@ -175,9 +157,7 @@ func TestKeyFilesThatWillNotDo(t *testing.T) {
 		"long":            strings.Repeat("hunter2", maxCredential),
 	} {
 		path := filepath.Join(t.TempDir(), "key")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte(text), 0o600))
 		_, err := KeyFile(path).load(t.Context())
 		if err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: got %v, want an error with the path and without the content", name, err)
@@ -202,9 +182,7 @@ func TestSecretsAreSentWhereTheirMethodSays(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	basic, post := ClientSecretBasic("m 1:ü", File(path)), ClientSecretPost("m1", File(path))
 	for _, secret := range []string{"wws_one", "two+/=~"} { // rotated between requests
-		if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte(secret+"\n"), 0o600))
 		r := prove(t, basic)
 		req := &http.Request{Header: r.header}
 		id, pass, _ := req.BasicAuth()
@@ -293,9 +271,7 @@ func TestMethodsAndKeysDoNotPrint(t *testing.T) {
 	}
 	q := ask{question: question{target: "m2"}, subject: newSecret("hunter2")}
 	p, err := newProver(&DPoP{Key: key})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
 		out := fmt.Sprintf(verb+verb+verb+verb, cfg, q, ClientSecretPost("m1", Static("hunter2")), []any{p, Token{prover: p}})
 		if strings.Contains(out, "hunter2") || strings.Contains(out, fmt.Sprintf("%x", key.Seed())) || strings.Contains(out, strings.Trim(fmt.Sprint(key.Seed()), "[]")) {
@@ -307,8 +283,14 @@ func TestMethodsAndKeysDoNotPrint(t *testing.T) {
 func weakKey(t *testing.T) crypto.Signer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	must(t, err)
+	return key
+}
+
+// must ends the test if something failed that has to succeed.
+func must(t testing.TB, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return key
 }

@@ -86,9 +86,7 @@ func newClient(t *testing.T, s http.RoundTripper, edit ...func(*Config)) *Client
 		e(&cfg)
 	}
 	c, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -132,9 +130,7 @@ func seeded(n uint64) func() float64 {
 func mustToken(t *testing.T, s *TokenSource) Token {
 	t.Helper()
 	token, err := s.Token(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return token
 }
 
@@ -281,9 +277,7 @@ func TestClosedClientSendsNothingMore(t *testing.T) {
 			waiting <- err
 		}()
 		synctest.Wait()
-		if err := c.Close(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, c.Close())
 		if err := <-waiting; !errors.Is(err, ErrClosed) {
 			t.Errorf("a waiting caller got %v, want ErrClosed", err)
 		}
@@ -369,9 +363,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	}
 	in := unexported{token, cred, Static("hunter2")}
 	js, err := json.Marshal(map[string]any{"a": token, "b": &cred})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	out := []string{log.String(), string(js), token.String(), cred.GoString()}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		for _, v := range []any{token, &token, cred, &cred, in, &in, c, c.entries[question{target: "m2"}], []Token{token}} {

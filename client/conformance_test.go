@@ -38,9 +38,7 @@ func runModule(t *testing.T, s *suite) {
 	const calls = 3
 	for range calls {
 		resp, err := resource.Get(s.resource())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusOK {
 			t.Errorf("the resource answered %s, %v", resp.Status, err)
 		}
@@ -76,9 +74,7 @@ func (s *suite) client(t *testing.T, edit ...func(*client.Config)) *client.Clien
 		e(&cfg)
 	}
 	c, err := client.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

@@ -17,9 +17,7 @@ func TestFileIsReadAnewWhenRotated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m1.jwt")
 	write := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte(text), 0o600))
 	}
 	src := File(path)
 	check := func(want string) {
@@ -32,25 +30,15 @@ func TestFileIsReadAnewWhenRotated(t *testing.T) {
 	write("one\n")
 	check("one")
 	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	write("two\n") // in place, same size
-	if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Chtimes(path, info.ModTime(), info.ModTime()))
 	check("two") // even with the same modification time
 	next := path + ".new"
-	if err := os.WriteFile(next, []byte(" three \r\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(next, path); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(next, []byte(" three \r\n"), 0o600))
+	must(t, os.Rename(next, path))
 	check("three")
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Remove(path))
 	if _, err := src.Credential(t.Context()); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path) {
 		t.Errorf("no file: got %v, want ErrNotExist with the path", err)
 	}
@@ -71,9 +59,7 @@ func TestFileIsReadAnewWhenRotated(t *testing.T) {
 
 func TestRotatedCredentialIsUsedAtTheNextRequest(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m1.jwt")
-	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, []byte("old"), 0o600))
 	var sent []string
 	s := roundTripFunc(func(r *http.Request) (*http.Response, error) {
 		sent = append(sent, r.Header.Get("Authorization"))
@@ -81,9 +67,7 @@ func TestRotatedCredentialIsUsedAtTheNextRequest(t *testing.T) {
 	})
 	c := newClient(t, s, func(cfg *Config) { cfg.Credential = File(path) })
 	mustToken(t, c.TokenSource("m2"))
-	if err := os.WriteFile(path, []byte("new"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, []byte("new"), 0o600))
 	mustToken(t, c.TokenSource("m3"))
 	if got, want := strings.Join(sent, ","), "Bearer old,Bearer new"; got != want {
 		t.Errorf("got %s, want %s", got, want)

@@ -17,16 +17,12 @@ func TestCodeOfTheDocumentationIsThatOfTheExamples(t *testing.T) {
 		}
 		for _, f := range files {
 			b, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			examples.Write(b)
 		}
 	}
 	page, err := os.ReadFile("../docs/clients/go-sdk.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	blocks := strings.Split(string(page), "```go\n")[1:]
 	if len(blocks) < 5 {
 		t.Errorf("only %d blocks of code", len(blocks))

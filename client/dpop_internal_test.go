@@ -9,14 +9,10 @@ import (
 
 func TestNoncesAreKeptPerOriginAndBounded(t *testing.T) {
 	p, err := newProver(&DPoP{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	learn := func(url, used string, nonces ...string) bool {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return p.learn(req, http.Header{"Dpop-Nonce": nonces}, used)
 	}
 	if !learn("https://A.example/x", "", "one") || learn("https://a.example/y", "one", "one") || !learn("https://a.example/", "one", "two") {

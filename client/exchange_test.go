@@ -20,13 +20,9 @@ import (
 func claimsOf(t *testing.T, token client.Token) map[string]any {
 	t.Helper()
 	b, err := base64.RawURLEncoding.DecodeString(strings.Split(token.Reveal(), ".")[1])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var claims map[string]any
-	if err := json.Unmarshal(b, &claims); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal(b, &claims))
 	return claims
 }
 
@@ -36,9 +32,7 @@ func TestExchangeNamesTheCallerAndTheActorAndIsKeptPerCaller(t *testing.T) {
 	c := newClient(t, s.URL, func(cfg *client.Config) { cfg.Auth = client.ClientSecretBasic("m2", client.Static(s.Secret("m2"))) })
 	one, other := s.Token("m1", "m2", "read"), s.Token("m9", "m2")
 	first, err := c.Exchange(t.Context(), one, "m3", "write", "read")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	claims := claimsOf(t, first)
 	if claims["sub"] != "m1" || claims["aud"] != "m3" || fmt.Sprint(claims["act"]) != "map[sub:m2]" || claims["scope"] != "read write" {
 		t.Errorf("claims %v", claims)
@@ -76,9 +70,7 @@ func TestImpersonationIsAskedForAndKeptApart(t *testing.T) {
 			source = source.Impersonate()
 		}
 		token, err := source.Token(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if _, named := claimsOf(t, token)["act"]; named == impersonate {
 			t.Errorf("impersonate %v: claims %v", impersonate, claimsOf(t, token))
 		}
@@ -139,9 +131,7 @@ func TestCallGoesOnInTheCallersName(t *testing.T) {
 	s.AllowExchange("m2", "m3")
 	verifier := func(audience string) *verify.Verifier {
 		v, err := verify.New(t.Context(), verify.Config{Issuer: s.OAuthIssuer(), Audience: audience, JWKSURL: s.JWKSURL()})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return v
 	}
 	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
@@ -182,9 +172,7 @@ func TestCallGoesOnInTheCallersName(t *testing.T) {
 	defer m2.Close()
 	c1 := newClient(t, s.URL, func(cfg *client.Config) { cfg.Auth = client.ClientSecretPost("m1", client.Static(s.Secret("m1"))) })
 	resp, err := c1.HTTPClient("m2").Get(m2.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if want := strings.Repeat("m1 through m2", 2); err != nil || string(body) != want {

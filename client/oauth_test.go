@@ -33,9 +33,7 @@ func newClient(t *testing.T, server string, edit func(*client.Config)) *client.C
 	cfg := client.Config{Server: server, Logger: slog.New(slog.DiscardHandler)}
 	edit(&cfg)
 	c, err := client.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -140,9 +138,7 @@ func TestEachDPoPRequestHasAFreshProofAndTheNewestNonce(t *testing.T) {
 	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	post := func(body io.Reader) int {
 		resp, err := h.Post(rs.URL+"/x?q=1", "text/plain", body)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		_ = resp.Body.Close()
 		return resp.StatusCode
 	}
@@ -196,9 +192,7 @@ func TestNonceIsTriedOnce(t *testing.T) {
 		cfg.Auth, cfg.DPoP = client.ClientSecretPost("m1", client.Static(s.Secret("m1"))), &client.DPoP{}
 	})
 	resp, err := c.HTTPClient("m2").Get(rs.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_ = resp.Body.Close()
 	if asked != 2 || resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("asked %d times, answered %d", asked, resp.StatusCode)
@@ -214,13 +208,9 @@ func TestRenewedCertificateAndTokenGoTogether(t *testing.T) {
 	write := func(cert tls.Certificate) {
 		t.Helper()
 		key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert.Certificate[0]}, keyFile: {Type: "PRIVATE KEY", Bytes: key}} {
-			if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(path, pem.EncodeToMemory(block), 0o600))
 		}
 	}
 	write(s.cert)
@@ -230,9 +220,7 @@ func TestRenewedCertificateAndTokenGoTogether(t *testing.T) {
 	get := func() {
 		t.Helper()
 		resp, err := h.Get(s.resource())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		_ = resp.Body.Close()
 	}
 	get()
@@ -243,9 +231,7 @@ func TestRenewedCertificateAndTokenGoTogether(t *testing.T) {
 	s.cert = next
 	s.mu.Unlock()
 	old, err := source.Token(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	renewed, ok := source.Renewed(t.Context(), old)
 	if !ok || string(renewed.Certificate().Certificate[0]) != string(next.Certificate[0]) || string(old.Certificate().Certificate[0]) == string(next.Certificate[0]) {
 		t.Errorf("renewed: %v, and not with the new certificate", ok)

@@ -50,23 +50,15 @@ func (c *callee) RoundTrip(r *http.Request) (*http.Response, error) {
 func send(t *testing.T, rt http.RoundTripper, body io.Reader) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://m2/hello", body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	resp, err := rt.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if req.Header.Get("Authorization") != "" || resp.Request.Header.Get("Authorization") != "" {
 		t.Error("the token is in the caller's request")
 	}
 	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := resp.Body.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, resp.Body.Close())
 	return string(b)
 }
 
@@ -200,9 +192,7 @@ func TestFailedTokenClosesTheBodyAndReturnsTheTypedError(t *testing.T) {
 	m2 := &callee{}
 	body := &closeRecorder{Reader: strings.NewReader("x")}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://m2/", body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	h := newClient(t, s).HTTPClient("m2")
 	_, err = h.Do(req)
 	if _, ok := errors.AsType[*UnavailableError](err); !ok || !body.closed.Load() || len(m2.seen) != 0 {
@@ -247,12 +237,8 @@ func TestRedirectElsewhereDoesNotCarryTheToken(t *testing.T) {
 	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	for _, path := range []string{"/away", "/awayandback", "/moved"} {
 		resp, err := h.Get(m2.URL + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := resp.Body.Close(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
+		must(t, resp.Body.Close())
 	}
 	if elsewhere != "authorization: " {
 		t.Errorf("the other origin saw %q", elsewhere)

@@ -67,9 +67,7 @@ func BenchmarkVerifyCold(b *testing.B) {
 			i.Rotate(alg)
 			i.Withdraw()
 			set, err := jose.ParseKeySet(i.KeySet())
-			if err != nil {
-				b.Fatal(err)
-			}
+			must(b, err)
 			key := set.Keys()[0].Key
 			token := i.Token("m1", "m2", verifytest.Scopes("read", "write"))
 			ctx := b.Context()

@@ -62,9 +62,7 @@ func TestOnlyTheVeryTokenCountsAsSeen(t *testing.T) {
 	accepted(t, v, "the token", token)
 	dot := strings.LastIndexByte(token, '.')
 	sig, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s := new(big.Int).SetBytes(sig[32:])
 	new(big.Int).Sub(elliptic.P256().Params().N, s).FillBytes(sig[32:])
 	accepted(t, v, "its twin", token[:dot+1]+base64.RawURLEncoding.EncodeToString(sig))
@@ -78,9 +76,7 @@ func TestCallersCannotChangeWhatIsRemembered(t *testing.T) {
 	token := i.Token("m1", "m2", verifytest.Scopes("read"))
 	for range 3 {
 		c, err := v.Verify(t.Context(), token)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if c.Subject != "m1" || !c.HasScope("read") || c.HasScope("admin") {
 			t.Fatalf("got %+v", c)
 		}

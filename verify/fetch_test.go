@@ -33,9 +33,7 @@ func keysAt(t *testing.T, i *verifytest.Issuer, url string) *verify.Verifier {
 	c := i.Config("m2")
 	c.JWKSURL, c.Logger = url, quiet
 	v, err := verify.New(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return v
 }
 
@@ -131,9 +129,7 @@ func TestKeySetWithoutUsableKeysIsNone(t *testing.T) {
 			c := i.Config("m2")
 			c.HTTPClient, c.Logger = &http.Client{Transport: handler{answers}}, quiet
 			v, err := verify.New(t.Context(), c)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			broken.Store(true)
 			for range 10 {
 				pass(10 * time.Minute) // the key set at hand is fetched again meanwhile
@@ -169,9 +165,7 @@ func TestHangingServerOverASocket(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	v, err := verify.New(ctx, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if claims, err := v.Verify(ctx, i.Token("m1", "m2")); !errors.Is(err, context.Canceled) || claims != nil {
 		t.Errorf("got %v, %v, want context.Canceled", claims, err)
 	}
@@ -185,9 +179,7 @@ func TestPasswordInTheURLIsNotShown(t *testing.T) {
 	c.JWKSURL = strings.Replace(i.JWKSURL, "http://", "http://user:hunter2@", 1)
 	c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	v, err := verify.New(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if _, err := v.Verify(t.Context(), i.Token("m1", "m2")); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v", err)
 	}
@@ -229,9 +221,7 @@ func TestDoubtfulCacheFilesAreNotUsed(t *testing.T) {
 		t.Fatalf("got %v, %v, want mode 0600", info.Mode(), err)
 	}
 	good, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	i.SetDown(true)
 	future := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
 	for _, d := range []struct {
@@ -251,13 +241,9 @@ func TestDoubtfulCacheFilesAreNotUsed(t *testing.T) {
 		{"from the future", fmt.Sprintf(`{"url":%q,"fetchedAt":%q,"lifetimeSeconds":300,"keySet":%q}`, i.JWKSURL, future, i.KeySet()), 0o600, false},
 		{"with a broken key set", fmt.Sprintf(`{"url":%q,"fetchedAt":"2026-01-01T00:00:00Z","lifetimeSeconds":300,"keySet":"{"}`, i.JWKSURL), 0o600, false},
 	} {
-		if err := errors.Join(os.WriteFile(path, []byte(d.body), d.mode), os.Chmod(path, d.mode)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, errors.Join(os.WriteFile(path, []byte(d.body), d.mode), os.Chmod(path, d.mode)))
 		v, err := verify.New(t.Context(), c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if _, err := v.Verify(t.Context(), i.Token("m1", "m2")); (err == nil) != d.ok {
 			t.Errorf("%s: got %v", d.name, err)
 		}
@@ -269,8 +255,14 @@ func TestCacheFileThatCannotBeWrittenStopsNothing(t *testing.T) {
 	c := i.Config("m2")
 	c.CacheFile, c.Logger = filepath.Join(t.TempDir(), "no", "such", "folder"), quiet
 	v, err := verify.New(t.Context(), c)
+	must(t, err)
+	accepted(t, v, "no file", i.Token("m1", "m2"))
+}
+
+// must ends the test if something failed that has to succeed.
+func must(t testing.TB, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	accepted(t, v, "no file", i.Token("m1", "m2"))
 }

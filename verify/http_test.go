@@ -155,9 +155,7 @@ func TestNoKeysIsNotTheTokensFault(t *testing.T) {
 	c := i.Config("m2")
 	c.Logger = quiet
 	v, err := verify.New(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	w := serve(v.Middleware(whoCalls), get(), "Bearer "+i.Token("m1", "m2"))
 	if w.Code != 503 || w.Header().Get("Retry-After") == "" || w.Header().Get("WWW-Authenticate") != "" {
 		t.Errorf("got %d %v", w.Code, w.Header())

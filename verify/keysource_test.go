@@ -58,9 +58,7 @@ func (n *network) config() verify.Config {
 func (n *network) verifier(t *testing.T) *verify.Verifier {
 	t.Helper()
 	v, err := verify.New(t.Context(), n.config())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return v
 }
 
@@ -337,9 +335,7 @@ func TestCacheFileOutlivesARestart(t *testing.T) {
 		i.SetDown(true)
 		pass(23 * time.Hour)
 		restarted, err := verify.New(t.Context(), c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		accepted(t, restarted, "restarted, with the file", i.Token("m1", "m2"))
 		refused(t, n.verifier(t), "restarted, without the file", i.Token("m1", "m2"), verify.ErrKeysUnavailable)
 		pass(2 * time.Hour)

@@ -21,14 +21,10 @@ import (
 func newCertificate(t *testing.T) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
@@ -39,9 +35,7 @@ func TestActorsOfAnExchangedToken(t *testing.T) {
 	token := i.Token("m1", "m2", verifytest.Actors("m4", "m3", "m5"), verifytest.Scopes("read"), verifytest.DependsOn("svc_1", "c1", "t1"), verifytest.Claim("client_id", "m4"))
 	for range 2 { // the second time from the cache, which callers cannot change
 		c, err := v.Verify(t.Context(), token)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if c.Subject != "m1" || c.Actor() != "m4" || !slices.Equal(c.Actors, []string{"m4", "m3", "m5"}) || c.ClientID != "m4" || c.CallerID != "svc_1" || !c.HasScope("read") {
 			t.Errorf("got %+v", c)
 		}
@@ -83,9 +77,7 @@ func TestServiceHasSeveralIdentifiers(t *testing.T) {
 func TestServerIsAllThatIsNeeded(t *testing.T) {
 	i := verifytest.NewIssuer(t)
 	v, err := verify.New(t.Context(), verify.Config{Server: i.URL, Issuer: "auth-server", Audience: "m2"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer v.Close()
 	accepted(t, v, "plain", i.Token("m1", "m2"))
 	accepted(t, v, "OAuth", i.Token("m1", "m2", verifytest.Claim("iss", i.URL)))
@@ -94,9 +86,7 @@ func TestServerIsAllThatIsNeeded(t *testing.T) {
 	i.AwaitFollower()
 	refused(t, v, "revoked", i.Token("m1", "m2", verifytest.Claim("jti", "a-jti")), verify.ErrRevoked)
 	only, err := verify.New(t.Context(), verify.Config{Server: i.URL, Audience: "m2", Revocations: verify.Revocations{Off: true}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	refused(t, only, "plain, when it is not named", i.Token("m1", "m2"), verify.ErrIssuer)
 	accepted(t, only, "revocations are off", i.Token("m1", "m2", verifytest.Claim("iss", i.URL), verifytest.Claim("jti", "a-jti")))
 }

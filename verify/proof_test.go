@@ -252,9 +252,7 @@ func TestCertificateBoundToken(t *testing.T) {
 	defer server.Close()
 	mine, theirs := newCertificate(t), newCertificate(t)
 	leaf, err := x509.ParseCertificate(mine.Certificate[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	token := i.Token("m1", "m2", verifytest.BoundToCertificate(leaf))
 	for name, c := range map[string]struct {
 		with []tls.Certificate
@@ -262,17 +260,13 @@ func TestCertificateBoundToken(t *testing.T) {
 	}{"its certificate": {[]tls.Certificate{mine}, 200}, "another": {[]tls.Certificate{theirs}, 401}, "none": {nil, 401}} {
 		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{Certificates: c.with, RootCAs: server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}}}
 		r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		r.Header.Set("Authorization", "Bearer "+token)
 		// MTL-006: what a header says of a certificate counts for nothing.
 		r.Header.Set("Client-Cert", "::")
 		r.Header.Set("X-SSL-Client-Cert", "x")
 		resp, err := client.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		resp.Body.Close()
 		client.CloseIdleConnections()
 		if challenge := resp.Header.Get("WWW-Authenticate"); resp.StatusCode != c.want || c.want == 401 && !strings.HasPrefix(challenge, `Bearer realm="watchword", error="invalid_token"`) {
@@ -286,9 +280,7 @@ func TestBothBindingsCount(t *testing.T) {
 	i, key := verifytest.NewIssuer(t), verifytest.NewKey(t)
 	v := offline(t, i)
 	leaf, err := x509.ParseCertificate(newCertificate(t).Certificate[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	plain, err := v.VerifyWith(t.Context(), i.Token("m1", "m2", verifytest.BoundToCertificate(leaf)), verify.Proof{Certificate: leaf})
 	if err != nil || plain.Binding.CertificateSHA256 == "" {
 		t.Fatalf("got %+v, %v", plain, err)

@@ -30,9 +30,7 @@ func following(t *testing.T, i *verifytest.Issuer, changes ...func(*verify.Confi
 		change(&c)
 	}
 	v, err := verify.New(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = v.Close() })
 	return v
 }
@@ -200,9 +198,7 @@ func TestRevocationsOutliveARestart(t *testing.T) {
 		pass(11 * time.Second)
 		refused(t, again, "the server is back", i.Token("m1", "m2", verifytest.Claim("jti", "t2")), verify.ErrRevoked)
 
-		if err := os.WriteFile(file, []byte("not a list"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(file, []byte("not a list"), 0o600))
 		i.SetDown(true)
 		accepted(t, following(t, i, direct, withKeys(i), cached), "a broken file", token)
 		i.SetDown(false)
@@ -287,9 +283,7 @@ func TestRevokedKeyCannotTakeItBack(t *testing.T) {
 	directly(t, func(t *testing.T, i *verifytest.Issuer, _ func(*verify.Config)) {
 		token := i.Token("m1", "m2")
 		set, err := jose.ParseKeySet(i.KeySet())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		stolen := set.Keys()[0].ID
 		signed := func(revision int, keys ...string) string {
 			return i.Token("", "", verifytest.Type("denylist+jwt"), verifytest.Claim("issuers", []string{i.Name}), verifytest.Claim("rev", revision), verifytest.Claim("keys", append([]string{}, keys...)))
@@ -323,9 +317,7 @@ func TestListOfAStolenKeyEndsWithTheKey(t *testing.T) {
 	directly(t, func(t *testing.T, i *verifytest.Issuer, _ func(*verify.Config)) {
 		i.Publish("ES256")
 		set, err := jose.ParseKeySet(i.KeySet())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		stolen, next := set.Keys()[0].ID, set.Keys()[1].ID
 		signed := func(epoch int64, denied, key string) string {
 			return i.Token("", "", verifytest.Type("denylist+jwt"), verifytest.Claim("issuers", []string{i.Name}), verifytest.Claim("epoch", epoch),
@@ -464,9 +456,7 @@ func TestCloseEndsFollowing(t *testing.T) {
 	i.Revoke("t1")
 	i.AwaitFollower()
 	for range 2 {
-		if err := v.Close(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, v.Close())
 		refused(t, v, "after Close", token, verify.ErrRevoked)
 	}
 	if err := offline(t, i).Close(); err != nil {

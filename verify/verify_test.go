@@ -29,9 +29,7 @@ func offline(t testing.TB, i *verifytest.Issuer, changes ...func(*verify.Config)
 		change(&c)
 	}
 	v, err := verify.New(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return v
 }
 
@@ -56,9 +54,7 @@ func TestGoodTokenGivesItsClaims(t *testing.T) {
 	v := offline(t, i)
 	for range 2 { // the second time from the cache
 		c, err := v.Verify(t.Context(), i.Token("m1", "m2", verifytest.Scopes("read", "write"), verifytest.Claim("jti", "id"), verifytest.Claim("client_id", "c")))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if c.Issuer != "auth-server" || c.Subject != "m1" || c.Audience != "m2" || c.ID != "id" || c.ClientID != "c" || c.ExpiresAt.Sub(c.IssuedAt) != 15*time.Minute {
 			t.Errorf("got %+v", c)
 		}
@@ -290,9 +286,7 @@ func TestForgedShapesAreRefused(t *testing.T) {
 	good := i.Token("m1", "m2")
 	parts := strings.Split(good, ".")
 	header, err := base64.RawURLEncoding.DecodeString(parts[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	with := func(replace ...string) string {
 		return base64.RawURLEncoding.EncodeToString([]byte(strings.NewReplacer(replace...).Replace(string(header)))) + "." + parts[1] + "." + parts[2]
 	}

@@ -20,9 +20,7 @@ import (
 func newClient(t *testing.T, s *clienttest.Server, name string) *client.Client {
 	t.Helper()
 	c, err := client.New(client.Config{Server: s.URL, Credential: client.Static(s.Credential(name)), Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -33,26 +31,16 @@ func TestTokensAreRealAndCredentialsAreNot(t *testing.T) {
 	s.Allow("m1", "m2", "read", "write")
 	s.SetLifetime(2 * time.Minute)
 	token, err := newClient(t, s, "m1").TokenSource("m2", "read").Token(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	resp, err := http.Get(s.JWKSURL())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	keys, err := jose.ParseKeySet(body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	parsed, err := jose.Parse(token.Reveal())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if err := parsed.Verify(keys, []jose.Algorithm{jose.ES256}); err != nil || parsed.Type != "at+jwt" {
 		t.Errorf("got type %q, %v", parsed.Type, err)
 	}
@@ -62,9 +50,7 @@ func TestTokensAreRealAndCredentialsAreNot(t *testing.T) {
 		t.Errorf("got %+v, %v", claims, err)
 	}
 	credential, err := jose.Parse(s.Credential("m1"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if err := credential.Verify(keys, []jose.Algorithm{jose.ES256}); !errors.Is(err, jose.ErrUnknownKey) {
 		t.Errorf("a bootstrap credential under the published keys: got %v, want ErrUnknownKey", err)
 	}
@@ -91,9 +77,7 @@ func TestWhatIsNotAllowedIsRefused(t *testing.T) {
 		{"garbage", "m2", nil, "invalid_token"},
 	} {
 		cl, err := client.New(client.Config{Server: s.URL, Credential: client.Static(c.credential)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		_, err = cl.TokenSource(c.target, c.scopes...).Token(t.Context())
 		if d, ok := errors.AsType[*client.DeniedError](err); !ok || d.Code != c.code || d.Status != http.StatusUnauthorized || len(d.DecisionID) != 32 {
 			t.Errorf("%s %v: got %v, want %s with a decision id", c.target, c.scopes, err, c.code)
@@ -101,9 +85,7 @@ func TestWhatIsNotAllowedIsRefused(t *testing.T) {
 		_ = cl.Close()
 	}
 	resp, err := http.Post(s.URL+"/accesstoken", "application/json", strings.NewReader(`{"target":"m2"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("no credential: got %d, want 401", resp.StatusCode)
@@ -134,17 +116,11 @@ func TestAssertionsAndProofsAreGoodOnce(t *testing.T) {
 	defer s.Close()
 	s.Allow("m1", "m2")
 	signer, err := jose.SignerOf("", s.Key("m1"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	assertion, err := signer.Sign("client-authentication+jwt", fmt.Appendf(nil, `{"iss":"m1","sub":"m1","aud":%q,"exp":%d,"jti":"once"}`, s.URL, time.Now().Unix()+60))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	proof, err := dpop.NewProof(signer, http.MethodPost, s.URL+"/oauth2/token", "", "", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, try := range []struct {
 		auth url.Values
 		dpop string
@@ -159,21 +135,25 @@ func TestAssertionsAndProofsAreGoodOnce(t *testing.T) {
 		try.auth.Set("grant_type", "client_credentials")
 		try.auth.Set("audience", "m2")
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/oauth2/token", strings.NewReader(try.auth.Encode()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		if try.dpop != "" {
 			req.Header.Set("DPoP", try.dpop)
 		}
 		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		body, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
 		if err != nil || !strings.Contains(string(body), try.want) {
 			t.Errorf("got %s, %v; want %s", body, err, try.want)
 		}
+	}
+}
+
+// must ends the test if something failed that has to succeed.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -81,9 +81,7 @@ func TestExpressOAuth2JWTBearer(t *testing.T) {
 
 	// A token bound to a certificate is good for who presents it, and for nobody else (RFC 8705).
 	cert, err := tls.LoadX509KeyPair(o.authority.file("client"), o.authority.file("client-key"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	transport := o.http.Transport.(*http.Transport).Clone()
 	transport.TLSClientConfig.Certificates = []tls.Certificate{cert}
 	defer transport.CloseIdleConnections()
@@ -100,9 +98,7 @@ func (o *oauth) certificateToken(t *testing.T) string {
 	t.Helper()
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"m1"}, "resource": {m2URL}, "scope": {"read"}}
 	answer, err := o.http.PostForm(o.issuer+"/oauth2/token", form)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer answer.Body.Close()
 	var token tokenAnswer
 	if err := json.NewDecoder(answer.Body).Decode(&token); err != nil || token.AccessToken == "" {

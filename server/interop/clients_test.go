@@ -47,9 +47,7 @@ func nodeClient(t *testing.T, env []string, name string) *process {
 func goClient(t *testing.T, env []string, name string) *process {
 	t.Helper()
 	dir, err := buildGo()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return start(t, env, filepath.Join(dir, name))
 }
 

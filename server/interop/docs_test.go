@@ -17,13 +17,9 @@ var shown = regexp.MustCompile("(?s)<!-- server/interop/(\\S+) -->\n```(\\w+)\n(
 // What a reader copies from docs/clients is what the tests here ran.
 func TestPagesShowTheCodeThatRan(t *testing.T) {
 	index, err := os.ReadFile("../../docs/clients/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	pages, err := filepath.Glob("../../docs/clients/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	seen := map[string]bool{}
 	for _, page := range pages {
 		for _, file := range showCode(t, page) {
@@ -50,9 +46,7 @@ func TestPagesShowTheCodeThatRan(t *testing.T) {
 func showCode(t *testing.T, page string) (files []string) {
 	t.Helper()
 	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	wanted := shown.ReplaceAllStringFunc(string(text), func(block string) string {
 		m := shown.FindStringSubmatch(block)
 		code, err := os.ReadFile(filepath.FromSlash(m[1]))
@@ -66,9 +60,7 @@ func showCode(t *testing.T, page string) (files []string) {
 	switch {
 	case wanted == string(text):
 	case *update:
-		if err := os.WriteFile(page, []byte(wanted), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(page, []byte(wanted), 0o644))
 	default:
 		t.Errorf("%s does not show the code as it is: go test ./server/interop -run Pages -update", page)
 	}

@@ -25,9 +25,7 @@ func TestTenThousandConnectionsFitInMemory(t *testing.T) {
 	s.run(t, "service", "create", "m2")
 	s.run(t, "allow", "m1", "m2")
 	m1, err := command(t, s.env, program(t), "credential", "create", "m1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	m1 = strings.TrimSpace(m1)
 	address := strings.TrimPrefix(s.public, "http://")
 	const body = `{"target":"m2"}`
@@ -72,9 +70,7 @@ func TestTenThousandConnectionsFitInMemory(t *testing.T) {
 		t.Errorf("%d of %d requests were not answered with a token", n, rounds*connections)
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
 	if m == nil {
 		t.Fatalf("no VmHWM in %s", status)

@@ -19,18 +19,14 @@ import (
 func (s *server) document(t *testing.T) string {
 	t.Helper()
 	resp, err := http.Get(s.operators + "/openapi.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("GET /openapi.json: %d, %v", resp.StatusCode, err)
 	}
 	file := filepath.Join(t.TempDir(), "openapi.json")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, text, 0o600))
 	return file
 }
 
@@ -38,9 +34,7 @@ func (s *server) document(t *testing.T) string {
 func (s *server) operatorToken(t *testing.T) string {
 	t.Helper()
 	token, err := os.ReadFile(filepath.Join(s.data(), "operator.token"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return strings.TrimSpace(string(token))
 }
 
@@ -48,9 +42,7 @@ func (s *server) operatorToken(t *testing.T) string {
 func tool(t *testing.T, dir, name string, args ...string) {
 	t.Helper()
 	program, err := filepath.Abs(filepath.Join("node_modules", ".bin", name))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true")
@@ -72,20 +64,12 @@ func TestTypeScriptClientOfTheOperatorAPI(t *testing.T) {
 	s := startServer(t)
 	dir := t.TempDir()
 	modules, err := filepath.Abs("node_modules")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(dir, os.DirFS("typescript")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
+	must(t, os.CopyFS(dir, os.DirFS("typescript")))
 	tool(t, dir, "openapi-typescript", s.document(t), "--output", "api.d.ts")
 	tool(t, dir, "tsc", "--project", ".")
-	if err := os.Rename(filepath.Join(dir, "operator.js"), filepath.Join(dir, "operator.mjs")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Rename(filepath.Join(dir, "operator.js"), filepath.Join(dir, "operator.mjs")))
 	type failure struct {
 		Status   int
 		Code, At string
@@ -115,9 +99,7 @@ func TestTypeScriptClientOfTheOperatorAPI(t *testing.T) {
 // `make fuzz` runs it with others, for as long as FUZZTIME says, and begins with those it once found something with.
 func TestOperatorAPIIsAsItsDocumentSays(t *testing.T) {
 	program, err := filepath.Abs(".venv/bin/schemathesis")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if _, err := os.Stat(program); err != nil {
 		missing(t, "Schemathesis is not installed: run scripts/needs")
 	}
@@ -131,13 +113,9 @@ func TestOperatorAPIIsAsItsDocumentSays(t *testing.T) {
 	}
 	if long := os.Getenv("FUZZTIME"); long != "" {
 		d, err := time.ParseDuration(long)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		cache, err := os.UserCacheDir()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		args = append(args, "--max-time", strconv.Itoa(int(d.Seconds())), "--generation-database", filepath.Join(cache, "watchword-schemathesis"))
 	} else {
 		args = append(args, "--max-time", "30", "--max-examples", "20", "--seed", "1", "--generation-database", "none")
@@ -153,4 +131,12 @@ func TestOperatorAPIIsAsItsDocumentSays(t *testing.T) {
 		t.Fatalf("nothing was tested:\n%s", out)
 	}
 	t.Logf("%s", out[bytes.Index(out, []byte("= SUMMARY ="))+1:])
+}
+
+// must ends the test if something failed that has to succeed.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

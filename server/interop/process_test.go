@@ -88,13 +88,9 @@ func start(t *testing.T, env []string, name string, args ...string) *process {
 	stderr := &bytes.Buffer{}
 	cmd.Stderr = stderr
 	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
@@ -122,7 +118,5 @@ func (p *process) read(t *testing.T, v any) {
 
 func (p *process) write(t *testing.T, v any) {
 	t.Helper()
-	if err := json.NewEncoder(p.in).Encode(v); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.NewEncoder(p.in).Encode(v))
 }

@@ -26,9 +26,7 @@ type service struct {
 func (s *service) say(t *testing.T, path, authorization string) (status int, body string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}
@@ -117,9 +115,7 @@ func (o *oauth) bootstrap(t *testing.T) string {
 func (o *oauth) plainToken(t *testing.T) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, o.issuer+"/accesstoken", strings.NewReader(`{"target":"`+m2URL+`"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+o.bootstrap(t))
 	status, body := answerOf(t, o.http, r)
@@ -134,9 +130,7 @@ func (o *oauth) plainToken(t *testing.T) string {
 func (o *oauth) signed(t *testing.T, method, path, accept string, form url.Values) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, o.issuer+path, strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.SetBasicAuth("m2", o.secrets["m2"])
@@ -156,14 +150,10 @@ func (o *oauth) boundToken(t *testing.T) string {
 		Server: o.issuer, Auth: client.ClientSecretBasic("m1", client.Static(o.secrets["m1"])),
 		DPoP: &client.DPoP{}, HTTPClient: o.http,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer c.Close()
 	token, err := c.TokenSource(m2URL, "read").Token(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return token.Reveal()
 }
 
@@ -206,9 +196,7 @@ func greeter(t *testing.T, header string) string {
 func (s *service) mustNotBelieve(t *testing.T, path, header string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	r.Header.Set("Authorization", "Bearer "+s.o.token(t, m2URL))
 	r.Header.Set(header, "m9")
 	if status, body := answerOf(t, s.o.http, r); status != http.StatusOK || body != "Hello to m1!" {
@@ -266,9 +254,7 @@ func TestApache(t *testing.T) {
 	address := freeAddress(t)
 	s := &service{o, "http://" + address}
 	config, err := filepath.Abs(filepath.Join("clients", "apache.conf"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	run := t.TempDir()
 	t.Cleanup(func() {
 		if log, err := os.ReadFile(filepath.Join(run, "error.log")); err == nil && t.Failed() {

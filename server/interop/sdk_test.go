@@ -117,16 +117,12 @@ func (s sdk) keys(t *testing.T) *jose.KeySet {
 func check(t *testing.T, set *jose.KeySet, compact, prefix string, lifetime time.Duration) {
 	t.Helper()
 	token, err := jose.Parse(compact)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if err := token.Verify(set, []jose.Algorithm{jose.RS256}); err != nil {
 		t.Errorf("token of key %s: %v", token.KeyID, err)
 	}
 	claims, err := jose.ParseClaims(token.Payload)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if !strings.HasPrefix(token.KeyID, prefix) || token.Type != "JWT" || claims.Issuer != "auth-server" ||
 		claims.Subject != "m1" || !slices.Equal(claims.Audience, []string{"m2"}) || claims.Expiry.Sub(claims.IssuedAt) != lifetime {
 		t.Errorf("token of key %s (want %s...), typ %s, claims %s", token.KeyID, prefix, token.Type, token.Payload)
@@ -183,9 +179,7 @@ func fetchKeys(t *testing.T, url string) *jose.KeySet {
 	t.Helper()
 	_, body := get(t, url+"/.well-known/jwks.json", "")
 	set, err := jose.ParseKeySet([]byte(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return set
 }
 
@@ -228,9 +222,7 @@ func TestCredentialMintedThroughAnSDKIsHonoured(t *testing.T) {
 				t.Fatalf("%s: %v", body, err)
 			}
 			token, err := jose.Parse(answer.AccessToken)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			if err := token.Verify(set, []jose.Algorithm{jose.ES256}); err != nil {
 				t.Errorf("the token is not the server's own: %v", err)
 			}

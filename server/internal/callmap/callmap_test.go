@@ -33,17 +33,13 @@ tests:
 func parse(t testing.TB, text string) *File {
 	t.Helper()
 	f, err := Parse("callmap.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return f
 }
 
 func TestExampleIsPlannedAndItsTestsPass(t *testing.T) {
 	p, err := Make([]*File{parse(t, example)}, &directory.State{Revision: 7}, noon)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if len(p.Services) != 3 || len(p.Rules) != 3 || p.Base != 7 {
 		t.Fatalf("got %d services and %d rules on %d, want 3 and 3 on 7", len(p.Services), len(p.Rules), p.Base)
 	}
@@ -83,9 +79,7 @@ tests:
   - {from: shop, to: bank, scopes: [refund], with: {on-behalf-of: web}, expect: deny}
   - {from: shop, to: bank, with: {on-behalf-of: keyed}, expect: deny}
 `)}, &directory.State{}, noon)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var reasons []string
 	for _, r := range p.Test(issuer.NewRehearser(p.After(time.Hour), issuer.Options{}), noon) {
 		if !r.Passed() {
@@ -127,9 +121,7 @@ func BenchmarkPlanMillion(b *testing.B) {
 		f := parse(b, text.String())
 		b.Log("parsed", time.Since(start))
 		p, err := Make([]*File{f}, &directory.State{}, noon)
-		if err != nil {
-			b.Fatal(err)
-		}
+		must(b, err)
 		b.Log("planned", time.Since(start), len(p.Rules))
 		p.After(time.Hour)
 		b.Log("after", time.Since(start))
@@ -174,15 +166,11 @@ func applied(p *Plan) *directory.State {
 
 func TestExportThenPlanIsEmpty(t *testing.T) {
 	p, err := Make([]*File{parse(t, example)}, &directory.State{}, noon)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	state := applied(p)
 	text := Export(state, DefaultOwner)
 	again, err := Make([]*File{parse(t, string(text))}, state, noon.Add(time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if !again.Empty() {
 		t.Errorf("planning the export changes %d services and %d rules:\n%s", len(again.Services), len(again.Rules), text)
 	}
@@ -190,14 +178,20 @@ func TestExportThenPlanIsEmpty(t *testing.T) {
 
 func TestFormatIsStable(t *testing.T) {
 	once, err := Format("callmap.yaml", []byte("tests:\n    - {expect: deny, from: m2, to: m1} # never\nservices: {m2: , m1: }\nversion: 1\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	twice, err := Format("callmap.yaml", once)
 	if err != nil || string(once) != string(twice) {
 		t.Errorf("got %v\n%s\nthen\n%s", err, once, twice)
 	}
 	if !strings.HasPrefix(string(once), "version: 1\n") || !strings.Contains(string(once), "{from: m2, to: m1, expect: deny} # never") {
 		t.Errorf("got\n%s", once)
+	}
+}
+
+// must ends the test if something failed that has to succeed.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

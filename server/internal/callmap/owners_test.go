@@ -21,13 +21,9 @@ func TestShadowRulesOfOtherOwnersStay(t *testing.T) {
 		},
 	}
 	f, err := callmap.Parse("payments.yaml", []byte("version: 1\nmanaged-by: payments\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	p, err := callmap.Make([]*callmap.File{f}, state, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if len(p.Shadow) != 1 || p.Shadow[0].ManagedBy != "sales" {
 		t.Errorf("got the shadow %+v, want that of sales alone", p.Shadow)
 	}
@@ -52,13 +48,9 @@ func TestExportOfWhatIsByHandHoldsWhatItsOwnerHas(t *testing.T) {
 		},
 	}
 	f, err := callmap.Parse("export.yaml", callmap.Export(state, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	p, err := callmap.Make([]*callmap.File{f}, state, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, c := range p.Changes(0) {
 		if c.Op != "change" {
 			t.Errorf("got %s, want nothing but what changes hands", c)

@@ -74,17 +74,13 @@ func inWords(s shape) string {
 func TestPageListsEveryMember(t *testing.T) {
 	const page, heading = "../../../docs/callmap.md", "\n## Reference\n"
 	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	head, got, found := strings.Cut(string(text), heading)
 	if !found {
 		t.Fatalf("%s has no heading %q", page, heading)
 	}
 	if *update {
-		if err := os.WriteFile(page, []byte(head+heading+reference()), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(page, []byte(head+heading+reference()), 0o644))
 	} else if got != reference() {
 		t.Errorf("the tables of %s are not what the code says: go test ./server/internal/callmap -run Page -update", page)
 	}
@@ -93,9 +89,7 @@ func TestPageListsEveryMember(t *testing.T) {
 // The tests of cmd/watchword run the commands of the page. This one reads the files that it shows.
 func TestFilesOfThePageAreRead(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/callmap.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	blocks := strings.Split(string(text), "```yaml\n")[1:]
 	for _, b := range blocks {
 		yaml, _, _ := strings.Cut(b, "```")

@@ -18,9 +18,7 @@ import (
 
 func TestCommittedSchemaIsCurrent(t *testing.T) {
 	committed, err := os.ReadFile("../../../docs/callmap.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if !bytes.Equal(committed, callmap.Schema()) {
 		t.Error("docs/callmap.schema.json is not what the code says: go generate ./internal/callmap")
 	}
@@ -29,17 +27,11 @@ func TestCommittedSchemaIsCurrent(t *testing.T) {
 func schema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(callmap.Schema()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	c := jsonschema.NewCompiler()
-	if err := c.AddResource(callmap.SchemaURL, doc); err != nil {
-		t.Fatal(err)
-	}
+	must(t, c.AddResource(callmap.SchemaURL, doc))
 	s, err := c.Compile(callmap.SchemaURL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return s
 }
 
@@ -47,9 +39,7 @@ func schema(t *testing.T) *jsonschema.Schema {
 func asJSON(t *testing.T, text []byte) any {
 	t.Helper()
 	var v any
-	if err := yaml.Unmarshal(text, &v); err != nil {
-		t.Fatal(err)
-	}
+	must(t, yaml.Unmarshal(text, &v))
 	var plain func(any) any
 	plain = func(v any) any {
 		switch v := v.(type) {
@@ -79,9 +69,7 @@ func TestSchemaAndReaderAgree(t *testing.T) {
 	var texts [][]byte
 	for _, name := range files {
 		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		texts = append(texts, text)
 	}
 	for _, text := range append(texts, []byte(everything)) {
@@ -178,10 +166,16 @@ func TestAFileHasEverySettingOfAService(t *testing.T) {
 	}
 	text := callmap.Export(&directory.State{Services: []directory.Service{s}}, "")
 	f, err := callmap.Parse("export.yaml", text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if got := f.Services[0].ServiceSettings; !reflect.DeepEqual(got, s.ServiceSettings) {
 		t.Errorf("got %+v from\n%s\nwant %+v", got, text, s.ServiceSettings)
+	}
+}
+
+// must ends the test if something failed that has to succeed.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

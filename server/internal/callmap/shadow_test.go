@@ -131,13 +131,9 @@ func TestShadowOfTheCallMapItselfFindsNothing(t *testing.T) {
 
 func TestPlanOfWhatIsThereHasNoShadow(t *testing.T) {
 	p, err := Make([]*File{parse(t, example)}, &directory.State{}, noon)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	again, err := Make([]*File{parse(t, example)}, applied(p), noon)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if rules, leftOut := again.Overlay(); len(rules)+len(leftOut) > 0 {
 		t.Errorf("got %v, %v", rules, leftOut)
 	}
