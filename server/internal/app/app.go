@@ -38,8 +38,9 @@ import (
 
 // Server is a server whose listeners are bound.
 type Server struct {
-	cfg      config.Config
-	logger   *slog.Logger
+	cfg    config.Config
+	logger *slog.Logger
+	clock
 	registry *prometheus.Registry
 	stack    *web.Stack
 
@@ -85,8 +86,16 @@ func Run(ctx context.Context, cfg config.Config, logger *logs.Logger, hangups <-
 
 // New opens the database, the keys and the audit log, creating them on the first start, and
 // binds the listeners. It serves nothing yet. When it fails, all it opened is closed.
-func New(ctx context.Context, cfg config.Config, logger *slog.Logger) (_ *Server, err error) {
-	s := &Server{cfg: cfg, logger: logger, registry: newRegistry()}
+func New(ctx context.Context, cfg config.Config, logger *slog.Logger) (*Server, error) {
+	return newAt(ctx, cfg, logger, clock{time.Now, time.Now})
+}
+
+// clock is the time, as now has it, which somebody may set, and as it passes.
+type clock struct{ now, passing func() time.Time }
+
+// newAt is New on a machine with that clock.
+func newAt(ctx context.Context, cfg config.Config, logger *slog.Logger, c clock) (_ *Server, err error) {
+	s := &Server{cfg: cfg, logger: logger, clock: c, registry: newRegistry()}
 	s.stack = web.NewStack(logger, s.registry, 0)
 	s.connectionsClosed = countClosedConnections(s.registry)
 	defer func() {
@@ -110,7 +119,7 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 	if err := os.MkdirAll(s.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("create the data folder: %w", err)
 	}
-	s.db, err = store.Open(ctx, store.Options{DataDir: s.cfg.Data, DatabaseURL: s.cfg.Database.Reveal()})
+	s.db, err = store.Open(ctx, store.Options{DataDir: s.cfg.Data, DatabaseURL: s.cfg.Database.Reveal(), Now: s.now})
 	return err
 }
 
@@ -148,6 +157,8 @@ func (s *Server) openDirectory(ctx context.Context) error {
 		Keys:        s.ring.Additions,
 		OnKeys:      s.ring.Reload,
 		OnChange:    s.mayRevoke,
+		Now:         s.now,
+		Passing:     s.passing,
 		Logger:      s.logger,
 		// The key ring writes too, and on PostgreSQL other replicas do. Polling is the floor under NOTIFY: half of
 		// the second in which a change made elsewhere must be in force here.
@@ -180,6 +191,7 @@ func (s *Server) openAudit(context.Context) (err error) {
 		MaxSize:   s.cfg.Audit.MaxSize,
 		Retention: s.cfg.Audit.Retention,
 		Sign:      s.signCheckpoint,
+		Now:       s.now,
 		Logger:    s.logger,
 	})
 	return err
@@ -207,7 +219,7 @@ func (s *Server) openSuperTokens(ctx context.Context) (err error) {
 		apiKeys = append(apiKeys, k.Reveal())
 	}
 	s.superTokensAPI, err = supertokens.New(s.db, s.sealer, s.log, apiKeys, supertokens.Options{
-		Apps: c.Apps, BasePath: c.BasePath, Server: s.cfg.PlainIssuer, Logger: s.logger,
+		Apps: c.Apps, BasePath: c.BasePath, Server: s.cfg.PlainIssuer, Now: s.now, Logger: s.logger,
 	})
 	if err != nil {
 		return err
@@ -234,7 +246,7 @@ func (s *Server) openIssuer(context.Context) (err error) {
 	}
 	s.auth = clientauth.New(auth)
 	s.once = once.New(s.db, once.Options{Logger: s.logger})
-	s.usage = usage.NewRecorder(s.db, usage.Options{Logger: s.logger})
+	s.usage = usage.NewRecorder(s.db, usage.Options{Now: s.now, Logger: s.logger})
 	if s.nonces, err = dpop.NewNonces(s.shared.Derive(keys.DPoPNonceKey), 0); err != nil {
 		return err
 	}
@@ -250,6 +262,7 @@ func (s *Server) openIssuer(context.Context) (err error) {
 		TTL:          s.cfg.Token.TTL,
 		Algorithm:    jose.Algorithm(s.cfg.Signing.Algorithm),
 		ReuseWindow:  s.cfg.Token.ReuseWindow,
+		Now:          s.now,
 	})
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/config"
 	"github.com/watchword-dev/watchword/server/internal/store/pgtest"
@@ -56,10 +57,16 @@ func start(t testing.TB, cfg config.Config) *server {
 // startWith changes the server before it runs.
 func startWith(t testing.TB, cfg config.Config, change func(*Server)) *server {
 	t.Helper()
+	return startAt(t, cfg, clock{time.Now, time.Now}, change)
+}
+
+// startAt starts the server on a machine with that clock.
+func startAt(t testing.TB, cfg config.Config, at clock, change func(*Server)) *server {
+	t.Helper()
 	var log bytes.Buffer
 	locked := &lockedWriter{w: &log}
 	logger := slog.New(slog.NewTextHandler(locked, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, err := New(t.Context(), cfg, logger)
+	s, err := newAt(t.Context(), cfg, logger, at)
 	if err != nil {
 		t.Fatalf("start: %v", err)
 	}

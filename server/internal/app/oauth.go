@@ -1,8 +1,6 @@
 package app
 
 import (
-	"time"
-
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/endpoint"
@@ -42,4 +40,4 @@ func (s *Server) certificates() bool {
 }
 
 // nonce is what clients are to put into their next proof of a key.
-func (s *Server) nonce() string { return s.nonces.Next(time.Now()) }
+func (s *Server) nonce() string { return s.nonces.Next(s.now()) }

@@ -201,7 +201,7 @@ func (w *world) addCredential(name string, kind directory.Kind, material string)
 	now := time.Now().UTC().Truncate(time.Second)
 	c := directory.Credential{
 		ID: directory.RandomID(), Service: svc.UID, Kind: kind, Material: material,
-		CreatedAt: now, ExpiresAt: now.Add(time.Hour), Version: 1,
+		CreatedAt: now, ExpiresAt: now.Add(directory.DefaultCredentialTTL), Version: 1,
 	}
 	change := directory.Change{At: now, Actor: "operator", Action: "credential.create", Subject: directory.SubjectCredential(c.ID)}
 	if _, err := w.s.db.InsertCredential(w.t.Context(), c, change); err != nil {

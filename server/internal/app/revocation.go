@@ -17,6 +17,7 @@ func (s *Server) openRevocations(context.Context) error {
 		PlainIssuer: s.cfg.PlainIssuer,
 		Algorithm:   jose.Algorithm(s.cfg.Signing.Algorithm),
 		StatusKey:   s.shared.Derive(keys.StatusListKey),
+		Now:         s.now,
 		Logger:      s.logger,
 	})
 	return s.revoked.Load()

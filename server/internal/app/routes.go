@@ -87,6 +87,7 @@ func (s *Server) operators(address string) http.Handler {
 		Stack:       stack,
 		Hosts:       hosts,
 		Info:        s.info,
+		Now:         s.now,
 		PageKey:     s.shared.Derive(keys.PageTokenKey),
 		Repeats:     s.db,
 		AnswerKey:   s.shared.Derive(keys.AnswerKey),

@@ -94,7 +94,7 @@ func (d *Directory) Apply(ctx context.Context, by Author, b Batch, action, reaso
 		"services", count(len(b.PutServices)), "services deleted", count(len(b.DeleteServices)),
 		"rules", count(len(b.PutRules)), "rules deleted", count(len(b.DeleteRules)), "reason", reason), b.PutServices...)
 	if err == nil {
-		revision, err = d.store.Apply(ctx, b, d.o.MaxTokenTTL, c)
+		revision, err = d.store.Apply(ctx, b, d.latest().Add(d.Snapshot().TokenLife()), c)
 	}
 	within := 2 * time.Second
 	if subject == SubjectEverything {

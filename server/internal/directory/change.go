@@ -123,7 +123,7 @@ func (d *Directory) DeleteService(ctx context.Context, by Author, name string, v
 		if s.ManagedBy != "" {
 			return s, fmt.Errorf("service %q %w: %q", name, ErrManaged, s.ManagedBy)
 		}
-		now := d.now()
+		now := d.latest()
 		gone := Revocation{ID: FormatUID(s.UID), RevokedAt: now, Until: now.Add(d.Snapshot().TokenLife())}
 		_, err = d.store.DeleteService(ctx, s.UID, s.Version, gone, d.change(by, "service.delete", SubjectService(s.UID), "service", s.Name))
 		return s, d.settle(ctx, err, "delete service %q", name)
@@ -133,7 +133,8 @@ func (d *Directory) DeleteService(ctx context.Context, by Author, name string, v
 
 // RevokeToken records that the token with this jti is good no longer, wherever it is asked about.
 // expiry is the token's own end; zero, when it is not known: the longest a token can live.
-// status is its place in a status list, as Revocation has it. Revoking it again changes nothing.
+// status is its place in a status list, as Revocation has it. Revoking it again changes nothing, unless it is until
+// more than a minute later.
 func (d *Directory) RevokeToken(ctx context.Context, by Author, jti string, expiry time.Time, status string) error {
 	return d.revokeToken(ctx, by, "", jti, expiry, status)
 }
@@ -149,15 +150,16 @@ func (d *Directory) RevokeOwnToken(ctx context.Context, by Author, owner UID, jt
 }
 
 func (d *Directory) revokeToken(ctx context.Context, by Author, owner, jti string, expiry time.Time, status string) error {
-	now := d.now()
+	now := d.latest()
 	if last := now.Add(d.Snapshot().TokenLife()); expiry.IsZero() || expiry.After(last) {
 		expiry = last
 	}
-	if !expiry.After(now) || d.Snapshot().Denied(jti) {
-		return nil
-	}
 	// Tokens that were exchanged for it end no later than it does.
 	r := Revocation{ID: jti, RevokedAt: now, Until: expiry.Add(time.Minute), Status: status, Owner: owner} // clocks differ
+	known, denied := d.Snapshot().Denials().Find(jti)
+	if !expiry.After(d.Ended()) || denied && !known.Until.Before(r.Until.Add(-time.Minute)) {
+		return nil
+	}
 	_, err := d.store.InsertRevocation(ctx, r, d.change(by, "token.revoke", SubjectRevocation(jti), "token", jti))
 	if errors.Is(err, ErrExists) {
 		err = nil

@@ -207,7 +207,7 @@ func (d *Directory) RevokeCredential(ctx context.Context, by Author, id string) 
 		if !c.RevokedAt.IsZero() {
 			return c, nil
 		}
-		c.RevokedAt = d.now()
+		c.RevokedAt = d.latest()
 		_, err = d.store.UpdateCredential(ctx, c, d.change(by, "credential.revoke", SubjectCredential(id), "credential", id))
 		c.Version++
 		return c, d.settle(ctx, err, "revoke credential %s", id)

@@ -19,7 +19,8 @@ func inhabited(t *testing.T) (d *directory.Directory, now *time.Time) {
 	t.Helper()
 	now = new(time.Time)
 	*now = time.Now().Truncate(time.Second)
-	d = load(t, open(t), directory.Options{Now: func() time.Time { return *now }})
+	clock := func() time.Time { return *now }
+	d = load(t, openAt(t, clock), directory.Options{Now: clock, Passing: clock})
 	for _, n := range []string{"m1", "m2"} {
 		if _, err := d.CreateService(t.Context(), operator, directory.NewService{Name: n}); err != nil {
 			t.Fatal(err)
@@ -358,8 +359,8 @@ func TestWhatIsRevokedIsDeniedUntilNoTokenCanHangOnIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := d.Snapshot().Revision()
-	// Again, with any end: the same.
-	if err := errors.Join(d.RevokeToken(ctx, operator, jti, now.Add(9*time.Hour), "another/2"), d.RevokeToken(ctx, operator, unknown, now.AddDate(9, 0, 0), "")); err != nil {
+	// Again, with an end that is not later: the same.
+	if err := errors.Join(d.RevokeToken(ctx, operator, jti, now.Add(time.Minute), "another/2"), d.RevokeToken(ctx, operator, unknown, now.AddDate(9, 0, 0), "")); err != nil {
 		t.Fatal(err)
 	}
 	if after := d.Snapshot().Revision(); after != before {
@@ -372,6 +373,13 @@ func TestWhatIsRevokedIsDeniedUntilNoTokenCanHangOnIt(t *testing.T) {
 	}
 	if got := maps.Collect(d.Snapshot().Denials().All()); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+	// F94: with a later end, until then.
+	if err := d.RevokeToken(ctx, operator, jti, now.Add(2*time.Hour), "another/2"); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := d.Snapshot().Denials().Find(jti); got != (directory.Denial{Until: now.Add(2*time.Hour + time.Minute).UTC(), Status: "list/1"}) {
+		t.Errorf("with a later end: got %v", got)
 	}
 	for id := range want {
 		if !d.Snapshot().Denied(id) {

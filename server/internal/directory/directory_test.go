@@ -22,7 +22,13 @@ var operator = directory.Author{Actor: "operator", RequestID: "r1"}
 
 func open(t testing.TB) *store.DB {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Options{DataDir: t.TempDir()})
+	return openAt(t, nil)
+}
+
+// openAt opens one on a machine whose clock says now.
+func openAt(t testing.TB, now func() time.Time) *store.DB {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Options{DataDir: t.TempDir(), Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +314,9 @@ func (c *counted) ChangesAfter(context.Context, int64, int) ([]directory.Change,
 	return nil, nil
 }
 
-func (c *counted) PurgeRevocations(context.Context, time.Time) error { return nil }
+func (c *counted) PurgeRevocations(context.Context, time.Time, time.Time) error { return nil }
+
+func (c *counted) Now(context.Context) (time.Time, error) { return time.Now(), nil }
 
 // F08: of credentials that were used nothing is kept once it is stored.
 func TestUsesAreForgottenWhenTheyAreStored(t *testing.T) {

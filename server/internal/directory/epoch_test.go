@@ -15,10 +15,10 @@ import (
 // F21. A server that is started with a shorter life of tokens goes on denying what was revoked, for as long as tokens
 // of before can live.
 func TestRevocationsOutliveAShorterTokenLife(t *testing.T) {
-	db := open(t)
 	now := time.Now()
 	clock := func() time.Time { return now }
-	long := load(t, db, directory.Options{MaxTokenTTL: 24 * time.Hour, Now: clock})
+	db := openAt(t, clock)
+	long := load(t, db, directory.Options{MaxTokenTTL: 24 * time.Hour, Now: clock, Passing: clock})
 	if err := long.Begin(t.Context(), operator); err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestRevocationsOutliveAShorterTokenLife(t *testing.T) {
 	if _, err := long.RevokeCredential(t.Context(), operator, c.ID); err != nil {
 		t.Fatal(err)
 	}
-	short := load(t, db, directory.Options{MaxTokenTTL: time.Minute, Now: clock})
+	short := load(t, db, directory.Options{MaxTokenTTL: time.Minute, Now: clock, Passing: clock})
 	if err := short.Begin(t.Context(), operator); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestRevocationsOutliveAShorterTokenLife(t *testing.T) {
 		}
 	}
 	// A replica that runs with the shorter life hears of one that starts with the longer.
-	other := load(t, db, directory.Options{MaxTokenTTL: 48 * time.Hour, Now: clock})
+	other := load(t, db, directory.Options{MaxTokenTTL: 48 * time.Hour, Now: clock, Passing: clock})
 	if err := other.Begin(t.Context(), operator); err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,9 @@ type Options struct {
 	// OnChange is called after another snapshot came into force. It must not wait for anything.
 	OnChange func()
 	Now      func() time.Time
-	Logger   *slog.Logger
+	// Passing is a clock that nobody sets, by which time passes. Nil: time.Now, of which the monotonic reading counts.
+	Passing func() time.Time
+	Logger  *slog.Logger
 }
 
 const defaultMaxTokenTTL = 24 * time.Hour
@@ -54,7 +56,8 @@ type Directory struct {
 	newest Change     // the newest change that is in force, if it is known; guarded by sync
 	adding sync.Mutex // one new credential at a time
 
-	uses uses
+	uses   uses
+	steady steady
 }
 
 // New makes a directory over store. follower may be nil.
@@ -64,6 +67,9 @@ func New(store Store, follower Follower, o Options) *Directory {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Passing == nil {
+		o.Passing = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -101,7 +107,10 @@ func (d *Directory) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load directory: %w", err)
 	}
-	d.publish(NewSnapshot(state, max(state.TokenLife, d.o.MaxTokenTTL)).withoutEnded(asked), asked)
+	if err := d.setClock(ctx, state.Steady); err != nil {
+		return fmt.Errorf("load directory: %w", err)
+	}
+	d.publish(NewSnapshot(state, max(state.TokenLife, d.o.MaxTokenTTL)).withoutEnded(d.Ended()), asked)
 	return nil
 }
 
@@ -359,6 +368,8 @@ func (d *Directory) reload(ctx context.Context, s *Snapshot, subject string) (*S
 		return s.withEpoch(epoch), nil
 	case SubjectKeys:
 		return s, d.keysChanged(ctx)
+	case "supertokens": // keys of that interface, which nothing here depends on
+		return s, nil
 	default:
 		return nil, errUnknownSubject
 	}
@@ -371,7 +382,7 @@ var errUnknownSubject = errors.New("unknown kind of subject")
 func (d *Directory) tombstone(ctx context.Context, uid UID) (until time.Time, err error) {
 	r, err := d.store.ReadRevocation(ctx, FormatUID(uid))
 	if errors.Is(err, ErrNotFound) { // deleted by a version that left none, or long ago
-		return d.now().Add(d.Snapshot().TokenLife()), nil
+		return d.latest().Add(d.Snapshot().TokenLife()), nil
 	}
 	return r.Until, err
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,5 +189,22 @@ func TestAChangeOfAnUnknownKindIsFollowed(t *testing.T) {
 		if older.Snapshot().Rule(r.Edge) != nil {
 			t.Errorf("%q: the rule is still in force", subject)
 		}
+	}
+}
+
+// F93: a key of the SuperTokens interface is no news for the directory, nor is it of a newer version.
+func TestKeysOfTheSuperTokensInterfaceAreNoNews(t *testing.T) {
+	db := open(t)
+	var log strings.Builder
+	d := load(t, db, directory.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	svc := directory.Service{UID: directory.UID{1}, Name: "m1", Version: 1}
+	if _, err := db.InsertService(t.Context(), svc, directory.Change{At: time.Now(), Subject: "supertokens/public"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, all := d.Snapshot().Service("m1"); all || log.Len() > 0 {
+		t.Errorf("everything was read anew: %v; logged %q", all, log.String())
 	}
 }

@@ -16,7 +16,7 @@ const purgeEvery = time.Minute
 // moments go on publishing the same, which changes at whole hours.
 const linger = time.Hour
 
-// purge forgets what has ended, in the store and in the snapshot.
+// purge forgets what has ended, again and again.
 func (d *Directory) purge(ctx context.Context) {
 	t := time.NewTicker(purgeEvery)
 	defer t.Stop()
@@ -26,14 +26,22 @@ func (d *Directory) purge(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		now := d.now()
-		d.sync.Lock()
-		d.publish(d.Snapshot().withoutEnded(now), *d.synced.Load())
-		d.sync.Unlock()
-		if err := d.store.PurgeRevocations(ctx, now.Add(-linger)); err != nil && ctx.Err() == nil {
+		if err := d.Forget(ctx); err != nil && ctx.Err() == nil {
 			d.o.Logger.Warn("cannot delete revocations that have ended; will try again", "error", err)
 		}
 	}
+}
+
+// Forget forgets what has ended, as Run does each minute.
+func (d *Directory) Forget(ctx context.Context) error {
+	if err := d.setClock(ctx, time.Time{}); err != nil {
+		return err
+	}
+	ended := d.Ended()
+	d.sync.Lock()
+	d.publish(d.Snapshot().withoutEnded(ended), *d.synced.Load())
+	d.sync.Unlock()
+	return d.store.PurgeRevocations(ctx, ended.Add(-linger), ended)
 }
 
 // withoutEnded returns a snapshot of the same revision that no longer denies what no token can hang

@@ -27,8 +27,8 @@ type Store interface {
 	ReadRevocation(ctx context.Context, id string) (Revocation, error)
 
 	// Apply makes all changes of b in one transaction, if b.Base is the revision stored: else
-	// ErrConflict. Tokens of deleted services are denied for keep.
-	Apply(ctx context.Context, b Batch, keep time.Duration, c Change) (revision int64, err error)
+	// ErrConflict. Tokens of deleted services are denied until a moment.
+	Apply(ctx context.Context, b Batch, until time.Time, c Change) (revision int64, err error)
 	// Begin raises the epoch and, when life is longer, State.TokenLife.
 	Begin(ctx context.Context, life time.Duration, c Change) (revision int64, err error)
 	// Epoch reads the epoch and State.TokenLife.
@@ -38,11 +38,14 @@ type Store interface {
 	// Shadow reads the overlay.
 	Shadow(ctx context.Context) ([]ShadowRule, error)
 
-	// InsertRevocation records a revocation. Again: ErrExists. When its owner has
-	// MaxOwnRevocations that have not ended: ErrTooMany.
+	// InsertRevocation records a revocation, also in the place of one that ends more than a minute earlier, which keeps
+	// its other fields. Again: ErrExists. When its owner has MaxOwnRevocations that have not ended: ErrTooMany.
 	InsertRevocation(ctx context.Context, r Revocation, c Change) (revision int64, err error)
-	// PurgeRevocations deletes those that ended before now, and what Once recorded longer ago than RepeatsKept. Not a change: no revision.
-	PurgeRevocations(ctx context.Context, now time.Time) error
+	// PurgeRevocations deletes those that ended before, and what Once recorded longer ago than RepeatsKept, and stores
+	// State.Steady. Not a change: no revision.
+	PurgeRevocations(ctx context.Context, before, steady time.Time) error
+	// Now is the clock that replicas share.
+	Now(ctx context.Context) (time.Time, error)
 
 	// InsertService and UpdateService answer ErrExists when the name, in any case, or an audience is taken.
 	InsertService(ctx context.Context, s Service, c Change) (revision int64, err error)
@@ -77,7 +80,9 @@ type State struct {
 	// Epoch: see Snapshot.Epoch.
 	Epoch int64
 	// TokenLife is the longest that a token of any server on this database can live.
-	TokenLife   time.Duration
+	TokenLife time.Duration
+	// Steady is what the clock said last by which revocations are forgotten. Zero: they never were.
+	Steady      time.Time
 	Services    []Service
 	Credentials []Credential
 	Rules       []Rule

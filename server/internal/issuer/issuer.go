@@ -33,6 +33,7 @@ type (
 	Directory interface {
 		Snapshot() *directory.Snapshot
 		Fresh() error
+		Ended() time.Time
 		RecordUse(credential string, at time.Time, from string)
 		AddCredential(ctx context.Context, by directory.Author, service string, n directory.NewCredential) (directory.Credential, error)
 		RotateCredential(ctx context.Context, by directory.Author, id string, overlap time.Duration, remake func(directory.Kind) (material string, err error)) (fresh, old directory.Credential, err error)

@@ -69,7 +69,7 @@ func (s signed) recent(keyID string, now time.Time, within time.Duration) bool {
 func (p *Publisher) update() error {
 	p.building.Lock()
 	defer p.building.Unlock()
-	old, s, now := p.edition.Load(), p.directory.Snapshot(), p.o.Now()
+	old, s, now := p.edition.Load(), p.directory.Snapshot(), p.directory.Ended()
 	signer, err := p.signer()
 	if err != nil {
 		return err

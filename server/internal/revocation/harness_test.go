@@ -105,6 +105,8 @@ func (s *state) Fresh() error {
 	return s.stale
 }
 
+func (s *state) Ended() time.Time { return time.Now() }
+
 // Signer counts: whoever asks for it signs.
 func (s *state) Signer(keys.Use, jose.Algorithm) (*jose.Signer, error) {
 	s.mu.Lock()

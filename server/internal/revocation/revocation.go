@@ -22,6 +22,8 @@ type (
 	Directory interface {
 		Snapshot() *directory.Snapshot
 		Fresh() error
+		// Ended is the moment before which what ended may be left out.
+		Ended() time.Time
 	}
 	// Keys sign, and some of them were revoked.
 	Keys interface {

@@ -15,15 +15,15 @@ import (
 const applyTimeout = 5 * time.Minute
 
 // Apply makes all changes of b in one transaction, if b.Base is the revision stored. Tokens of
-// deleted services are denied for keep.
-func (db *DB) Apply(ctx context.Context, b directory.Batch, keep time.Duration, c directory.Change) (revision int64, err error) {
+// deleted services are denied until a moment.
+func (db *DB) Apply(ctx context.Context, b directory.Batch, until time.Time, c directory.Change) (revision int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	err = db.run(ctx, db.writer, sql.TxOptions{Isolation: sql.LevelReadCommitted}, db.recorded(c, func(ctx context.Context, t tx, next int64) error {
 		if revision = next; revision != b.Base+1 {
 			return fmt.Errorf("planned on revision %d, and %d is stored: %w", b.Base, revision-1, directory.ErrConflict)
 		}
-		if err := t.deleteOf(ctx, b, c.At.Add(keep), c.At); err != nil {
+		if err := t.deleteOf(ctx, b, until, c.At); err != nil {
 			return err
 		}
 		if err := t.putServicesOf(ctx, b); err != nil {

@@ -19,7 +19,7 @@ import (
 func apply(t *testing.T, db *DB, b directory.Batch) (int64, error) {
 	t.Helper()
 	b.Base = revision(t, db)
-	return db.Apply(t.Context(), b, time.Hour, change(directory.SubjectMany))
+	return db.Apply(t.Context(), b, noon.Add(time.Hour), change(directory.SubjectMany))
 }
 
 func mustApply(t *testing.T, db *DB, b directory.Batch) int64 {
@@ -120,11 +120,11 @@ func TestBatchThatDoesNotFitChangesNothing(t *testing.T) {
 		}
 		// Another change came since the plan.
 		b := directory.Batch{Base: revision(t, db) - 1, PutServices: []directory.Service{m3}}
-		if _, err := db.Apply(t.Context(), b, time.Hour, change(directory.SubjectMany)); !errors.Is(err, directory.ErrConflict) {
+		if _, err := db.Apply(t.Context(), b, noon.Add(time.Hour), change(directory.SubjectMany)); !errors.Is(err, directory.ErrConflict) {
 			t.Errorf("got %v on an old revision, want ErrConflict", err)
 		}
 		b.Base += 2
-		if _, err := db.Apply(t.Context(), b, time.Hour, change(directory.SubjectMany)); !errors.Is(err, directory.ErrConflict) {
+		if _, err := db.Apply(t.Context(), b, noon.Add(time.Hour), change(directory.SubjectMany)); !errors.Is(err, directory.ErrConflict) {
 			t.Errorf("got %v on a revision that is not there, want ErrConflict", err)
 		}
 		revision(t, db) // has no gap

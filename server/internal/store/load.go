@@ -19,6 +19,11 @@ func (db *DB) Load(ctx context.Context) (*directory.State, error) {
 		if s.Epoch, s.TokenLife, err = epochOf(ctx, t); err != nil {
 			return err
 		}
+		var steady int64
+		if err := t.row(ctx, `SELECT value FROM counters WHERE name = 'steady'`).Scan(&steady); err != nil {
+			return err
+		}
+		s.Steady = moment(steady)
 		if s.Services, err = list(ctx, t, scanService, `SELECT `+serviceColumns+` FROM services`); err != nil {
 			return err
 		}

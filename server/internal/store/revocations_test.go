@@ -20,7 +20,7 @@ func TestRevocationsAreKeptUntilTheyEnd(t *testing.T) {
 			}
 		}
 		before := revision(t, db)
-		again := directory.Revocation{ID: "0a", RevokedAt: noon.Add(time.Hour), Until: noon.Add(24 * time.Hour)}
+		again := directory.Revocation{ID: "0a", RevokedAt: noon.Add(time.Hour), Until: noon.Add(2 * time.Minute)}
 		if _, err := db.InsertRevocation(t.Context(), again, change("x")); !errors.Is(err, directory.ErrExists) {
 			t.Errorf("again: got %v, want ErrExists", err)
 		}
@@ -45,15 +45,26 @@ func TestRevocationsAreKeptUntilTheyEnd(t *testing.T) {
 			t.Errorf("listed%s", got)
 		}
 		// One that ends at the moment is kept.
-		if err := db.PurgeRevocations(t.Context(), noon.Add(2*time.Minute)); err != nil {
+		if err := db.PurgeRevocations(t.Context(), noon.Add(2*time.Minute), noon); err != nil {
 			t.Fatal(err)
 		}
 		state, err := db.Load(t.Context())
+		if !state.Steady.Equal(noon) {
+			t.Errorf("the clock by which that was forgotten said %v", state.Steady)
+		}
 		if got := list(); err != nil || got != " 0B 0b 0d" || len(state.Revocations) != 3 {
 			t.Errorf("after the purge: listed%s, loaded %d, %v", got, len(state.Revocations), err)
 		}
 		if now := revision(t, db); now != before {
 			t.Errorf("a refused revocation and a purge made %d revisions", now-before)
+		}
+		// F94: one that ends later takes the place of the other, but for who revoked it and when.
+		again.ID, again.Until, again.Status, again.Owner = "0b", noon.Add(24*time.Hour), "list/1", "m1"
+		if _, err := db.InsertRevocation(t.Context(), again, change("x")); err != nil {
+			t.Error(err)
+		}
+		if got, err := db.ReadRevocation(t.Context(), "0b"); err != nil || !got.RevokedAt.Equal(noon) || !got.Until.Equal(again.Until) || got.Status != "list/1" || got.Owner != "" {
+			t.Errorf("got %+v, %v", got, err)
 		}
 	})
 }
@@ -66,7 +77,7 @@ func TestPurgeOfManyRevocationsIsWhole(t *testing.T) {
 		if _, err := db.writer.Exec(insert); err != nil {
 			t.Fatal(err)
 		}
-		if err := db.PurgeRevocations(t.Context(), time.UnixMicro(2*deleteAtOnce+3)); err != nil {
+		if err := db.PurgeRevocations(t.Context(), time.UnixMicro(2*deleteAtOnce+3), time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 		if left, err := db.ListRevocations(t.Context(), "", 9); err != nil || len(left) != 3 {

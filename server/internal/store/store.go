@@ -52,6 +52,8 @@ type Options struct {
 	DatabaseURL string
 	// Timeout of one transaction, waiting for a connection included. Zero: 2 s.
 	Timeout time.Duration
+	// Now is the clock of this machine. Nil: time.Now.
+	Now func() time.Time
 
 	migrations fs.FS // for tests; nil: the embedded ones
 }
@@ -89,6 +91,9 @@ type DB struct {
 func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Timeout == 0 {
 		o.Timeout = 2 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.migrations == nil {
 		o.migrations = migrations()
@@ -132,17 +137,17 @@ func (db *DB) Heartbeat(ctx context.Context) (ahead time.Duration, err error) {
 				WHERE name IN (SELECT name FROM counters WHERE name = 'heartbeat' FOR UPDATE SKIP LOCKED)`); err != nil {
 				return err
 			}
-			begun := time.Now()
+			begun := db.o.Now()
 			if err := t.row(ctx, `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`).Scan(&after); err != nil {
 				return err
 			}
-			ahead = begun.Add(time.Since(begun) / 2).Sub(moment(after))
+			ahead = begun.Add(db.o.Now().Sub(begun) / 2).Sub(moment(after))
 			return nil
 		}
 		if err := t.row(ctx, `SELECT value FROM counters WHERE name = 'heartbeat'`).Scan(&before); err != nil {
 			return err
 		}
-		now := time.Now()
+		now := db.o.Now()
 		ahead = min(0, now.Sub(moment(before)))
 		latest := now
 		if ahead > -maxBehind { // a clock that was wrong by more than that is right now, as far as anybody knows
@@ -163,7 +168,7 @@ func (db *DB) Heartbeat(ctx context.Context) (ahead time.Duration, err error) {
 // Now is the clock all replicas share: the database's on PostgreSQL, this machine's on SQLite.
 func (db *DB) Now(ctx context.Context) (time.Time, error) {
 	if db.engine == sqliteEngine {
-		return time.Now().UTC().Truncate(time.Microsecond), nil
+		return db.o.Now().UTC().Truncate(time.Microsecond), nil
 	}
 	var now int64
 	err := db.read(ctx, "read the database's clock", func(ctx context.Context, t tx) error {
