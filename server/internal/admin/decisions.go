@@ -145,9 +145,12 @@ func (a *handlers) readDecision(ctx context.Context, in *struct {
 }
 
 // again is the token request of a record, if that tells who made it. Records of early versions do not say whether the
-// token was bound, nor whether it was to tell who acts.
+// token was bound, nor whether it was to tell who acts, nor whether the scopes that were granted were asked for.
 func again(r *audit.Record) (issuer.Rehearsal, bool) {
 	scopes, err := directory.ParseScopes(r.Scope)
+	if r.AnyScope {
+		scopes = nil
+	}
 	at := issuer.Endpoint(r.Endpoint)
 	if r.Caller == "" || r.CallerUID == "" || err != nil || at != issuer.AccessTokenEndpoint && at != issuer.TokenEndpoint {
 		return issuer.Rehearsal{}, false

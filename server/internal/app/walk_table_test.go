@@ -18,6 +18,8 @@ const (
 	notOnLists = "nothing of it is on the lists that verifiers follow: it ends what is issued, not what was"
 	noName     = "it has no name"
 	noPlace    = "it is nobody's that could change hands"
+	onceAhead  = "no assertion is accepted that ends before a time at which the clock once was (F72)"
+	endsItself = "an assertion says itself when it ends"
 )
 
 // setting adds to why those make no sense that are about what is stored, or ends.
@@ -103,7 +105,7 @@ func withdrawals() []withdrawal {
 			name: "service",
 			set: func(c *cell) {
 				setUp(c)
-				bootstrap, foreign := c.bootstrap(), c.foreign()
+				bootstrap, foreign := c.bootstrap(), c.first().foreign(c.caller)
 				c.uses = append(c.tokenUses(),
 					issues(c, c.caller, func() string { return c.target }), asks(c, "its bootstrap credential", bootstrap), asks(c, "its credential of the SuperTokens interface", foreign))
 			},
@@ -217,14 +219,16 @@ func withdrawals() []withdrawal {
 			set: func(c *cell) {
 				setUp(c)
 				// Made by another server of the same installation, it is as good as one of this server's.
-				c.uses = []use{asks(c, "a credential of the interface", c.foreign())}
+				c.uses = []use{asks(c, "a credential of the interface", c.first().foreign(c.caller))}
 			},
 			turn: func(cfg *config.Config) { cfg.SuperTokens.TrustBootstrap = false },
 			back: map[string]func(*cell){
-				"made again": func(c *cell) { c.uses = append(c.uses, asks(c, "a new credential of the interface", c.foreign())) },
+				"made again": func(c *cell) {
+					c.uses = append(c.uses, asks(c, "a new credential of the interface", c.first().foreign(c.caller)))
+				},
 				"moved": func(c *cell) {
 					c.uses = append(c.uses, use{"such a credential at the other endpoint", func(r *seen) bool {
-						return r.tokenRequest(withAssertion(c.foreign(), c.target)).status == http.StatusOK
+						return r.tokenRequest(withAssertion(c.first().foreign(c.caller), c.target)).status == http.StatusOK
 					}})
 				},
 			},
@@ -361,7 +365,8 @@ func withdrawals() []withdrawal {
 			},
 			senseless: map[string]string{
 				"renamed": noName, "a replayed list": notOnLists,
-				"clock back and forward": "one that is good by the clock that is behind has expired by the right one",
+				"clock back and forward": onceAhead, "withdrawn while the clock is ahead": onceAhead,
+				"a shortened lifetime": endsItself, "withdrawn under a shortened lifetime": endsItself, "a lengthened lifetime": endsItself,
 			},
 		},
 	}
@@ -422,14 +427,14 @@ func (c *cell) bootstrap() string {
 	return token
 }
 
-// foreign is a bootstrap credential of the caller that the SuperTokens interface signed.
-func (c *cell) foreign() string {
-	s := c.first()
-	body := `{"algorithm":"RS256","jwksDomain":"http://auth","validity":86400,"useStaticSigningKey":true,"payload":{"iss":"auth-server","aud":"auth-server","sub":"` + c.caller + `"}}`
+// foreign is a bootstrap credential of a service that the SuperTokens interface signed.
+func (s *server) foreign(service string) string {
+	s.t.Helper()
+	body := `{"algorithm":"RS256","jwksDomain":"http://auth","validity":86400,"useStaticSigningKey":true,"payload":{"iss":"auth-server","aud":"auth-server","sub":"` + service + `"}}`
 	a := s.do(s.request("POST", s.s.listeners[2].URL()+"/recipe/jwt", body, "api-key", superTokensKey))
-	token, _ := a.json(c.t)["jwt"].(string)
+	token, _ := a.json(s.t)["jwt"].(string)
 	if token == "" {
-		c.t.Fatalf("got %d %s", a.status, a.body)
+		s.t.Fatalf("got %d %s", a.status, a.body)
 	}
 	return token
 }

@@ -29,7 +29,7 @@ import (
 // TestWhatIsWithdrawnStaysWithdrawn takes every way in which something is withdrawn and every way in which it could come
 // back (the area "what is withdrawn stays withdrawn" of security/faults.yaml). Withdrawals and comebacks are tables, and
 // each pair is a subtest, on SQLite and on two replicas on PostgreSQL. A pair that makes no sense is skipped with its
-// reason, which is in the table of withdrawals; a pair with neither fails. Of its own it found F89, F90 and F91.
+// reason, which is in the table of withdrawals; a pair with neither fails. Of its own it found F110, F111 and F112.
 func TestWhatIsWithdrawnStaysWithdrawn(t *testing.T) {
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
 		t.Run(engine, func(t *testing.T) {
@@ -59,11 +59,11 @@ func comebacks() []comeback {
 		{name: "renamed"},
 		{name: "restored", happen: (*site).restore},
 		{name: "an older replica", before: (*site).writeAsNewer, after: (*site).writeAsEver},
+		{name: "a replayed list", before: (*site).recordLists, happen: (*site).replayLists, after: (*site).answerNewLists},
+		{name: "a restart in between", happen: (*site).restart},
 		{name: "clock forward and back", happen: (*site).clockForwardAndBack},
 		{name: "clock back and forward", before: (*site).clockBack, after: (*site).clockRight},
 		{name: "withdrawn while the clock is ahead", before: (*site).clockAhead, after: (*site).clockRight},
-		{name: "a replayed list", before: (*site).recordLists, happen: (*site).replayLists, after: (*site).answerNewLists},
-		{name: "a restart in between", happen: (*site).restart},
 		{name: "a shortened lifetime", happen: (*site).shortenLifetimes, after: (*site).usualLifetimes},
 		{name: "withdrawn under a shortened lifetime", before: (*site).shortenLifetimes, after: (*site).usualLifetimes},
 		// The last: the longest lifetime there was counts from then on.

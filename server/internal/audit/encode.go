@@ -60,6 +60,9 @@ func appendEvent(b []byte, e *Event) []byte {
 	b = appendMember(b, `,"callerUid":`, e.CallerUID)
 	b = appendMember(b, `,"target":`, e.Target)
 	b = appendMember(b, `,"scope":`, e.Scope)
+	if e.AnyScope {
+		b = append(b, `,"anyScope":true`...)
+	}
 	b = appendMember(b, `,"credential":`, e.Credential)
 	b = appendMember(b, `,"method":`, e.Method)
 	b = appendMember(b, `,"grant":`, e.Grant)

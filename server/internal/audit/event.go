@@ -52,10 +52,12 @@ type Event struct {
 	RequestID string  `json:"requestId,omitempty"`
 	Address   string  `json:"address,omitempty"` // of the client, without port
 
-	Caller     string `json:"caller,omitempty"` // service name; as claimed when authentication failed after it was read
-	CallerUID  string `json:"callerUid,omitempty"`
-	Target     string `json:"target,omitempty"`     // as asked
-	Scope      string `json:"scope,omitempty"`      // as granted, or as asked when refused
+	Caller    string `json:"caller,omitempty"` // service name; as claimed when authentication failed after it was read
+	CallerUID string `json:"callerUid,omitempty"`
+	Target    string `json:"target,omitempty"` // as asked
+	Scope     string `json:"scope,omitempty"`  // as granted, or as asked when refused
+	// AnyScope says that no scope was asked for, so that those of the rule were granted.
+	AnyScope   bool   `json:"anyScope,omitempty"`
 	Credential string `json:"credential,omitempty"` // id
 	Method     string `json:"method,omitempty"`     // by which the caller proved itself
 	Grant      string `json:"grant,omitempty"`      // of OAuth, as asked

@@ -374,7 +374,7 @@ func TestWhatIsRevokedIsDeniedUntilNoTokenCanHangOnIt(t *testing.T) {
 	if got := maps.Collect(d.Snapshot().Denials().All()); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	// F94: with a later end, until then.
+	// F115: with a later end, until then.
 	if err := d.RevokeToken(ctx, operator, jti, now.Add(2*time.Hour), "another/2"); err != nil {
 		t.Fatal(err)
 	}

@@ -192,7 +192,7 @@ func TestAChangeOfAnUnknownKindIsFollowed(t *testing.T) {
 	}
 }
 
-// F93: a key of the SuperTokens interface is no news for the directory, nor is it of a newer version.
+// F114: a key of the SuperTokens interface is no news for the directory, nor is it of a newer version.
 func TestKeysOfTheSuperTokensInterfaceAreNoNews(t *testing.T) {
 	db := open(t)
 	var log strings.Builder

@@ -16,7 +16,7 @@ type machine struct {
 func (m *machine) now() time.Time     { return m.began.Add(m.passed + m.wrong) }
 func (m *machine) passing() time.Time { return m.began.Add(m.passed) }
 
-// F89, F90: a clock that is wrong for some hours, also at a start, neither has a revocation forgotten nor makes it end
+// F110, F111: a clock that is wrong for some hours, also at a start, neither has a revocation forgotten nor makes it end
 // early.
 func TestWrongClockMakesNothingGoodAgain(t *testing.T) {
 	const life = 24 * time.Hour
@@ -78,7 +78,7 @@ func TestWrongClockMakesNothingGoodAgain(t *testing.T) {
 	}
 }
 
-// F91: the tokens of a service that a file removes are denied for as long as any of them can live, also one of an earlier
+// F112: the tokens of a service that a file removes are denied for as long as any of them can live, also one of an earlier
 // setting.
 func TestServiceThatAFileRemovesIsDeniedForAsLongAsItsTokensLive(t *testing.T) {
 	db := open(t)

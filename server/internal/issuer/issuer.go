@@ -178,7 +178,7 @@ func (i *Issuer) count(a *attempt) {
 func (i *Issuer) grant(ctx context.Context, e audit.Event, g *grant) (Token, error) {
 	m := i.reuse.find(g)
 	e.Outcome, e.Reason = audit.Allowed, string(policy.Allowed)
-	e.Token, e.KeyID, e.Scope = m.id, m.signer.ID(), strings.Join(g.scopes, " ")
+	e.Token, e.KeyID, e.AnyScope, e.Scope = m.id, m.signer.ID(), e.Scope == "" && len(g.scopes) > 0, strings.Join(g.scopes, " ")
 	pending := i.log.Begin(e)
 	value, signErr := m.token()
 	if err := pending.Wait(context.WithoutCancel(ctx)); err != nil {

@@ -95,7 +95,7 @@ func TestRepeatsAreBounded(t *testing.T) {
 		if err := db.writer.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM repeats`).Scan(&left); err != nil || left != 1 {
 			t.Errorf("%d are left after a day, %v", left, err)
 		}
-		if err := db.PurgeRevocations(t.Context(), noon.Add(2*directory.RepeatsKept)); err != nil {
+		if err := db.PurgeRevocations(t.Context(), noon.Add(2*directory.RepeatsKept), noon); err != nil {
 			t.Fatal(err)
 		}
 		if err := db.writer.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM repeats`).Scan(&left); err != nil || left != 0 {

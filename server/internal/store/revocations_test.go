@@ -58,7 +58,7 @@ func TestRevocationsAreKeptUntilTheyEnd(t *testing.T) {
 		if now := revision(t, db); now != before {
 			t.Errorf("a refused revocation and a purge made %d revisions", now-before)
 		}
-		// F94: one that ends later takes the place of the other, but for who revoked it and when.
+		// F115: one that ends later takes the place of the other, but for who revoked it and when.
 		again.ID, again.Until, again.Status, again.Owner = "0b", noon.Add(24*time.Hour), "list/1", "m1"
 		if _, err := db.InsertRevocation(t.Context(), again, change("x")); err != nil {
 			t.Error(err)
