@@ -27,6 +27,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/watchword-dev/watchword/api"
 )
@@ -71,11 +72,21 @@ func (c *Client) DeleteService(ctx context.Context, name string, version int64) 
 // Credentials lists the credentials of a service or, when the name is empty, of all. The server records who
 // looked.
 func (c *Client) Credentials(ctx context.Context, service string) iter.Seq2[api.Credential, error] {
+	return c.CredentialsEnding(ctx, service, 0)
+}
+
+// CredentialsEnding lists those of Credentials that are not revoked and expire within that time, in whole seconds. Zero:
+// all.
+func (c *Client) CredentialsEnding(ctx context.Context, service string, within time.Duration) iter.Seq2[api.Credential, error] {
 	path := at("credentials")
 	if service != "" {
 		path = at("services", service, "credentials")
 	}
-	return pages(ctx, c, path, named(), func(l api.CredentialList) ([]api.Credential, string) { return l.Credentials, l.NextPageToken })
+	query := named()
+	if seconds := int64(within / time.Second); seconds > 0 {
+		query.Set("expiresWithinSeconds", strconv.FormatInt(seconds, 10))
+	}
+	return pages(ctx, c, path, query, func(l api.CredentialList) ([]api.Credential, string) { return l.Credentials, l.NextPageToken })
 }
 
 // CreateCredential makes a credential. The answer has its secret, if it is of a kind whose secret the server

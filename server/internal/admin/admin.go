@@ -27,7 +27,7 @@ import (
 // of, begin behind it, and have at most limit rows; a zero UID filters nothing.
 type Lists interface {
 	ListServices(ctx context.Context, after string, limit int) ([]directory.Service, error)
-	ListCredentials(ctx context.Context, service directory.UID, after string, limit int) ([]directory.Credential, error)
+	ListCredentials(ctx context.Context, f directory.CredentialFilter, after string, limit int) ([]directory.Credential, error)
 	ListRules(ctx context.Context, caller, target directory.UID, after policy.Edge, limit int) ([]directory.Rule, error)
 	ChangesAfter(ctx context.Context, revision int64, limit int) ([]directory.Change, error)
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
@@ -14,6 +15,11 @@ import (
 const longLived = 366 * 24 * time.Hour
 
 const longLivedWarning = "This credential is valid for more than a year. If it leaks, it can be used until it expires or is revoked. Prefer a shorter lifetime, and rotate the credential."
+
+// Ending is the part of a request that asks for credentials that end soon.
+type Ending struct {
+	Within int64 `query:"expiresWithinSeconds" minimum:"1" maximum:"3155760000" example:"1209600" doc:"Only credentials that are not revoked and expire within this time."`
+}
 
 // ByCredential is the path of one credential.
 type ByCredential struct {
@@ -37,8 +43,12 @@ func (a *handlers) credentials() {
 		method: http.MethodGet, path: "/credentials", id: "listCredentials", action: action{name: "credential.list", audited: true}, tag: "credentials",
 		summary: "List all credentials", description: "Lists the credentials of all services in pages. The server does not store the secrets. The request is recorded in the audit log.",
 		answer: exampleCredentials,
-	}, func(ctx context.Context, in *struct{ Page }) (*answered[api.CredentialList], error) {
-		return a.listCredentials(ctx, in.Page, directory.UID{}, "")
+	}, func(ctx context.Context, in *struct {
+		Page
+		Ending
+	},
+	) (*answered[api.CredentialList], error) {
+		return a.listCredentials(ctx, in.Page, directory.UID{}, in.Ending)
 	})
 	register(a, operation{
 		method: http.MethodGet, path: "/services/{name}/credentials", id: "listServiceCredentials", action: action{name: "credential.list", audited: true}, tag: "credentials",
@@ -47,13 +57,14 @@ func (a *handlers) credentials() {
 	}, func(ctx context.Context, in *struct {
 		ByName
 		Page
+		Ending
 	},
 	) (*answered[api.CredentialList], error) {
 		uid, err := a.resolve(ctx, in.Name)
 		if err != nil {
 			return nil, err
 		}
-		return a.listCredentials(ctx, in.Page, uid, directory.FormatUID(uid))
+		return a.listCredentials(ctx, in.Page, uid, in.Ending)
 	})
 	register(a, operation{
 		method: http.MethodPost, path: "/services/{name}/credentials", id: "createCredential", action: action{name: "credential.create", creates: true}, tag: "credentials",
@@ -81,11 +92,16 @@ func (a *handlers) credentials() {
 	}, a.revokeCredential)
 }
 
-func (a *handlers) listCredentials(ctx context.Context, p Page, service directory.UID, filter string) (*answered[api.CredentialList], error) {
+func (a *handlers) listCredentials(ctx context.Context, p Page, service directory.UID, ending Ending) (*answered[api.CredentialList], error) {
+	f := directory.CredentialFilter{Service: service}
+	if ending.Within > 0 {
+		f.EndsAfter = a.Now()
+		f.EndsBy = f.EndsAfter.Add(time.Duration(ending.Within) * time.Second)
+	}
 	views, next, err := listing[directory.Credential, api.Credential]{
-		name: "credentials", filters: []string{filter},
+		name: "credentials", filters: []string{directory.FormatUID(service), strconv.FormatInt(ending.Within, 10)},
 		read: func(after []byte, limit int) ([]directory.Credential, error) {
-			return a.Lists.ListCredentials(ctx, service, string(after), limit)
+			return a.Lists.ListCredentials(ctx, f, string(after), limit)
 		},
 		position: func(c directory.Credential) []byte { return []byte(c.ID) },
 		view:     a.viewCredential,

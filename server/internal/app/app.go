@@ -350,7 +350,7 @@ func spareProcessor() {
 func newBallast() []byte { return make([]byte, 12<<20) }
 
 func (s *Server) loops() []func(context.Context) error {
-	loops := []func(context.Context) error{s.log.Run, s.ring.Run, s.directory.Run, s.once.Run, s.usage.Run, s.revoked.Run, s.checkStore, s.watchDatabase}
+	loops := []func(context.Context) error{s.log.Run, s.ring.Run, s.directory.Run, s.once.Run, s.usage.Run, s.revoked.Run, s.checkStore, s.watchDatabase, s.warnOfEnds}
 	if s.superTokensAPI != nil {
 		loops = append(loops, s.superTokensAPI.Run)
 	}

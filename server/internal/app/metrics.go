@@ -2,6 +2,7 @@ package app
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -56,6 +57,7 @@ func (s *Server) registerGauges() {
 		func() float64 { n, _, _ := s.directory.Snapshot().Counts(); return float64(n) })
 	gauge("watchword_credentials", "Credentials in the directory, revoked and expired ones included.",
 		func() float64 { _, n, _ := s.directory.Snapshot().Counts(); return float64(n) })
+	s.registry.MustRegister(newEndingCredentials(s.directory.Snapshot, time.Now))
 	gauge("watchword_rules", "Rules in the call map.",
 		func() float64 { _, _, n := s.directory.Snapshot().Counts(); return float64(n) })
 	gauge("watchword_denylist_entries", "Ids in the deny-list that verifiers follow.", func() float64 { return float64(s.revoked.Size()) })

@@ -67,6 +67,14 @@ type Store interface {
 	DeleteRule(ctx context.Context, e policy.Edge, version int64, c Change) (revision int64, err error)
 }
 
+// CredentialFilter chooses credentials. The zero value: all.
+type CredentialFilter struct {
+	// Service is their owner. Zero: any.
+	Service UID
+	// EndsBy chooses those that are not revoked and end after EndsAfter, and at the latest then. Zero: all.
+	EndsAfter, EndsBy time.Time
+}
+
 // Use is a moment a credential was used.
 type Use struct {
 	Credential string

@@ -48,12 +48,19 @@ func (db *DB) ReadCredential(ctx context.Context, id string) (c directory.Creden
 	return readOne(ctx, db, fmt.Sprintf("read credential %q", id), scanCredential, `SELECT `+credentialColumns+` FROM credentials WHERE id = $1`, id)
 }
 
-// ListCredentials lists the credentials of a service, or with the zero UID of all, by id:
-// those after the id given, at most limit.
-func (db *DB) ListCredentials(ctx context.Context, service directory.UID, after string, limit int) (all []directory.Credential, err error) {
+// ListCredentials lists the credentials that f chooses by id: those after the id given, at most limit.
+func (db *DB) ListCredentials(ctx context.Context, f directory.CredentialFilter, after string, limit int) (all []directory.Credential, err error) {
 	query, args := `SELECT `+credentialColumns+` FROM credentials WHERE id > $1`, []any{after, max(limit, 0)}
-	if service != (directory.UID{}) {
-		query, args = query+` AND service = $3`, append(args, directory.FormatUID(service))
+	and := func(condition string, value any) {
+		args = append(args, value)
+		query += ` AND ` + condition + ` $` + strconv.Itoa(len(args))
+	}
+	if f.Service != (directory.UID{}) {
+		and(`service =`, directory.FormatUID(f.Service))
+	}
+	if !f.EndsBy.IsZero() {
+		and(`revoked_at = 0 AND expires_at >`, micros(f.EndsAfter))
+		and(`expires_at <=`, micros(f.EndsBy))
 	}
 	return readList(ctx, db, "list credentials", scanCredential, query+` ORDER BY id LIMIT $2`, args...)
 }

@@ -387,7 +387,7 @@ func TestListsPageByKey(t *testing.T) {
 			{directory.UID{}, "", 0, ""},
 			{directory.UID{}, "", -1, ""},
 		} {
-			got, err := db.ListCredentials(t.Context(), c.service, c.after, c.limit)
+			got, err := db.ListCredentials(t.Context(), directory.CredentialFilter{Service: c.service}, c.after, c.limit)
 			if n := names(got, id); err != nil || n != c.want {
 				t.Errorf("after %q: got%s, %v, want%s", c.after, n, err, c.want)
 			}

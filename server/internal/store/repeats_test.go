@@ -32,7 +32,7 @@ func TestChangeOfARequestIsMadeOnce(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		all, err := db.ListCredentials(t.Context(), owner.UID, "", n)
+		all, err := db.ListCredentials(t.Context(), directory.CredentialFilter{Service: owner.UID}, "", n)
 		if err != nil || made != 1 || len(all) != 1 {
 			t.Fatalf("%d were made, and there are %d credentials, %v", made, len(all), err)
 		}

@@ -3,6 +3,7 @@ package credential
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +32,8 @@ revoke the first one when it is no longer used.`,
 }
 
 func credentialList(c *base.CLI) *cobra.Command {
-	return c.WithJSON(&cobra.Command{
+	var within string
+	cmd := &cobra.Command{
 		Use:   "list [SERVICE]",
 		Short: "List credentials",
 		Long: `Lists the credentials of a service, or of all services, with the time and the address of their
@@ -39,9 +41,20 @@ last use. The last column distinguishes credentials of one kind: it has the kid 
 thumbprint of a certificate, the URL of published keys, or the name in certificates. Secrets are
 not shown.`,
 		Example: `  watchword credential list
-  watchword credential list m1 --json`,
+  watchword credential list m1 --json
+  watchword credential list --expires-within 14d`,
 		Args: base.AtMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			var seconds int64
+			if within != "" {
+				var err error
+				if seconds, err = base.Seconds(cmd, "--expires-within", within); err != nil {
+					return err
+				}
+				if seconds == 0 {
+					return base.Usage(cmd, "--expires-within must be longer than 0, as in 14d")
+				}
+			}
 			admin, err := c.Admin(cmd)
 			if err != nil {
 				return err
@@ -50,7 +63,7 @@ not shown.`,
 			if len(args) == 1 {
 				service = args[0]
 			}
-			all, err := operator.Collect(admin.Credentials(cmd.Context(), service))
+			all, err := operator.Collect(admin.CredentialsEnding(cmd.Context(), service, time.Duration(seconds)*time.Second))
 			if err != nil {
 				return base.UnknownService(err, service)
 			}
@@ -64,7 +77,9 @@ not shown.`,
 			}
 			return c.PrintTable(rows)
 		},
-	})
+	}
+	cmd.Flags().StringVar(&within, "expires-within", "", "only credentials that are not revoked and expire within this `time`, as in 14d")
+	return c.WithJSON(cmd)
 }
 
 func credentialShow(c *base.CLI) *cobra.Command {
