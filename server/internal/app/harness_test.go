@@ -32,9 +32,18 @@ type server struct {
 	logged func() string
 }
 
+// defaults is the configuration of a server for which nothing is set.
+func defaults() config.Config {
+	l, err := config.Load(config.Sources{})
+	if err != nil {
+		panic(err)
+	}
+	return l.Config
+}
+
 // testConfig is the default one with free ports and a folder of its own.
 func testConfig(t testing.TB) config.Config {
-	cfg := config.Default()
+	cfg := defaults()
 	cfg.Listen, cfg.Admin.Listen, cfg.SuperTokens.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Shutdown.Drain = 0
 	return inFolder(cfg, filepath.Join(t.TempDir(), "data"))

@@ -37,7 +37,7 @@ func serveUntilKilled(dir string) {
 	if n, err := strconv.ParseUint(os.Getenv(serveEnv+"_FILES"), 10, 32); err == nil {
 		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n})
 	}
-	cfg := config.Default()
+	cfg := defaults()
 	cfg.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg = inFolder(cfg, dir)
 	cfg.Database = config.NewSecret(os.Getenv(serveEnv + "_DATABASE"))

@@ -139,12 +139,3 @@ type Log struct {
 	Level  slog.Level
 	Format string // text or json
 }
-
-// Default is the Config of a server nobody configured.
-func Default() Config {
-	l, err := Load(Sources{})
-	if err != nil {
-		panic("config: the defaults are invalid: " + err.Error()) // only by a mistake in the table
-	}
-	return l.Config
-}

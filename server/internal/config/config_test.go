@@ -14,7 +14,11 @@ import (
 )
 
 func TestDefaultsAreValidAndOnLoopback(t *testing.T) {
-	c := Default()
+	l, err := Load(Sources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := l.Config
 	for _, ln := range append(c.listeners(), listener{addr: c.SuperTokens.Listen}) {
 		if !loopback(ln.addr) {
 			t.Errorf("%s is not loopback", ln.addr)

@@ -102,7 +102,11 @@ func (w *world) start() (err error) {
 }
 
 func (w *world) startServer(dir string) error {
-	cfg := config.Default()
+	l, err := config.Load(config.Sources{})
+	if err != nil {
+		return err
+	}
+	cfg := l.Config
 	cfg.Listen, cfg.Admin.Listen, cfg.SuperTokens.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Shutdown.Drain = 0
 	cfg.Issuer = issuer

@@ -296,8 +296,14 @@ func TestDocumentsAreForCaches(t *testing.T) {
 			ifNoneMatch []string
 			status      int
 		}{
-			{[]string{etag}, 304}, {[]string{"W/" + etag}, 304}, {[]string{`"x", ` + etag}, 304}, {[]string{`"x"`, etag}, 304},
-			{[]string{"*"}, 304}, {[]string{`"x"`}, 200}, {[]string{strings.Trim(etag, `"`)}, 200}, {nil, 200},
+			{[]string{etag}, 304},
+			{[]string{"W/" + etag}, 304},
+			{[]string{`"x", ` + etag}, 304},
+			{[]string{`"x"`, etag}, 304},
+			{[]string{"*"}, 304},
+			{[]string{`"x"`}, 200},
+			{[]string{strings.Trim(etag, `"`)}, 200},
+			{nil, 200},
 		} {
 			w := ask("GET", http.Header{"If-None-Match": c.ifNoneMatch})
 			if w.Code != c.status || (w.Body.Len() == 0) != (c.status == 304) || w.Header().Get("ETag") != etag || w.Header().Get("Cache-Control") == "" {
