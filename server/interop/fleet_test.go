@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/store/pgtest"
+	"github.com/watchword-dev/watchword/server/internal/store/storetest"
 )
 
 // until waits until what is there is what is wanted, and fails the test after a minute.
@@ -262,6 +263,13 @@ func TestHAProxyFollowsTheHealthOfReplicas(t *testing.T) {
 	if status, body, err := ask(http.DefaultClient, listenProxied, c.caller(t, "--cidr", "127.0.0.1/32")); status != http.StatusOK || err != nil {
 		t.Errorf("with the PROXY protocol: %d %s %v", status, body, err)
 	}
+
+	// A clock that is wrong is told, and takes nobody out.
+	if err := storetest.Exec(t.Context(), c.data(), "", `UPDATE counters SET value = $1 WHERE name = 'heartbeat'`, time.Now().Add(time.Hour).UnixMicro()); err != nil {
+		t.Fatal(err)
+	}
+	c.answers(t, "/readyz", 200, `"clock"`)
+	becomes("proxied/c", up)
 
 	running := begin(listen, credential)
 	a.tell(t, syscall.SIGHUP)
