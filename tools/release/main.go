@@ -109,7 +109,7 @@ func (r *release) artifacts() (map[string][]byte, error) {
 			failed = errors.Join(failed, fmt.Errorf("make %s: %w", name, err))
 		}
 		made[name] = content
-		r.progress("%s, %.1f MB", name, float64(len(content))/1e6)
+		r.progress("%s, %d kB", name, (len(content)+999)/1000)
 	}
 	name := "watchword_" + r.version
 	for _, b := range r.built {
