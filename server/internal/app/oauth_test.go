@@ -300,7 +300,7 @@ func TestSettingsOfTokensAreInForce(t *testing.T) {
 	if m["mtls_endpoint_aliases"] != nil || m["tls_client_certificate_bound_access_tokens"] != nil {
 		t.Errorf("certificates, which nobody can present: %v", m)
 	}
-	if s.accessToken(m1, "m2") != s.accessToken(m1, "m2") {
+	if first := s.accessToken(m1, "m2"); s.accessToken(m1, "m2") != first {
 		t.Error("two equal requests within the window got two tokens")
 	}
 }
