@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -64,9 +65,11 @@ type Server struct {
 	reloading     []interface{ again() } // what SIGHUP has read again
 	listeners     []*listener
 	draining      atomic.Bool
-	damaged       atomic.Pointer[error] // what checkStore found
-	health        health
-	hangups       <-chan os.Signal // nil: there are none
+
+	shutdownTimeout time.Duration
+	damaged         atomic.Pointer[error] // what checkStore found
+	health          health
+	hangups         <-chan os.Signal // nil: there are none
 }
 
 // Run serves until ctx ends, and returns nil when it ended in good order. What comes from hangups has it
@@ -95,7 +98,7 @@ type clock struct{ now, passing func() time.Time }
 
 // newAt is New on a machine with that clock.
 func newAt(ctx context.Context, cfg config.Config, logger *slog.Logger, c clock) (_ *Server, err error) {
-	s := &Server{cfg: cfg, logger: logger, clock: c, registry: newRegistry()}
+	s := &Server{cfg: cfg, logger: logger, clock: c, registry: newRegistry(), shutdownTimeout: shutdownTimeout}
 	s.stack = web.NewStack(logger, s.registry, 0)
 	s.connectionsClosed = countClosedConnections(s.registry)
 	defer func() {
@@ -312,9 +315,9 @@ func (s *Server) Run(ctx context.Context) error {
 			s.reload()
 		}
 	}
-	err := s.shutdown(ctx)
+	s.shutdown(ctx)
 	stopLoops()
-	if err := errors.Join(group.Wait(), err); err != nil {
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	s.logger.Info("stopped")
@@ -370,29 +373,37 @@ func (s *Server) checkStore(ctx context.Context) error {
 	return nil
 }
 
-// shutdownTimeout is how long requests that are being answered may still take.
-const shutdownTimeout = 8 * time.Second
+// shutdownTimeout is how long requests that are being answered may still take, and silenceTimeout how long a connection
+// without one may take to send it.
+const (
+	shutdownTimeout = 8 * time.Second
+	silenceTimeout  = time.Second
+)
 
-func (s *Server) shutdown(ctx context.Context) error {
+// shutdown ends all connections. What a client does, or does not do, is no failure of the server: that requests were cut off
+// is logged.
+func (s *Server) shutdown(ctx context.Context) {
 	s.logger.Info("stopping", "drain", s.cfg.Shutdown.Drain)
 	s.draining.Store(true)
 	s.revoked.Drain()
 	if s.cfg.Shutdown.Drain > 0 {
 		time.Sleep(s.cfg.Shutdown.Drain)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.shutdownTimeout)
 	defer cancel()
-	var group errgroup.Group
+	s.stack.Stop()
+	var group sync.WaitGroup
 	for _, l := range s.listeners {
-		group.Go(func() error {
+		group.Go(func() {
+			silent := time.AfterFunc(silenceTimeout, l.connections.closeIdle)
+			defer silent.Stop()
 			if err := l.server.Shutdown(ctx); err != nil {
+				s.logger.Warn("requests that were still being answered were cut off", "for", l.name, "after", s.shutdownTimeout, "error", err)
 				l.server.Close()
-				return fmt.Errorf("stop %s: requests were still being answered after %s: %w", l.name, shutdownTimeout, err)
 			}
-			return nil
 		})
 	}
-	return group.Wait()
+	group.Wait()
 }
 
 // close closes what was opened, in the reverse order.

@@ -103,6 +103,19 @@ func (c *connections) note(conn net.Conn, s http.ConnState) (oldest *connection)
 	return nil
 }
 
+// closeIdle closes all connections on which no request is answered.
+func (c *connections) closeIdle() {
+	c.mu.Lock()
+	var idle []net.Conn
+	for e := c.idle.Front(); e != nil; e = e.Next() {
+		idle = append(idle, e.Value.(*connection).Conn)
+	}
+	c.mu.Unlock()
+	for _, conn := range idle {
+		_ = raw(conn).Close()
+	}
+}
+
 // excess is the connection that has to give way to one more, if one has to.
 func (c *connections) excess(newest *connection) *connection {
 	var idle *list.List

@@ -1,9 +1,11 @@
 package app
 
 import (
+	"bufio"
 	"crypto/tls"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -198,6 +200,62 @@ func TestStoppingLosesNoRequest(t *testing.T) {
 	}
 	if failed.Load() > 0 || answered.Load() < 500 {
 		t.Errorf("%d answered, %d failed", answered.Load(), failed.Load())
+	}
+}
+
+// F103: who sends slowly, or nothing, neither keeps the server from stopping nor makes it fail.
+func TestSlowSendersDoNotKeepTheServerFromStopping(t *testing.T) {
+	s := start(t, testConfig(t))
+	send := func(url, text string) net.Conn {
+		c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if _, err := io.WriteString(c, text); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	body := send(s.url, "POST /oauth2/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\na")
+	header := send(s.url, "POST /oauth2/token HT")
+	eventually(t, "the body arrives", func() bool {
+		metrics := s.do(s.request("GET", strings.TrimSuffix(s.admin, "/admin/v1")+"/metrics", ""))
+		return strings.Contains(metrics.body, "watchword_http_bodies_arriving 1\n")
+	})
+	if err := s.stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if resp, err := http.ReadResponse(bufio.NewReader(body), nil); err != nil || resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("the slow body: got %v, %v, want 503", resp, err)
+	}
+	if n, err := header.Read(make([]byte, 1)); err == nil {
+		t.Errorf("the slow header: got %d bytes", n)
+	}
+}
+
+// F103: a request that takes too long is cut off when the server stops, which is not a failure.
+func TestRequestsThatAreCutOffAreNoFailure(t *testing.T) {
+	begun, release := make(chan struct{}), make(chan struct{})
+	s := startWith(t, testConfig(t), func(s *Server) {
+		s.shutdownTimeout = time.Millisecond
+		s.listeners[0].server.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(begun); <-release })
+	})
+	defer close(release)
+	cut := make(chan error, 1)
+	go func() {
+		resp, err := http.Get(s.url)
+		if err == nil {
+			resp.Body.Close()
+		}
+		cut <- err
+	}()
+	<-begun
+	if err := s.stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if err := <-cut; err == nil {
+		t.Error("the request was answered")
 	}
 }
 

@@ -29,6 +29,7 @@ type arrivals struct {
 	most, mostFrom int
 
 	mu   sync.Mutex
+	over bool      // the server stops: none is waited for any more
 	all  list.List // of *arriving, the oldest first
 	from map[netip.Prefix]*list.List
 }
@@ -47,7 +48,32 @@ type arriving struct {
 
 	// Guarded by arrivals.mu.
 	inAll, inFrom *list.Element
+	whole         bool // it was read to its end
 	shed          bool // the request is to be turned away
+}
+
+// Stop turns away the requests whose body is on its way, and from now on all that have a body: a client that sends slowly
+// does not keep the server from stopping. Requests whose body has arrived are answered.
+func (s *Stack) Stop() {
+	for _, b := range s.arrivals.stop() {
+		b.giveWay()
+	}
+	for _, apart := range s.apart {
+		apart.Stop()
+	}
+}
+
+func (a *arrivals) stop() (turnedAway []*arriving) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.over = true
+	for e := a.all.Front(); e != nil; e = e.Next() {
+		if b := e.Value.(*arriving); !b.whole {
+			b.shed = true
+			turnedAway = append(turnedAway, b)
+		}
+	}
+	return turnedAway
 }
 
 // expect returns r with a body that is counted while it arrives. Nil: there is none. The request is another one, since
@@ -102,6 +128,7 @@ func (a *arrivals) add(b *arriving) (oldest *arriving) {
 		a.from[b.from] = own
 	}
 	b.inAll, b.inFrom = a.all.PushBack(b), own.PushBack(b)
+	b.shed = a.over
 	return oldest
 }
 
@@ -135,7 +162,7 @@ func (b *arriving) Read(p []byte) (int, error) {
 	}
 	b.leave()
 	n, err := b.ReadCloser.Read(p)
-	if b.isShed(false) { // and not counted: thousands may give way at once
+	if b.arrived(err) { // and not counted: thousands may give way at once
 		return 0, errShed
 	}
 	if !b.enter() || b.isShed(false) {
@@ -144,6 +171,15 @@ func (b *arriving) Read(p []byte) (int, error) {
 	}
 	b.read += n
 	return n, err
+}
+
+// arrived notes whether b was read to its end. It reports whether the request is to be turned away.
+func (b *arriving) arrived(err error) (shed bool) {
+	a := &b.stack.arrivals
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b.whole = b.whole || err == io.EOF //nolint:errorlint // a Reader returns io.EOF itself
+	return b.shed
 }
 
 // isLong makes b one of the long ones, if there is place.

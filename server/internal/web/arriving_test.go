@@ -288,3 +288,51 @@ func TestRequestsWithTheAddressOfAProxyTakeNoTurns(t *testing.T) {
 		close(release)
 	})
 }
+
+// F103: when the server stops, no body is waited for, on any of its stacks; a request whose body has arrived is answered.
+func TestBodiesThatArriveGiveWayWhenTheServerStops(t *testing.T) {
+	s, _ := bodies(10)
+	apart := s.Apart(writeError, MaxLong)
+	read, answer := make(chan struct{}), make(chan struct{})
+	handler := func(s *Stack) http.Handler {
+		return s.Handle("/x", func(w http.ResponseWriter, r *http.Request) error {
+			b, err := io.ReadAll(r.Body)
+			if err != nil {
+				return &Error{Status: 400, Code: "invalid_request", Cause: err}
+			}
+			if string(b) == "whole" {
+				close(read)
+				<-answer
+			}
+			if TurnedAway(r) {
+				return errShed
+			}
+			WriteJSON(w, 200, b)
+			return nil
+		})
+	}
+	h := handler(s)
+	whole := make(chan *httptest.ResponseRecorder, 1)
+	go func() { whole <- post(h, "whole") }()
+	<-read
+	var late []chan *httptest.ResponseRecorder
+	var rest []gate
+	for _, h := range []http.Handler{h, handler(apart)} {
+		body, answered := slow(h, "a")
+		late, rest = append(late, answered), append(rest, body)
+	}
+	s.Stop()
+	for i := range rest {
+		rest[i].parts <- "b" // of a real connection, the deadline ends the wait
+		if w := <-late[i]; w.Code != 503 || w.Header().Get("Retry-After") == "" {
+			t.Errorf("a body that had not arrived: got %d %v", w.Code, w.Header())
+		}
+	}
+	if w := post(h, "new"); w.Code != 503 {
+		t.Errorf("a body that comes afterwards: got %d", w.Code)
+	}
+	close(answer)
+	if w := <-whole; w.Code != 200 {
+		t.Errorf("a body that had arrived: got %d", w.Code)
+	}
+}

@@ -46,6 +46,7 @@ type Stack struct {
 	told       atomic.Int64 // when a failure that may go on was last logged, ns since 1970
 	most       int64
 	mostLong   int64
+	apart      []*Stack
 }
 
 // DefaultInFlight bounds the requests that are worked on at once. Beyond it a request is
@@ -95,12 +96,14 @@ func NewStack(logger *slog.Logger, registry prometheus.Registerer, inFlight int)
 
 // Apart returns a stack that logs and measures where s does, answers errors with writeError, and has
 // bounds of its own: its requests are not turned away because of those of s. Of bodies of more than 16 KiB,
-// it reads mostLong at once.
+// it reads mostLong at once. It stops when s does. Stacks are made before s is used.
 func (s *Stack) Apart(writeError func(http.ResponseWriter, error), mostLong int) *Stack {
-	return &Stack{
+	apart := &Stack{
 		logger: s.logger, seconds: s.seconds, shed: s.shed, writeError: writeError, most: s.most, mostLong: int64(mostLong),
 		arrivals: arrivals{most: MaxArriving, mostFrom: MaxArrivingFrom}, work: newTurns(MaxWorkedOnFrom), documents: newTurns(documentsAtOnce()),
 	}
+	s.apart = append(s.apart, apart)
+	return apart
 }
 
 // Handle makes a handler of h. route names it in logs and measurements.
