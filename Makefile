@@ -15,7 +15,7 @@ demo: ## run the server and three services in this terminal
 test: ## install what is missing, then run every test, with the race detector
 	./scripts/test
 
-bench: ## measure, as ratios against ceilings of the same run
+bench: ## measure, as ratios against ceilings of the same run; scripts/attack measures what an attack costs honest callers
 	./scripts/bench
 
 fuzz: ## run every fuzz target for FUZZTIME (default 20s) each

@@ -369,7 +369,7 @@ type attacked struct {
 }
 
 // begin notes what was before an attack.
-func (s *attacked) begin(t *testing.T) {
+func (s *attacked) begin(t testing.TB) {
 	eventually(t, "the attack before has ended", func() bool {
 		return s.metric("watchword_http_requests_in_flight") == 0 && s.metric("watchword_http_requests_waiting") == 0 &&
 			s.metric(`watchword_connections{listener="services"}`) < 50

@@ -30,6 +30,14 @@ func TestMain(m *testing.M) {
 		serveUntilKilled(dir)
 		return
 	}
+	if name := os.Getenv(attackEnv); name != "" {
+		attackUntilKilled(name)
+		return
+	}
+	if os.Getenv(followersEnv) != "" {
+		followUntilKilled()
+		return
+	}
 	os.Exit(m.Run())
 }
 

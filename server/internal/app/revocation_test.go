@@ -31,7 +31,7 @@ func (s *server) follow(audience string) *verify.Verifier {
 }
 
 // eventually asks again until it is so. How long that takes on a machine with other work is no claim of a test.
-func eventually(t *testing.T, what string, ask func() bool) {
+func eventually(t testing.TB, what string, ask func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
