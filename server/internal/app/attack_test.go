@@ -193,7 +193,7 @@ var attacks = map[string]attack{
 			v.streams(ctx, 4, v.post("/oauth2/token", "application/x-www-form-urlencoded",
 				"grant_type=client_credentials&audience=m2&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion="+assertion, ""))
 		},
-		full: func(s *attacked) bool { return s.metric("watchword_client_keys_waiting") >= web.MaxWorkedOnFrom/2 },
+		full: func(s *attacked) bool { return s.metric("watchword_client_keys_waiting") >= web.WorkedOnFrom()/2 },
 	},
 	"followers that never end": {
 		run: func(ctx context.Context, v victim) {
@@ -352,7 +352,7 @@ func (s *attacked) recordedFew(t *testing.T) {
 // worked checks that the attacker is worked on no more than it may be.
 func worked(t *testing.T, s *attacked) {
 	// The honest ones are eight at most.
-	if n := s.metric("watchword_http_requests_in_flight"); n > web.MaxWorkedOnFrom+8 {
+	if n := s.metric("watchword_http_requests_in_flight"); n > web.WorkedOnFrom()+8 {
 		t.Errorf("%d requests are worked on", n)
 	}
 }

@@ -21,7 +21,7 @@ const unknownOpenFiles = 1 << 20
 // mostConnections is how many connections a listener may have when the process may have so many files open.
 func mostConnections(listener string, files int) int {
 	if listener == services {
-		return max(min(web.MaxConnections, files/2), 1)
+		return max(min(web.MaxConnections, files*3/4-32), 1)
 	}
 	return max(min(web.MaxOtherConnections, files/16), 1)
 }

@@ -88,7 +88,7 @@ func TestBoundsBehindHAProxyAreThoseOfEachClient(t *testing.T) {
 			var attack sync.WaitGroup
 			defer attack.Wait()
 			defer cancel()
-			for range 4 * web.MaxWorkedOnFrom {
+			for range 4 * web.WorkedOnFrom() {
 				attack.Go(func() {
 					for ctx.Err() == nil {
 						r := h.request("POST", h.url+"/accesstoken", `{"target":"m2"}`, "X-Forwarded-For", one)
@@ -109,7 +109,7 @@ func TestBoundsBehindHAProxyAreThoseOfEachClient(t *testing.T) {
 					}
 				}
 			}
-			if n := s.metric("watchword_http_requests_in_flight"); n > web.MaxWorkedOnFrom+4 {
+			if n := s.metric("watchword_http_requests_in_flight"); n > web.WorkedOnFrom()+4 {
 				t.Errorf("%d requests are worked on", n)
 			}
 			// A refusal of an honest client has a record of its own, while those of the hostile one are counted.

@@ -65,7 +65,7 @@ func size(n int) string {
 // rate is so many at once and then one every so often.
 func rate(burst int, every time.Duration) string {
 	if every < time.Second {
-		return fmt.Sprintf("%d at once, then %d a second", burst, time.Second/every)
+		return fmt.Sprintf("%s at once, then %s a second", number(burst), number(int(time.Second/every)))
 	}
 	if every == time.Second {
 		return fmt.Sprintf("%d at once, then one a second", burst)
@@ -94,7 +94,7 @@ func anyone() []Row {
 		{
 			"open connections",
 			number(web.MaxConnections/web.ConnectionsPart) + fmt.Sprintf(", or an eighth of all if these are fewer (at least %d)", web.LeastConnectionsFrom),
-			number(web.MaxConnections) + ", or half of the files that the process may have open; operators and SuperTokens clients " + number(web.MaxOtherConnections) + ", or a sixteenth",
+			number(web.MaxConnections) + ", or three quarters of the files that the process may have open; operators and SuperTokens clients " + number(web.MaxOtherConnections) + ", or a sixteenth",
 			"the connection that has done nothing for longest: of the network, or of all. If requests are answered on all of them, the newest",
 			"the connection is closed", "watchword_connections_closed_total", "app.TestAttacks/idle connections",
 		},
@@ -119,8 +119,12 @@ func anyone() []Row {
 			"the one that arrives for longest: of the network, or of all", overloaded, "watchword_http_bodies_arriving", "app.TestHTTP2BodiesThatNeverEndKeepNobodyOut",
 		},
 		{
-			"requests worked on", number(web.MaxWorkedOnFrom), number(web.DefaultInFlight),
+			"requests worked on", "four for each processor, at least 16", number(web.DefaultInFlight),
 			fmt.Sprintf("more of one network wait for their turn, for up to %s; of all, the newest", web.Patience), overloaded, shed, "app.TestAttacks/token requests without a credential",
+		},
+		{
+			"refusals (4xx)", rate(web.RefusalBurst, web.RefusalRefill), "", "more of them are answered " + web.RefusalDelay.String() + " late, and keep their turn", "the same answer",
+			"watchword_http_request_duration_seconds_count", "web.TestManyRefusalsAreAnsweredLate",
 		},
 		{
 			"requests that wait for their turn", number(web.MaxQueuedFrom), number(web.MaxQueued), "the newest", overloaded, "watchword_http_requests_queued",
@@ -200,11 +204,11 @@ func service() []Row {
 func follower() []Row {
 	return []Row{
 		{
-			"requests that wait for a revocation", number(web.MaxWaitingFrom), number(web.MaxWaiting), "the newest", "nothing: it is answered at once, and does not wait", "watchword_http_requests_waiting",
+			"requests that wait for a revocation", number(web.MaxWaitingFrom), number(web.MaxWaiting), "the newest", "nothing: it is answered after " + web.RefusalDelay.String() + ", and does not wait", "watchword_http_requests_waiting",
 			"app.TestAttacks/followers that never end",
 		},
 		{
-			"deny-lists that are sent at once", number(web.MaxWorkedOnFrom), number(web.MaxQueued), "more wait for their turn, for up to " + web.Patience.String(), overloaded, shed, "app.TestAttacks/whole deny-lists that nobody reads",
+			"deny-lists that are sent at once", "as requests worked on", number(web.MaxQueued), "more wait for their turn, for up to " + web.Patience.String(), overloaded, shed, "app.TestAttacks/whole deny-lists that nobody reads",
 		},
 		{
 			"signatures for deny-lists", "", "one whole list every " + revocation.SignAgainAfter.String() + fmt.Sprintf(", one update a second for each of the last %d states", revocation.MaxSteps), "who is further behind gets the whole list", "nothing",

@@ -193,8 +193,8 @@ func TestRequestsOfOneNetworkTakeTurns(t *testing.T) {
 		method string
 	}{
 		"documents": {documentsAtOnce(), func(s *Stack, h HandlerFunc) http.Handler { return s.HandleDocument("/x", h) }, "GET"},
-		"others":    {MaxWorkedOnFrom, func(s *Stack, h HandlerFunc) http.Handler { return s.Handle("/x", h) }, "POST"},
-		"answers to followers": {MaxWorkedOnFrom, func(s *Stack, h HandlerFunc) http.Handler {
+		"others":    {WorkedOnFrom(), func(s *Stack, h HandlerFunc) http.Handler { return s.Handle("/x", h) }, "POST"},
+		"answers to followers": {WorkedOnFrom(), func(s *Stack, h HandlerFunc) http.Handler {
 			return s.HandleWaiting("/x", func(http.ResponseWriter, *http.Request) {}, h)
 		}, "GET"},
 	} {
@@ -257,6 +257,47 @@ func TestRequestsOfOneNetworkTakeTurns(t *testing.T) {
 			})
 		})
 	}
+}
+
+// F02. Refusals of a network that causes very many are answered late, and those of others are not.
+func TestManyRefusalsAreAnsweredLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewStack(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), 0)
+		status := 401
+		h := s.Handle("/x", func(w http.ResponseWriter, _ *http.Request) error {
+			if status != 200 {
+				return &Error{Status: status, Code: "no"}
+			}
+			return nil
+		})
+		took := func(address string) time.Duration {
+			began := time.Now()
+			r := httptest.NewRequest("GET", "/x", nil)
+			r.RemoteAddr = address + ":1"
+			h.ServeHTTP(httptest.NewRecorder(), r)
+			return time.Since(began)
+		}
+		for n := range RefusalBurst {
+			if took("192.0.2.66") != 0 {
+				t.Fatalf("refusal %d is late", n)
+			}
+		}
+		if got := took("192.0.2.66"); got != RefusalDelay {
+			t.Errorf("one more took %s, want %s", got, RefusalDelay)
+		}
+		if took("192.0.2.1") != 0 {
+			t.Error("the first of another network is late")
+		}
+		status = 200
+		if took("192.0.2.66") != 0 {
+			t.Error("what is granted is late")
+		}
+		status = 401
+		time.Sleep(RefusalRefill * RefusalBurst)
+		if took("192.0.2.66") != 0 {
+			t.Error("it is never forgiven")
+		}
+	})
 }
 
 // Those behind a proxy whose addresses are not known share one, and are not bounded together.

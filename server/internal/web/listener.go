@@ -19,8 +19,9 @@ const (
 	MaxStreams = 100
 )
 
-// The most connections that are open at once. If the process may have fewer files open than it takes, services have half
-// of them, and the others a sixteenth each. A connection costs about 20 KiB of memory, with TLS about twice as much.
+// The most connections that are open at once. If the process may have fewer files open than it takes, services have
+// three quarters of them less 32, and the others a sixteenth each. A connection costs about 20 KiB of memory, with TLS
+// about twice as much.
 const (
 	MaxConnections      = 32768 // of services
 	MaxOtherConnections = 1024  // of operators, and of SuperTokens clients

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"runtime"
@@ -16,15 +17,16 @@ import (
 // sends thousands at once takes neither all places nor all processors. As many may wait as answers to followers are due
 // when something is revoked.
 const (
-	// MaxWorkedOnFrom is how many requests of one network are worked on at once. They are enough for one commit of the
-	// audit log to have many records.
-	MaxWorkedOnFrom = 64
 	// MaxQueuedFrom is how many requests of one network are worked on or wait for their turn, and MaxQueued in all.
 	MaxQueuedFrom = MaxWaitingFrom
 	MaxQueued     = MaxWaiting
 	// Patience is how long a request waits for its turn before it is turned away.
 	Patience = 5 * time.Second
 )
+
+// WorkedOnFrom is how many requests of one network are worked on at once: few, since those of others wait until the
+// processors have done with them, but enough for one commit of the audit log to have many records.
+func WorkedOnFrom() int { return max(16, 4*runtime.GOMAXPROCS(0)) }
 
 // documentsAtOnce is how many documents are written to one network at once: enough for all processors.
 func documentsAtOnce() int { return 2 * runtime.GOMAXPROCS(0) }
@@ -143,6 +145,42 @@ func (s *Stack) turnAway(w http.ResponseWriter, r *http.Request) {
 	w.Header()[RequestIDHeader] = []string{requestID(r)}
 	s.shed.Inc()
 	s.writeError(w, Overloaded)
+}
+
+// A refusal costs the server little, and whoever causes it even less: one caller could take all processors with requests
+// that are refused. So a network that causes more than so many is answered late, while its request keeps its turn.
+const (
+	RefusalBurst  = 2000
+	RefusalRefill = time.Millisecond
+	// RefusalDelay is how late.
+	RefusalDelay = 20 * time.Millisecond
+	maxRefused   = 4096 // networks
+)
+
+// pace delays the refusal of r if its network causes many.
+func (s *Stack) pace(r *http.Request) {
+	from := network(r)
+	if from.IsValid() && s.refusals.Charge(from, time.Now()) > 0 {
+		delay(r)
+	}
+}
+
+func delay(r *http.Request) {
+	t := time.NewTimer(RefusalDelay)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-r.Context().Done():
+	}
+}
+
+// refused reports whether the answer is, or is to be, that the request is wrong or not allowed.
+func (w *recorder) refused() bool {
+	status := w.status
+	if e, ok := errors.AsType[*Error](w.err); ok && status == 0 {
+		status = e.Status
+	}
+	return 400 <= status && status < 500
 }
 
 // place is a request's place among those that are worked on.

@@ -72,8 +72,7 @@ func (s *Stack) HandleWaiting(route string, wait http.HandlerFunc, h HandlerFunc
 		if from := network(r); len(r.RequestURI) > MaxURLBytes {
 			w.err = LongURL
 		} else {
-			s.await(from, wait, w, r)
-			w.err = s.inTurn(from, h, w, r)
+			w.err = s.inTurn(from, h, w, r, s.await(from, wait, w, r))
 		}
 		if w.err != nil {
 			s.writeError(w, w.err)
@@ -81,20 +80,27 @@ func (s *Stack) HandleWaiting(route string, wait http.HandlerFunc, h HandlerFunc
 	})
 }
 
-func (s *Stack) await(from netip.Prefix, wait http.HandlerFunc, w http.ResponseWriter, r *http.Request) {
-	if s.waiting.begin(from) {
-		defer s.waiting.end(from)
-		wait(w, r)
+// await reports whether the request might wait.
+func (s *Stack) await(from netip.Prefix, wait http.HandlerFunc, w http.ResponseWriter, r *http.Request) bool {
+	if !s.waiting.begin(from) {
+		return false
 	}
+	defer s.waiting.end(from)
+	wait(w, r)
+	return true
 }
 
-func (s *Stack) inTurn(from netip.Prefix, h HandlerFunc, w http.ResponseWriter, r *http.Request) error {
+// inTurn answers a request. One that might not wait comes again at once, so that its answer is a little late.
+func (s *Stack) inTurn(from netip.Prefix, h HandlerFunc, w http.ResponseWriter, r *http.Request, waited bool) error {
 	own := s.work.take(r.Context(), from)
 	if own == nil {
 		s.shed.Inc()
 		return Overloaded
 	}
 	defer s.work.end(own)
+	if !waited {
+		delay(r)
+	}
 	return h(w, r)
 }
 

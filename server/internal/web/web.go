@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/watchword-dev/watchword/server/internal/throttle"
 )
 
 // BodyLimit is how many bytes of a request's body an endpoint reads, unless it says otherwise.
@@ -42,6 +45,7 @@ type Stack struct {
 	arrivals   arrivals
 	work       *turns // of all requests
 	documents  *turns // of those for documents
+	refusals   *throttle.Counter[netip.Prefix]
 	long       atomic.Int64
 	told       atomic.Int64 // when a failure that may go on was last logged, ns since 1970
 	most       int64
@@ -66,8 +70,9 @@ func NewStack(logger *slog.Logger, registry prometheus.Registerer, inFlight int)
 		most:       int64(inFlight),
 		mostLong:   MaxLong,
 		arrivals:   arrivals{most: MaxArriving, mostFrom: MaxArrivingFrom},
-		work:       newTurns(MaxWorkedOnFrom),
+		work:       newTurns(WorkedOnFrom()),
 		documents:  newTurns(documentsAtOnce()),
+		refusals:   throttle.New[netip.Prefix](RefusalBurst, RefusalRefill, maxRefused),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "watchword_http_request_duration_seconds",
 			Help:    "Time to answer a request, by route and status code.",
@@ -100,7 +105,8 @@ func NewStack(logger *slog.Logger, registry prometheus.Registerer, inFlight int)
 func (s *Stack) Apart(writeError func(http.ResponseWriter, error), mostLong int) *Stack {
 	apart := &Stack{
 		logger: s.logger, seconds: s.seconds, shed: s.shed, writeError: writeError, most: s.most, mostLong: int64(mostLong),
-		arrivals: arrivals{most: MaxArriving, mostFrom: MaxArrivingFrom}, work: newTurns(MaxWorkedOnFrom), documents: newTurns(documentsAtOnce()),
+		arrivals: arrivals{most: MaxArriving, mostFrom: MaxArrivingFrom}, work: newTurns(WorkedOnFrom()), documents: newTurns(documentsAtOnce()),
+		refusals: throttle.New[netip.Prefix](RefusalBurst, RefusalRefill, maxRefused),
 	}
 	s.apart = append(s.apart, apart)
 	return apart
@@ -133,13 +139,15 @@ func (s *Stack) Handle(route string, h HandlerFunc) http.Handler {
 			s.log(w, r, route, took)
 		}()
 		switch {
-		// A request with a body is worked on when something of it has arrived.
-		case body == nil && !own.enter(), body != nil && s.inFlight.Load() >= s.most:
+		case !own.enter():
 			w.err = Overloaded
 		case len(r.RequestURI) > MaxURLBytes:
 			w.err = LongURL
 		default:
 			w.err = h(w, r)
+		}
+		if w.refused() {
+			s.pace(r)
 		}
 		own.leave()
 		if body.end() && w.status == 0 {
