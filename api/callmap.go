@@ -72,7 +72,7 @@ type RollbackCallMap struct {
 // PlanCallMap is the body of a request for a plan.
 type PlanCallMap struct {
 	CallMapFiles
-	ReplayDays *int `json:"replayDays,omitempty" minimum:"0" maximum:"400" example:"30" doc:"The number of days whose recorded decisions are made again, as if the files were applied. The default is 30. 0 leaves the replay out."`
+	ReplayDays *int `json:"replayDays,omitempty" minimum:"0" maximum:"400" example:"30" doc:"The number of days whose recorded decisions are repeated, as if the files were applied. The default is 30. 0 leaves the replay out."`
 }
 
 // UsageWindow is the period whose counts an answer was made from.

@@ -79,7 +79,7 @@ func jwkOf(t *testing.T, key crypto.Signer, extra string) string {
 // the key and however it came.
 func TestAssertionOfEveryKeyAndForm(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
-	a := PrivateKeyJWT("m1", KeyFile(path)) // made before the file is there, and read anew each time
+	a := PrivateKeyJWT("m1", KeyFile(path)) // made before the file is there, and read again each time
 	seen := make(map[string]bool)
 	for alg, key := range generate(t) {
 		pkcs8, err := x509.MarshalPKCS8PrivateKey(key)

@@ -93,7 +93,7 @@ func TestMetadataThatWillNotDo(t *testing.T) {
 	}
 }
 
-// The endpoint is looked up anew each hour, and the last one known is used while that fails.
+// The endpoint is looked up again each hour, and the last one known is used while that fails.
 func TestMetadataAreKeptForAnHourAndLongerThanTheServerIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &front{RoundTripper: &fakeServer{ttl: time.Minute}, status: 200, body: metadataOf("http://localhost:8000", "http://localhost:8000/oauth2/token")}

@@ -97,7 +97,7 @@ func TestNoFallingBackToBearer(t *testing.T) {
 	}
 }
 
-// SCL-010 with DPoP: a rejected token is fetched anew once, and each request has a proof of its
+// SCL-010 with DPoP: a rejected token is fetched again once, and each request has a proof of its
 // own, with the newest nonce, also when sent again.
 func TestEachDPoPRequestHasAFreshProofAndTheNewestNonce(t *testing.T) {
 	s := newSuite(t, suiteVariant{"private_key_jwt", "dpop", true, "DPoP"})

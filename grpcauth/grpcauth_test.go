@@ -345,7 +345,7 @@ func newCertificate(t *testing.T) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// RFC 8705, section 3: a certificate-bound token is good over connections with that certificate.
+// RFC 8705, section 3: a certificate-bound token is valid over connections with that certificate.
 func TestCertificateBoundTokenGoesWithItsCertificate(t *testing.T) {
 	i := verifytest.NewIssuer(t)
 	server, mine, other := newCertificate(t), newCertificate(t), newCertificate(t)

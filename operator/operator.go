@@ -90,7 +90,7 @@ func (c *Client) CredentialsEnding(ctx context.Context, service string, within t
 }
 
 // CreateCredential makes a credential. The answer has its secret, if it is of a kind whose secret the server
-// makes: it is told this once.
+// creates. The secret cannot be read again.
 func (c *Client) CreateCredential(ctx context.Context, service string, n api.NewCredential) (api.IssuedCredential, error) {
 	return call[api.IssuedCredential](ctx, c, request{method: http.MethodPost, path: at("services", service, "credentials"), body: n, once: true})
 }
@@ -100,7 +100,7 @@ func (c *Client) Credential(ctx context.Context, id string) (api.Credential, err
 	return call[api.Credential](ctx, c, request{path: at("credentials", id)})
 }
 
-// RotateCredential makes a credential in the place of another, which ends when the overlap has passed since the new one
+// RotateCredential creates a credential that replaces another, which ends when the overlap has passed since the new one
 // was first used.
 func (c *Client) RotateCredential(ctx context.Context, id string, r api.CredentialRotation) (api.RotatedCredential, error) {
 	return call[api.RotatedCredential](ctx, c, request{method: http.MethodPost, path: at("credentials", id, "rotate"), body: r, once: true})
@@ -177,7 +177,7 @@ func (c *Client) Keys(ctx context.Context) ([]api.Key, error) {
 	return l.Keys, err
 }
 
-// RotateKeys puts the next key in the place of the one that signs, once it was published long enough, and returns
+// RotateKeys replaces the key that signs by the next one, once that was published long enough, and returns
 // it. Status 404: no key of that use and algorithm signs.
 func (c *Client) RotateKeys(ctx context.Context, r api.KeyRotation) (api.Key, error) {
 	return call[api.Key](ctx, c, request{method: http.MethodPost, path: at("keys", "rotate"), body: r, once: true})

@@ -289,7 +289,7 @@ func TestServerThatStartsLaterIsFound(t *testing.T) {
 	})
 }
 
-// VER-031: keys rotate while requests come in; none that is good is refused. Run with -race.
+// VER-031: keys rotate while requests come in; none with a valid token is refused. Run with -race.
 func TestRotationRefusesNobody(t *testing.T) {
 	inBubble(t, func(t *testing.T, i *verifytest.Issuer, n *network) {
 		i.SetCacheControl("max-age=60")

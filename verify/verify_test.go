@@ -270,7 +270,7 @@ func TestErrorNamesClockSkew(t *testing.T) {
 		}
 	}
 	for _, skew := range []time.Duration{-90 * time.Second, 90 * time.Second} {
-		// A token in the middle of its life is good on both.
+		// A token in the middle of its life is valid on both.
 		token := i.Token("m1", "m2", verifytest.IssuedAt(issued.Add(-5*time.Minute)))
 		if _, err := offline(t, i, at(issued.Add(skew))).Verify(t.Context(), token); err != nil {
 			t.Errorf("clock %v off: %v", skew, err)

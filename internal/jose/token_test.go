@@ -334,7 +334,7 @@ func TestSignatureIsOverTheBytesReceived(t *testing.T) {
 	s := testSigners()[ES256]
 	keys := NewKeySet(s.Public())
 	header := `{"alg":"ES256","kid":"` + s.ID() + `"}`
-	// Odd spacing and order verify, since nothing is encoded anew.
+	// Odd spacing and order verify, since nothing is encoded again.
 	if err := check(forge(t, s, "{ \"kid\" :\""+s.ID()+"\",\n\"alg\":\"\\u0045S256\" }", ` {"sub":"m1" , "iss":"x"}`), keys); err != nil {
 		t.Errorf("odd spacing: %v", err)
 	}

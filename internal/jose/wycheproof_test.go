@@ -170,10 +170,10 @@ func TestWycheproofBase64(t *testing.T) {
 		}
 	}
 	if tokens[367] != tokens[357] {
-		t.Error("367 is no longer 357: triage it anew")
+		t.Error("367 is no longer 357: triage it again")
 	}
 	if !strings.Contains(tokens[372], "?") || !strings.Contains(tokens[373], "?") {
-		t.Error(`372 and 373 no longer contain "?": triage them anew`)
+		t.Error(`372 and 373 no longer contain "?": triage them again`)
 	}
 }
 

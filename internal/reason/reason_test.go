@@ -40,8 +40,8 @@ func TestEntriesSayWhatIsWrongAndWhatToDo(t *testing.T) {
 	}
 }
 
-// A rule that exists is not set anew, nor a credential made for a service that is disabled: only the reasons
-// that this mends say so.
+// A rule that exists is not set again, nor a credential created for a service that is disabled: only the reasons
+// that this corrects say so.
 func TestAdviceMendsWhatIsWrong(t *testing.T) {
 	for command, reasons := range map[string][]string{
 		"watchword allow":             {"no_rule", "exchange_not_allowed"},

@@ -23,9 +23,9 @@ func Apply(c *base.CLI) *cobra.Command {
 		Use:   "apply -f FILE|FOLDER",
 		Short: "Apply a call map file",
 		Long: `Plans the files as "watchword plan" does, shows the plan, asks for confirmation, and applies
-exactly that plan. Either all changes are made or none: none if a test fails, or if anything was
-changed after the plan was made. The changes are in force when the command returns. The audit log
-and the history record them with the author and the reason.
+exactly that plan. Either all changes are made or none. None is made if a test fails, or if
+anything was changed after the plan was made. The changes are in force when the command returns.
+The audit log and the history record them with the author and the reason.
 
 With --base the plan is applied only if the server is still at that revision, the one for which
 the plan was reviewed.
@@ -56,7 +56,7 @@ removes.`,
 
 // withRemove gives a command that applies a plan the flag --remove.
 func withRemove(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().Int("remove", 0, "`number` of services and rules that the plan removes, which must be repeated if it is large")
+	cmd.Flags().Int("remove", 0, "`number` of services and rules that the plan removes; required if it removes many")
 	return cmd
 }
 

@@ -79,7 +79,7 @@ test failed, and 2 if the command line is wrong.`,
 			return planned(c, plan)
 		},
 	}
-	cmd.Flags().IntVar(&days, "days", 30, "`number` of days whose decisions are made again; 0 for none")
+	cmd.Flags().IntVar(&days, "days", 30, "`number` of days whose decisions are repeated; 0 for none")
 	cmd.Flags().BoolVar(&shadow, "from-shadow", false, "show which decisions would have been different under the shadow")
 	cmd.Flags().StringVar(&format, "format", "text", "`format` of the plan: text, or a graph of the changes in mermaid or dot")
 	return base.AsOperator(c.WithJSON(withFiles(cmd, &names)))

@@ -65,7 +65,7 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("%s answered %d %s", e.url, e.status, http.StatusText(e.status))
 }
 
-// adviceOn is what to do about an error of fetch.
+// adviceOn returns what to do about an error of fetch.
 func adviceOn(err error) string {
 	status := 0
 	if e, ok := errors.AsType[*statusError](err); ok {
@@ -97,7 +97,7 @@ func fetch(ctx context.Context, url string, limit int64) ([]byte, error) {
 	return body, nil
 }
 
-// denied are the ids for which the list refuses the token.
+// denied returns the ids for which the list refuses the token.
 func (l *denyList) denied(c *jose.Claims) (ids []string) {
 	checked := append([]string{c.ID}, c.Deps...)
 	if len(c.Targets) == 1 { // of several, it depends on the one that receives the token
@@ -111,8 +111,8 @@ func (l *denyList) denied(c *jose.Claims) (ids []string) {
 	return ids
 }
 
-// whyRevoked says for which of the ids on which the token depends it is refused. The operator API, which is
-// sent only ids and names, has the time and the name.
+// whyRevoked returns, in words, for which of the ids on which the token depends it is refused. The time and the name
+// come from the operator API, to which only ids and names are sent.
 func whyRevoked(c *base.CLI, cmd *cobra.Command, claims *jose.Claims, ids []string) string {
 	admin, err := c.Admin(cmd)
 	var reasons []string
@@ -169,7 +169,7 @@ func roleOf(claims *jose.Claims, id string) role {
 	return role{"credential", "a credential " + of + ", for which it was issued", "revoked", name}
 }
 
-// tell reads from the operator API what happened to id. It returns "" if the API does not say.
+// tell reads from the operator API what happened to id. It returns "" if the API does not have it.
 func (r role) tell(ctx context.Context, admin *operator.Client, id string) string {
 	switch r.kind {
 	case "credential":
