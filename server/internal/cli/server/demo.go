@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,7 +79,7 @@ with --port: with --port 9000 they are 9000, 9001, 9002, 9003 and 9010.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&data, "data", "", "data `folder`, which remains (default a temporary folder)")
-	flags.Uint16Var(&port, "port", netip.MustParseAddrPort(config.Default().Listen).Port(), "first `port`, from which the ports of all listeners follow")
+	flags.Uint16Var(&port, "port", 8000, "first `port`, from which the ports of all listeners follow")
 	flags.StringVar(&listen, "listen", "", "`address` of the public listener (default follows from --port)")
 	flags.StringVar(&adminListen, "admin-listen", "", "`address` of the operator's listener (default follows from --port)")
 	for _, s := range services {
