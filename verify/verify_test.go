@@ -328,7 +328,7 @@ func TestVerifyNeedsNoLiveContextWhenItHasKeys(t *testing.T) {
 	}
 }
 
-// RFC 6749, section 3.3: scopes are separated by spaces. Other white space is part of none, and separates nothing.
+// F88, RFC 6749, section 3.3: scopes are separated by spaces. Other white space is part of none, and separates nothing.
 func TestScopesAreSplitAtSpacesOnly(t *testing.T) {
 	c := verify.Claims{Scope: "read  a\tb\u00a0c write"}
 	if got := c.Scopes(); len(got) != 3 || got[1] != "a\tb\u00a0c" {

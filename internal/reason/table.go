@@ -230,6 +230,7 @@ var table = []Group{
 			{Name: "cross_site", Operator: 403, Means: "Web pages of other sites may not call the operator API.", Do: "Call the operator API from a program."},
 			{Name: "path_not_found", Operator: 404, Means: "There is nothing at this path.", Do: "GET /openapi.json lists all paths."},
 			{Name: "method_not_allowed", Operator: 405, Means: "This path does not support the method.", Do: "Use one of the methods in the header Allow."},
+			{Name: "unexpected_body", Operator: 400, Means: "The request has a body, but the operation takes none.", Do: "Send the request without a body. GET /openapi.json describes the bodies of the operations."},
 			{Name: "malformed_query", Operator: 400, Means: "The query is malformed, contains a parameter twice, or contains a parameter without a value.", Do: "Correct the query and send the request again."},
 			{Name: "malformed_condition", Operator: 400, Means: "If-Match or If-None-Match is malformed.", Do: `Send If-Match: "<version>", as in the ETag of an answer, or If-Match: *, or, with PUT, If-None-Match: *.`},
 			{Name: "unknown_page_token", Operator: 400, Means: "The page token is not from this server for this list and these filters.", Do: "Start again without pageToken."},

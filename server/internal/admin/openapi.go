@@ -153,6 +153,9 @@ func register[I, O any](a *handlers, op operation, handler func(context.Context,
 	var schema *huma.Schema
 	huma.Register(a.huma, o, func(ctx context.Context, in *I) (out *O, err error) {
 		req := requestOf(ctx)
+		if !hasBody && len(req.body) > 0 {
+			err = errUnexpectedBody
+		}
 		if hasBody && len(req.body) > 0 {
 			err = decode(req.body, reflect.ValueOf(in).Elem().FieldByIndex(body.Index), a.huma.OpenAPI().Components.Schemas, schema)
 			req.body = nil
@@ -221,7 +224,10 @@ func plain(v reflect.Value, at string, read map[string]bool) any {
 	return v.Interface()
 }
 
-var errJSON = problem("malformed_body")
+var (
+	errJSON           = problem("malformed_body")
+	errUnexpectedBody = problem("unexpected_body")
+)
 
 // document adds what huma does not: examples, and one shared description of each error.
 func document(doc *huma.OpenAPI, registered huma.Operation, op operation) {

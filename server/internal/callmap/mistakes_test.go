@@ -183,3 +183,19 @@ func TestFormatLeavesGroupsAsPeopleWriteThem(t *testing.T) {
 		t.Errorf("got %v\n%s", err, got)
 	}
 }
+
+// F88: a mistake that the YAML library finds has its line, also where the library does not tell it.
+func TestSyntaxErrorsHaveTheirLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"version: 1\nservices:\n\tm1: {}\n":                            "a.yml:3:1: found character that cannot start any token",
+		"version: 1\nservices:\n  m1: {description: *nobody}\n":        "a.yml:3:21: unknown anchor 'nobody' referenced",
+		"version: 1\nservices:\n  m1: {description: \"a\x01b\"}\n":     "a.yml:3:23: control characters are not allowed",
+		"version: 1\nservices:\n\n  m1: {description: \"a\xffb\"}\n\n": "a.yml:4:23: invalid leading UTF-8",
+		"version: 1\n\"services:\n  m1: {}\n":                          "a.yml:2:1: found unexpected end of stream",
+	} {
+		_, err := callmap.Parse("a.yml", []byte(text))
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "line 3") {
+			t.Errorf("%q: got %v, want %s", text, err, want)
+		}
+	}
+}

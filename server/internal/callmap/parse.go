@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -22,7 +24,7 @@ func Parse(name string, text []byte) (*File, error) {
 	root, err := document(text)
 	switch {
 	case err != nil:
-		r.problems.add(place(f, err), "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+		r.syntax(f, text, err)
 	case root == nil:
 		r.problems.add(Position{f, 1, 1}, "the file has no content; a call map begins with version: 1")
 	default:
@@ -98,15 +100,30 @@ func document(text []byte) (*yaml.Node, error) {
 	return doc.Content[0], nil
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: line (\d+):`)
+var (
+	yamlLine   = regexp.MustCompile(`^yaml: line (\d+): `)
+	yamlAnchor = regexp.MustCompile(`unknown anchor '(.*)' referenced`)
+)
 
-// place finds the line in an error of the YAML library.
-func place(f *File, err error) Position {
+// syntax reports an error of the YAML library with its line. The library does not tell the line of a character or an
+// anchor that is not allowed.
+func (r *reader) syntax(f *File, text []byte, err error) {
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 		n, _ := strconv.Atoi(m[1])
-		return Position{f, n, 1}
+		r.problems.add(Position{f, n, 1}, "%s", strings.TrimPrefix(err.Error(), m[0]))
+		return
 	}
-	return Position{file: f}
+	at := bytes.IndexFunc(text, func(c rune) bool {
+		return c == utf8.RuneError || c != '\t' && c != '\n' && c != '\r' && unicode.IsControl(c)
+	})
+	if m := yamlAnchor.FindStringSubmatch(err.Error()); m != nil {
+		at = bytes.Index(text, []byte("*"+m[1]))
+	}
+	where := Position{file: f}
+	if at >= 0 {
+		where = Position{f, 1 + bytes.Count(text[:at], []byte("\n")), at - bytes.LastIndexByte(text[:at], '\n')}
+	}
+	r.problems.add(where, "%s", strings.TrimPrefix(err.Error(), "yaml: "))
 }
 
 // named reads a mapping of names to things.

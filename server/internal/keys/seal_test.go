@@ -2,6 +2,8 @@ package keys
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -15,7 +17,8 @@ import (
 
 // keyLine is a line of a sealing key file, the same for the same n.
 func keyLine(n byte) string {
-	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{n}, kekSize)) + "\n"
+	key := sha256.Sum256([]byte{n})
+	return base64.StdEncoding.EncodeToString(key[:]) + "\n"
 }
 
 func writeFile(t testing.TB, path, text string) {
@@ -240,6 +243,28 @@ func TestSealingKeyFileOthersCanReadIsRefused(t *testing.T) {
 	}
 	if _, err := NewSealer(filepath.Dir(path), true); err == nil {
 		t.Error("a folder passed for a file")
+	}
+}
+
+// F88: a sealing key that somebody can guess is refused.
+func TestGuessableSealingKeyIsRefused(t *testing.T) {
+	counting, down, few := make([]byte, kekSize), make([]byte, kekSize), make([]byte, kekSize)
+	for i := range kekSize {
+		counting[i], down[i], few[i] = byte(i), byte(250-i), "changed"[i%7]
+	}
+	for name, key := range map[string][]byte{
+		"zeros": make([]byte, kekSize), "ones": bytes.Repeat([]byte{255}, kekSize), "counting up": counting, "counting down": down, "a word": few,
+	} {
+		_, err := parseSealingKeys([]byte(base64.StdEncoding.EncodeToString(key) + "\n"))
+		if err == nil || !strings.Contains(err.Error(), "line 1 is not random") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	for range 1000 {
+		key := make([]byte, kekSize)
+		if rand.Read(key); guessable(key) {
+			t.Errorf("%x is taken for one that can be guessed", key)
+		}
 	}
 }
 

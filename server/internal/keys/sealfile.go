@@ -109,6 +109,19 @@ func parseSealingKeys(data []byte) ([]kek, error) {
 	return keks, nil
 }
 
+// guessable reports whether key is one that nobody gets by chance: bytes that count up or down, or fewer than 8 different
+// ones, as in a key of zeros. The chance that a random key has so few is less than 1 in 10^30.
+func guessable(key []byte) bool {
+	different, steps := map[byte]bool{}, map[byte]bool{}
+	for i, b := range key {
+		different[b] = true
+		if i > 0 {
+			steps[b-key[i-1]] = true
+		}
+	}
+	return len(different) < 8 || len(steps) == 1
+}
+
 func parseSealingKey(line []byte) (kek, error) {
 	malformed := errors.New("is not base64 of 32 bytes")
 	// The decoder skips CR and LF, so length counts too.
@@ -119,6 +132,9 @@ func parseSealingKey(line []byte) (kek, error) {
 	defer clear(key)
 	if err != nil || len(key) != kekSize {
 		return kek{}, malformed
+	}
+	if guessable(key) {
+		return kek{}, errors.New("is not random; make a key with: openssl rand -base64 32")
 	}
 	aead, err := newAEAD(key)
 	if err != nil {

@@ -70,7 +70,7 @@ func TestCloseWaitsASecondAtMost(t *testing.T) {
 	})
 }
 
-// F82, for the log; and a duration has its unit.
+// F82, for the log; and F88: a duration has its unit.
 func TestLinesHaveNoSecretsAndDurationsTheirUnit(t *testing.T) {
 	const secret = "wws_m3mZ0qk5bXc8Zt3m8q1y2v4o7n6t9u5s8r1w4x7z0a3"
 	for _, asJSON := range []bool{true, false} {

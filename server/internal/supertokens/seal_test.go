@@ -1,7 +1,6 @@
 package supertokens_test
 
 import (
-	"bytes"
 	"encoding/base64"
 	"os"
 	"path/filepath"
@@ -66,7 +65,7 @@ func TestResealedKeysOpenWithTheNewSealingKeyAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32)) + "\n"
+	line := base64.StdEncoding.EncodeToString([]byte("another key of 32 different bytes"[:32])) + "\n"
 	write := func(content string) {
 		t.Helper()
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
