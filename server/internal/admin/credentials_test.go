@@ -53,7 +53,7 @@ func TestCredentialWorksUntilItIsRevoked(t *testing.T) {
 	}
 	s.must("POST", "/credentials/"+c.ID+"/revoke", "").into(&again)
 	if !again.RevokedAt.Equal(*first.RevokedAt) {
-		t.Error("revoking again changed when it was revoked")
+		t.Errorf("revoking again changed when it was revoked: %v, %v", first, again)
 	}
 	for _, r := range s.records("") {
 		for _, v := range r {

@@ -72,9 +72,9 @@ func (d *Directory) Ended() time.Time {
 func (d *Directory) latest() time.Time {
 	at, shared := d.steady.tell(d.now(), d.o.Passing())
 	if shared.After(at) {
-		return shared
+		at = shared
 	}
-	return at
+	return at.Truncate(time.Microsecond) // as it is stored
 }
 
 // setClock asks for the clock that replicas share.
