@@ -265,6 +265,7 @@ var table = []Group{
 			{Name: "audit_unavailable", Operator: 503, Means: "The audit log cannot be written, so nothing was done.", Do: "See the log of the server and check the disk, and try again. GET /readyz says what is wrong."},
 			{Name: "outcome_unrecorded", Operator: 503, Means: "The audit log could not be written, so the answer is withheld. The change may be in force.", Do: "See whether it is before you try again. A credential that this request created is lost: revoke it."},
 			{Name: "url_too_long", Operator: 414, Means: "The URL is longer than 8 KiB.", Do: "Send a shorter URL. Names have at most 128 characters, and page tokens are those of earlier answers."},
+			{Name: "too_many_questions", Operator: 503, Means: "Two requests that read or compute much, such as plans and questions about the whole call map, are being processed, and did not end within 30 seconds.", Do: "Send the request again later, or ask for fewer days."},
 			{Name: "overloaded", Operator: 503, Means: "The server is working on too many requests, so it did not process this one.", Do: "Send the request again."},
 			{Name: "internal", Operator: 500, Means: "The server failed.", Do: "See the log of the server, which has the cause under the id in the X-Request-Id header. Please report it."},
 			{Name: "invalid_api_key", Recorded: true, Means: "A client of the SuperTokens recipe sent a wrong API key.", Do: "Configure the client with one of the API keys in the setting supertokens.api_keys."},

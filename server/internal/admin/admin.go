@@ -82,6 +82,8 @@ type Options struct {
 	Audit     Audit
 	Probes    Probes
 	Repeats   Repeats
+	// LargePatience is how long a request that reads or computes much waits for its turn. Zero: the constant.
+	LargePatience time.Duration
 	// Stack, which answers errors with WriteProblem.
 	Stack *web.Stack
 	// Token reports, in constant time, whether a token is the operator's.
@@ -116,6 +118,7 @@ type handlers struct {
 	others  http.Handler   // what is for no operation
 	guesses *throttle.Counter[netip.Prefix]
 	running running
+	turns   chan struct{} // of requests that read or compute much
 	pages   pager
 	openAPI []byte
 	// openAPITag names it.
@@ -140,7 +143,11 @@ func New(o Options) http.Handler {
 	if len(o.AnswerKey) == 0 {
 		o.AnswerKey = randomKey()
 	}
+	if o.LargePatience == 0 {
+		o.LargePatience = LargePatience
+	}
 	a := &handlers{
+		turns:   make(chan struct{}, MaxLargeAtOnce),
 		Options: o,
 		mux:     http.NewServeMux(),
 		known:   http.NewServeMux(),

@@ -17,7 +17,7 @@ var errNoApplied = problem("revision_not_found")
 
 func (a *handlers) callMapHistory() {
 	register(a, operation{
-		method: http.MethodGet, path: "/callmap/export", id: "exportCallMap", action: action{name: "callmap.export", audited: true}, tag: "callmap",
+		method: http.MethodGet, path: "/callmap/export", id: "exportCallMap", action: action{name: "callmap.export", audited: true, slow: true}, tag: "callmap",
 		summary: "Export the call map", description: "Returns the services and rules of one owner as a file. The file of callmap, the default owner, also contains the services and rules that belong to no file. Applying the file makes it their owner, and changes nothing else. The request is recorded in the audit log.",
 		answer: api.CallMapDocument{Revision: 43, Files: exampleFiles.Files},
 	}, a.exportCallMap)
@@ -32,7 +32,7 @@ func (a *handlers) callMapHistory() {
 		missing: errNoApplied, answer: api.CallMapDocument{Revision: 43, Files: exampleFiles.Files},
 	}, a.readApplied)
 	register(a, operation{
-		method: http.MethodPost, path: "/callmap/history/{revision}/rollback", id: "rollbackCallMap", action: action{name: "callmap.rollback", creates: true}, tag: "callmap",
+		method: http.MethodPost, path: "/callmap/history/{revision}/rollback", id: "rollbackCallMap", action: action{name: "callmap.rollback", creates: true, slow: true}, tag: "callmap",
 		summary: "Apply an earlier call map again", description: "Applies the files of an earlier revision again, in a new revision. The tests of the files are run first.",
 		missing: errNoApplied, errors: []int{http.StatusConflict, http.StatusUnprocessableEntity},
 		request: api.RollbackCallMap{Reason: "orders broke"}, answer: exampleApplied,

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -45,11 +44,14 @@ const (
 	MaxLarge = 8
 )
 
-// large has requests that read or compute much take turns: those that answer services have the other processors.
-var large = make(chan struct{}, MaxLargeAtOnce())
-
-// MaxLargeAtOnce is how many of the large requests are worked on at once.
-func MaxLargeAtOnce() int { return max(2, runtime.NumCPU()/2) }
+// Requests that read or compute much take turns, so that others have processors, and connections to the database: each of
+// these reads over one for up to a minute, and on SQLite there are four. Changes and revocations need one, too.
+const (
+	// MaxLargeAtOnce is how many of these requests are worked on at once.
+	MaxLargeAtOnce = 2
+	// LargePatience is how long one waits for its turn before it is turned away.
+	LargePatience = 30 * time.Second
+)
 
 // ServeHTTP finds the route of a request, once. A path with dots or empty segments, also escaped ones, has
 // none: the mux would answer it with a redirect, which clients follow with their token.
@@ -153,12 +155,16 @@ func (a *handlers) operated(h http.HandlerFunc) web.HandlerFunc {
 		if p := req.admit(r); p != nil {
 			return p
 		}
-		if req.action.large {
+		if req.action.large || req.action.slow {
+			patience := time.NewTimer(a.LargePatience)
+			defer patience.Stop()
 			select {
-			case large <- struct{}{}:
-				defer func() { <-large }()
+			case a.turns <- struct{}{}:
+				defer func() { <-a.turns }()
 			case <-r.Context().Done():
-				return web.Overloaded
+				return errManyQuestions
+			case <-patience.C:
+				return errManyQuestions
 			}
 		}
 		if len(req.body) > hugeBody {

@@ -1,18 +1,21 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/server/internal/usage"
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
@@ -103,4 +106,48 @@ func TestLargeRequestsHaveTime(t *testing.T) {
 			t.Errorf("%s %s as %s: got deadlines %v and %v", c.method, c.target, c.authorization, w.read, w.write)
 		}
 	}
+}
+
+// F104: while questions about the whole call map keep reading the database, as many as may, the next one is told to come
+// again, and the directory is changed as ever.
+func TestLongQuestionsLeaveTheDatabaseToOthers(t *testing.T) {
+	reading, end := make(chan struct{}), make(chan struct{})
+	s := start(t, func(o *Options) {
+		o.LargePatience = time.Millisecond
+		o.Usage = &slowUsage{o.Usage, reading, end}
+	})
+	s.services("m1")
+	var asked sync.WaitGroup
+	for range MaxLargeAtOnce {
+		asked.Go(func() {
+			if a := s.ask("GET", "/callmap/unused", ""); a.Code != http.StatusOK {
+				t.Errorf("got %d %s", a.Code, a.Body)
+			}
+		})
+		<-reading
+	}
+	for _, path := range []string{"/callmap/unused", "/callmap/suggestion", "/callmap/graph", "/callmap/shadow/report", "/callmap/export", "/services/m1/blast"} {
+		a := s.ask("GET", path, "")
+		a.wantProblem(path, http.StatusServiceUnavailable)
+		if a.Header().Get("Retry-After") == "" || !strings.Contains(a.Body.String(), "too_many_questions") {
+			t.Errorf("%s: got %v %s", path, a.Header(), a.Body)
+		}
+	}
+	s.services("m2")
+	close(end)
+	asked.Wait()
+	s.must("GET", "/callmap/export", "")
+}
+
+// slowUsage is usage of which reading takes until end.
+type slowUsage struct {
+	Usage
+	reading chan<- struct{}
+	end     <-chan struct{}
+}
+
+func (u *slowUsage) EachUsage(ctx context.Context, f usage.Filter, each func(usage.Row) error) error {
+	u.reading <- struct{}{}
+	<-u.end
+	return u.Usage.EachUsage(ctx, f, each)
 }

@@ -228,7 +228,7 @@ func operator() []Row {
 			"413 `body_too_large` or `files_too_large`; 503", shed, "admin.TestBodyHasALimit",
 		},
 		{
-			"plans, applies and questions about the whole call map or the audit log", "half of the processors, at least two; reading usage for a plan ends after " + admin.ReplayTimeout.String(), "", "more wait for their turn", "nothing", "watchword_http_request_duration_seconds_count",
+			"plans, applies and questions about the whole call map or the audit log", fmt.Sprintf("%d at once; reading usage for a plan ends after %s", admin.MaxLargeAtOnce, admin.ReplayTimeout), "", "more wait for their turn, for up to " + admin.LargePatience.String(), "503 `too_many_questions`, `Retry-After: 10`", "watchword_http_request_duration_seconds_count",
 			"app.TestAttacks/questions of an operator",
 		},
 		{
