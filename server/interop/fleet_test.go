@@ -115,6 +115,7 @@ func (s *server) tell(t *testing.T, signal syscall.Signal) {
 
 // The probes of a kubelet: a database that is away, and the end of the server, change readiness, never liveness.
 func TestKubeletLearnsWhatAServerCanDo(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	pg := pgtest.New(t, pgtest.Options{})
 	s := replica(t, nil, "WATCHWORD_DATABASE="+pg.Database(t), "WATCHWORD_MAX_STALENESS=15s")
 	s.answers(t, "/readyz", 200, `{"status":"ready"}`)
@@ -212,6 +213,7 @@ func (s *server) caller(t *testing.T, flags ...string) string {
 // haproxy's health checks: no request fails while a replica ends, and a database that is away takes out no replica that
 // still issues tokens.
 func TestHAProxyFollowsTheHealthOfReplicas(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	program := debian(t, "haproxy", "haproxy")
 	pg := pgtest.New(t, pgtest.Options{})
 	database, staleness := "WATCHWORD_DATABASE="+pg.Database(t), "WATCHWORD_MAX_STALENESS=15s"
@@ -302,6 +304,7 @@ func TestHAProxyFollowsTheHealthOfReplicas(t *testing.T) {
 
 // nginx keeps connections to replicas open and names the client in X-Forwarded-For. No request fails while a replica ends.
 func TestNginxInFrontOfReplicas(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	program := debian(t, "nginx", "nginx-light")
 	database := "WATCHWORD_DATABASE=" + pgtest.Start(t)
 	a := replica(t, nil, database)

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -299,7 +301,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.awaitAudit(ctx)
 	for _, l := range s.listeners {
 		group.Go(func() error {
-			if err := l.serve(); !errors.Is(err, http.ErrServerClosed) {
+			if err := l.serve(); !errors.Is(err, http.ErrServerClosed) && !(s.draining.Load() && errors.Is(err, net.ErrClosed)) {
 				fail(err)
 				return fmt.Errorf("serve %s: %w", l.name, err)
 			}
@@ -380,6 +382,20 @@ const (
 	silenceTimeout  = time.Second
 )
 
+// stopAccepting lets no more connections come, and waits for the end of those that are open, for silenceTimeout at most:
+// each ends with its next answer. Of a request that net/http reads after Shutdown began, it closes the connection without
+// an answer, and a proxy that does not look at /readyz, such as nginx, sends requests until then and repeats no POST.
+func (s *Server) stopAccepting() {
+	for _, l := range s.listeners {
+		_ = l.net.Close() // Shutdown closes it again
+	}
+	for until := time.Now().Add(silenceTimeout); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+		if !slices.ContainsFunc(s.listeners, func(l *listener) bool { return l.connections.count() > 0 }) {
+			return
+		}
+	}
+}
+
 // shutdown ends all connections. What a client does, or does not do, is no failure of the server: that requests were cut off
 // is logged.
 func (s *Server) shutdown(ctx context.Context) {
@@ -388,6 +404,7 @@ func (s *Server) shutdown(ctx context.Context) {
 	s.revoked.Drain()
 	if s.cfg.Shutdown.Drain > 0 {
 		time.Sleep(s.cfg.Shutdown.Drain)
+		s.stopAccepting()
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.shutdownTimeout)
 	defer cancel()
