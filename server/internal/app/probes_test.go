@@ -89,7 +89,7 @@ func TestProbeTellsRefusingFromBroken(t *testing.T) {
 		why  string
 		made int // checks
 	}{
-		"refuses everything": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, "refused a good token; answered 403", 1},
+		"refuses everything": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, "refused a valid token; answered 403", 1},
 		"redirects":          {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", 302) }, "a redirect", 1},
 		"fails":              {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, "a failure of its own", 1},
 		"breaks off":         {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "no answer", 1},
