@@ -399,7 +399,7 @@ func (s *site) walk(t *testing.T, back comeback) {
 	}
 	usual := s.cfgs
 	defer func() {
-		s.ahead.Store(0)
+		s.present()
 		if len(turns) > 0 {
 			s.cfgs = usual
 			s.restart()
@@ -437,7 +437,7 @@ func (s *site) walk(t *testing.T, back comeback) {
 	if back.after != nil {
 		back.after(s)
 		look()
-		s.ahead.Store(0)
+		s.present()
 	}
 	s.caughtUp(t)
 	look()
@@ -575,6 +575,12 @@ func (s *site) usualLifetimes() {
 	s.pass(3 * time.Hour)
 	s.restart()
 	s.forget()
+}
+
+// present takes back what passed and how the clock was set, together, so that the next comeback begins as the first.
+func (s *site) present() {
+	s.ahead.Store(0)
+	s.passed.Store(0)
 }
 
 // pass has time pass for the servers, and for the clock that does not follow a wrong one.
