@@ -113,11 +113,10 @@ func parseSealingKeys(data []byte) ([]kek, error) {
 // ones, as in a key of zeros. The chance that a random key has so few is less than 1 in 10^30.
 func guessable(key []byte) bool {
 	different, steps := map[byte]bool{}, map[byte]bool{}
-	for i, b := range key {
-		different[b] = true
-		if i > 0 {
-			steps[b-key[i-1]] = true
-		}
+	last := key[0]
+	for _, b := range key[1:] {
+		different[b], steps[b-last] = true, true
+		last = b
 	}
 	return len(different) < 8 || len(steps) == 1
 }

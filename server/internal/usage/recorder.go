@@ -282,7 +282,7 @@ func (r *Recorder) Flush(ctx context.Context) {
 			size = n / 2 // until the row that cannot be stored is alone, so that the others are stored
 			continue
 		}
-		if errors.Is(err, ErrRow) {
+		if errors.Is(err, ErrRow) { //nolint:gocritic // break ends the loop, which it would not in a switch
 			r.aside.Add(rows[0].N)
 			r.o.Logger.Error("a count of decisions cannot be stored and is set aside; the decisions are in the audit log",
 				"decisions", rows[0].N, "error", err)
