@@ -6,13 +6,14 @@
 // A service protects its handlers like this:
 //
 //	v, err := verify.New(ctx, verify.Config{
+//		Server:   "http://localhost:8000",
 //		Issuer:   "auth-server",
 //		Audience: "m2", // this service's own name
-//		JWKSURL:  "http://localhost:8000/.well-known/jwks.json",
 //	})
 //	if err != nil {
 //		return err
 //	}
+//	defer v.Close()
 //	http.Handle("/hello", v.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 //		fmt.Fprintln(w, "hello,", verify.ClaimsFrom(r.Context()).Subject)
 //	})))

@@ -36,7 +36,8 @@ type Position struct {
 // Service as the file wants it. Its UID, version and dates are of no meaning.
 type Service struct {
 	directory.Service
-	at Position
+	keepsDisabled bool // the file does not say whether the service is disabled
+	at            Position
 }
 
 // Group is a name for several services.

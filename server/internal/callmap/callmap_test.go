@@ -93,6 +93,26 @@ tests:
 	}
 }
 
+// F107: what was disabled by hand, in an emergency, is not enabled by a file that does not say so.
+func TestApplyKeepsWhatWasDisabledByHand(t *testing.T) {
+	was := directory.Service{UID: directory.UID{1}, Name: "m1", ManagedBy: DefaultOwner}
+	was.Disabled = true
+	for text, disabled := range map[string]bool{
+		"m1:":                   true,
+		"m1: {labels: {a: b}}":  true,
+		"m1: {disabled: true}":  true,
+		"m1: {disabled: false}": false,
+	} {
+		p, err := Make([]*File{parse(t, "version: 1\nservices:\n  "+text+"\n")}, &directory.State{Services: []directory.Service{was}}, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if svc, _ := p.After(time.Hour).Service("m1"); svc == nil || svc.Disabled != disabled {
+			t.Errorf("%s: got %+v, want disabled: %v", text, svc, disabled)
+		}
+	}
+}
+
 func TestMistakesAreShownInTheirPlace(t *testing.T) {
 	_, err := Parse("callmap.yaml", []byte("rules:\n  - {from: m1, to: m2, scope: [read]}\nversion: 1\n"))
 	want := "callmap.yaml:2:24: a rule has no \"scope\"; did you mean scopes?\n    2 |   - {from: m1, to: m2, scope: [read]}\n      |                        ^"

@@ -145,7 +145,7 @@ func (r *reader) named(n *yaml.Node, what string, read func(name Name, n *yaml.N
 }
 
 func (r *reader) service(name Name, n *yaml.Node) {
-	s := Service{at: name.at}
+	s := Service{keepsDisabled: true, at: name.at}
 	s.Name, s.ManagedBy = name.Text, r.file.Owner
 	if n.Tag != "!!null" { // "m1:" alone is a service of which nothing more is said
 		serviceObject.read(r, &s, n)

@@ -159,6 +159,9 @@ func (p *planner) planService(s Service) {
 		p.problems.add(s.at, "service %q belongs to %q; this file is of %q", s.Name, old.ManagedBy, s.ManagedBy)
 		return
 	}
+	if s.keepsDisabled { // in an emergency it is disabled by hand, and the next apply must not undo that
+		next.Disabled = old.Disabled
+	}
 	next.UID, next.Version, next.CreatedAt, next.UpdatedAt = old.UID, old.Version, old.CreatedAt, old.UpdatedAt
 	if next.Equal(*old) {
 		return

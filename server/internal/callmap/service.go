@@ -42,6 +42,9 @@ func shapeOf(m api.ServiceMember) shape {
 }
 
 func readSetting(r *reader, s *Service, m api.ServiceMember, n *yaml.Node) {
+	if m.Name == "disabled" {
+		s.keepsDisabled = false
+	}
 	switch to := m.Of(&s.ServiceSettings).(type) {
 	case *string:
 		*to = r.text(n)

@@ -368,7 +368,7 @@ func (d *Directory) reload(ctx context.Context, s *Snapshot, subject string) (*S
 		return s.withEpoch(epoch), nil
 	case SubjectKeys:
 		return s, d.keysChanged(ctx)
-	case "supertokens": // keys of that interface, which nothing here depends on
+	case "supertokens", "secrets": // keys of that interface and resealed secrets, on which nothing here depends
 		return s, nil
 	default:
 		return nil, errUnknownSubject

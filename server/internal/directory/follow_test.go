@@ -192,13 +192,20 @@ func TestAChangeOfAnUnknownKindIsFollowed(t *testing.T) {
 	}
 }
 
-// F114: a key of the SuperTokens interface is no news for the directory, nor is it of a newer version.
-func TestKeysOfTheSuperTokensInterfaceAreNoNews(t *testing.T) {
+// F114, F108: a key of the SuperTokens interface is no news for the directory, nor is it of a newer version. Nor are secrets
+// that were sealed again.
+func TestKeysAndSecretsAreNoNews(t *testing.T) {
+	for _, subject := range []string{"supertokens/public", "supertokens", "secrets"} {
+		t.Run(subject, func(t *testing.T) { isNoNews(t, subject) })
+	}
+}
+
+func isNoNews(t *testing.T, subject string) {
 	db := open(t)
 	var log strings.Builder
 	d := load(t, db, directory.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	svc := directory.Service{UID: directory.UID{1}, Name: "m1", Version: 1}
-	if _, err := db.InsertService(t.Context(), svc, directory.Change{At: time.Now(), Subject: "supertokens/public"}); err != nil {
+	if _, err := db.InsertService(t.Context(), svc, directory.Change{At: time.Now(), Subject: subject}); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.CatchUp(t.Context()); err != nil {

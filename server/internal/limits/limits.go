@@ -196,7 +196,7 @@ func service() []Row {
 			"watchword_once_waiting", "store.TestEndedNamesAreForgotten",
 		},
 		{
-			"length of a token", size(issuer.MaxTokenSize) + fmt.Sprintf(", of a chain %d actors", jose.MaxActors), "", "the request", "400 `invalid_request`", "watchword_decisions_total", "issuer.TestTokenThatIsTooLargeIsRefused",
+			"length of a token", size(issuer.MaxTokenSize) + fmt.Sprintf(", of a chain %d actors", jose.MaxActors), "", "the request", "400 `invalid_scope`", "watchword_decisions_total", "issuer.TestTokenThatIsTooLargeIsRefused",
 		},
 	}
 }

@@ -97,6 +97,10 @@ func (c *CLI) advice(err error) string {
 	switch StatusOf(err) {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return fmt.Sprintf("The token was read from %s. Name the file that this server created with --admin-token-file or WATCHWORD_ADMIN_TOKEN_FILE.", c.tokenFile)
+	case http.StatusNotFound:
+		if e, ok := errors.AsType[*operator.Error](err); ok && e.Code == "" { // so it is not the operator API that answered
+			return "The operator API is not at that address. It is on the listener of the setting admin.listen, not on the public one: use --admin-url or WATCHWORD_ADMIN_URL."
+		}
 	case http.StatusMisdirectedRequest:
 		return "The operator API does not answer to that host name. Add the name to the setting admin.hosts, or use the address on which the server listens."
 	case http.StatusPreconditionFailed:

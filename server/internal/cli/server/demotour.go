@@ -37,8 +37,8 @@ const tourText = `# The server is at SERVER, m1 is at M1, m2 is at M2, and m3 is
 # m1 and m2 may call m1 and m2. m3 may call m1. Paste these commands into another terminal.
 # Ctrl-C ends the demo.
 
-# Where the commands of the operator find the demo:
-export WATCHWORD_DATA=<data> WATCHWORD_ADMIN_URL=<admin>
+# Where the commands find the demo:
+export WATCHWORD_DATA=<data> WATCHWORD_ADMIN_URL=<admin> WATCHWORD_URL=SERVER
 PROGRAM
 # m1 gets a token for m2 and calls it:            Hello to m1 from m2!
 curl -sd '{"target":"m2"}' -H 'Content-Type: application/json' M1/query -w ' %{http_code}\n'
