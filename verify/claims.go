@@ -34,7 +34,8 @@ type Claims struct {
 	bound     bool // whether there is a cnf claim, perhaps of an unknown kind
 	keyID     string
 	deps      []string
-	target    string // uid of the service for which it was issued, as Audience
+	depKeys   []string // kids of the keys that signed tokens from which it was exchanged
+	target    string   // uid of the service for which it was issued, as Audience
 	raw       []byte
 }
 
@@ -48,7 +49,7 @@ func (v *Verifier) newClaims(c *jose.Claims, keyID string) *Claims {
 	own := &Claims{
 		Issuer: c.Issuer, Subject: c.Subject, Audience: v.ownAudience(c.Audience), ID: c.ID, ClientID: c.ClientID, Scope: c.Scope,
 		Actors: c.Actors, Binding: Binding{c.KeyThumbprint, c.CertificateSHA256}, bound: c.Bound,
-		IssuedAt: c.IssuedAt, ExpiresAt: c.Expiry, notBefore: c.NotBefore, keyID: keyID, deps: c.Deps, raw: c.Raw,
+		IssuedAt: c.IssuedAt, ExpiresAt: c.Expiry, notBefore: c.NotBefore, keyID: keyID, deps: c.Deps, depKeys: c.DepKeys, raw: c.Raw,
 	}
 	if len(c.Deps) > 0 {
 		own.CallerID = c.Deps[0]

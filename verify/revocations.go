@@ -135,6 +135,11 @@ func (f *follower) check(c *Claims) error {
 	if _, ok := l.keys[c.keyID]; ok {
 		return fmt.Errorf("%w: the key that signed it was", ErrRevoked)
 	}
+	for _, kid := range c.depKeys {
+		if _, ok := l.keys[kid]; ok {
+			return fmt.Errorf("%w: a key that signed a token from which it was exchanged was", ErrRevoked)
+		}
+	}
 	if l.empty() {
 		return nil
 	}

@@ -73,17 +73,25 @@ func TestRevokedTokensAreRefused(t *testing.T) {
 	}
 }
 
-// The key set at hand still has the key, and the token was seen under it.
+// The key set at hand still has the key, and the token was seen under it. F113: so is what was exchanged for it, which
+// another key signed.
 func TestTokenOfARevokedKeyIsRefused(t *testing.T) {
 	i := verifytest.NewIssuer(t)
 	i.Publish("ES256") // the one that stands by
 	v := following(t, i)
 	token := i.Token("m1", "m2")
 	accepted(t, v, "before", token)
+	set, err := jose.ParseKeySet(i.KeySet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kid := set.Keys()[0].ID
 	i.RevokeKey()
 	i.AwaitFollower()
 	refused(t, v, "after", token, verify.ErrRevoked)
 	accepted(t, v, "of the next key", i.Token("m1", "m2"))
+	refused(t, v, "exchanged for it", i.Token("m1", "m2", verifytest.Claim("dep_keys", []string{kid})), verify.ErrRevoked)
+	accepted(t, v, "exchanged for another", i.Token("m1", "m2", verifytest.Claim("dep_keys", []string{"another"})))
 	if i.Fetches() != 1 {
 		t.Errorf("got %d fetches of keys, want the first alone", i.Fetches())
 	}

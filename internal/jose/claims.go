@@ -32,6 +32,7 @@ type Claims struct {
 	MayAct string   // may_act.sub (RFC 8693, section 4.4)
 	Deps   []string // deps: the ids on which the token depends, the uid of sub first
 
+	DepKeys []string // dep_keys: the kids of the other keys that signed tokens from which it was exchanged
 	Targets []string // targets: the uids of the services for which the token was issued, in the order of Audience
 
 	Raw []byte // all claims
@@ -54,6 +55,7 @@ func ParseClaims(payload []byte) (*Claims, error) {
 		Actors    actors       `json:"act"`
 		MayAct    party        `json:"may_act"`
 		Deps      texts        `json:"deps"`
+		DepKeys   texts        `json:"dep_keys"`
 		Targets   texts        `json:"targets"`
 	}
 	// The error is not wrapped, because its text has parts of the claims.
@@ -67,7 +69,7 @@ func ParseClaims(payload []byte) (*Claims, error) {
 		Issuer: m.Issuer.s, Subject: m.Subject.s, ID: m.ID.s, Scope: m.Scope.s, ClientID: m.ClientID.s,
 		Audience: m.Audience.values, AudienceIsArray: m.Audience.isArray,
 		IssuedAt: m.IssuedAt.Time, NotBefore: m.NotBefore.Time, Expiry: m.Expiry.Time,
-		Actors: m.Actors, MayAct: string(m.MayAct), Deps: m.Deps, Targets: m.Targets,
+		Actors: m.Actors, MayAct: string(m.MayAct), Deps: m.Deps, DepKeys: m.DepKeys, Targets: m.Targets,
 		Raw: payload,
 	}
 	if m.Bound.set {

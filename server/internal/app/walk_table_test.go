@@ -203,7 +203,7 @@ func withdrawals() []withdrawal {
 				c.uses = []use{issues(c, c.caller, func() string { return c.target })}
 				c.sure(c.t, false) // all replicas have the key
 				c.follow()
-				c.uses = c.tokenUses()[:3] // what it was exchanged for does not depend on the key
+				c.uses = c.tokenUses() // F113: what it was exchanged for depends on the key, too
 				c.uses = append(c.uses, use{"the key in the key set", func(r *seen) bool {
 					return strings.Contains(r.do(r.request("GET", r.url+"/.well-known/jwks.json", "")).body, part(c.t, c.token, 0)["kid"].(string))
 				}})

@@ -20,6 +20,7 @@ type claims struct {
 	mayActUID        string
 	targets          []string // uids
 	deps             []string
+	depKeys          []string // kids
 	statusURI        string
 	statusIndex      int64
 }
@@ -68,6 +69,7 @@ func (b claimsBuilder) payload(c *claims) []byte {
 	}
 	p = appendIDs(p, "targets", c.targets)
 	p = appendIDs(p, "deps", c.deps)
+	p = appendIDs(p, "dep_keys", c.depKeys)
 	if c.statusURI != "" {
 		p = append(p, `,"status":{"status_list":{"idx":`...)
 		p = strconv.AppendInt(p, c.statusIndex, 10)

@@ -23,7 +23,8 @@ type Inspected struct {
 	// Subject is the service of the token's sub. Nil: it is a probe token.
 	Subject *directory.Service
 
-	own ownClaims
+	keyID string // of the key that signed it
+	own   ownClaims
 }
 
 // ownClaims are those that only this server reads.
@@ -88,13 +89,24 @@ func (i *Issuer) read(token string, now time.Time) (t *Inspected, why string) {
 		return nil, "wrong_type"
 	}
 	// A revoked key is not among the verifiers.
-	if err := j.Verify(i.keys.Verifiers(keys.UseAccess), jose.Algorithms()); err != nil {
+	verifiers := i.keys.Verifiers(keys.UseAccess)
+	if err := j.Verify(verifiers, jose.Algorithms()); err != nil {
 		if errors.Is(err, jose.ErrSignature) {
 			return nil, "bad_signature"
 		}
 		return nil, "unknown_key"
 	}
-	return i.parse(j.Payload, now)
+	if t, why = i.parse(j.Payload, now); why != "" {
+		return nil, why
+	}
+	// A key stays published until the tokens that it signed have expired, and with them those they were exchanged for.
+	for _, kid := range t.Claims.DepKeys {
+		if _, ok := verifiers.Find(kid); !ok {
+			return nil, "unknown_key"
+		}
+	}
+	t.keyID = j.KeyID
+	return t, ""
 }
 
 // parse reads the claims of an access token of this server.

@@ -55,6 +55,7 @@ type Rehearsed struct {
 	Snapshot *directory.Snapshot
 
 	token []byte // its claims
+	keyID string // of the key that would sign it
 }
 
 // Allowed reports whether there would be a token.
@@ -140,7 +141,7 @@ func (h *Rehearser) Rehearse(r Rehearsal) Rehearsed {
 // or "".
 func (h *Rehearser) Admits(r Rehearsal) (reason string) {
 	p := &Proposal{Request: Request{Endpoint: r.Endpoint}, Grant: r.Grant}
-	a := h.i.attempt(p, supposed{h.i, &r, nil}, h.i.o.Now)
+	a := h.i.attempt(p, supposed{h.i, &r, nil, ""}, h.i.o.Now)
 	if refusal, ok := errors.AsType[*Refusal](a.through(context.Background(), h.i.authenticate, h.i.permit, h.i.bind)); ok {
 		return refusal.Reason
 	}
@@ -148,7 +149,7 @@ func (h *Rehearser) Admits(r Rehearsal) (reason string) {
 }
 
 func (h *Rehearser) rehearse(r *Rehearsal) Rehearsed {
-	supposed := supposed{h.i, r, nil}
+	supposed := supposed{h.i, r, nil, ""}
 	p := &Proposal{Request: Request{Endpoint: r.Endpoint, Address: r.Address}, Grant: r.Grant, Targets: r.Targets, Scopes: r.Scopes}
 	if r.Exchanges != nil {
 		received, known := h.done[r.Exchanges]
@@ -160,7 +161,7 @@ func (h *Rehearser) rehearse(r *Rehearsal) Rehearsed {
 		if !received.Allowed() {
 			return received
 		}
-		supposed.subject = received.token
+		supposed.subject, supposed.keyID = received.token, received.keyID
 		p.Endpoint, p.Grant, p.Exchange.Impersonate = TokenEndpoint, api.GrantTokenExchange, r.Impersonate
 	}
 	a := h.i.attempt(p, supposed, func() time.Time { return r.At })
@@ -180,7 +181,7 @@ func (h *Rehearser) rehearse(r *Rehearsal) Rehearsed {
 	case err != nil:
 		out.Reason = "server_failed"
 	default:
-		out.Reason, out.Scopes, out.token = string(policy.Allowed), g.scopes, g.minting.payload
+		out.Reason, out.Scopes, out.token, out.keyID = string(policy.Allowed), g.scopes, g.minting.payload, g.minting.signer.ID()
 	}
 	return out
 }
@@ -190,6 +191,7 @@ type supposed struct {
 	i       *Issuer
 	r       *Rehearsal
 	subject []byte // the claims of the token that is exchanged
+	keyID   string // of the key that would have signed it
 }
 
 // What is supposed is as long as what is real, so that a token is too large, or is not, in both.
@@ -228,8 +230,11 @@ func (s supposed) keys(a *attempt) (k shown, err error) {
 
 func (s supposed) spend(context.Context, *attempt) error { return nil }
 
-func (s supposed) read(_ string, now time.Time) (*Inspected, string) {
-	return s.i.parse(s.subject, now)
+func (s supposed) read(_ string, now time.Time) (t *Inspected, why string) {
+	if t, why = s.i.parse(s.subject, now); why == "" {
+		t.keyID = s.keyID
+	}
+	return t, why
 }
 
 // maxTried bounds how many hops one Rehearser tries to find ways: it takes a second or so. Beyond it, a token is supposed

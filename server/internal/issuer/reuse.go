@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,6 +44,11 @@ func (i *Issuer) mint(g *grant, signer *jose.Signer) *minting {
 	}
 	if g.subject != nil {
 		c.subject, c.actors, c.deps = g.subject.name, g.subject.actors, g.subject.deps
+		for _, kid := range g.subject.keys {
+			if kid != signer.ID() && !slices.Contains(c.depKeys, kid) {
+				c.depKeys = append(c.depKeys, kid)
+			}
+		}
 	}
 	for _, svc := range g.targets {
 		c.targets = append(c.targets, directory.FormatUID(svc.UID))

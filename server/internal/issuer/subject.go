@@ -15,6 +15,7 @@ type subject struct {
 	name     string // sub
 	actors   []string
 	deps     []string // of the token that is exchanged, itself included
+	keys     []string // that signed it and those from which it was exchanged
 	scopes   []string
 	expiry   time.Time
 	exchange policy.Exchange
@@ -58,7 +59,7 @@ func (i *Issuer) readSubject(_ context.Context, a *attempt) error {
 	}
 	a.subject = &subject{
 		name: c.Subject, deps: append(slices.Clone(c.Deps), c.ID, directory.FormatUID(a.caller.Service.UID), a.caller.CredentialID),
-		scopes: scopes, expiry: c.Expiry, exchange: policy.Delegate,
+		keys: append(slices.Clone(c.DepKeys), t.keyID), scopes: scopes, expiry: c.Expiry, exchange: policy.Delegate,
 	}
 	// The deps are two of the first token, and three for each exchange.
 	tooLong := (len(a.subject.deps)-2)/3 > i.o.MaxActors
