@@ -60,6 +60,9 @@ func FuzzVerify(f *testing.F) {
 func FuzzParseClaims(f *testing.F) {
 	f.Add([]byte(somePayload))
 	f.Add([]byte(`{"aud":["a","b"],"exp":1e3,"nbf":1.5,"iat":9223372036854775808,"jti":null}`))
+	// F98, F113.
+	f.Add([]byte(`{"aud":["a","b"],"targets":["svc_1"],"deps":["svc_2","c","j","svc_3","d"],"dep_keys":["k",""],"act":{"sub":"a","act":{"sub":"b"}}}`))
+	f.Add([]byte(`{"targets":"svc_1","dep_keys":[null]}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		c, err := ParseClaims(payload)
 		if (c == nil) == (err == nil) {

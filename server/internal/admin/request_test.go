@@ -332,6 +332,8 @@ func FuzzRequest(f *testing.F) {
 			f.Add("POST", "/services/m2/credentials", body, "")
 		}
 	}
+	f.Add("POST", "/tokens/revoke", "{}", "") // F88: a body where there is none to be
+	f.Add("GET", "/credentials?expiresWithinSeconds=0&limit=&service=", "", "")
 	f.Fuzz(func(t *testing.T, method, target, body, condition string) {
 		if strings.HasPrefix(target, "/keys") || s.directory.Snapshot().Revision() > 2000 && method != "GET" {
 			return // keys are slow to make, and the database shall not grow without end

@@ -149,6 +149,9 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"", "#", "---\n", "version: 1\n", "services: {m1: , m2: {labels: {team: web}}}\ngroups: {g: [m1, group:h], h: {labels: {team: web}}}\nrules:\n  - {from: group:g, to: [m1, m2], scopes: [read], until: 2027-01-01, when: {networks: [10.0.0.0/8], hours: \"Mon-Fri 08:00-18:00\", chain: direct}}\ntests:\n  - {from: m1, to: m2, with: {network: 10.1.2.3, at: 2026-11-24T12:00:00Z}, expect: deny}\n",
 		"a: &a [*a]\n", "<<: {version: 1}\n", "? [a]\n: b\n", "services:\n\tm1:\n", "rules: [{from: m1, to: &x m2}, *x]", "services: {m1: !!binary aGk=}", "version: 1\n...\nversion: 1", "\xff\xfe", "services: {? : }", "rules: [\"\\u2028\"]",
+		// Faults of before: F88, F96, F107.
+		"services:\n  m1: [\n", "services: {m1: *a}", "services:\n  m1: {disabled: false}\n  m2: {enforce: observe}\nrules:\n  - {from: m1, to: m2, exchange: delegate, until: 2020-01-01}\n",
+		"services: {m1: {auth: private_key_jwt, binding: dpop, grants: client_credentials}, m2: , m3: {algorithm: RS256}}\nrules:\n  - {from: m1, to: m2, may-act: m3}\n  - {from: m2, to: m3, exchange: delegate}\ntests:\n  - {from: [m2, m3], to: m3, with: {on-behalf-of: m1, bound: true}, expect: deny}\n",
 	} {
 		f.Add(seed)
 	}

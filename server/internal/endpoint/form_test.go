@@ -112,6 +112,7 @@ func FuzzForm(f *testing.F) {
 	for _, s := range []string{
 		"", "a=1&b=2", "grant_type=client_credentials;audience=m2", "a=%zz", "a=%00", "a=%ff", "a&a", "resource=1&resource=2",
 		"a=&a=1", "&&=&=", "%61=1&a=2", "a=x+y%2B", "scope=" + strings.Repeat("a+", 100), strings.Repeat("&", 200),
+		"scope=" + strings.Repeat("x", 4000), "audience=" + strings.Repeat("%01", 240), // F04, F02
 	} {
 		f.Add(s)
 	}

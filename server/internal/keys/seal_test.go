@@ -304,6 +304,7 @@ func FuzzSealingKeys(f *testing.F) {
 	f.Add([]byte("# first\r\n" + keyLine(1) + "\n" + keyLine(2)))
 	f.Add([]byte(keyLine(1) + keyLine(1)))
 	f.Add([]byte(keyLine(1)[:43]))
+	f.Add([]byte(strings.Repeat("A", 43) + "=")) // F88: a key of zeros
 	f.Fuzz(func(t *testing.T, data []byte) {
 		keks, err := parseSealingKeys(data)
 		switch {
