@@ -170,6 +170,17 @@ func UnknownCredential(err error, id string) error {
 	return Next(fmt.Errorf("there is no credential %q", id), "List the credentials with: watchword credential list")
 }
 
+// PerhapsIssued adds to an error after which a credential may have been issued or not how to find that out. If nothing
+// listens, it was not.
+func PerhapsIssued(err error) error {
+	e, ok := errors.AsType[*operator.UnreachableError](err)
+	if !ok || netaddr.IsRefused(e) {
+		return err
+	}
+	return Next(err, "The credential may have been created nevertheless. List the credentials with: watchword credential list\n"+
+		"Then revoke the one that you do not have with: watchword credential revoke ID")
+}
+
 // UnknownOf turns "not found" into an error that tells which of the services does not exist.
 func (c *CLI) UnknownOf(cmd *cobra.Command, admin *operator.Client, err error, names ...string) error {
 	if StatusOf(err) != http.StatusNotFound {

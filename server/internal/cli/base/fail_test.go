@@ -3,37 +3,30 @@ package base
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
+	"net/url"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/operator"
 )
 
-// F14: to name another address helps only those whose address may be wrong.
-func TestAdviceAboutTheListenerFollowsFromItsAnswer(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close() // nobody listens there any more
-	_, refused := net.Dial("tcp", l.Addr().String())
+// F109: when no answer came, the credential may be there, and nobody has it.
+func TestUnansweredRequestSaysThatTheCredentialMayExist(t *testing.T) {
 	for _, c := range []struct {
-		err    error
-		status int
-		want   string // in the advice; none: there is none
-		names  bool   // it tells to name the listener
+		err     error
+		perhaps bool
 	}{
-		{refused, 0, "watchword serve", true},
-		{errors.New("it redirects"), 0, "another address", true},
-		{errors.New("it answered 404"), 404, "another address", true},
-		{errors.New("it answered 503"), 503, "Try again", false},
-		{errors.New("it answered 429"), 429, "Try again", false},
-		{errors.New("it answered 500"), 500, "log", false},
-		{fmt.Errorf("asked: %w", context.Canceled), 0, "", false},
+		{&operator.UnreachableError{URL: "u", Cause: context.Canceled}, true},
+		{&operator.UnreachableError{URL: "u", Cause: context.DeadlineExceeded}, true},
+		{&operator.UnreachableError{URL: "u", Cause: &url.Error{Err: syscall.ECONNREFUSED}}, false},
+		{&operator.Error{Problem: api.Problem{Status: 404}}, false},
 	} {
-		got := PublicAdvice(c.err, c.status)
-		if !strings.Contains(got, c.want) || (got == "") != (c.want == "") || strings.Contains(got, "--url") != c.names {
-			t.Errorf("%v: got %q", c.err, got)
+		err := PerhapsIssued(c.err)
+		next, ok := errors.AsType[*NextError](err)
+		if ok != c.perhaps || !errors.Is(err, c.err) || ok && !strings.Contains(next.next, "watchword credential list") {
+			t.Errorf("%v: got %v", c.err, err)
 		}
 	}
 }

@@ -70,7 +70,7 @@ A credential expires after 90 days, or after --ttl, which is at most 100 years.`
 			}
 			issue := func(ctx context.Context) (api.RotatedCredential, error) {
 				issued, err := admin.CreateCredential(ctx, args[0], n.NewCredential)
-				return api.RotatedCredential{IssuedCredential: issued}, base.UnknownService(err, args[0])
+				return api.RotatedCredential{IssuedCredential: issued}, base.UnknownService(base.PerhapsIssued(err), args[0])
 			}
 			switch n.Kind {
 			case api.KindBootstrap, api.KindSecret:

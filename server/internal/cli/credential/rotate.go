@@ -35,7 +35,7 @@ one and revoke the first.`,
 			}
 			return issueSecret(c, cmd.Context(), admin, out, func(ctx context.Context) (api.RotatedCredential, error) {
 				issued, err := admin.RotateCredential(ctx, args[0], api.CredentialRotation{OverlapSeconds: &n})
-				return issued, base.UnknownCredential(err, args[0])
+				return issued, base.UnknownCredential(base.PerhapsIssued(err), args[0])
 			})
 		},
 	}
