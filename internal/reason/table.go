@@ -252,7 +252,7 @@ var table = []Group{
 			{Name: "malformed_idempotency_key", Operator: 400, Means: "The Idempotency-Key is not one string of 1 to 255 visible ASCII characters.", Do: "Send one, such as a random UUID, in quotes or without."},
 			{Name: "idempotency_key_reused", Operator: 422, Means: "The Idempotency-Key was sent with another request in the last 24 hours.", Do: "Send a new key with each new request, and the same request when you repeat one."},
 			{Name: "request_in_progress", Operator: 409, Means: "A request with this Idempotency-Key is in progress.", Do: "Repeat it in a second to get the answer of the first."},
-			{Name: "answer_lost", Operator: 409, Means: "A request with this Idempotency-Key was carried out, but the server ended before it had stored the answer.", Do: "See what was changed with `watchword changes`. Send a new key if something is still missing."},
+			{Name: "answer_lost", Operator: 409, Means: "A request with this Idempotency-Key was carried out, but the server ended before it had stored the answer.", Do: "See what was changed with `watchword audit tail`, or in `GET /admin/v1/changes`. Send a new key if something is still missing."},
 			{Name: "too_many_idempotency_keys", Operator: 429, Means: "There were 10,000 requests with an Idempotency-Key in the last 24 hours.", Do: "Send the request without one, or later."},
 			{Name: "conflict", Operator: 409, Means: "The request conflicted with other changes several times.", Do: "Try again."},
 			{Name: "managed", Operator: 409, Means: "The service or rule belongs to a call map file, and the next apply would undo a change that is not in the file.", Do: "Change the file and apply it. A service can be disabled in any case."},
