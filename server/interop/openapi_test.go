@@ -108,8 +108,10 @@ func TestOperatorAPIIsAsItsDocumentSays(t *testing.T) {
 		s.run(t, "service", "create", name)
 	}
 	s.run(t, "allow", "m1", "m2", "--scope", "read")
+	// With one worker: Python 3.11 fails now and then if two threads parse Python at once (github.com/python/cpython, issue
+	// 106905), which Hypothesis does.
 	args := []string{
-		"--config-file", "schemathesis.toml", "run", s.operators + "/openapi.json", "--no-color", "--continue-on-failure", "--workers", "2",
+		"--config-file", "schemathesis.toml", "run", s.operators + "/openapi.json", "--no-color", "--continue-on-failure", "--workers", "1",
 	}
 	if long := os.Getenv("FUZZTIME"); long != "" {
 		d, err := time.ParseDuration(long)
