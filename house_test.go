@@ -39,6 +39,7 @@ var arrows = map[string][]string{
 	"internal/incoming":          {},
 	"internal/shell":             {},
 	"internal/leaktest":          {},
+	"internal/needs":             {},
 	"internal/netaddr":           {},
 	"api":                        {"internal/jose"},
 	"operator":                   {"api", "internal/netaddr"},
@@ -65,7 +66,7 @@ var arrows = map[string][]string{
 
 	// The store imports the domain, never the other way.
 	"server/internal/store":        {"internal/netaddr", "server/internal/directory", "server/internal/disk", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/supertokens", "server/internal/usage"},
-	"server/internal/store/pgtest": {},
+	"server/internal/store/pgtest": {"internal/needs"},
 
 	"server/internal/store/storetest": {"server/internal/directory"},
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/watchword-dev/watchword/internal/needs"
 )
 
 // got is what the clients print.
@@ -72,7 +74,7 @@ func python(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
 	const interpreter = "/usr/bin/python3"
 	if err := exec.Command(interpreter, "-c", "import authlib, requests_oauthlib").Run(); err != nil {
-		missing(t, "Debian's python3-authlib and python3-requests-oauthlib are not installed: "+err.Error())
+		needs.Missing(t, "Debian's python3-authlib and python3-requests-oauthlib are not installed: "+err.Error())
 	}
 	return start(t, env, interpreter, append([]string{filepath.Join("clients", name)}, args...)...)
 }

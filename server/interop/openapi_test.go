@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/watchword-dev/watchword/internal/needs"
 )
 
 // document writes the OpenAPI document of a running server to a file.
@@ -101,7 +103,7 @@ func TestOperatorAPIIsAsItsDocumentSays(t *testing.T) {
 	program, err := filepath.Abs(".venv/bin/schemathesis")
 	must(t, err)
 	if _, err := os.Stat(program); err != nil {
-		missing(t, "Schemathesis is not installed: run scripts/needs")
+		needs.Missing(t, "Schemathesis is not installed: run scripts/needs")
 	}
 	s := startServer(t)
 	for _, name := range []string{"m1", "m2", "m3"} { // those of the examples

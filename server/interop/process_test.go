@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/watchword-dev/watchword/internal/needs"
 )
 
 // stamp says, inside node_modules, what it was installed from.
@@ -57,20 +59,10 @@ func installed(t *testing.T) {
 	t.Helper()
 	what, err := install()
 	if errors.Is(err, exec.ErrNotFound) {
-		missing(t, what)
+		needs.Missing(t, what)
 	} else if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
-}
-
-// missing ends a test for which something is not here: plain `go test ./...` is for machines that
-// have only Go, and everywhere else that is a failure.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" || os.Getenv("WWTEST") == "all" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
 }
 
 // node starts a script of the folder node. It ends with the test.

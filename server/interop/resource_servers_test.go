@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/client"
+	"github.com/watchword-dev/watchword/internal/needs"
 )
 
 // service is a resource server under test: m2, which answers "Hello to m1!" to m1.
@@ -212,7 +213,7 @@ func debian(t *testing.T, name, pkg string) string {
 			return path
 		}
 	}
-	missing(t, name+" is not installed: apt-get install "+pkg)
+	needs.Missing(t, name+" is not installed: apt-get install "+pkg)
 	return ""
 }
 
@@ -248,7 +249,7 @@ func TestApache(t *testing.T) {
 	program := debian(t, "apache2", pkg)
 	const modules = "/usr/lib/apache2/modules"
 	if _, err := os.Stat(filepath.Join(modules, "mod_oauth2.so")); err != nil {
-		missing(t, "mod_oauth2 is not installed: apt-get install "+pkg)
+		needs.Missing(t, "mod_oauth2 is not installed: apt-get install "+pkg)
 	}
 	o := startOAuth(t)
 	address := freeAddress(t)

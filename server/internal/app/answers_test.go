@@ -523,7 +523,7 @@ func (q *quiz) ask(a query) (got answerTo) {
 	if (real.status == http.StatusOK) != (decision.Reason == "allowed") {
 		q.t.Errorf("%+v: answered %d, and recorded as %s", a, real.status, decision.Reason)
 	}
-	// F116: the record says whether scopes were asked for.
+	// F116: the record tells if scopes were requested.
 	for who, e := range map[string]*api.Explanation{"why": &why, "why ID": decision.Today} {
 		switch {
 		case e == nil && decision.Reason == "method_not_accepted":

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/watchword-dev/watchword/internal/needs"
 )
 
 // traced starts the server of kill_test.go under strace, and returns what ends both and reads the system
@@ -20,11 +22,7 @@ func traced(t *testing.T, s *server) (there *server, calls func() []string) {
 	t.Helper()
 	strace, err := exec.LookPath("strace")
 	if err != nil {
-		const missing = "strace is not installed, so this test cannot run: apt-get install strace"
-		if os.Getenv("CI") == "true" || os.Getenv("WWTEST") == "all" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
+		needs.Missing(t, "strace is not installed, so this test cannot run: apt-get install strace")
 	}
 	file := filepath.Join(t.TempDir(), "calls")
 	cmd := exec.CommandContext(t.Context(), strace, "-f", "-y", "-s", "4096", "-e", "trace=read,write,fsync,fdatasync", "-o", file, os.Args[0])

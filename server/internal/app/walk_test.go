@@ -368,7 +368,7 @@ func (s *site) walk(t *testing.T, back comeback) {
 		own := w.back[back.name]
 		switch {
 		case senseless:
-			t.Run(w.name, func(t *testing.T) { t.Skip("makes no sense: " + why) })
+			t.Run(w.name, func(t *testing.T) { t.Log("makes no sense: " + why) })
 			continue
 		case own == nil && back.happen == nil && back.before == nil:
 			t.Run(w.name, func(t *testing.T) {

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/watchword-dev/watchword/internal/needs"
 )
 
 // Pooler is a PgBouncer in front of a server.
@@ -33,7 +35,7 @@ func Bouncer(tb testing.TB, settings ...string) *Pooler {
 		bin = "/usr/sbin/pgbouncer" // which is not on everybody's path
 	}
 	if _, err := os.Stat(bin); err != nil {
-		missing(tb, "PgBouncer is not installed, so this test cannot run: apt-get install pgbouncer")
+		needs.Missing(tb, "PgBouncer is not installed, so this test cannot run: apt-get install pgbouncer")
 	}
 	s := shared.server
 	dir, err := os.MkdirTemp(s.dir, "pgbouncer")

@@ -23,6 +23,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/watchword-dev/watchword/internal/needs"
 )
 
 // Start makes an empty database on the server all tests of this binary share, which is
@@ -288,17 +290,8 @@ func binaries(tb testing.TB) string {
 	if len(found) > 0 {
 		return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return major(a) - major(b) }))
 	}
-	missing(tb, "PostgreSQL (15 or later) is not installed, so this test cannot run: apt-get install postgresql")
+	needs.Missing(tb, "PostgreSQL (15 or later) is not installed, so this test cannot run: apt-get install postgresql")
 	return ""
-}
-
-// missing skips the test, or fails it where nothing may be missing.
-func missing(tb testing.TB, what string) {
-	tb.Helper()
-	if os.Getenv("CI") == "true" || os.Getenv("WWTEST") == "all" {
-		tb.Fatal(what)
-	}
-	tb.Skip(what)
 }
 
 func major(path string) int {
