@@ -16,6 +16,17 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
+// dialFrom connects to a server from one of the addresses of this machine. The connection ends with the test.
+func dialFrom(t *testing.T, from, address string) net.Conn {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Minute}
+	c, err := d.Dial("tcp", address)
+	must(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	must(t, c.SetDeadline(time.Now().Add(time.Minute)))
+	return c
+}
+
 // F03. However many connections one network opens, those of others stay, and so do those on which a request is answered.
 func TestConnectionsThatDoNothingGiveWay(t *testing.T) {
 	const most, mostFrom = 20, 5
@@ -24,18 +35,7 @@ func TestConnectionsThatDoNothingGiveWay(t *testing.T) {
 	})
 	m1, _, _ := s.demo()
 	address := strings.TrimPrefix(s.url, "http://")
-	dial := func(from string) net.Conn {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Minute}
-		c, err := d.Dial("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = c.Close() })
-		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
+	dial := func(from string) net.Conn { return dialFrom(t, from, address) }
 	ask := func(c net.Conn) (int, error) {
 		body := `{"target":"m2"}`
 		if _, err := fmt.Fprintf(c, "POST /accesstoken HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", m1, len(body), body); err != nil {
@@ -128,15 +128,7 @@ func TestConnectionsThroughAProxyAreThoseOfItsClients(t *testing.T) {
 			s := startWith(t, cfg, func(s *Server) { s.listeners[0].connections.mostFrom = mostFrom })
 			address := strings.TrimPrefix(s.url, "http://")
 			open := func(client string) net.Conn {
-				d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(proxyAddress)}, Timeout: time.Minute}
-				c, err := d.Dial("tcp", address)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _ = c.Close() })
-				if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-					t.Fatal(err)
-				}
+				c := dialFrom(t, proxyAddress, address)
 				head := ""
 				if protocol {
 					head = "PROXY TCP4 " + client + " 127.0.0.1 4660 8000\r\n"
