@@ -20,6 +20,9 @@ const (
 	TLSClientAuth           = "tls_client_auth"
 	SelfSignedTLSClientAuth = "self_signed_tls_client_auth"
 	Bootstrap               = "bootstrap"
+	WorkloadJWT             = "workload_jwt" // Watchword's own name for an assertion of RFC 7523 that a platform signed
+	SPIFFEJWT               = "spiffe_jwt"   // draft-ietf-oauth-spiffe-client-auth-02
+	SPIFFEX509              = "spiffe_x509"  // likewise
 )
 
 // AuthMethods returns all methods with which a service can authenticate.
@@ -107,6 +110,7 @@ const (
 	KindJWKS        = "jwks"
 	KindCertificate = "certificate"
 	KindTLSSubject  = "tls_subject"
+	KindWorkload    = "workload"
 )
 
 // CredentialKinds returns all kinds of credentials.

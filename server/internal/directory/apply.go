@@ -19,6 +19,12 @@ type Batch struct {
 	PutRules []Rule
 	// DeleteRules names rules by Edge and Version.
 	DeleteRules []Rule
+	// PutTrusts are new (Version 0) or changed from their Version, and DeleteTrusts names trusts by ID and Version.
+	PutTrusts, DeleteTrusts []Trust
+	// PutCredentials are new, and RevokeCredentials names credentials by ID and Version.
+	PutCredentials, RevokeCredentials []Credential
+	// Withdrawn are generations of trusts on which no token may depend any more.
+	Withdrawn []Revocation
 	// Shadow takes the place of the overlay. Nil leaves it as it is.
 	Shadow *[]ShadowRule
 	// Applied is the file that says all this. Nil: there is none.

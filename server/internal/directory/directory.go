@@ -93,6 +93,8 @@ const (
 	KindCertificate Kind = api.KindCertificate
 	// KindTLSSubject is a name in certificates of a trusted authority (RFC 8705, section 2.1).
 	KindTLSSubject Kind = api.KindTLSSubject
+	// KindWorkload is claims that a token of a trust must have.
+	KindWorkload Kind = api.KindWorkload
 )
 
 // Credential is one way in which a service proves itself. It holds no secret.
@@ -106,8 +108,13 @@ type Credential struct {
 	// Material is what a proof is held against, by kind. None for KindBootstrap. KindSecret: the
 	// keyed SHA-256 of the secret, hexadecimal, not for display. KindKey: the public JWK.
 	// KindJWKS: the URL. KindCertificate: the base64url SHA-256 of the certificate. KindTLSSubject:
-	// "dn:", "dns:", "uri:", "ip:" or "email:" and the name.
-	Material  string
+	// "dn:", "dns:", "uri:", "ip:" or "email:" and the name. KindWorkload: the claims and their values, as a JSON object
+	// with sorted names.
+	Material string
+	// Trust is the id of the trust that a KindWorkload names. Empty: it is of another kind.
+	Trust string
+	// ManagedBy is the call map file that owns the credential. Empty: it is changed by hand.
+	ManagedBy string
 	CreatedAt time.Time
 	// NotBefore is when it begins to be good; zero: at once.
 	NotBefore time.Time

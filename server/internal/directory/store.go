@@ -97,6 +97,7 @@ type State struct {
 	Shadow      []ShadowRule
 	// Revocations that have not ended.
 	Revocations []Revocation
+	Trusts      []Trust
 }
 
 // Follower tells when the store may have changed. On SQLite only this process writes;
