@@ -82,15 +82,18 @@ func File(path string) CredentialSource {
 const maxCredential = 16 << 10
 
 // check returns an error if the credential cannot be in an Authorization header. The error does not contain it.
-func (c Credential) check() error {
-	s := c.Reveal()
+func (c Credential) check() error { return checkToken("credential", c.Reveal()) }
+
+// checkToken returns an error if s cannot be in an Authorization header. kind is what s is, for the error, which does
+// not contain s.
+func checkToken(kind, s string) error {
 	switch {
 	case s == "":
 		return errors.New("it is empty")
 	case len(s) > maxCredential:
 		return fmt.Errorf("it is longer than %d bytes", maxCredential)
 	case !isB64Token(s):
-		return errors.New("it is not one credential: it contains a space, a line break or another character that credentials do not have")
+		return fmt.Errorf("it is not one %[1]s: it contains a space, a line break or another character that %[1]ss do not have", kind)
 	}
 	return nil
 }
