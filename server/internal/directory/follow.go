@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -241,6 +242,7 @@ func (d *Directory) CatchUp(ctx context.Context) error {
 			if subjects, err = d.store.Subjects(ctx, c.Revision); err != nil {
 				return fmt.Errorf("read what change %d touched: %w", c.Revision, err)
 			}
+			slices.SortStableFunc(subjects, trustsFirst)
 		}
 		for _, subject := range subjects {
 			if seen[subject] {
@@ -263,6 +265,17 @@ func (d *Directory) CatchUp(ctx context.Context) error {
 	}
 	d.publish(s.at(changes[len(changes)-1].Revision), asked)
 	return nil
+}
+
+// trustsFirst orders the subjects of one change: what a credential is found by depends on its trust.
+func trustsFirst(a, b string) int {
+	of := func(s string) int {
+		if strings.HasPrefix(s, SubjectTrust("")) {
+			return 0
+		}
+		return 1
+	}
+	return of(a) - of(b)
 }
 
 // continues reports whether changes, those from the revision on that is in force, begin with the change that is in
@@ -339,6 +352,14 @@ func (d *Directory) reload(ctx context.Context, s *Snapshot, subject string) (*S
 			return nil, err
 		}
 		return s.withRule(r.Compiled()), nil
+	case "trust":
+		t, err := d.store.ReadTrust(ctx, rest)
+		if errors.Is(err, ErrNotFound) { // its credentials are revoked, each by a subject of its own
+			return s.withoutTrust(rest), nil
+		} else if err != nil {
+			return nil, err
+		}
+		return s.withTrust(t), nil
 	case "revocation":
 		r, err := d.store.ReadRevocation(ctx, rest)
 		if errors.Is(err, ErrNotFound) { // expired meanwhile

@@ -55,14 +55,21 @@ func (s *Snapshot) withoutEnded(now time.Time) *Snapshot {
 	if pruned.denied.Len() != s.denied.Len() {
 		pruned.denials = editions.Add(1)
 	}
-	pruned.byOwner = kept(s.byOwner, func(all []*Credential) ([]*Credential, bool) {
-		if !slices.ContainsFunc(all, func(c *Credential) bool { return c.unlisted(now, s.keep) }) {
+	pruned.byOwner = listed(s.byOwner, now, s.keep)
+	pruned.trusts.byAnchor = listed(s.trusts.byAnchor, now, s.keep)
+	return &pruned
+}
+
+// listed is m without the credentials that are not listed any more, and without the keys that have none left.
+func listed[K comparable](m cowmap.Map[K, []*Credential], now time.Time, keep time.Duration) cowmap.Map[K, []*Credential] {
+	unlisted := func(c *Credential) bool { return c.unlisted(now, keep) }
+	return kept(m, func(all []*Credential) ([]*Credential, bool) {
+		if !slices.ContainsFunc(all, unlisted) {
 			return all, true
 		}
-		all = slices.DeleteFunc(slices.Clone(all), func(c *Credential) bool { return c.unlisted(now, s.keep) })
+		all = slices.DeleteFunc(slices.Clone(all), unlisted)
 		return all, len(all) > 0
 	}, func(a, b []*Credential) bool { return len(a) == len(b) })
-	return &pruned
 }
 
 // unlisted reports whether c ended so long ago that it is not worth trying what is presented against

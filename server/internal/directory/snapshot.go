@@ -24,6 +24,7 @@ type Snapshot struct {
 	byOwner     cowmap.Map[UID, []*Credential]
 	denied      cowmap.Map[string, Denial]
 	denials     uint64
+	trusts      trusts
 	keep        time.Duration
 	callMap     policy.CallMap
 	overlay     policy.CallMap // rules that are decided beside: see Verdict.Shadow
@@ -59,6 +60,7 @@ func NewSnapshot(st *State, keep time.Duration) *Snapshot {
 			denied[FormatUID(svc.UID)] = Denial{}
 		}
 	}
+	s.trusts = collectTrusts(st)
 	for i := range st.Credentials {
 		c := &st.Credentials[i]
 		owners[c.Service] = append(owners[c.Service], c)
@@ -331,6 +333,7 @@ func (s Snapshot) withoutService(uid UID, until time.Time) *Snapshot {
 	s.byUID = s.byUID.Without(uid)
 	for _, c := range s.CredentialsOf(uid) {
 		s.credentials = s.credentials.Without(c.ID)
+		s.trusts.withoutWorkload(c)
 		s.undeny(c.ID) // what depends on it depends on the service too
 	}
 	s.byOwner = s.byOwner.Without(uid)
@@ -344,6 +347,7 @@ func (s Snapshot) withCredential(c Credential) *Snapshot {
 	all := append(slices.Clone(s.CredentialsOf(c.Service)), &c)
 	slices.SortFunc(all, byID)
 	s.byOwner = s.byOwner.With(c.Service, all)
+	s.trusts.withWorkload(&c)
 	if !c.RevokedAt.IsZero() {
 		s.deny(c.ID, Denial{Until: c.RevokedAt.Add(s.keep)})
 	}
@@ -366,6 +370,7 @@ func (s *Snapshot) disown(id string) {
 	}
 	others := slices.DeleteFunc(slices.Clone(s.CredentialsOf(c.Service)), func(o *Credential) bool { return o.ID == id })
 	s.byOwner = s.byOwner.With(c.Service, others)
+	s.trusts.withoutWorkload(c)
 }
 
 func (s Snapshot) withShadow(rules []ShadowRule) *Snapshot {

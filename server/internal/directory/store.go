@@ -20,11 +20,12 @@ type Store interface {
 	Load(ctx context.Context) (*State, error)
 	// ChangesAfter lists the changes after revision, oldest first, at most limit.
 	ChangesAfter(ctx context.Context, revision int64, limit int) ([]Change, error)
-	// ReadService, ReadCredential and ReadRule answer ErrNotFound for what is not there.
+	// The methods that read one thing answer ErrNotFound for what is not there.
 	ReadService(ctx context.Context, uid UID) (Service, error)
 	ReadCredential(ctx context.Context, id string) (Credential, error)
 	ReadRule(ctx context.Context, e policy.Edge) (Rule, error)
 	ReadRevocation(ctx context.Context, id string) (Revocation, error)
+	ReadTrust(ctx context.Context, id string) (Trust, error)
 
 	// Apply makes all changes of b in one transaction, if b.Base is the revision stored: else
 	// ErrConflict. Tokens of deleted services are denied until a moment.

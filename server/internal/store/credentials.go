@@ -13,12 +13,12 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
-const credentialColumns = `id, service, kind, name, cidr, material, created_at, not_before, expires_at, revoked_at, last_used_at, last_used_from, life, replaces, overlap, version`
+const credentialColumns = `id, service, kind, name, cidr, material, trust, managed_by, created_at, not_before, expires_at, revoked_at, last_used_at, last_used_from, life, replaces, overlap, version`
 
 func scanCredential(row scanner) (c directory.Credential, err error) {
 	var service, cidr string
 	var created, from, expires, revoked, used, life, overlap int64
-	err = row.Scan(&c.ID, &service, &c.Kind, &c.Name, &cidr, &c.Material, &created, &from, &expires, &revoked, &used, &c.LastUsedFrom,
+	err = row.Scan(&c.ID, &service, &c.Kind, &c.Name, &cidr, &c.Material, &c.Trust, &c.ManagedBy, &created, &from, &expires, &revoked, &used, &c.LastUsedFrom,
 		&life, &c.Replaces, &overlap, &c.Version)
 	if err != nil {
 		return c, err
@@ -83,8 +83,8 @@ func (db *DB) InsertCredential(ctx context.Context, cr directory.Credential, c d
 		}
 		n, err := t.exec(ctx, `
 			INSERT INTO credentials (`+credentialColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1) ON CONFLICT DO NOTHING`,
-			cr.ID, service, string(cr.Kind), cr.Name, formatCIDR(cr.CIDR), cr.Material, micros(cr.CreatedAt), micros(cr.NotBefore), micros(cr.ExpiresAt),
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 1) ON CONFLICT DO NOTHING`,
+			cr.ID, service, string(cr.Kind), cr.Name, formatCIDR(cr.CIDR), cr.Material, cr.Trust, cr.ManagedBy, micros(cr.CreatedAt), micros(cr.NotBefore), micros(cr.ExpiresAt),
 			micros(cr.RevokedAt), micros(cr.LastUsedAt), cr.LastUsedFrom,
 			cr.Life.Microseconds(), cr.Replaces, cr.Overlap.Microseconds())
 		return orElse(n, err, directory.ErrExists)

@@ -36,6 +36,9 @@ func (db *DB) Load(ctx context.Context) (*directory.State, error) {
 		if s.Revocations, err = list(ctx, t, scanRevocation, `SELECT `+revocationColumns+` FROM revocations`); err != nil {
 			return err
 		}
+		if s.Trusts, err = list(ctx, t, scanTrust, `SELECT `+trustColumns+` FROM trusts`); err != nil {
+			return err
+		}
 		// A million rules are better counted first than copied as the list grows.
 		var n int64
 		if err := t.row(ctx, `SELECT COUNT(*) FROM rules`).Scan(&n); err != nil {
