@@ -207,7 +207,7 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 	}
 }
 
-// Programs that speak HTTP only are not to link gRPC: grpcauth is a module of its own.
+// Programs that speak HTTP only are not to link gRPC: grpcauth and spiffeauth are modules of their own.
 // Each package has a row in the table of ARCHITECTURE.md, or is below one that has, and each row is for a package.
 func TestArchitectureNamesEveryPackageOnce(t *testing.T) {
 	text, err := os.ReadFile("ARCHITECTURE.md")

@@ -11,7 +11,7 @@ import (
 // platforms are those of scripts/crossbuild, whose flags are the same, so that both use the same build cache.
 func TestEverythingCompilesForWindows(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), "go", "vet", "-trimpath", "./...", "./grpcauth/...", "./server/cmd/...", "./server/internal/cli/...")
+	cmd := exec.CommandContext(t.Context(), "go", "vet", "-trimpath", "./...", "./grpcauth/...", "./spiffeauth/...", "./server/cmd/...", "./server/internal/cli/...")
 	cmd.Env = append(os.Environ(), "GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
