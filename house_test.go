@@ -52,6 +52,7 @@ var arrows = map[string][]string{
 	"server/internal/clientauth": {"api", "server/internal/outbound", "server/internal/directory", "internal/jose", "internal/netaddr", "server/internal/once", "server/internal/throttle", "server/internal/redact"},
 	"server/internal/once":       {},
 	"server/internal/throttle":   {},
+	"server/internal/trust":      {"api", "internal/netaddr", "internal/strictjson", "server/internal/spelling"},
 	"server/internal/revocation": {"server/internal/cowmap", "server/internal/directory", "internal/jose", "server/internal/keys", "server/internal/web"},
 	"server/internal/issuer":     {"api", "server/internal/audit", "server/internal/clientauth", "server/internal/directory", "internal/dpop", "internal/jose", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/usage"},
 	"server/internal/usage":      {"server/internal/policy"},
