@@ -49,7 +49,8 @@ var arrows = map[string][]string{
 	"server/internal/directory":  {"api", "server/internal/policy", "server/internal/cowmap"},
 	"server/internal/keys":       {"server/internal/directory", "server/internal/disk", "internal/jose"},
 	"server/internal/outbound":   {},
-	"server/internal/clientauth": {"api", "server/internal/outbound", "server/internal/directory", "internal/jose", "internal/netaddr", "server/internal/once", "server/internal/throttle", "server/internal/redact"},
+	"server/internal/keysets":    {"server/internal/outbound", "internal/jose", "internal/netaddr", "internal/strictjson"},
+	"server/internal/clientauth": {"api", "server/internal/directory", "server/internal/keysets", "internal/jose", "server/internal/once", "server/internal/throttle", "server/internal/redact"},
 	"server/internal/once":       {},
 	"server/internal/throttle":   {},
 	"server/internal/trust":      {"api", "internal/netaddr", "internal/strictjson", "server/internal/spelling"},
@@ -63,7 +64,7 @@ var arrows = map[string][]string{
 	// What is called, by services and by operators. These never import each other.
 	"server/internal/endpoint":    {"api", "server/internal/clientauth", "server/internal/directory", "internal/dpop", "internal/reason", "server/internal/issuer", "internal/strictjson", "server/internal/web"},
 	"server/internal/supertokens": {"server/internal/audit", "server/internal/directory", "internal/jose", "server/internal/keys", "internal/strictjson", "server/internal/web"},
-	"server/internal/admin":       {"api", "internal/reason", "server/internal/audit", "server/internal/callmap", "server/internal/clientauth", "server/internal/directory", "server/internal/explain", "server/internal/issuer", "internal/jose", "internal/netaddr", "server/internal/keys", "server/internal/policy", "server/internal/probe", "internal/strictjson", "server/internal/throttle", "server/internal/usage", "server/internal/web"},
+	"server/internal/admin":       {"api", "internal/reason", "server/internal/audit", "server/internal/callmap", "server/internal/clientauth", "server/internal/directory", "server/internal/explain", "server/internal/issuer", "internal/jose", "internal/netaddr", "server/internal/keys", "server/internal/keysets", "server/internal/policy", "server/internal/probe", "internal/strictjson", "server/internal/throttle", "server/internal/usage", "server/internal/web"},
 
 	// The store imports the domain, never the other way.
 	"server/internal/store":        {"internal/netaddr", "server/internal/directory", "server/internal/disk", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/supertokens", "server/internal/usage"},

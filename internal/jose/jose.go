@@ -38,6 +38,8 @@ var (
 	ErrSignature = errors.New("signature does not match")
 	// ErrWeakKey means that a key is too short, too long or known to be insecure.
 	ErrWeakKey = errors.New("key is not safe to use")
+	// ErrPrivateKey means that a key that should be public has private members. It is an ErrMalformed.
+	ErrPrivateKey = fmt.Errorf("%w JWK: has private members", ErrMalformed)
 )
 
 // Algorithm is a signature algorithm (RFC 7518, section 3.1; RFC 8037).
@@ -49,23 +51,63 @@ const (
 	RS256 Algorithm = "RS256" // RSA, PKCS #1 v1.5
 	PS256 Algorithm = "PS256" // RSA-PSS
 	EdDSA Algorithm = "EdDSA" // Ed25519; "Ed25519" (RFC 9864) is read as EdDSA
+
+	// Of tokens of platforms only.
+	ES384 Algorithm = "ES384" // ECDSA on P-384
+	ES512 Algorithm = "ES512" // ECDSA on P-521
+	RS384 Algorithm = "RS384"
+	RS512 Algorithm = "RS512"
+	PS384 Algorithm = "PS384"
+	PS512 Algorithm = "PS512"
 )
 
-// Algorithms returns all algorithms, the default first.
+// method is how signatures of an algorithm of RSA or ECDSA are made.
+type method struct {
+	hash  crypto.Hash
+	curve elliptic.Curve // of ECDSA
+	pss   bool           // of RSA
+}
+
+// methods has no EdDSA, which hashes by itself.
+var methods = map[Algorithm]method{
+	ES256: {hash: crypto.SHA256, curve: elliptic.P256()},
+	ES384: {hash: crypto.SHA384, curve: elliptic.P384()},
+	ES512: {hash: crypto.SHA512, curve: elliptic.P521()},
+	RS256: {hash: crypto.SHA256}, RS384: {hash: crypto.SHA384}, RS512: {hash: crypto.SHA512},
+	PS256: {hash: crypto.SHA256, pss: true}, PS384: {hash: crypto.SHA384, pss: true}, PS512: {hash: crypto.SHA512, pss: true},
+}
+
+// coordinate returns the size of a coordinate of a point on a curve, and of each half of a signature, in bytes (RFC
+// 7518, sections 3.4 and 6.2.1.2).
+func coordinate(curve elliptic.Curve) int { return (curve.Params().BitSize + 7) / 8 }
+
+// Algorithms returns the algorithms with which Watchword signs, the default first.
 func Algorithms() []Algorithm { return []Algorithm{ES256, RS256, PS256, EdDSA} }
 
 // ClientAlgorithms returns the algorithms for assertions and proofs of clients, without RS256 (FAPI 2.0, section 5.4).
 func ClientAlgorithms() []Algorithm { return []Algorithm{ES256, PS256, EdDSA} }
 
-// ParseAlgorithm returns the algorithm with this name, in its exact case.
-func ParseAlgorithm(s string) (Algorithm, error) {
+// PlatformAlgorithms returns the algorithms for tokens of platforms, which this package verifies and never makes.
+func PlatformAlgorithms() []Algorithm {
+	return []Algorithm{ES256, RS256, PS256, EdDSA, ES384, ES512, RS384, RS512, PS384, PS512}
+}
+
+// ParseAlgorithm returns the one of Algorithms with this name, in its exact case.
+func ParseAlgorithm(s string) (Algorithm, error) { return parseAlgorithm(s, Algorithms()) }
+
+// ParsePlatformAlgorithm returns the one of PlatformAlgorithms with this name, in its exact case.
+func ParsePlatformAlgorithm(s string) (Algorithm, error) {
+	return parseAlgorithm(s, PlatformAlgorithms())
+}
+
+func parseAlgorithm(s string, among []Algorithm) (Algorithm, error) {
 	if s == "Ed25519" {
 		return EdDSA, nil
 	}
-	if slices.Contains(Algorithms(), Algorithm(s)) {
+	if slices.Contains(among, Algorithm(s)) {
 		return Algorithm(s), nil
 	}
-	return "", fmt.Errorf("%w: use one of %s", ErrAlgorithm, List(Algorithms()))
+	return "", fmt.Errorf("%w: use one of %s", ErrAlgorithm, List(among))
 }
 
 // List returns algorithms as a list for a sentence.

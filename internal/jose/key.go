@@ -47,12 +47,12 @@ func (k PublicKey) JWK() ([]byte, error) {
 func (k PublicKey) check() error {
 	switch pub := k.Key.(type) {
 	case *ecdsa.PublicKey:
-		// Go's verifier and go-jose's reader check that the point is on the curve.
-		if k.Algorithm != ES256 || pub == nil || pub.Curve != elliptic.P256() {
+		// Go's verifier and the readers of keys check that the point is on the curve.
+		if m := methods[k.Algorithm]; m.curve == nil || pub == nil || pub.Curve != m.curve {
 			return fmt.Errorf("%w: %s with an elliptic curve key", ErrAlgorithm, k.Algorithm)
 		}
 	case *rsa.PublicKey:
-		if (k.Algorithm != RS256 && k.Algorithm != PS256) || pub == nil || pub.N == nil {
+		if m, ok := methods[k.Algorithm]; !ok || m.curve != nil || pub == nil || pub.N == nil {
 			return fmt.Errorf("%w: %s with an RSA key", ErrAlgorithm, k.Algorithm)
 		}
 		return CheckRSA(pub)
@@ -135,11 +135,11 @@ func readJWK(b []byte) (*jwk, error) {
 
 // publicKey returns the key, if it may be used. An RSA key without alg is for algorithmOfRSA.
 func (m *jwk) publicKey(algorithmOfRSA Algorithm) (PublicKey, error) {
-	if m.D || m.P || m.Q || m.DP || m.DQ || m.QI || m.K || m.Other {
-		return PublicKey{}, fmt.Errorf("%w JWK: has private members", ErrMalformed)
+	if m.Use.set && m.Use.s != "sig" {
+		return PublicKey{}, errNotForSignatures
 	}
-	if m.Use.set && m.Use.s != "sig" || m.Operations != nil && !slices.Contains(m.Operations, "verify") {
-		return PublicKey{}, fmt.Errorf("%w JWK: not for verifying signatures", ErrMalformed)
+	if err := m.verifies(); err != nil {
+		return PublicKey{}, err
 	}
 	alg, err := m.algorithm(algorithmOfRSA)
 	if err != nil {
@@ -154,6 +154,23 @@ func (m *jwk) publicKey(algorithmOfRSA Algorithm) (PublicKey, error) {
 		return PublicKey{}, err
 	}
 	return k, nil
+}
+
+var errNotForSignatures = fmt.Errorf("%w JWK: not for verifying signatures", ErrMalformed)
+
+// verifies returns an error if the key has private members, or operations without that of verifying signatures.
+func (m *jwk) verifies() error {
+	if m.private() {
+		return ErrPrivateKey
+	}
+	if m.Operations != nil && !slices.Contains(m.Operations, "verify") {
+		return errNotForSignatures
+	}
+	return nil
+}
+
+func (m *jwk) private() bool {
+	return bool(m.D || m.P || m.Q || m.DP || m.DQ || m.QI || m.K || m.Other)
 }
 
 func (m *jwk) algorithm(ofRSA Algorithm) (Algorithm, error) {
@@ -171,11 +188,15 @@ func (m *jwk) algorithm(ofRSA Algorithm) (Algorithm, error) {
 	return "", fmt.Errorf("%w: key type not supported", ErrAlgorithm)
 }
 
-// key reads P-256 keys itself. For other keys, it passes only the members of the key to go-jose, which would also
+// key reads keys on curves itself. For other keys, it passes only the members of the key to go-jose, which would also
 // parse certificates that are not used here.
 func (m *jwk) key() (crypto.PublicKey, error) {
-	if m.KeyType.s == "EC" && m.Curve.s == "P-256" {
-		return p256Key(m.X.s, m.Y.s)
+	if m.KeyType.s == "EC" {
+		for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()} {
+			if curve.Params().Name == m.Curve.s {
+				return curveKey(curve, m.X.s, m.Y.s)
+			}
+		}
 	}
 	members := map[string]string{"kty": m.KeyType.s}
 	for name, t := range map[string]text{"crv": m.Curve, "x": m.X, "y": m.Y, "n": m.N, "e": m.E} {

@@ -39,7 +39,7 @@ func NewKeySet(keys ...PublicKey) *KeySet {
 // ParseKeySet reads a JWK Set. It ignores keys that cannot be used (RFC 7517, section 5). Two usable keys with the
 // same id are an error, because it is not clear which is meant.
 func ParseKeySet(b []byte) (*KeySet, error) {
-	members, err := keySetMembers(b)
+	members, err := KeySetMembers(b)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,8 @@ func ParseKeySet(b []byte) (*KeySet, error) {
 	return s, nil
 }
 
-func keySetMembers(b []byte) ([]jsontext.Value, error) {
+// KeySetMembers returns the keys of a JWK Set as JSON texts. It refuses a set of more than MaxKeys keys.
+func KeySetMembers(b []byte) ([]jsontext.Value, error) {
 	var doc struct {
 		Keys []jsontext.Value `json:"keys"`
 	}

@@ -127,7 +127,7 @@ func ParseClientJWK(b []byte) (k PublicKey, canonical []byte, err error) {
 // ParseClientKeys reads the JWK Set that a client publishes. Like ParseKeySet, it ignores keys that cannot be used.
 // Keys with the same id are all returned, because assertions also name their algorithm.
 func ParseClientKeys(b []byte) ([]PublicKey, error) {
-	members, err := keySetMembers(b)
+	members, err := KeySetMembers(b)
 	if err != nil {
 		return nil, err
 	}
@@ -148,11 +148,12 @@ func isKeyID(s string) bool {
 	return printable && s != "" && len(s) <= maxKeyID
 }
 
-// p256Key reads a P-256 key, which most proofs have, without go-jose, which takes 5 times as long and 20 times as
-// many allocations. It checks that the point is on the curve.
-func p256Key(x, y string) (*ecdsa.PublicKey, error) {
-	const size = 32
-	var point [1 + 2*size]byte
+// curveKey reads a key on a curve, which most proofs have, without go-jose, which takes 5 times as long and 20 times as
+// many allocations for P-256. It checks that the point is on the curve.
+func curveKey(curve elliptic.Curve, x, y string) (*ecdsa.PublicKey, error) {
+	const most = 66 // P-521
+	size := coordinate(curve)
+	var point [1 + 2*most]byte
 	point[0] = 4 // uncompressed (SEC 1, section 2.3.3)
 	for i, s := range []string{x, y} {
 		// RFC 7518, section 6.2.1.2: coordinates have their full length.
@@ -163,9 +164,9 @@ func p256Key(x, y string) (*ecdsa.PublicKey, error) {
 			return nil, fmt.Errorf("%w JWK: a coordinate is not %d bytes in base64url", ErrMalformed, size)
 		}
 	}
-	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point[:])
+	key, err := ecdsa.ParseUncompressedPublicKey(curve, point[:1+2*size])
 	if err != nil {
-		return nil, fmt.Errorf("%w JWK: not a point on P-256", ErrMalformed)
+		return nil, fmt.Errorf("%w JWK: not a point on %s", ErrMalformed, curve.Params().Name)
 	}
 	return key, nil
 }
@@ -176,17 +177,20 @@ func thumbprintInput(pub any) ([]byte, error) {
 	var b []byte
 	switch pub := pub.(type) {
 	case *ecdsa.PublicKey:
-		if pub == nil || pub.Curve != elliptic.P256() {
+		if pub == nil || pub.Curve != elliptic.P256() && pub.Curve != elliptic.P384() && pub.Curve != elliptic.P521() {
 			break
 		}
 		point, err := pub.Bytes()
 		if err != nil {
 			return nil, err
 		}
-		b = append(b, `{"crv":"P-256","kty":"EC","x":"`...)
-		b = base64.RawURLEncoding.AppendEncode(b, point[1:33])
+		size := coordinate(pub.Curve)
+		b = append(b, `{"crv":"`...)
+		b = append(b, pub.Curve.Params().Name...)
+		b = append(b, `","kty":"EC","x":"`...)
+		b = base64.RawURLEncoding.AppendEncode(b, point[1:1+size])
 		b = append(b, `","y":"`...)
-		b = base64.RawURLEncoding.AppendEncode(b, point[33:])
+		b = base64.RawURLEncoding.AppendEncode(b, point[1+size:])
 		return append(b, `"}`...), nil
 	case ed25519.PublicKey:
 		b = append(b, `{"crv":"Ed25519","kty":"OKP","x":"`...)

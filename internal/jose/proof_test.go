@@ -179,9 +179,18 @@ func TestKeysAndThumbprintsAreThoseOfGoJose(t *testing.T) {
 			t.Fatalf("%s: got %+v, %v", b, k, err)
 		}
 	}
-	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	for _, curve := range []elliptic.Curve{elliptic.P384(), elliptic.P521()} {
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
+		must(t, err)
+		theirs, err := (&josev4.JSONWebKey{Key: key.Public()}).Thumbprint(crypto.SHA256)
+		must(t, err)
+		if ours, err := Thumbprint(key.Public()); err != nil || ours != encode(string(theirs)) {
+			t.Errorf("%s: got %s, %v", curve.Params().Name, ours, err)
+		}
+	}
+	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	must(t, err)
-	for _, key := range []any{p384.Public(), (*rsa.PublicKey)(nil), (*ecdsa.PublicKey)(nil), nil} {
+	for _, key := range []any{p224.Public(), (*rsa.PublicKey)(nil), (*ecdsa.PublicKey)(nil), nil} {
 		if id, err := Thumbprint(key); err == nil {
 			t.Errorf("%T has thumbprint %s", key, id)
 		}

@@ -30,6 +30,9 @@ func NewSigner(id string, alg Algorithm, key crypto.Signer) (*Signer, error) {
 	if err := s.public.check(); err != nil {
 		return nil, fmt.Errorf("signing key %q: %w", id, err)
 	}
+	if _, err := ParseAlgorithm(string(alg)); err != nil {
+		return nil, fmt.Errorf("signing key %q: %w", id, err)
+	}
 	s.size = signatureSize
 	if pub, ok := s.public.Key.(*rsa.PublicKey); ok {
 		s.size = pub.Size()
@@ -102,7 +105,7 @@ func (s *Signer) signature(input []byte) ([]byte, error) {
 	case RS256:
 		return s.key.Sign(rand.Reader, digest[:], crypto.SHA256)
 	case PS256:
-		return s.key.Sign(rand.Reader, digest[:], pssOptions)
+		return s.key.Sign(rand.Reader, digest[:], pssOptions[crypto.SHA256])
 	}
 	der, err := s.key.Sign(rand.Reader, digest[:], crypto.SHA256)
 	if err != nil {
@@ -112,7 +115,14 @@ func (s *Signer) signature(input []byte) ([]byte, error) {
 }
 
 // pssOptions set the length of the salt to that of the hash (RFC 7518, section 3.5).
-var pssOptions = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+var pssOptions = map[crypto.Hash]*rsa.PSSOptions{
+	crypto.SHA256: {SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256},
+	crypto.SHA384: {SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA384},
+	crypto.SHA512: {SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA512},
+}
+
+// signatureSize is the size of a signature of ES256 (RFC 7518, section 3.4) and Ed25519, in bytes.
+const signatureSize = 64
 
 // fixedLength converts an ECDSA signature from ASN.1, as Go and devices return it, to r and s of 32 bytes each (RFC
 // 7518, section 3.4). It does not use encoding/asn1, which takes two microseconds with its big integers.

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"fmt"
 	"math/big"
 	"slices"
@@ -17,9 +18,6 @@ import (
 // MaxTokenSize is the maximum length of a token, in bytes. Longer ones are refused before they are parsed
 // (CVE-2025-30204, CVE-2025-27144).
 const MaxTokenSize = 8 << 10
-
-// signatureSize is the size of a signature of ES256 (RFC 7518, section 3.4) and Ed25519, in bytes.
-const signatureSize = 64
 
 // Token is a compact token as received. It is well-formed, but must not be trusted until Verify has returned nil.
 type Token struct {
@@ -124,7 +122,7 @@ func decode(part, s string) ([]byte, error) {
 // From an ES256 signature (r, s), anybody can make another valid one, (r, n-s). So what must be used once is
 // identified by jti, and never by the bytes of a token.
 func (t *Token) Verify(keys *KeySet, allowed []Algorithm) error {
-	if alg, err := ParseAlgorithm(t.Algorithm); err != nil || !slices.Contains(allowed, alg) {
+	if alg, err := ParsePlatformAlgorithm(t.Algorithm); err != nil || !slices.Contains(allowed, alg) {
 		return ErrAlgorithm
 	}
 	if t.KeyID == "" {
@@ -147,7 +145,7 @@ func (t *Token) VerifyWith(k PublicKey) error {
 }
 
 func (t *Token) verify(k PublicKey) error {
-	if alg, err := ParseAlgorithm(t.Algorithm); err != nil || alg != k.Algorithm {
+	if alg, err := ParsePlatformAlgorithm(t.Algorithm); err != nil || alg != k.Algorithm {
 		return ErrAlgorithm
 	}
 	if !t.signedBy(k) {
@@ -160,20 +158,36 @@ func (t *Token) signedBy(k PublicKey) bool {
 	if pub, ok := k.Key.(ed25519.PublicKey); ok {
 		return ed25519.Verify(pub, []byte(t.input), t.signature)
 	}
-	digest := sha256.Sum256([]byte(t.input))
+	m, ok := methods[k.Algorithm]
+	if !ok {
+		return false
+	}
+	var digest []byte
+	switch m.hash {
+	case crypto.SHA256: // without an allocation
+		d := sha256.Sum256([]byte(t.input))
+		digest = d[:]
+	case crypto.SHA384:
+		d := sha512.Sum384([]byte(t.input))
+		digest = d[:]
+	default:
+		d := sha512.Sum512([]byte(t.input))
+		digest = d[:]
+	}
 	switch pub := k.Key.(type) {
 	case *ecdsa.PublicKey:
-		if len(t.signature) != signatureSize {
+		half := coordinate(m.curve)
+		if len(t.signature) != 2*half {
 			return false
 		}
-		r := new(big.Int).SetBytes(t.signature[:signatureSize/2])
-		s := new(big.Int).SetBytes(t.signature[signatureSize/2:])
-		return ecdsa.Verify(pub, digest[:], r, s) // refuses 0 and n (CVE-2022-21449)
+		r := new(big.Int).SetBytes(t.signature[:half])
+		s := new(big.Int).SetBytes(t.signature[half:])
+		return ecdsa.Verify(pub, digest, r, s) // refuses 0 and n (CVE-2022-21449)
 	case *rsa.PublicKey:
-		if k.Algorithm == PS256 {
-			return rsa.VerifyPSS(pub, crypto.SHA256, digest[:], t.signature, pssOptions) == nil
+		if m.pss {
+			return rsa.VerifyPSS(pub, m.hash, digest, t.signature, pssOptions[m.hash]) == nil
 		}
-		return rsa.VerifyPKCS1v15(pub, crypto.SHA256, digest[:], t.signature) == nil
+		return rsa.VerifyPKCS1v15(pub, m.hash, digest, t.signature) == nil
 	}
 	return false
 }

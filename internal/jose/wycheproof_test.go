@@ -223,6 +223,17 @@ func TestWycheproofSignatures(t *testing.T) {
 		{"rsa_pss_2048_sha256_mgf1_32_test.json", PS256, 63},
 		{"rsa_pss_3072_sha256_mgf1_32_test.json", PS256, 63},
 		{"rsa_pss_4096_sha256_mgf1_32_test.json", PS256, 63},
+		{"ecdsa_secp384r1_sha384_p1363_test.json", ES384, 193},
+		{"ecdsa_secp521r1_sha512_p1363_test.json", ES512, 231},
+		{"rsa_signature_2048_sha384_test.json", RS384, 7},
+		{"rsa_signature_3072_sha384_test.json", RS384, 7},
+		{"rsa_signature_4096_sha384_test.json", RS384, 7},
+		{"rsa_signature_2048_sha512_test.json", RS512, 8},
+		{"rsa_signature_3072_sha512_test.json", RS512, 8},
+		{"rsa_signature_4096_sha512_test.json", RS512, 7},
+		{"rsa_pss_2048_sha384_mgf1_48_test.json", PS384, 95},
+		{"rsa_pss_4096_sha384_mgf1_48_test.json", PS384, 95},
+		{"rsa_pss_4096_sha512_mgf1_64_test.json", PS512, 132},
 	} {
 		accepted := 0
 		for _, g := range wycheproof(t, c.file) {

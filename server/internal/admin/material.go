@@ -13,6 +13,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/keysets"
 )
 
 var (
@@ -85,7 +86,7 @@ func whyNoKey(err error) string {
 
 // jwksURI: anyone who can change the document there, or the answer in transit, can act as the service.
 func jwksURI(s string) (string, error) {
-	if err := clientauth.CheckKeySetURL(s); err != nil {
+	if err := keysets.CheckURL(s); err != nil {
 		return "", &directory.InvalidError{Field: "jwksUri", Problem: err.Error()}
 	}
 	return s, nil

@@ -1,11 +1,8 @@
 package clientauth
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -17,6 +14,7 @@ import (
 
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/keysets"
 )
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -127,29 +125,29 @@ func TestPublishedKeysAreFetchedOnceAndAgainWhenTheyChange(t *testing.T) {
 	b.want("an unknown key, at once", second, "unknown_key")
 	asked(1)
 	p.publish(second)
-	b.now = b.now.Add(keySetRefetch)
+	b.now = b.now.Add(keysets.Refetch)
 	for range 10 {
 		b.want("a new key", second, "")
 		b.want("a key that is gone", first, "unknown_key")
 	}
 	asked(2)
-	b.now = b.now.Add(keySetFresh)
+	b.now = b.now.Add(keysets.Fresh)
 	b.want("after a while", second, "")
 	asked(3)
 	b.state.Credentials[0].RevokedAt = b.now
-	b.now = b.now.Add(keySetFresh)
+	b.now = b.now.Add(keysets.Fresh)
 	b.want("a credential that is revoked", second, "unknown_key")
 	asked(3)
 }
 
-// A key that the service withdrew is good for keySetFresh at most.
+// A key that the service withdrew is good for keysets.Fresh at most.
 func TestWithdrawnKeyIsNotUsedLonger(t *testing.T) {
 	p, s := newPublisher(t), signerFor(t, "first", jose.ES256)
 	p.publish(s)
 	b := newPublished(t, p.URL, loopback)
 	b.want("the key", s, "")
 	p.publish()
-	b.now = b.now.Add(keySetFresh - time.Second)
+	b.now = b.now.Add(keysets.Fresh - time.Second)
 	b.want("a moment before", s, "")
 	b.now = b.now.Add(time.Second)
 	b.want("then", s, "unknown_key")
@@ -162,12 +160,12 @@ func TestOldKeysAreUsedWhileTheirPublisherIsAway(t *testing.T) {
 	b.want("never there", s, "keys_unavailable")
 	p.publish(s)
 	b.want("there, but just asked", s, "keys_unavailable")
-	b.now = b.now.Add(KeySetRetry)
+	b.now = b.now.Add(keysets.ClientRetry)
 	b.want("asked again", s, "")
 	p.Close()
-	b.now = b.now.Add(keySetStale)
+	b.now = b.now.Add(keysets.Stale)
 	b.want("away for a day", s, "")
-	b.now = b.now.Add(keySetRefetch)
+	b.now = b.now.Add(keysets.Refetch)
 	b.want("away for longer", s, "keys_unavailable")
 }
 
@@ -212,7 +210,7 @@ func TestFetchingIsBounded(t *testing.T) {
 	elsewhere.publish(s)
 	for name, h := range map[string]http.HandlerFunc{
 		"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) },
-		"too long":   text(keySetOf(s) + strings.Repeat(" ", KeySetLimit)),
+		"too long":   text(keySetOf(s) + strings.Repeat(" ", keysets.ClientLimit)),
 		"no keys":    text(`{}`),
 		"no JSON":    text(`<html>`),
 		"not found":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) },
@@ -230,47 +228,6 @@ func TestFetchingIsBounded(t *testing.T) {
 	newPublished(t, strings.Replace(p.URL, "127.0.0.1", "[::ffff:127.0.0.1]", 1), nil).want("loopback in other words", s, "keys_unavailable")
 	if p.asked.Load() != before {
 		t.Error("an address that is not allowed was asked")
-	}
-}
-
-func TestFetchingEndsWithoutAnAnswer(t *testing.T) {
-	p, s := newPublisher(t), signerFor(t, "k", jose.ES256)
-	ended := make(chan struct{})
-	p.serve(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done(); close(ended) })
-	b := newPublished(t, p.URL, loopback)
-	b.method.sets.client.Timeout = 50 * time.Millisecond // shorter, so that the test is
-	b.want("no answer", s, "keys_unavailable")
-	<-ended
-}
-
-func TestKeysAreFetchedOverTLSThatIsChecked(t *testing.T) {
-	s := signerFor(t, "k", jose.ES256)
-	server := httptest.NewUnstartedServer(text(keySetOf(s)))
-	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of the first client
-	server.StartTLS()
-	defer server.Close()
-	b := newPublished(t, server.URL, loopback)
-	b.want("an authority nobody trusts", s, "keys_unavailable")
-	b = newPublished(t, server.URL, loopback)
-	roots := x509.NewCertPool()
-	roots.AddCert(server.Certificate())
-	b.method.sets.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots}
-	b.want("one that is trusted", s, "")
-}
-
-func TestCheckKeySetURL(t *testing.T) {
-	for _, s := range []string{"https://m5.example/keys", "https://10.0.0.1:8443/a?b=c", "http://127.0.0.1:8000/keys", "http://[::1]/", "http://localhost/keys"} {
-		if err := CheckKeySetURL(s); err != nil {
-			t.Errorf("%s: %v", s, err)
-		}
-	}
-	for _, s := range []string{
-		"", "/keys", "m5.example", "http://m5.example/keys", "http://10.0.0.1/keys", "https://user:pw@m5.example/", "https://m5.example/#x",
-		"file:///etc/passwd", "https:m5.example", "https://", "ftp://m5.example/", "http://localhost.evil.example/", "https://m5.example/" + strings.Repeat("x", 3000),
-	} {
-		if CheckKeySetURL(s) == nil {
-			t.Errorf("%s is taken", s)
-		}
 	}
 }
 
@@ -296,13 +253,13 @@ func TestFewWaitForSlowKeys(t *testing.T) {
 	for range requests {
 		go func() { answers <- b.ask(s) }()
 	}
-	for range requests - MaxWaitingForOne {
+	for range requests - keysets.MaxWaitingForOne {
 		if got := <-answers; got != "keys_unavailable" { // while nothing has been fetched
 			t.Errorf("got %q", got)
 		}
 	}
 	close(release)
-	for range MaxWaitingForOne {
+	for range keysets.MaxWaitingForOne {
 		if got := <-answers; got != "" {
 			t.Errorf("one that waited: got %q", got)
 		}
@@ -310,24 +267,5 @@ func TestFewWaitForSlowKeys(t *testing.T) {
 	b.want("afterwards", s, "")
 	if n := p.asked.Load(); n != 1 {
 		t.Errorf("the keys were fetched %d times", n)
-	}
-}
-
-func TestWaitingForKeysIsBoundedInAll(t *testing.T) {
-	k := newKeySets(nil)
-	var ends []func()
-	for i := range 2 * MaxWaitingForAll {
-		if end, ok := k.wait(fmt.Sprint(i)); ok {
-			ends = append(ends, end)
-		}
-	}
-	if len(ends) != MaxWaitingForAll {
-		t.Errorf("%d wait, want %d", len(ends), MaxWaitingForAll)
-	}
-	for _, end := range ends {
-		end()
-	}
-	if _, ok := k.wait("again"); !ok || len(k.waiting) != 1 {
-		t.Errorf("afterwards: %v, %d addresses", ok, len(k.waiting))
 	}
 }

@@ -2,6 +2,7 @@ package clientauth
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/keysets"
 	"github.com/watchword-dev/watchword/server/internal/once"
 )
 
@@ -22,9 +24,6 @@ const (
 	// maxAssertionID is the longest jti, in bytes. RFC 7519 has no bound. It is that of DPoP proofs,
 	// and holds 512 bits in hexadecimal.
 	maxAssertionID = 128
-	// MaxKeysTried is how many signatures one assertion has us check, when it does not say which key
-	// signed it and the service has several.
-	MaxKeysTried = 8
 )
 
 // privateKey is private_key_jwt: a short statement signed with a key whose public half is in the
@@ -32,13 +31,13 @@ const (
 type privateKey struct {
 	o    Options
 	keys recent[string, *jose.PublicKey] // by JWK: to read one costs a tenth of checking a signature
-	sets *keySets
+	sets *keysets.Sets
 	// nobodys checks a signature with a key that no service has.
 	nobodys func(*jose.Token)
 }
 
 func newPrivateKey(o Options) *privateKey {
-	return &privateKey{o: o, sets: newKeySets(o.JWKSNetworks), nobodys: checkNobodys}
+	return &privateKey{o: o, sets: keysets.New(keysets.ForClients(o.JWKSNetworks)), nobodys: checkNobodys}
 }
 
 func (m *privateKey) Name() string { return api.PrivateKeyJWT }
@@ -128,28 +127,9 @@ func (m *privateKey) isAudience(c *jose.Claims, svc *directory.Service) bool {
 	return c.Audience[0] == m.o.Issuer || svc.TokenEndpointAudience && c.Audience[0] == m.o.TokenEndpoint
 }
 
-// search is that for the key which signed an assertion.
-type search struct {
-	*jose.Token
-	left int    // keys that may still be tried
-	why  string // nothing was found
-}
-
-// signedBy reports whether k signed the assertion. A kid that is named must be the key's, and the
-// algorithm always is (RFC 8725, section 3.1).
-func (s *search) signedBy(k *jose.PublicKey) bool {
-	alg, _ := jose.ParseAlgorithm(s.Algorithm)
-	if alg != k.Algorithm || s.KeyID != "" && s.KeyID != k.ID || s.left == 0 {
-		return false
-	}
-	s.left--
-	s.why = "bad_signature"
-	return s.VerifyWith(*k) == nil
-}
-
 // signer finds the credential of svc by whose key t is signed, and which may be used.
 func (m *privateKey) signer(ctx context.Context, t *jose.Token, svc *directory.Service, p *Presented, s *directory.Snapshot, now time.Time) (*directory.Credential, *Failure) {
-	find := &search{t, MaxKeysTried, "unknown_key"}
+	find := keysets.NewSearch(t)
 	var published, ended []*directory.Credential
 	for _, c := range s.CredentialsOf(svc.UID) {
 		switch {
@@ -159,14 +139,14 @@ func (m *privateKey) signer(ctx context.Context, t *jose.Token, svc *directory.S
 		case c.Kind == directory.KindJWKS:
 			published = append(published, c)
 		default:
-			if k := m.key(c); k != nil && find.signedBy(k) {
+			if k := m.key(c); k != nil && find.SignedBy(k) {
 				return c, nil
 			}
 		}
 	}
 	var away *Failure
 	for _, c := range published {
-		switch found, err := m.sets.signed(ctx, c.Material, find, now); {
+		switch found, err := m.sets.Signed(ctx, &keysets.Source{ID: c.Material, Kind: keysets.Client, URL: c.Material}, find, now); {
 		case found:
 			return c, nil
 		case err != nil: // which service is known, though not whether it is the one that asks
@@ -175,17 +155,28 @@ func (m *privateKey) signer(ctx context.Context, t *jose.Token, svc *directory.S
 	}
 	// Last, for the audit log: a key that was good once.
 	for _, c := range ended {
-		if k := m.key(c); k != nil && find.signedBy(k) {
+		if k := m.key(c); k != nil && find.SignedBy(k) {
 			return nil, &Failure{Reason: usable(c, p, now), Claimed: svc.Name, CredentialID: c.ID}
 		}
 	}
 	if away != nil {
 		return nil, away
 	}
-	if find.left == MaxKeysTried {
+	if errors.Is(find.Err(), jose.ErrUnknownKey) {
 		m.nobodys(t)
+		return nil, &Failure{Reason: "unknown_key"}
 	}
-	return nil, &Failure{Reason: find.why}
+	return nil, &Failure{Reason: "bad_signature"}
+}
+
+// WaitingForKeys is how many requests wait for keys that services publish.
+func (a *Authenticator) WaitingForKeys() (n int) {
+	for _, m := range a.methods {
+		if m, ok := m.(*privateKey); ok {
+			n += m.sets.Waiting()
+		}
+	}
+	return n
 }
 
 // key is the key of a credential, or nil.

@@ -17,6 +17,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/endpoint"
 	"github.com/watchword-dev/watchword/server/internal/issuer"
 	"github.com/watchword-dev/watchword/server/internal/keys"
+	"github.com/watchword-dev/watchword/server/internal/keysets"
 	"github.com/watchword-dev/watchword/server/internal/logs"
 	"github.com/watchword-dev/watchword/server/internal/once"
 	"github.com/watchword-dev/watchword/server/internal/revocation"
@@ -149,15 +150,15 @@ func anyone() []Row {
 			"clientauth.TestGuessingIsHeldBackForTheClientAndItsAddressOnly",
 		},
 		{
-			"requests that wait for keys at a `jwks_uri`", number(clientauth.MaxWaitingForOne) + " for one address", number(clientauth.MaxWaitingForAll),
+			"requests that wait for keys at a `jwks_uri`", number(keysets.MaxWaitingForOne) + " for one address", number(keysets.MaxWaitingForAll),
 			"the newest: it is checked with the keys at hand, if there are any", "503 `temporarily_unavailable`", "watchword_client_keys_waiting", "app.TestAttacks/assertions for a service whose keys are slow",
 		},
 		{
-			"fetches from a `jwks_uri`", fmt.Sprintf("one at once and address, one every %s, of %s", clientauth.KeySetRetry, size(clientauth.KeySetLimit)), "",
+			"fetches from a `jwks_uri`", fmt.Sprintf("one at once and address, one every %s, of %s", keysets.ClientRetry, size(keysets.ClientLimit)), "",
 			"more wait for the one", "nothing", "watchword_client_keys_waiting", "clientauth.TestManyAtOnceFetchOnce",
 		},
 		{
-			"signatures checked for one assertion", number(clientauth.MaxKeysTried), "", "the assertion", "401 `invalid_client`", "watchword_decisions_total", "clientauth.TestAssertionNeedNotNameItsKey",
+			"signatures checked for one assertion", number(keysets.MaxKeysTried), "", "the assertion", "401 `invalid_client`", "watchword_decisions_total", "clientauth.TestAssertionNeedNotNameItsKey",
 		},
 		{
 			"verifications of the chain of a client certificate", fmt.Sprintf("one at a time, with %d intermediate certificates; each chain once a minute", clientauth.MaxIntermediates), "",
