@@ -16,7 +16,7 @@ func BootstrapAssertion(credential CredentialSource) *Auth {
 			return err
 		}
 		r.caller = subject(s)
-		r.assert(s)
+		r.assert(assertionType, s)
 		return nil
 	}}
 	if credential == nil {

@@ -39,7 +39,7 @@ func PrivateKeyJWT(clientID string, key KeySource) *Auth {
 		if err != nil {
 			return fmt.Errorf("sign the client assertion: %w", err)
 		}
-		r.assert(assertion)
+		r.assert(assertionType, assertion)
 		return nil
 	})
 	if key.load == nil && a.err == nil {

@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -205,18 +206,25 @@ func TestEveryMethodHasANameAndWantsWhatItNeeds(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), m.Name+" needs") {
 			t.Errorf("%s with nothing: got %v, want an error that says what it needs", m.Name, err)
 		}
-		if m.Name != "bootstrap" {
+		if slices.Contains(m.Needs, "ClientID") {
 			if err := m.New(Identity{ClientID: ""}).err; err == nil || !strings.Contains(err.Error(), "client id") {
 				t.Errorf("%s without client id: %v", m.Name, err)
 			}
 		}
-		all := Identity{ClientID: "m1", Secret: Static("x"), Key: KeyFile("x"), Credential: Static("x")}
+		all := Identity{ClientID: "m1", Secret: Static("x"), Key: KeyFile("x"), Credential: Static("x"), Platform: TokenFile("x")}
 		if _, err := New(Config{Server: "https://as.example", Auth: m.New(all), Certificate: CertificateFiles("a", "b")}); err != nil {
 			t.Errorf("%s with all it may need: %v", m.Name, err)
 		}
 	}
-	if _, err := New(Config{Server: "https://as.example", Auth: ClientSecretPost("m1", Static("x")), Credential: Static("x")}); err == nil {
-		t.Error("two proofs: accepted")
+	for _, cfg := range []Config{
+		{Auth: ClientSecretPost("m1", Static("x")), Credential: Static("x")},
+		{Auth: ClientSecretPost("m1", Static("x")), Platform: TokenFile("x")},
+		{Credential: Static("x"), Platform: TokenFile("x")},
+	} {
+		cfg.Server = "https://as.example"
+		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "set one of them") {
+			t.Errorf("two proofs: got %v", err)
+		}
 	}
 }
 
@@ -228,6 +236,8 @@ func TestUnreadableSecretAsksNothingAndSaysWhy(t *testing.T) {
 		for name, edit := range map[string]func(*Config){
 			"cannot authenticate with client_secret_post:": func(c *Config) { c.Auth = ClientSecretPost("m1", File("/no/such/file")) },
 			"cannot authenticate with private_key_jwt:":    func(c *Config) { c.Auth = PrivateKeyJWT("m1", KeyFile("/no/such/file")) },
+			"cannot authenticate with workload_jwt:":       func(c *Config) { c.Auth = WorkloadJWT("", TokenFile("/no/such/file")) },
+			"cannot authenticate: platform token:":         func(c *Config) { c.Auth, c.Platform = nil, TokenFile("/no/such/file") },
 			"load the certificate":                         func(c *Config) { c.Certificate = CertificateFiles("/no/such/file", "/no/such/file") },
 			"the source returned none":                     func(c *Config) { c.Certificate = none },
 		} {

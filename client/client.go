@@ -13,7 +13,8 @@
 //	resp, err := m2.Get("http://localhost:8002/hello")
 //
 // This uses a bootstrap credential at POST /accesstoken. [Config].Auth selects the OAuth token endpoint and one of
-// its [Methods] instead. [Config].DPoP and [Config].Certificate bind tokens to a key of this process.
+// its [Methods] instead. A service for which the platform vouches that runs it, such as Kubernetes, needs no secret:
+// see [FromEnvironment] and [PlatformTokenSource]. [Config].DPoP and [Config].Certificate bind tokens to a key of this process.
 // [Client.Exchange] obtains a token for a call on behalf of the service that called this one.
 //
 // A token is cached for each target and set of scopes, and renewed in the background when 50 to 80 % of its lifetime
@@ -30,19 +31,24 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/netaddr"
 )
 
-// Config configures a Client. Server is required, and either Credential or Auth.
+// Config configures a Client. Server is required, and one of Credential, Platform and Auth.
 type Config struct {
 	// Server is the address of the authorization server, such as http://localhost:8000. For the OAuth endpoints it
 	// is the server's issuer identifier, character by character.
 	Server string
 	// Credential is a bootstrap credential, with which this service authenticates at POST /accesstoken.
 	Credential CredentialSource
+	// Platform returns tokens of the platform that runs this process, with which this service authenticates at POST
+	// /accesstoken without a secret. Server is then the server's issuer identifier, character by character, unless
+	// the source is TokenFile or ForAudience.
+	Platform PlatformTokenSource
 	// Auth is how this service authenticates at the OAuth token endpoint, which is found with the metadata of RFC
 	// 8414.
 	Auth *Auth
@@ -132,9 +138,11 @@ func New(cfg Config) (*Client, error) {
 		c.random = rand.Float64
 	}
 	if cfg.Auth == nil {
-		c.accessToken = &jsonEndpoint{server.JoinPath("accesstoken").String(), cfg.Credential}
-		// A bootstrap credential can be used for token exchange too.
-		cfg.Auth = BootstrapAssertion(cfg.Credential)
+		c.accessToken = &jsonEndpoint{server.JoinPath("accesstoken").String(), cfg.Credential, cfg.Platform}
+		// What proves the identity there can be used for token exchange too.
+		if cfg.Auth = WorkloadJWT("", cfg.Platform); cfg.Platform == nil {
+			cfg.Auth = BootstrapAssertion(cfg.Credential)
+		}
 	}
 	c.oauth = newOAuthEndpoint(cfg)
 	if c.prover, err = newProver(cfg.DPoP); err != nil {
@@ -147,13 +155,27 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
+// String returns the address of the server, how this client authenticates there and, if it sends platform tokens,
+// where they come from.
+func (c *Client) String() string { return c.server + " by " + c.oauth.auth.String() }
+
 // check returns an error if the configuration is contradictory or incomplete.
 func (cfg *Config) check() error {
+	var set []string
+	if cfg.Credential != nil {
+		set = append(set, "Config.Credential")
+	}
+	if cfg.Platform != nil {
+		set = append(set, "Config.Platform")
+	}
+	if cfg.Auth != nil {
+		set = append(set, "Config.Auth")
+	}
 	switch {
-	case cfg.Credential == nil && cfg.Auth == nil:
-		return errors.New("no credential; set Config.Credential, for instance to client.File(path), or Config.Auth")
-	case cfg.Credential != nil && cfg.Auth != nil:
-		return errors.New("Config.Credential and Config.Auth are both set; set one of them")
+	case len(set) == 0:
+		return errors.New("no credential; set Config.Credential, for instance to client.File(path), or Config.Platform or Config.Auth")
+	case len(set) > 1:
+		return fmt.Errorf("%s are both set; set one of them", strings.Join(set[:2], " and "))
 	case cfg.Auth == nil:
 		return nil
 	case cfg.Auth.certificate && cfg.Certificate == nil:

@@ -98,6 +98,21 @@ var endpoints = map[string]func(*Config){
 		cfg.Auth, cfg.Credential = BootstrapAssertion(cfg.Credential), nil
 		cfg.HTTPClient.Transport = oauthFront{cfg.HTTPClient.Transport}
 	},
+	"platform token, plain": func(cfg *Config) {
+		cfg.Platform, cfg.Credential = ForAudience("x", platformFunc(cfg.Credential.Credential)), nil
+	},
+	"platform token, oauth": func(cfg *Config) {
+		cfg.Auth, cfg.Credential = WorkloadJWT("", platformFunc(cfg.Credential.Credential)), nil
+		cfg.HTTPClient.Transport = oauthFront{cfg.HTTPClient.Transport}
+	},
+}
+
+// platformFunc is a source of a credential that is used as one of platform tokens.
+type platformFunc CredentialFunc
+
+func (f platformFunc) Token(ctx context.Context, _ string) (string, error) {
+	c, err := f(ctx)
+	return c.Reveal(), err
 }
 
 // oauthFront makes a server with metadata of one that has none.

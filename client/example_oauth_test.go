@@ -95,6 +95,63 @@ func ExamplePrivateKeyJWT() {
 	// bound: true <nil>
 }
 
+// A service for which its platform vouches needs no secret: the environment tells where the server and the platform's
+// token are.
+func ExampleFromEnvironment() {
+	auth := clienttest.NewServer()
+	defer auth.Close()
+	auth.Allow("m1", "m2")
+	m2 := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "token attached: ", strings.HasPrefix(r.Header.Get("Authorization"), "Bearer "))
+	}))
+	defer m2.Close()
+	tokenFile := inFile("token", auth.PlatformToken("m1", auth.URL)) // in production, the platform writes it
+	defer os.RemoveAll(filepath.Dir(tokenFile))
+	for name, value := range map[string]string{"WATCHWORD_URL": auth.URL, "WATCHWORD_TOKEN_FILE": tokenFile} {
+		os.Setenv(name, value) // in production, the deployment does this
+		defer os.Unsetenv(name)
+	}
+
+	c, err := client.FromEnvironment(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	resp, err := c.HTTPClient("m2").Get(m2.URL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	fmt.Println(string(body), err)
+	// Output:
+	// token attached: true <nil>
+}
+
+// The platform's token instead of a bootstrap credential, at POST /accesstoken.
+func ExampleTokenFile() {
+	auth := clienttest.NewServer()
+	defer auth.Close()
+	auth.Allow("m1", "m2")
+	server, tokenFile := auth.URL, inFile("token", auth.PlatformToken("m1", auth.URL))
+	defer os.RemoveAll(filepath.Dir(tokenFile))
+
+	c, err := client.New(client.Config{
+		Server:   server,
+		Platform: client.TokenFile(tokenFile),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	token, err := c.TokenSource("m2").Token(context.Background())
+	fmt.Println(token.Type(), err)
+	// Output:
+	// Bearer <nil>
+}
+
 // Authenticate with a certificate, which is also presented with the tokens to the services that are called.
 func ExampleTLSClientAuth() {
 	c, err := client.New(client.Config{
@@ -197,4 +254,7 @@ func ExampleMethods() {
 	// tls_client_auth
 	// self_signed_tls_client_auth
 	// bootstrap
+	// workload_jwt
+	// spiffe_jwt
+	// spiffe_x509
 }

@@ -83,7 +83,7 @@ func (c *Client) fetchOnce(ctx context.Context, h *http.Client, q ask) (g grant,
 
 func (c *Client) request(ctx context.Context, h *http.Client, q ask) (req *http.Request, caller string, err error) {
 	if c.accessToken != nil && q.incoming == "" {
-		return c.accessToken.request(ctx, q)
+		return c.accessToken.request(ctx, h, &c.oauth.discovery, q, c.now())
 	}
 	return c.oauth.request(ctx, h, q, c.now())
 }

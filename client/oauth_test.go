@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -12,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -38,6 +40,16 @@ func newClient(t *testing.T, server string, edit func(*client.Config)) *client.C
 	return c
 }
 
+// platform vouches for a service to s.
+type platform struct {
+	s       *clienttest.Server
+	service string
+}
+
+func (p platform) Token(_ context.Context, audience string) (string, error) {
+	return p.s.PlatformToken(p.service, audience), nil
+}
+
 // Every method that needs no certificate, with and without DPoP, against a server that checks it;
 // those with a certificate are in the conformance tests.
 func TestEveryMethodGetsTokens(t *testing.T) {
@@ -46,10 +58,10 @@ func TestEveryMethodGetsTokens(t *testing.T) {
 	s.Allow("m1", "https://m2.example/api")
 	id := client.Identity{
 		ClientID: "m1", Secret: client.Static(s.Secret("m1")),
-		Key: client.Key(s.Key("m1"), ""), Credential: client.Static(s.Credential("m1")),
+		Key: client.Key(s.Key("m1"), ""), Credential: client.Static(s.Credential("m1")), Platform: platform{s, "m1"},
 	}
 	for _, m := range client.Methods() {
-		if strings.HasSuffix(m.Name, "tls_client_auth") {
+		if slices.Contains(m.Needs, "Certificate") {
 			continue
 		}
 		for _, d := range []*client.DPoP{nil, {}} {
@@ -74,6 +86,72 @@ func TestEveryMethodGetsTokens(t *testing.T) {
 	}
 	if _, err := c.TokenSource("https://m2.example/#x").Token(t.Context()); err == nil || !strings.Contains(err.Error(), "fragment") {
 		t.Errorf("a resource with a fragment: got %v", err)
+	}
+}
+
+// A platform token does at POST /accesstoken, and for the exchange of tokens, what a bootstrap credential does.
+func TestPlatformTokenIsAcceptedAtBothEndpoints(t *testing.T) {
+	s := newServer(t)
+	s.Allow("m1", "m2")
+	s.Allow("m2", "m3")
+	s.AllowExchange("m2", "m3")
+	for name, source := range map[string]client.PlatformTokenSource{
+		"of the issuer": platform{s, "m2"}, "of a named audience": client.ForAudience(s.URL, platform{s, "m2"}),
+	} {
+		c := newClient(t, s.URL, func(cfg *client.Config) { cfg.Platform = source })
+		token, err := c.TokenSource("m3").Token(t.Context())
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if claims := claimsOf(t, token); claims["iss"] != clienttest.Issuer || claims["sub"] != "m2" {
+			t.Errorf("%s: claims %v, want those of POST /accesstoken", name, claims)
+		}
+		if _, err := c.Exchange(t.Context(), s.Token("m1", "m2"), "m3"); err != nil {
+			t.Errorf("%s: exchange: %v", name, err)
+		}
+	}
+	c := newClient(t, s.URL, func(cfg *client.Config) {
+		cfg.Platform = client.ForAudience("https://other.example", platform{s, "m2"})
+	})
+	var denied *client.DeniedError
+	if _, err := c.TokenSource("m3").Token(t.Context()); !errors.As(err, &denied) || denied.Code != "invalid_token" {
+		t.Errorf("another audience: got %v, want a refusal", err)
+	}
+}
+
+// The file is read for each request to the server. When it is gone, nothing takes its place.
+func TestTokenFileOfTheEnvironmentIsReadAnewAndHasNoSubstitute(t *testing.T) {
+	s := newServer(t)
+	s.Allow("m1", "m2")
+	s.Allow("m3", "m4")
+	file := filepath.Join(t.TempDir(), "token")
+	write := func(text string) {
+		t.Helper()
+		must(t, os.WriteFile(file, []byte(text), 0o600))
+	}
+	bootstrap := filepath.Join(t.TempDir(), "m1.jwt")
+	must(t, os.WriteFile(bootstrap, []byte(s.Credential("m1")), 0o600))
+	t.Setenv("WATCHWORD_CREDENTIAL_FILE", bootstrap)
+	t.Setenv("WATCHWORD_URL", s.URL)
+	t.Setenv("WATCHWORD_TOKEN_FILE", file)
+	write(s.PlatformToken("m1", s.URL))
+	c, err := client.FromEnvironment(t.Context(), func(cfg *client.Config) { cfg.Logger = slog.New(slog.DiscardHandler) })
+	must(t, err)
+	defer c.Close()
+	if _, err := c.TokenSource("m2").Token(t.Context()); err != nil {
+		t.Error(err)
+	}
+	write(s.PlatformToken("m3", s.URL) + "\n")
+	if token, err := c.TokenSource("m4").Token(t.Context()); err != nil || claimsOf(t, token)["sub"] != "m3" {
+		t.Errorf("the file was replaced: got %v", err)
+	}
+	must(t, os.Remove(file))
+	before := s.Requests()
+	_, err = c.TokenSource("m5").Token(t.Context())
+	if _, ok := errors.AsType[*client.UnavailableError](err); !ok || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), file) || s.Requests() != before {
+		t.Errorf("the file was removed: got %v after %d requests, want an error that names it and no request", err, s.Requests()-before)
+	}
+	if c, err := client.FromEnvironment(t.Context()); c != nil || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), file) {
+		t.Errorf("a process that starts: got %v, %v", c, err)
 	}
 }
 

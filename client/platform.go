@@ -34,8 +34,36 @@ func (f forAudience) Token(ctx context.Context, _ string) (string, error) {
 	return f.source.Token(ctx, f.audience)
 }
 
-func (f forAudience) String() string {
-	return fmt.Sprintf("%v for the audience %s", f.source, f.audience)
+func (f forAudience) String() string { return nameOf(f.source) + " for the audience " + f.audience }
+
+// nameOf returns where the tokens of source come from. A source that does not say so is not printed, since it may
+// contain secrets.
+func nameOf(source PlatformTokenSource) string {
+	if s, ok := source.(fmt.Stringer); ok {
+		return s.String()
+	}
+	return "a source of the program"
+}
+
+// platformToken returns a platform token that can be sent to the server whose issuer identifier is issuer.
+func platformToken(ctx context.Context, source PlatformTokenSource, issuer string) (string, error) {
+	token, err := source.Token(ctx, issuer)
+	if err != nil {
+		return "", err
+	}
+	if err := checkToken("token", token); err != nil {
+		return "", fmt.Errorf("platform token: %w", err)
+	}
+	return token, nil
+}
+
+// dependsOnServer reports whether source returns other tokens for other servers.
+func dependsOnServer(source PlatformTokenSource) bool {
+	switch source.(type) {
+	case tokenFile, forAudience:
+		return false
+	}
+	return true
 }
 
 // TokenFile returns a source that reads the token from a file into which the platform writes it, such as a projected

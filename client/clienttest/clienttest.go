@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -31,6 +32,7 @@ type Server struct {
 	http        *httptest.Server
 	access      *jose.Signer
 	credentials *jose.Signer // never published, so that no service can accept one
+	platform    *jose.Signer // of the platform that the server trusts
 
 	mu         sync.Mutex
 	rules      map[edge]rule
@@ -55,6 +57,7 @@ func NewServer() *Server {
 	s := &Server{
 		access:      newSigner(),
 		credentials: newSigner(),
+		platform:    newSigner(),
 		rules:       make(map[edge]rule),
 		secrets:     make(map[string]string),
 		clientKeys:  make(map[string]clientKey),
@@ -120,6 +123,15 @@ func (s *Server) Requests() int {
 // Credential returns a bootstrap credential for service, for client.Static.
 func (s *Server) Credential(service string) string {
 	return signClaims(s.credentials, "bootstrap+jwt", claims{Issuer: Issuer, Subject: service, Audience: Issuer}, time.Hour)
+}
+
+// platformIDs is the beginning of the SPIFFE IDs in platform tokens.
+const platformIDs = "spiffe://example.org/"
+
+// PlatformToken returns a token with which a platform vouches for service, for client.TokenFile or another
+// client.PlatformTokenSource. The server accepts it if audience is URL, any number of times within an hour.
+func (s *Server) PlatformToken(service, audience string) string {
+	return signClaims(s.platform, "JWT", claims{Issuer: platformIDs, Subject: platformIDs + service, Audience: audience}, time.Hour)
 }
 
 // Token returns an access token like those of POST /accesstoken, without checking whether a rule allows it.
@@ -209,11 +221,14 @@ func (s *Server) authenticate(r *http.Request) (caller string, err error) {
 	return s.credentialOf(text)
 }
 
-// credentialOf returns the service whose bootstrap credential text is.
+// credentialOf returns the service whose bootstrap credential or platform token text is.
 func (s *Server) credentialOf(text string) (caller string, err error) {
 	token, err := jose.Parse(text)
 	if err != nil {
 		return "", err
+	}
+	if token.KeyID == s.platform.ID() {
+		return s.vouchedFor(token)
 	}
 	if err := token.Verify(jose.NewKeySet(s.credentials.Public()), []jose.Algorithm{jose.ES256}); err != nil {
 		return "", err
@@ -223,6 +238,22 @@ func (s *Server) credentialOf(text string) (caller string, err error) {
 		return "", err
 	}
 	return claims.Subject, nil
+}
+
+// vouchedFor returns the service for which the platform vouches.
+func (s *Server) vouchedFor(token *jose.Token) (service string, err error) {
+	if err := token.VerifyWith(s.platform.Public()); err != nil {
+		return "", err
+	}
+	var c claims
+	if err := strictjson.Unmarshal(token.Payload, &c); err != nil {
+		return "", err
+	}
+	service, ok := strings.CutPrefix(c.Subject, platformIDs)
+	if !ok || c.Audience != s.URL || time.Now().Unix() >= c.Expiry {
+		return "", errors.New("claims of the platform token")
+	}
+	return service, nil
 }
 
 func refuse(w http.ResponseWriter, status int, code, description string) {

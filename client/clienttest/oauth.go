@@ -62,14 +62,15 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) {
 		"jwks_uri":                              s.JWKSURL(),
 		"response_types_supported":              []string{},
 		"grant_types_supported":                 []string{api.GrantClientCredentials, api.GrantTokenExchange},
-		"token_endpoint_auth_methods_supported": []string{api.ClientSecretBasic, api.ClientSecretPost, api.PrivateKeyJWT},
+		"token_endpoint_auth_methods_supported": []string{api.ClientSecretBasic, api.ClientSecretPost, api.PrivateKeyJWT, api.SPIFFEJWT},
 		"dpop_signing_alg_values_supported":     jose.ClientAlgorithms(),
 	})
 }
 
 const (
-	typeToken     = "urn:ietf:params:oauth:token-type:access_token"
-	typeAssertion = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+	typeToken           = "urn:ietf:params:oauth:token-type:access_token"
+	typeAssertion       = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+	typeSPIFFEAssertion = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
 )
 
 // oauthError is an error response of RFC 6749, section 5.2.
@@ -189,10 +190,7 @@ func (s *Server) oauthClient(r *http.Request) (string, error) {
 		id, secret = r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
 	}
 	if assertion := r.PostForm.Get("client_assertion"); assertion != "" {
-		if r.PostForm.Get("client_assertion_type") != typeAssertion {
-			return "", errors.New("assertion type")
-		}
-		return s.assertedClient(assertion)
+		return s.assertedClient(r.PostForm.Get("client_assertion_type"), id, assertion)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,10 +200,20 @@ func (s *Server) oauthClient(r *http.Request) (string, error) {
 	return "", errors.New("secret")
 }
 
-func (s *Server) assertedClient(assertion string) (string, error) {
+func (s *Server) assertedClient(kind, id, assertion string) (string, error) {
 	token, err := jose.Parse(assertion)
 	if err != nil {
 		return "", err
+	}
+	if token.KeyID == s.platform.ID() && (kind == typeAssertion || kind == typeSPIFFEAssertion) {
+		service, err := s.vouchedFor(token)
+		if err == nil && id != "" && id != service && id != platformIDs+service {
+			err = errors.New("the platform vouches for another service")
+		}
+		return service, err
+	}
+	if kind != typeAssertion {
+		return "", errors.New("assertion type")
 	}
 	if token.Type == "bootstrap+jwt" {
 		return s.credentialOf(assertion)
