@@ -228,6 +228,8 @@ var table = []Group{
 			{Name: "too_many_failures", Operator: 429, Means: "Too many requests without the operator token came from this address.", Do: "Send the token in the operator token file of the server, or wait."},
 			{Name: "host_not_allowed", Operator: 421, Means: "The Host header is not a name of the operator's listener.", Do: "Use the address of the listener, or add the name to admin.hosts in the configuration of the server."},
 			{Name: "cross_site", Operator: 403, Means: "Web pages of other sites may not call the operator API.", Do: "Call the operator API from a program."},
+			{Name: "trust_role_required", Operator: 403, Means: "This server has a token of its own for changes of trusts and of the credentials that name them, and the request has the operator token.", Do: "Send the token in the file of the setting admin.trust_token_file, or have its owner make the change."},
+			{Name: "operator_role_required", Operator: 403, Means: "The token of the trust operator only reads, and changes trusts and the credentials that name them.", Do: "Send the operator token, or have its owner make the change."},
 			{Name: "path_not_found", Operator: 404, Means: "There is nothing at this path.", Do: "GET /openapi.json lists all paths."},
 			{Name: "method_not_allowed", Operator: 405, Means: "This path does not support the method.", Do: "Use one of the methods in the header Allow."},
 			{Name: "unexpected_body", Operator: 400, Means: "The request has a body, but the operation takes none.", Do: "Send the request without a body. GET /openapi.json describes the bodies of the operations."},

@@ -88,7 +88,10 @@ type Options struct {
 	Stack *web.Stack
 	// Token reports, in constant time, whether a token is the operator's.
 	Token func(token string) bool
-	Info  func() api.Info
+	// TrustToken does so for the trust operator's, who then is the only one to change trusts and the credentials that
+	// name them. Nil: there is none, and the operator may.
+	TrustToken func(token string) bool
+	Info       func() api.Info
 
 	// Hosts are the names by which the listener may be called.
 	Hosts netaddr.Hosts
@@ -176,13 +179,11 @@ func New(o Options) http.Handler {
 	return a
 }
 
-// author is who makes the changes of the request ctx belongs to. There is one operator.
+// author is who makes the changes of the request ctx belongs to.
 func author(ctx context.Context) directory.Author {
 	req := requestOf(ctx)
-	return directory.Author{Actor: operator, RequestID: req.id, Once: req.once}
+	return directory.Author{Actor: req.actor, RequestID: req.id, Once: req.once}
 }
-
-const operator = "operator"
 
 // found resolves a service by name and reads with it from the store. A name this replica
 // does not know, or knows for a service that is gone, is looked for once more after

@@ -102,3 +102,43 @@ func TestPageKeyHasNoDefault(t *testing.T) {
 		t.Error("two servers have the same page key")
 	}
 }
+
+// roles are options with a token of its own for the trust operator.
+func roles(o *Options) { o.TrustToken = func(token string) bool { return token == trustTestToken } }
+
+const trustTestToken = "0123456789abcdefghijklmnopqrstuvwxyz-trust"
+
+func TestTheTrustOperatorReadsEverythingAndChangesNothingElse(t *testing.T) {
+	s := start(t, roles)
+	s.services("m1", "m2")
+	s.must("POST", "/services/m1/credentials", `{}`)
+	as := []string{"Authorization", "Bearer " + trustTestToken}
+	for _, target := range []string{"/services", "/services/m1", "/credentials", "/rules", "/changes", "/callmap/export"} {
+		s.must("GET", target, "", as...)
+	}
+	s.must("POST", "/decisions/explain", `{"caller":"m1","target":"m2"}`, as...)
+	for _, c := range []struct{ method, target, body string }{
+		{"POST", "/services", `{"name":"m3"}`},
+		{"PATCH", "/services/m1", `{"disabled":true}`},
+		{"DELETE", "/services/m1", ""},
+		{"PUT", "/rules/m1/m2", `{}`},
+		{"POST", "/services/m1/credentials", `{"kind":"secret"}`},
+		{"POST", "/keys/rotate", `{}`},
+		{"POST", "/callmap/apply", `{"files":[{"name":"a.yaml","text":"version: 1\nservices: {m3: {}}\n"}]}`},
+	} {
+		a := s.ask(c.method, c.target, c.body, as...)
+		a.wantProblem(c.method+" "+c.target, http.StatusForbidden)
+		if !strings.Contains(a.Body.String(), "operator_role_required") {
+			t.Errorf("%s %s: got %s", c.method, c.target, a.Body)
+		}
+		found := s.records(a.Header().Get("X-Request-Id"))
+		if len(found) != 1 || found[0]["actor"] != trustOperator || found[0]["reason"] != "operator_role_required" {
+			t.Errorf("%s %s: got the records %v", c.method, c.target, found)
+		}
+	}
+	// Paths that are no operations are answered as to the operator.
+	s.ask("DELETE", "/nowhere", "", as...).wantProblem("nowhere", http.StatusNotFound)
+	// Without the setting, the token is nobody's.
+	s = start(t)
+	s.ask("GET", "/services", "", as...).wantProblem("without the setting", http.StatusUnauthorized)
+}

@@ -34,7 +34,7 @@ func (a *handlers) callMap() {
 		answer: api.CallMapPlan{Base: 42, Summary: exampleApplied.Summary, Changes: []api.PlannedChange{{Op: "add", Kind: "rule", What: "m1 -> m2", Text: "scopes: [read]"}}, Tests: []api.CallMapTest{}},
 	}, a.planCallMap)
 	register(a, operation{
-		method: http.MethodPost, path: "/callmap/apply", id: "applyCallMap", action: action{name: "callmap.apply", large: true, creates: true}, tag: "callmap",
+		method: http.MethodPost, path: "/callmap/apply", id: "applyCallMap", action: action{name: "callmap.apply", large: true, creates: true, changes: changesEither}, tag: "callmap",
 		summary: "Apply call map files", description: "Runs the tests of the files as if the files were applied, and then makes all changes in one revision, unless something else was changed after the revision base. The changes are in force on this server when it answers.",
 		errors: []int{http.StatusConflict, http.StatusUnprocessableEntity}, request: api.ApplyCallMap{CallMapFiles: exampleFiles, Base: 42, Reason: exampleApplied.Reason, Author: exampleApplied.Author}, answer: exampleApplied,
 	}, a.applyCallMap)
@@ -152,6 +152,9 @@ func (a *handlers) apply(ctx context.Context, plan *callmap.Plan, action string,
 	applied.Revision = plan.Base
 	if !plan.Empty() {
 		batch := plan.Batch()
+		if err := a.mayApply(ctx, &batch); err != nil {
+			return nil, err
+		}
 		batch.Applied = &applied
 		revision, err := a.Directory.Apply(ctx, by, batch, action, applied.Reason)
 		if errors.Is(err, directory.ErrConflict) {
@@ -163,6 +166,19 @@ func (a *handlers) apply(ctx context.Context, plan *callmap.Plan, action string,
 		applied.Revision = revision
 	}
 	return &answered[api.AppliedCallMap]{viewApplied(applied)}, nil
+}
+
+// mayApply returns the refusal if the one who asks may not make all the changes of b.
+func (a *handlers) mayApply(ctx context.Context, b *directory.Batch) error {
+	if len(b.PutTrusts)+len(b.DeleteTrusts)+len(b.PutCredentials)+len(b.RevokeCredentials) > 0 {
+		if err := a.mayChange(ctx, changesTrusts); err != nil {
+			return err
+		}
+	}
+	if len(b.PutServices)+len(b.DeleteServices)+len(b.PutRules)+len(b.DeleteRules) > 0 || b.Shadow != nil {
+		return a.mayChange(ctx, changesOthers)
+	}
+	return nil
 }
 
 func viewApplied(a directory.Applied) api.AppliedCallMap {

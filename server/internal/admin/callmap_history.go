@@ -32,7 +32,7 @@ func (a *handlers) callMapHistory() {
 		missing: errNoApplied, answer: api.CallMapDocument{Revision: 43, Files: exampleFiles.Files},
 	}, a.readApplied)
 	register(a, operation{
-		method: http.MethodPost, path: "/callmap/history/{revision}/rollback", id: "rollbackCallMap", action: action{name: "callmap.rollback", creates: true, slow: true}, tag: "callmap",
+		method: http.MethodPost, path: "/callmap/history/{revision}/rollback", id: "rollbackCallMap", action: action{name: "callmap.rollback", creates: true, slow: true, changes: changesEither}, tag: "callmap",
 		summary: "Apply an earlier call map again", description: "Applies the files of an earlier revision again, in a new revision. The tests of the files are run first.",
 		missing: errNoApplied, errors: []int{http.StatusConflict, http.StatusUnprocessableEntity},
 		request: api.RollbackCallMap{Reason: "orders broke"}, answer: exampleApplied,

@@ -67,7 +67,7 @@ func (a *handlers) credentials() {
 		return a.listCredentials(ctx, in.Page, uid, in.Ending)
 	})
 	register(a, operation{
-		method: http.MethodPost, path: "/services/{name}/credentials", id: "createCredential", action: action{name: "credential.create", creates: true}, tag: "credentials",
+		method: http.MethodPost, path: "/services/{name}/credentials", id: "createCredential", action: action{name: "credential.create", creates: true, changes: changesEither}, tag: "credentials",
 		summary: "Create a credential", description: "Creates a bootstrap credential, which is a long-lived token, or a client secret, and returns it. It cannot be read again, because the server does not store it. For the other kinds, the request contains the public part of what the service has.",
 		status: http.StatusCreated, missing: errNoService, errors: []int{http.StatusConflict},
 		request: api.NewCredential{Name: "production", TTLSeconds: 7_776_000},
@@ -86,7 +86,7 @@ func (a *handlers) credentials() {
 		answer:  api.RotatedCredential{IssuedCredential: api.IssuedCredential{Credential: exampleSecret, Secret: "wws_m3mZ0qk5bXc8Zt3m8q1y2v4o7n6t9u5s8r1w4x7z0a3"}, Replaced: exampleSecret},
 	}, a.rotateCredential)
 	register(a, operation{
-		method: http.MethodPost, path: "/credentials/{id}/revoke", id: "revokeCredential", action: action{name: "credential.revoke"}, tag: "credentials",
+		method: http.MethodPost, path: "/credentials/{id}/revoke", id: "revokeCredential", action: action{name: "credential.revoke", changes: changesEither}, tag: "credentials",
 		summary: "Revoke a credential", description: "The server refuses the next request with the credential. Introspection refuses the tokens that were issued for it, and tokens exchanged for those, at once. Services that follow the deny-list refuse them within a second, and services that only verify signatures accept them until they expire. Revoking a credential again changes nothing.",
 		missing: errNoCredential, errors: []int{http.StatusConflict}, answer: exampleCredential,
 	}, a.revokeCredential)
@@ -117,6 +117,9 @@ func (a *handlers) createCredential(ctx context.Context, in *struct {
 	body := api.NewCredential{}
 	if in.Body != nil {
 		body = *in.Body
+	}
+	if err := a.mayChange(ctx, changing(body.Kind == api.KindWorkload)); err != nil {
+		return nil, err
 	}
 	n := directory.NewCredential{Kind: directory.Kind(body.Kind), Name: body.Name, TTL: time.Duration(body.TTLSeconds) * time.Second}
 	if body.NotBefore != nil {
@@ -202,7 +205,13 @@ func (a *handlers) revokeCredential(ctx context.Context, in *ByCredential) (*ver
 	if !isCredentialID(in.ID) {
 		return nil, errNoCredential
 	}
-	c, err := a.Directory.RevokeCredential(ctx, author(ctx), in.ID)
+	c, err := a.Lists.ReadCredential(ctx, in.ID)
+	if err == nil {
+		err = a.mayChange(ctx, changing(c.Kind == directory.KindWorkload))
+	}
+	if err == nil {
+		c, err = a.Directory.RevokeCredential(ctx, author(ctx), in.ID)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -112,13 +112,14 @@ func (a *handlers) recorded(act action, do web.HandlerFunc) web.HandlerFunc {
 		act := act // unknown paths have one, whatever the method
 		act.reads = act.reads || get
 		req := &request{id: web.RequestID(w), address: web.Address(r), action: act, subject: r.URL.Path}
-		if p := a.authenticate(r); p != nil {
+		actor, p := a.authenticate(r)
+		if p != nil {
 			if p.Code == errGuessing.Code {
 				return p // records of these would fill the disk, and say no more than the ones before
 			}
 			return a.record(r.Context(), req, p)
 		}
-		req.actor = operator
+		req.actor = actor
 		// Refusals are always recorded.
 		always := act.audited || !get
 		if always {
@@ -137,7 +138,14 @@ func (a *handlers) recorded(act action, do web.HandlerFunc) web.HandlerFunc {
 			}
 		}()
 		ans := newAnswer()
-		err := do(ans, r.WithContext(context.WithValue(r.Context(), requestKey{}, req)))
+		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
+		var err error
+		if act.name != "" && !act.reads { // what is no operation changes nothing
+			err = a.mayChange(r.Context(), act.changes)
+		}
+		if err == nil {
+			err = do(ans, r)
+		}
 		if err != nil || always {
 			err = a.record(r.Context(), req, err)
 		}

@@ -24,7 +24,8 @@ const apiVersion = "1.3.0"
 
 const apiDescription = `Services, credentials, the call map, revocations, signing keys, and the history of changes.
 
-Every request has the operator token as a bearer token. Bodies are strict JSON: members that this document does not name,
+Every request has the operator token as a bearer token, or that of the trust operator, who reads everything and changes only
+trusts and the credentials that name them. Bodies are strict JSON: members that this document does not name,
 repeated members, and bytes after the value are refused. The answer with a single resource has its version as ETag. With
 If-Match, a change is made only to that version. When the server answers with 2xx, the change is in force on this server and
 recorded in the audit log. Operations that create something take an Idempotency-Key, with which a request can be repeated
@@ -263,7 +264,7 @@ var (
 	}{
 		http.StatusBadRequest:            {"The request is malformed: its JSON, a header, the query, or a page token.", errJSON},
 		http.StatusUnauthorized:          {"The operator token is missing or wrong.", errNoToken},
-		http.StatusForbidden:             {"A web page of another site sent the request.", errOrigin},
+		http.StatusForbidden:             {"A web page of another site sent the request, or the token is not that of the operator who may make this change.", errOrigin},
 		http.StatusNotFound:              {"Something that the path or a filter names does not exist.", errNoService},
 		http.StatusConflict:              {"The name or an audience is already in use, or the request conflicts with another change, or a request with the same Idempotency-Key is in progress.", errExists},
 		http.StatusPreconditionFailed:    {"The version is not the one that If-Match or If-None-Match names.", errPrecondition},

@@ -64,6 +64,7 @@ type Server struct {
 	probes            *probe.Prober
 
 	operatorToken *reloaded[operatorToken]
+	trustToken    *reloaded[operatorToken] // nil: there is none
 	reloading     []interface{ again() } // what SIGHUP has read again
 	listeners     []*listener
 	draining      atomic.Bool
@@ -109,7 +110,7 @@ func newAt(ctx context.Context, cfg config.Config, logger *slog.Logger, c clock)
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		s.openStore, s.openKeys, s.openDirectory, s.openAudit, s.openOperatorToken, s.openSuperTokens, s.openRevocations, s.openIssuer, s.openProbes, s.listen,
+		s.openStore, s.openKeys, s.openDirectory, s.openAudit, s.openOperatorTokens, s.openSuperTokens, s.openRevocations, s.openIssuer, s.openProbes, s.listen,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, err

@@ -99,6 +99,7 @@ func TestStartRefusesWhatItCannotTrust(t *testing.T) {
 			must(t, os.Chmod(cfg.Admin.TokenFile, 0o644))
 		}, "chmod 600"},
 		{"operator token a placeholder", func(t *testing.T, cfg *config.Config) { write(t, cfg.Admin.TokenFile, "changeme") }, "32 characters"},
+		{"one token for both operators", func(t *testing.T, cfg *config.Config) { cfg.Admin.TrustTokenFile = cfg.Admin.TokenFile }, "contain the same token"},
 		{"another sealing key", func(t *testing.T, cfg *config.Config) {
 			other := start(t, testConfig(t))
 			raw, err := os.ReadFile(other.cfg.Keys.SealingKeyFile)

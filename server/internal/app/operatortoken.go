@@ -27,23 +27,41 @@ func (t operatorToken) verify(token string) bool {
 	return subtle.ConstantTimeCompare(sum[:], t.sum[:]) == 1
 }
 
-// openOperatorToken reads the operator token, or makes one on the first start. There is no
+// openOperatorTokens reads the operator token and, if there is one, the token of the trust operator.
+func (s *Server) openOperatorTokens(context.Context) (err error) {
+	if s.operatorToken, err = s.openOperatorToken(s.cfg.Admin.TokenFile); err != nil || s.cfg.Admin.TrustTokenFile == "" {
+		return err
+	}
+	s.trustToken, err = s.openOperatorToken(s.cfg.Admin.TrustTokenFile)
+	if err == nil && s.trustToken.current() == s.operatorToken.current() {
+		return fmt.Errorf("operator token: %s and %s contain the same token: write another long random value to the file of the setting admin.trust_token_file, or delete it, and the server creates one at the next start", s.cfg.Admin.TokenFile, s.cfg.Admin.TrustTokenFile)
+	}
+	return err
+}
+
+// openOperatorToken reads an operator token, or makes one on the first start. There is no
 // default one. Its path is logged, its value never. A file that is replaced is read again.
-func (s *Server) openOperatorToken(context.Context) error {
-	path := s.cfg.Admin.TokenFile
+func (s *Server) openOperatorToken(path string) (*reloaded[operatorToken], error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := makeOperatorToken(path); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("operator token: %w", err)
+			return nil, fmt.Errorf("operator token: %w", err)
 		}
 		s.logger.Info("created an operator token", "file", path)
 	}
 	r, err := reload("operator token", []string{path}, s.logger, func() (operatorToken, error) { return readOperatorToken(path) })
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.operatorToken = r
 	s.reloading = append(s.reloading, r)
-	return nil
+	return r, nil
+}
+
+// trustOperator reports whether a token is that of the trust operator. It is nil if there is none.
+func (s *Server) trustOperator() func(string) bool {
+	if s.trustToken == nil {
+		return nil
+	}
+	return func(token string) bool { return s.trustToken.current().verify(token) }
 }
 
 func readOperatorToken(path string) (operatorToken, error) {

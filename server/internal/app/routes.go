@@ -84,6 +84,7 @@ func (s *Server) operators(address string) http.Handler {
 		Audit:       s.log,
 		Probes:      s.probes,
 		Token:       func(token string) bool { return s.operatorToken.current().verify(token) },
+		TrustToken:  s.trustOperator(),
 		Stack:       stack,
 		Hosts:       hosts,
 		Info:        s.info,

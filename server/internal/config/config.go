@@ -96,6 +96,8 @@ type Admin struct {
 	Listen    string
 	TLS       TLS
 	TokenFile string
+	// TrustTokenFile has the token of the trust operator. Empty: there is none.
+	TrustTokenFile string
 	// Hosts are names, besides those of Listen and loopback, a Host header may have.
 	Hosts []string
 }

@@ -175,6 +175,10 @@ var table = []Setting{
 		Doc:   "File with the operator token. It is created on the first start.",
 		field: func(c *Config) value { return str{&c.Admin.TokenFile, notEmpty} },
 	}, {
+		Key:   "admin.trust_token_file",
+		Doc:   "File with the token of the trust operator, which must not be the operator token. It is created on the first start. If it is set, only this token may change trusts and the credentials that name them. It may read everything, and change nothing else.",
+		field: func(c *Config) value { return str{&c.Admin.TrustTokenFile, nil} },
+	}, {
 		Key:   "admin.hosts",
 		Doc:   "Host names that the operator's listener answers to, in addition to localhost and its own address.",
 		field: func(c *Config) value { return list{&c.Admin.Hosts, hostName} },
