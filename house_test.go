@@ -46,7 +46,7 @@ var arrows = map[string][]string{
 	"internal/reason":            {},
 	"server/internal/web":        {"server/internal/throttle"},
 	"server/internal/config":     {"api", "internal/netaddr", "server/internal/spelling"},
-	"server/internal/directory":  {"api", "server/internal/policy", "server/internal/cowmap"},
+	"server/internal/directory":  {"api", "server/internal/policy", "server/internal/cowmap", "server/internal/trust"},
 	"server/internal/keys":       {"server/internal/directory", "server/internal/disk", "internal/jose"},
 	"server/internal/outbound":   {},
 	"server/internal/keysets":    {"server/internal/outbound", "internal/jose", "internal/netaddr", "internal/strictjson"},

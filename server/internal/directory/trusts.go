@@ -6,8 +6,10 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/cowmap"
+	"github.com/watchword-dev/watchword/server/internal/trust"
 )
 
 // trusts is the part of a Snapshot that answers which trust a token is of, and which credentials its claims may be those of.
@@ -55,7 +57,7 @@ func (t *trusts) anchorsOf(c *Credential) (all []anchor) {
 	if err != nil { // written by a newer version
 		return nil
 	}
-	for _, a := range anchors(of.Preset, claims) {
+	for _, a := range trust.Anchors(of.Preset, claims) {
 		all = append(all, anchor{c.Trust, a[0], a[1]})
 	}
 	return all
@@ -108,13 +110,23 @@ func (s *Snapshot) AnchorNames(trustID string) []string {
 	if !ok {
 		return nil
 	}
-	return anchorNames(t.Preset)
+	return trust.AnchorNames(t.Preset)
 }
 
 // Workloads are the workload credentials of a trust that name the claim with the value, by id, but for those that have
 // ended a while ago. Not to be changed.
 func (s *Snapshot) Workloads(trustID, claim, value string) []*Credential {
 	all, _ := s.trusts.byAnchor.Find(anchor{trustID, claim, value})
+	return all
+}
+
+// workloadsOf are the credentials of a trust that have not ended. It looks at every credential: to remove a trust is rare.
+func (s *Snapshot) workloadsOf(trustID string, now time.Time) (all []*Credential) {
+	for _, c := range s.credentials.All() {
+		if c.Trust == trustID && !c.ended(now) {
+			all = append(all, c)
+		}
+	}
 	return all
 }
 
@@ -174,14 +186,3 @@ func ParseClaims(material string) (claims map[string]string, err error) {
 	}
 	return claims, nil
 }
-
-// anchors are the claims by which a credential is found, with their values.
-func anchors(_ string, claims map[string]string) [][2]string {
-	value := claims["sub"]
-	if strings.HasSuffix(value, "/") {
-		value = ""
-	}
-	return [][2]string{{"sub", value}}
-}
-
-func anchorNames(string) []string { return []string{"sub"} }
