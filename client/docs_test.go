@@ -10,7 +10,7 @@ import (
 // The code in docs/clients/go-sdk.md is run: each block is a part of an example.
 func TestCodeOfTheDocumentationIsThatOfTheExamples(t *testing.T) {
 	var examples strings.Builder
-	for _, pattern := range []string{"example*_test.go", "../grpcauth/example*_test.go", "../operator/example*_test.go"} {
+	for _, pattern := range []string{"example*_test.go", "../grpcauth/example*_test.go", "../spiffeauth/example*_test.go", "../operator/example*_test.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, files, err)
