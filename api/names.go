@@ -34,6 +34,9 @@ func AuthMethods() []Name {
 		{TLSClientAuth, "tls", "A certificate of an authority that the server trusts (RFC 8705, section 2.1)."},
 		{SelfSignedTLSClientAuth, "self-signed-tls", "A certificate that is registered with the server (RFC 8705, section 2.2)."},
 		{Bootstrap, "", "The long-lived token of POST /accesstoken."},
+		{WorkloadJWT, "workload-jwt", "A token of a platform that the server trusts, such as Kubernetes (RFC 7523)."},
+		{SPIFFEJWT, "spiffe-jwt", "A JWT-SVID of a SPIFFE trust domain that the server trusts."},
+		{SPIFFEX509, "spiffe-x509", "An X.509-SVID of a SPIFFE trust domain that the server trusts."},
 	}
 }
 

@@ -45,7 +45,7 @@ func TestEntriesSayWhatIsWrongAndWhatToDo(t *testing.T) {
 func TestAdviceMendsWhatIsWrong(t *testing.T) {
 	for command, reasons := range map[string][]string{
 		"watchword allow":             {"no_rule", "exchange_not_allowed"},
-		"watchword credential create": {"no_credential", "unknown_credential", "wrong_secret", "wrong_certificate"},
+		"watchword credential create": {"no_credential", "unknown_credential", "wrong_secret", "wrong_certificate", "claims_differ", "no_matching_credential"},
 		"watchword service enable":    {"caller_disabled", "target_disabled"},
 	} {
 		for _, g := range table {

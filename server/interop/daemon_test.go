@@ -2,7 +2,6 @@ package interop
 
 import (
 	"bytes"
-	"context"
 	"net"
 	"os"
 	"os/exec"
@@ -11,12 +10,10 @@ import (
 	"time"
 )
 
-// daemon starts a server in the foreground and waits until it listens. The test's end stops it, in the reverse order
-// of the starts, or stop does, which waits until it has ended.
-func daemon(t *testing.T, env []string, address, name string, args ...string) (stop func()) {
+// daemon starts a server in the foreground and waits until it listens. The test's end stops it.
+func daemon(t *testing.T, env []string, address, name string, args ...string) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Env = append(os.Environ(), env...)
@@ -30,12 +27,8 @@ func daemon(t *testing.T, env []string, address, name string, args ...string) (s
 		cmd.Wait()
 		close(ended)
 	}()
-	stop = func() {
-		cancel()
-		<-ended
-	}
 	t.Cleanup(func() {
-		stop()
+		<-ended
 		if t.Failed() {
 			t.Logf("%s says:\n%s", name, &out)
 		}
@@ -45,7 +38,7 @@ func daemon(t *testing.T, env []string, address, name string, args ...string) (s
 	for {
 		if c, err := net.Dial("tcp", address); err == nil {
 			c.Close()
-			return stop
+			return
 		}
 		select {
 		case <-tick.C:

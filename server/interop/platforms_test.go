@@ -26,10 +26,16 @@ func platform(t *testing.T, name string) string {
 	return dir
 }
 
-// builtFrom returns the module of a program and its version.
-func builtFrom(t *testing.T, program string) string {
+// pinned returns the version of a module that a program was built from.
+func pinned(t *testing.T, program, module string) string {
 	t.Helper()
 	info, err := buildinfo.ReadFile(program)
 	must(t, err)
-	return info.Main.Path + " " + info.Main.Version
+	for _, m := range info.Deps {
+		if m.Path == module {
+			return m.Version
+		}
+	}
+	t.Fatalf("%s has no %s in it", program, module)
+	return ""
 }

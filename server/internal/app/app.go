@@ -158,7 +158,6 @@ func (s *Server) openDirectory(ctx context.Context) error {
 	o := directory.Options{
 		MaxTokenTTL: s.cfg.Token.MaxTTL,
 		Reserved:    []string{s.cfg.PlainIssuer, s.cfg.Issuer, issuer.ProbeName},
-		Issuer:      s.cfg.Issuer,
 		AuthMethods: api.NamesOf(api.AuthMethods()),
 		GrantTypes:  api.NamesOf(api.GrantTypes()),
 		Keys:        s.ring.Additions,
@@ -242,6 +241,7 @@ func (s *Server) openIssuer(context.Context) (err error) {
 		Certificates:  s.certificates(),
 		Pepper:        s.shared.Derive(keys.ClientSecretPepper),
 		JWKSNetworks:  s.cfg.OAuth.JWKSNetworks,
+		Logger:        s.logger,
 		Credentials:   func() *jose.KeySet { return s.ring.Verifiers(keys.UseCredential) },
 		Access:        func() *jose.KeySet { return s.ring.Verifiers(keys.UseAccess) },
 	}

@@ -10,6 +10,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/redact"
 )
 
@@ -71,6 +72,7 @@ func appendEvent(b []byte, e *Event) []byte {
 	b = appendMember(b, `,"exchange":`, e.Exchange)
 	b = appendMember(b, `,"wouldRefuse":`, e.WouldRefuse)
 	b = appendMember(b, `,"shadow":`, e.Shadow)
+	b = appendClaims(b, e.Claims)
 	b = appendMember(b, `,"token":`, e.Token)
 	b = appendMember(b, `,"keyId":`, e.KeyID)
 	b = appendMember(b, `,"actor":`, e.Actor)
@@ -106,6 +108,25 @@ func appendDetail(b []byte, kind Kind, detail map[string]string) []byte {
 		}
 	}
 	return append(b, '}')
+}
+
+func appendClaims(b []byte, claims []api.ClaimFinding) []byte {
+	if len(claims) == 0 {
+		return b
+	}
+	b = append(b, `,"claims":[`...)
+	for i, c := range claims[:min(len(claims), maxDetail)] {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(append(b, `{"claim":`...), c.Claim)
+		b = strconv.AppendBool(append(b, `,"met":`...), c.Met)
+		b = appendMember(b, `,"seen":`, c.Seen)
+		b = appendMember(b, `,"wanted":`, c.Wanted)
+		b = appendMember(b, `,"hint":`, c.Hint)
+		b = append(b, '}')
+	}
+	return append(b, ']')
 }
 
 func appendMember(b []byte, name, value string) []byte {

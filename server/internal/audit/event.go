@@ -11,7 +11,11 @@
 //	    sed 's/,"hash":"[0-9a-f]*"}$//' | sha256sum
 package audit
 
-import "time"
+import (
+	"time"
+
+	"github.com/watchword-dev/watchword/api"
+)
 
 // Kind of event.
 type Kind string
@@ -68,8 +72,10 @@ type Event struct {
 	// the overlay of the call map would have said, when that is something else.
 	WouldRefuse string `json:"wouldRefuse,omitempty"`
 	Shadow      string `json:"shadow,omitempty"`
-	Token       string `json:"token,omitempty"` // jti of the token issued, or revoked
-	KeyID       string `json:"keyId,omitempty"` // kid that signed
+	// Claims are those of a platform's token that were not as they were wanted, when it was refused.
+	Claims []api.ClaimFinding `json:"claims,omitempty"`
+	Token  string             `json:"token,omitempty"` // jti of the token issued, or revoked
+	KeyID  string             `json:"keyId,omitempty"` // kid that signed
 
 	Actor    string            `json:"actor,omitempty"`    // of a change
 	Action   string            `json:"action,omitempty"`   // of a change or mint

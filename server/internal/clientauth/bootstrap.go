@@ -31,9 +31,11 @@ func newBootstrap(o Options) *bootstrap { return &bootstrap{o: o} }
 
 func (b *bootstrap) Name() string { return api.Bootstrap }
 
-// Presents: at /accesstoken as a bearer token, at the OAuth endpoints as an assertion of its own
-// type.
-func (b *bootstrap) Presents(p *Presented) bool { return p.Bearer != "" || p.isBootstrap() }
+// Presents: at /accesstoken as a bearer token, unless a platform signed it, at the OAuth endpoints as an assertion of its
+// own type.
+func (b *bootstrap) Presents(p *Presented) bool {
+	return p.Bearer != "" && p.platformToken() == nil || p.isBootstrap()
+}
 
 // Authenticate checks signature, type, issuer, audience and dates, and then holds the
 // credential against the directory, each time anew: only the signature is remembered.

@@ -23,10 +23,9 @@ const chainKept = time.Minute
 // nothing says that it leads anywhere. So each is judged once, for the authorities as they are then, whatever number of
 // requests comes with it, and those of one network are judged one after the other.
 type chains struct {
-	authorities func() *x509.CertPool
-	judged      recent[judgedChain, chainVerdict]
-	seed        maphash.Seed
-	turns       [64]chan struct{} // each of some of the networks: nobody can choose with whom to share one
+	judged recent[judgedChain, chainVerdict]
+	seed   maphash.Seed
+	turns  [64]chan struct{} // each of some of the networks: nobody can choose with whom to share one
 }
 
 type judgedChain struct {
@@ -39,16 +38,17 @@ type chainVerdict struct {
 	until time.Time
 }
 
-func newChains(authorities func() *x509.CertPool) *chains {
-	c := &chains{authorities: authorities, seed: maphash.MakeSeed()}
+func newChains() *chains {
+	c := &chains{seed: maphash.MakeSeed()}
 	for i := range c.turns {
 		c.turns[i] = make(chan struct{}, 1)
 	}
 	return c
 }
 
-// fault is "" when the first certificate of chain is one for clients, of one of the authorities (RFC 5280, section 6).
-func (c *chains) fault(chain []*x509.Certificate, from netip.Addr, now time.Time) string {
+// fault is "" when the first certificate of chain is one for clients, of one of the authorities in roots (RFC 5280,
+// section 6). The same authorities must be the same pool.
+func (c *chains) fault(chain []*x509.Certificate, roots *x509.CertPool, from netip.Addr, now time.Time) string {
 	if why := cheapFault(chain, now); why != "" {
 		return why
 	}
@@ -56,7 +56,7 @@ func (c *chains) fault(chain []*x509.Certificate, from netip.Addr, now time.Time
 	for _, each := range chain {
 		hash.Write(each.Raw) // whose length is in it
 	}
-	key := judgedChain{roots: c.authorities()}
+	key := judgedChain{roots: roots}
 	hash.Sum(key.chain[:0])
 	verdict := func() (chainVerdict, bool) {
 		v, ok := c.judged.find(key)

@@ -13,7 +13,7 @@ import (
 // nobody.
 func TestNetworksTakeTurnsWithTheirChains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newChains(func() *x509.CertPool { return nil })
+		c := newChains()
 		now := time.Now()
 		chain := func(raw string) []*x509.Certificate {
 			return []*x509.Certificate{{
@@ -26,20 +26,20 @@ func TestNetworksTakeTurnsWithTheirChains(t *testing.T) {
 			other = other.Next()
 		}
 		first := chain("first")
-		if got := c.fault(first, busy, now); got != "certificate_not_trusted" {
+		if got := c.fault(first, nil, busy, now); got != "certificate_not_trusted" {
 			t.Fatalf("got %q", got)
 		}
 		c.turn(busy) <- struct{}{} // a chain of this network is judged
 		done := make(chan string, 1)
-		go func() { done <- c.fault(chain("second"), same, now) }()
+		go func() { done <- c.fault(chain("second"), nil, same, now) }()
 		synctest.Wait()
 		select {
 		case <-done:
 			t.Error("two chains of one network are judged at once")
 		default:
 		}
-		c.fault(chain("third"), other, now)
-		c.fault(first, busy, now)
+		c.fault(chain("third"), nil, other, now)
+		c.fault(first, nil, busy, now)
 		<-c.turn(busy)
 		if got := <-done; got != "certificate_not_trusted" {
 			t.Errorf("after its turn came: got %q", got)

@@ -1,16 +1,18 @@
 // Package clientauth proves which service is asking, from what it presented. It does not
 // know what is asked for, and tells why a proof failed only to the audit log.
 //
-// One file a method. A new method is a file here, a field of Presented and a line in Methods.
+// One file a method. A new method is a file here, a field of Presented and a line in methods.
 package clientauth
 
 import (
 	"context"
 	"crypto/x509"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/once"
@@ -27,15 +29,19 @@ type Presented struct {
 	Basic *Secret
 	// Post is the client_secret of the form, with ClientID. Empty: none.
 	Post string
-	// Assertion is a client_assertion of the type jwt-bearer (RFC 7523, section 2.2).
-	Assertion string
+	// Assertion is a client_assertion of the type jwt-bearer (RFC 7523, section 2.2) or, with AssertsSVID, of the type
+	// jwt-spiffe (draft-ietf-oauth-spiffe-client-auth-02).
+	Assertion   string
+	AssertsSVID bool
 	// Certificates are the client's, of its TLS connection or from a trusted proxy, its own one
 	// first. That it has the private key is proved; nothing else is.
 	Certificates []*x509.Certificate
 	// Address the request came from.
 	Address netip.Addr
 
-	parsed *parsed
+	parsed   *parsed
+	platform *parsedPlatform
+	issuer   string // this server's own, which is no platform
 }
 
 // parsed is what came of reading an assertion: several methods look at it.
@@ -56,7 +62,7 @@ func (p *Presented) assertion() (*jose.Token, error) {
 
 // isBootstrap looks at the type the assertion gives itself.
 func (p *Presented) isBootstrap() bool {
-	if p.Assertion == "" {
+	if p.Assertion == "" || p.AssertsSVID {
 		return false
 	}
 	t, err := p.assertion()
@@ -75,6 +81,10 @@ type Identity struct {
 	// Once is what this proof uses up, to be used before anything is granted: the jti of an
 	// assertion.
 	Once []once.Entry
+	// Depends is the generation of the trust that vouched for the service, on which tokens depend too. Empty: none did.
+	Depends string
+	// Until is when the proof ends: no token that it brings lives longer. Zero: it does not end.
+	Until time.Time
 }
 
 // Failure is a proof that failed. Nothing in it is for the caller.
@@ -92,6 +102,8 @@ type Failure struct {
 	RetryAfter time.Duration
 	// Cause is with Away what cannot be had, for the log of the server.
 	Cause error
+	// Findings are the claims of a platform's token that are not as they are wanted.
+	Findings []api.ClaimFinding
 }
 
 // FailureKind is all a caller may know of a failure.
@@ -141,20 +153,22 @@ type Options struct {
 	// Certificates says that clients can present certificates: the public listener speaks TLS, or a
 	// proxy that does is trusted.
 	Certificates bool
-	// JWKSNetworks are networks, besides public addresses, in which a jwks_uri may be.
+	// JWKSNetworks are networks, besides public addresses, in which the keys of services and of trusts may be.
 	JWKSNetworks []netip.Prefix
 	// Credentials are the keys that sign bootstrap credentials.
 	Credentials func() *jose.KeySet
 	// Access are the keys that sign access tokens. None of them proves anything here: they are
 	// asked for so that the audit log can say that a callee replayed its caller's token.
 	Access func() *jose.KeySet
+	// Logger is told when the keys of a trust cannot be had. Nil: nobody is.
+	Logger *slog.Logger
 	// Foreign are keys of others whose bootstrap credentials are honoured too: those of the
 	// SuperTokens interface while the operator trusts it for that. Nil: nobody's.
 	Foreign func() *jose.KeySet
 }
 
-// Methods are the ways in which a service can prove itself, as far as o has what they need.
-func Methods(o Options) []Method {
+// methods are the ways in which a service can prove itself, as far as o has what they need.
+func methods(o Options, workloads *workloads) []Method {
 	guesses := newGuesses() // of both ways to send a secret
 	table := []struct {
 		on     bool
@@ -166,6 +180,9 @@ func Methods(o Options) []Method {
 		{true, newPrivateKey(o)},
 		{o.Certificates && o.ClientCAs != nil, newTLSClient(o)},
 		{o.Certificates, newSelfSignedTLSClient()},
+		{true, &workloadJWT{api.WorkloadJWT, false, workloads}},
+		{true, &workloadJWT{api.SPIFFEJWT, true, workloads}},
+		{o.Certificates, newSPIFFEX509(workloads)},
 	}
 	var methods []Method
 	for _, row := range table {
@@ -177,10 +194,16 @@ func Methods(o Options) []Method {
 }
 
 // Authenticator tries the one method whose proof is presented.
-type Authenticator struct{ methods []Method }
+type Authenticator struct {
+	methods   []Method
+	workloads *workloads
+}
 
 // New makes an authenticator of all methods.
-func New(o Options) *Authenticator { return &Authenticator{Methods(o)} }
+func New(o Options) *Authenticator {
+	workloads := newWorkloads(o)
+	return &Authenticator{methods(o, workloads), workloads}
+}
 
 // Names of the methods, for the metadata.
 func (a *Authenticator) Names() (names []string) {
@@ -192,6 +215,7 @@ func (a *Authenticator) Names() (names []string) {
 
 // Authenticate determines which service presented p.
 func (a *Authenticator) Authenticate(ctx context.Context, p *Presented, s *directory.Snapshot, now time.Time) (Identity, *Failure) {
+	p.issuer = a.workloads.o.Issuer
 	var method Method
 	for _, m := range a.methods {
 		if !m.Presents(p) {
@@ -214,7 +238,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, p *Presented, s *direc
 		return Identity{}, &Failure{Reason: reason, Claimed: id.Service.Name, CredentialID: id.CredentialID, Kind: kind}
 	}
 	switch {
-	case p.ClientID != "" && p.ClientID != id.Service.Name:
+	case p.ClientID != "" && p.ClientID != id.Service.Name && id.Depends == "": // workloads look at it by themselves
 		return refuse(Refused, "client_id_mismatch")
 	case !Accepts(id.Service, id.Method):
 		return refuse(Refused, "method_not_accepted")

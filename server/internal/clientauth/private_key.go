@@ -42,7 +42,9 @@ func newPrivateKey(o Options) *privateKey {
 
 func (m *privateKey) Name() string { return api.PrivateKeyJWT }
 
-func (m *privateKey) Presents(p *Presented) bool { return p.Assertion != "" && !p.isBootstrap() }
+func (m *privateKey) Presents(p *Presented) bool {
+	return p.Assertion != "" && !p.isBootstrap() && p.platformToken() == nil
+}
 
 // Authenticate names what the assertion uses up, and uses up nothing: that is done last, with all
 // else known to be good, so that no forgery spends the jti of a real one.

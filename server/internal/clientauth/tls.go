@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
@@ -37,10 +38,13 @@ type overTLS struct {
 // newTLSClient is tls_client_auth: a certificate of an authority the operator trusts, for the name
 // in the directory (RFC 8705, section 2.1).
 func newTLSClient(o Options) *overTLS {
+	chains := newChains()
 	return &overTLS{
 		api.TLSClientAuth, directory.KindTLSSubject,
 		func(c *x509.Certificate) bool { return !isSelfIssued(c) },
-		newChains(o.ClientCAs).fault,
+		func(chain []*x509.Certificate, from netip.Addr, now time.Time) string {
+			return chains.fault(chain, o.ClientCAs(), from, now)
+		},
 		isSubject,
 	}
 }
@@ -61,8 +65,12 @@ func newSelfSignedTLSClient() *overTLS {
 func (m *overTLS) Name() string { return m.name }
 
 func (m *overTLS) Presents(p *Presented) bool {
-	another := p.Bearer != "" || p.Basic != nil || p.Post != "" || p.Assertion != ""
-	return p.ClientID != "" && len(p.Certificates) > 0 && !another && m.ours(p.Certificates[0])
+	return p.ClientID != "" && !strings.HasPrefix(p.ClientID, spiffeScheme) && p.onlyCertificate() && m.ours(p.Certificates[0])
+}
+
+// onlyCertificate reports whether p carries a certificate and no other proof.
+func (p *Presented) onlyCertificate() bool {
+	return len(p.Certificates) > 0 && p.Bearer == "" && p.Basic == nil && p.Post == "" && p.Assertion == ""
 }
 
 func (m *overTLS) Authenticate(_ context.Context, p *Presented, s *directory.Snapshot, now time.Time) (Identity, *Failure) {

@@ -467,11 +467,11 @@ func TestWithoutAuthoritiesNoCertificateCounts(t *testing.T) {
 
 func TestMethodsThatAreOffAreNotNamed(t *testing.T) {
 	names := func(o clientauth.Options) string { return strings.Join(clientauth.New(o).Names(), " ") }
-	if got, want := names(clientauth.Options{}), "bootstrap private_key_jwt"; got != want {
+	if got, want := names(clientauth.Options{}), "bootstrap private_key_jwt workload_jwt spiffe_jwt"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	all := clientauth.Options{Pepper: pepper, Certificates: true, ClientCAs: x509.NewCertPool}
-	if got, want := names(all), "bootstrap client_secret_basic client_secret_post private_key_jwt tls_client_auth self_signed_tls_client_auth"; got != want {
+	if got, want := names(all), "bootstrap client_secret_basic client_secret_post private_key_jwt tls_client_auth self_signed_tls_client_auth workload_jwt spiffe_jwt spiffe_x509"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"strings"
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
@@ -26,6 +27,12 @@ type Trust struct {
 	// KeysAt is when the keys were uploaded. Zero: they are fetched.
 	KeysAt time.Time
 }
+
+// trustPrefix begins the ids of trusts, and their generations.
+const trustPrefix = "trust_"
+
+// IsGeneration reports whether an id on which a token depends is the generation of a trust.
+func IsGeneration(id string) bool { return strings.HasPrefix(id, trustPrefix) }
 
 // SubjectTrust is the subject of every change of a trust.
 func SubjectTrust(id string) string { return "trust/" + id }

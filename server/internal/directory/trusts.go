@@ -6,7 +6,6 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/cowmap"
 	"github.com/watchword-dev/watchword/server/internal/trust"
@@ -104,29 +103,10 @@ func (s *Snapshot) Trusts() iter.Seq[*Trust] {
 	}
 }
 
-// AnchorNames are the claims by which the workload credentials of a trust are found.
-func (s *Snapshot) AnchorNames(trustID string) []string {
-	t, ok := s.Trust(trustID)
-	if !ok {
-		return nil
-	}
-	return trust.AnchorNames(t.Preset)
-}
-
 // Workloads are the workload credentials of a trust that name the claim with the value, by id, but for those that have
 // ended a while ago. Not to be changed.
 func (s *Snapshot) Workloads(trustID, claim, value string) []*Credential {
 	all, _ := s.trusts.byAnchor.Find(anchor{trustID, claim, value})
-	return all
-}
-
-// workloadsOf are the credentials of a trust that have not ended. It looks at every credential: to remove a trust is rare.
-func (s *Snapshot) workloadsOf(trustID string, now time.Time) (all []*Credential) {
-	for _, c := range s.credentials.All() {
-		if c.Trust == trustID && !c.ended(now) {
-			all = append(all, c)
-		}
-	}
 	return all
 }
 

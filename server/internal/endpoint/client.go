@@ -9,8 +9,11 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/web"
 )
 
-// assertionType is the client_assertion_type there is (RFC 7523, section 2.2).
-const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+// The types of client_assertion (RFC 7523, section 2.2; draft-ietf-oauth-spiffe-client-auth-02).
+const (
+	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+	svidType      = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
+)
 
 // presented collects all that a request says of who sent it. It decides nothing: that several
 // proofs are one too many is for clientauth to say.
@@ -24,6 +27,8 @@ func (e *endpoints) presented(q *request) (clientauth.Presented, *problem) {
 	switch t := q.form.get("client_assertion_type"); {
 	case (t == "") != (p.Assertion == ""):
 		return p, malformed("half_an_assertion", "client_assertion and client_assertion_type belong together")
+	case t == svidType:
+		p.AssertsSVID = true
 	case t != "" && t != assertionType:
 		return p, &problem{kind: issuer.InvalidToken, reason: "unsupported_assertion_type"}
 	}

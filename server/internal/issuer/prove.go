@@ -44,7 +44,7 @@ func (p presented) identifyByGrant(ctx context.Context, a *attempt) (clientauth.
 	if failure != nil {
 		return id, a.failed(failure, InvalidGrant)
 	}
-	if id.Method != api.PrivateKeyJWT { // a bootstrap credential is signed by this server
+	if id.Method == api.Bootstrap { // which is signed by this server
 		return id, a.failed(&clientauth.Failure{Reason: "wrong_type", Claimed: id.Service.Name, CredentialID: id.CredentialID}, InvalidGrant)
 	}
 	beside := a.Presented
@@ -66,6 +66,7 @@ func (p presented) identifyByGrant(ctx context.Context, a *attempt) (clientauth.
 // the proof itself was not good, InvalidToken unless said otherwise.
 func (a *attempt) failed(f *clientauth.Failure, kind ...RefusalKind) error {
 	a.event.Caller, a.event.Credential = f.Claimed, f.CredentialID
+	a.event.Claims = clientauth.Unmet(f.Findings)
 	r := &Refusal{Kind: InvalidToken, Reason: f.Reason, RetryAfter: f.RetryAfter}
 	for _, k := range kind {
 		r.Kind = k

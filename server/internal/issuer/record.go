@@ -64,5 +64,9 @@ func clip(e audit.Event) audit.Event {
 			*s = strings.ToValidUTF8((*s)[:most], "") + "..."
 		}
 	}
+	e.Claims = e.Claims[:min(len(e.Claims), maxFindings)] // whose texts are short already
 	return e
 }
+
+// maxFindings is how many claims a record lists.
+const maxFindings = 16

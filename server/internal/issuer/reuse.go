@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
@@ -40,7 +41,7 @@ func (i *Issuer) mint(g *grant, signer *jose.Signer) *minting {
 	c := claims{
 		oauth: g.oauth, subject: g.caller.Service.Name, audiences: g.audiences, id: m.id, scope: strings.Join(g.scopes, " "),
 		issuedAt: m.issuedAt, expiry: m.expiresAt, clientID: g.caller.Service.Name, key: g.binding.key, certificate: g.binding.certificate,
-		deps: []string{directory.FormatUID(g.caller.Service.UID), g.caller.CredentialID},
+		deps: dependsOn(g.caller),
 	}
 	if g.subject != nil {
 		c.subject, c.actors, c.deps = g.subject.name, g.subject.actors, g.subject.deps
@@ -70,6 +71,15 @@ func (i *Issuer) mint(g *grant, signer *jose.Signer) *minting {
 		m.longest += longestIndex - len(strconv.FormatInt(c.statusIndex, 10))
 	}
 	return m
+}
+
+// dependsOn are the ids by which a token ends when its caller may no longer prove itself as it did.
+func dependsOn(caller clientauth.Identity) []string {
+	deps := []string{directory.FormatUID(caller.Service.UID), caller.CredentialID}
+	if caller.Depends != "" {
+		deps = append(deps, caller.Depends)
+	}
+	return deps
 }
 
 // longestIndex is how many digits a place in a status list has at most.
@@ -110,8 +120,9 @@ func (r *reuse) find(g *grant) *minting {
 	if r.recent == nil || g.now.Sub(r.opened) >= r.window || g.now.Before(r.opened) {
 		r.recent, r.opened = map[reuseKey]*minting{}, g.now
 	}
-	// A token in the second half of its life is left to those who have it.
-	if m, ok := r.recent[key]; ok && m.expiresAt.Sub(g.now) > g.now.Sub(m.issuedAt) {
+	// A token in the second half of its life is left to those who have it, and so is one that lives longer than the proof
+	// of this request.
+	if m, ok := r.recent[key]; ok && !m.expiresAt.After(g.minting.expiresAt) && m.expiresAt.Sub(g.now) > g.now.Sub(m.issuedAt) {
 		return m
 	}
 	r.recent[key] = g.minting

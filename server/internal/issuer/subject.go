@@ -58,11 +58,17 @@ func (i *Issuer) readSubject(_ context.Context, a *attempt) error {
 		return refuse("subject_token_malformed", "the subject token is not valid")
 	}
 	a.subject = &subject{
-		name: c.Subject, deps: append(slices.Clone(c.Deps), c.ID, directory.FormatUID(a.caller.Service.UID), a.caller.CredentialID),
+		name: c.Subject, deps: append(append(slices.Clone(c.Deps), c.ID), dependsOn(a.caller)...),
 		keys: append(slices.Clone(c.DepKeys), t.keyID), scopes: scopes, expiry: c.Expiry, exchange: policy.Delegate,
 	}
-	// The deps are two of the first token, and three for each exchange.
-	tooLong := (len(a.subject.deps)-2)/3 > i.o.MaxActors
+	// The deps are two of the first token, and three for each exchange, apart from the trusts.
+	trusts := 0
+	for _, id := range a.subject.deps {
+		if directory.IsGeneration(id) {
+			trusts++
+		}
+	}
+	tooLong := (len(a.subject.deps)-trusts-2)/3 > i.o.MaxActors
 	if a.Exchange.Impersonate {
 		a.subject.exchange, a.subject.actors = policy.Impersonate, c.Actors
 		if tooLong {

@@ -145,7 +145,7 @@ func (i *Issuer) bind(_ context.Context, a *attempt) (err error) {
 
 // byCertificate reports whether it is a certificate by which the caller proved itself.
 func (a *attempt) byCertificate() bool {
-	return a.caller.Method == api.TLSClientAuth || a.caller.Method == api.SelfSignedTLSClientAuth
+	return slices.Contains([]string{api.TLSClientAuth, api.SelfSignedTLSClientAuth, api.SPIFFEX509}, a.caller.Method)
 }
 
 // bound refuses what is not bound as the service wants.
@@ -179,6 +179,8 @@ func (i *Issuer) settle(ctx context.Context, a *attempt) error {
 		return &Refusal{Kind: InvalidToken, Reason: "unknown_service"}
 	case known && credential.Good(a.now) != "":
 		return &Refusal{Kind: InvalidToken, Reason: credential.Good(a.now)}
+	case s.Denied(a.caller.Depends):
+		return &Refusal{Kind: InvalidToken, Reason: "trust_changed"}
 	case !clientauth.Accepts(svc, a.caller.Method):
 		return &Refusal{Kind: InvalidToken, Reason: "method_not_accepted"}
 	}
@@ -236,10 +238,18 @@ func (i *Issuer) decide(a *attempt) (*grant, error) {
 		}
 		g.targets = append(g.targets, svc)
 	}
+	// No token lives longer than what it was obtained with.
+	ends := []time.Time{a.caller.Until}
 	if a.subject != nil {
-		if left := a.subject.expiry.Sub(a.now.Truncate(time.Second)); left < g.ttl {
+		ends = append(ends, a.subject.expiry)
+	}
+	for _, end := range ends {
+		if left := end.Truncate(time.Second).Sub(a.now.Truncate(time.Second)); !end.IsZero() && left < g.ttl {
 			g.ttl = left
 		}
+	}
+	if g.ttl <= 0 {
+		return nil, &Refusal{Kind: InvalidToken, Reason: "expired"}
 	}
 	return g, nil
 }

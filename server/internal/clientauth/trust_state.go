@@ -1,0 +1,78 @@
+package clientauth
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/watchword-dev/watchword/server/internal/directory"
+)
+
+// TrustState is what this replica has seen of the tokens of one trust since it started.
+type TrustState struct {
+	// Accepted is when a token proved a service last. Zero: none did.
+	Accepted time.Time
+	// Refused are the reasons for which tokens were refused, each with the last time.
+	Refused map[string]time.Time
+	// UnknownKey is the kid of the last token that was signed with a key which the trust does not have. Anybody can send one.
+	UnknownKey string
+
+	logged time.Time // when the log was last told that the keys cannot be had
+}
+
+// trustStates are the states by trust. There are no more of them than trusts, and a trust has as many reasons as this
+// package knows.
+type trustStates struct {
+	mu  sync.Mutex
+	all map[string]*TrustState
+}
+
+func (s *trustStates) note(id string, failure *Failure, kid string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.of(id)
+	if failure == nil {
+		st.Accepted = now
+		return
+	}
+	st.Refused[failure.Reason] = now
+	if failure.Reason == "unknown_key" {
+		st.UnknownKey = clipped(kid)
+	}
+}
+
+func (s *trustStates) mayLog(id string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.of(id)
+	if now.Sub(st.logged) < time.Minute {
+		return false
+	}
+	st.logged = now
+	return true
+}
+
+// of returns the state of a trust, with s.mu held.
+func (s *trustStates) of(id string) *TrustState {
+	st := s.all[id]
+	if st == nil {
+		if s.all == nil || len(s.all) >= directory.MaxTrusts { // of trusts that are gone
+			s.all = map[string]*TrustState{}
+		}
+		st = &TrustState{Refused: map[string]time.Time{}}
+		s.all[id] = st
+	}
+	return st
+}
+
+// TrustState returns what was seen of the tokens of the trust with that id.
+func (a *Authenticator) TrustState(id string) TrustState {
+	s := &a.workloads.states
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, ok := s.all[id]
+	if !ok {
+		return TrustState{}
+	}
+	return TrustState{Accepted: st.Accepted, Refused: maps.Clone(st.Refused), UnknownKey: st.UnknownKey}
+}

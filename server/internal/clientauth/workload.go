@@ -1,0 +1,399 @@
+package clientauth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/keysets"
+	"github.com/watchword-dev/watchword/server/internal/once"
+	"github.com/watchword-dev/watchword/server/internal/trust"
+)
+
+// MaxPlatformToken is the longest token of a platform that is read, in bytes.
+const MaxPlatformToken = 16 << 10
+
+// MaxCandidates is how many credentials are compared with one token.
+const MaxCandidates = 200
+
+// spiffeScheme begins every SPIFFE ID (SPIFFE ID, section 2).
+const spiffeScheme = "spiffe://"
+
+// workloadJWT is workload_jwt and spiffe_jwt: a token that a platform signed for its workload, such as the projected
+// token of a Kubernetes pod, in place of an assertion that the service signs itself (RFC 7523, section 3). Its issuer
+// is a trust, which for a JWT-SVID is found by the trust domain of its subject, and its claims are those that
+// a credential of the service wants.
+type workloadJWT struct {
+	name   string
+	spiffe bool
+	w      *workloads
+}
+
+// workloads are what both methods, and spiffe_x509, share.
+type workloads struct {
+	o      Options
+	keys   *keysets.Sets
+	claims recent[string, map[string]string] // of credentials, by their material
+	states trustStates
+}
+
+func newWorkloads(o Options) *workloads {
+	return &workloads{o: o, keys: keysets.New(keysets.ForPlatforms(o.JWKSNetworks))}
+}
+
+// unavailable tells the operator's log, once a minute for each trust, that the keys of tr cannot be had. The caller is
+// told no more than of any other refusal, and can have as many tokens refused as it likes.
+func (w *workloads) unavailable(tr *directory.Trust, err error, now time.Time) {
+	if w.o.Logger != nil && w.states.mayLog(tr.ID, now) {
+		w.o.Logger.Warn("the keys of a trust are not available, so its tokens are refused", "trust", tr.Name, "error", err)
+	}
+}
+
+func (m *workloadJWT) Name() string { return m.name }
+
+func (m *workloadJWT) Presents(p *Presented) bool {
+	t := p.platformToken()
+	return t != nil && t.spiffe == m.spiffe
+}
+
+// platformToken is a token of a platform, read but not verified.
+type platformToken struct {
+	*jose.Token
+	claims *trust.Claims
+	iss    string
+	sub    string
+	spiffe bool // it is taken for a JWT-SVID
+}
+
+// platformToken is the token of a platform that p carries, as an assertion or as the bearer token of /accesstoken, or nil.
+func (p *Presented) platformToken() *platformToken {
+	compact := p.Assertion
+	if compact == "" {
+		compact = p.Bearer
+	}
+	if p.platform == nil || p.platform.from != compact {
+		p.platform = &parsedPlatform{compact, readPlatformToken(compact, p.AssertsSVID, p.issuer)}
+	}
+	return p.platform.token
+}
+
+type parsedPlatform struct {
+	from  string
+	token *platformToken
+}
+
+// readPlatformToken returns nil for what a service or this server signed. Those name a service or this server as their
+// issuer: that of a platform is a URL, which no service can have as its name. A JWT-SVID may have no issuer (JWT-SVID,
+// section 3).
+func readPlatformToken(compact string, svid bool, own string) *platformToken {
+	if compact == "" || isBootstrapToken(compact) {
+		return nil
+	}
+	t, err := jose.ParseLong(compact, MaxPlatformToken)
+	if err != nil || strings.EqualFold(t.Type, BootstrapType) {
+		return nil
+	}
+	c, err := trust.Parse(t.Payload)
+	if err != nil {
+		return nil
+	}
+	p := &platformToken{Token: t, claims: c}
+	p.iss, _ = c.Text("iss")
+	p.sub, _ = c.Text("sub")
+	p.spiffe = svid || strings.HasPrefix(p.sub, spiffeScheme)
+	if !p.spiffe && (p.iss == own || !strings.ContainsAny(p.iss, ":/")) {
+		return nil
+	}
+	return p
+}
+
+// isBootstrapToken looks at the header alone, which is short: bootstrap credentials come with every request to
+// /accesstoken, and reading one whole would cost more than all else that is done with it.
+func isBootstrapToken(compact string) bool {
+	head, _, _ := strings.Cut(compact, ".")
+	if len(head) > 512 {
+		return false
+	}
+	b, err := base64.RawURLEncoding.DecodeString(head)
+	return err == nil && strings.Contains(string(b), `"`+BootstrapType+`"`)
+}
+
+// Authenticate checks the signature with the keys of the one trust that the token belongs to, then what the token says
+// of itself, and then looks for a credential whose claims it has.
+func (m *workloadJWT) Authenticate(ctx context.Context, p *Presented, s *directory.Snapshot, now time.Time) (Identity, *Failure) {
+	t := p.platformToken()
+	tr, failure := m.w.trustOf(t, s)
+	if failure != nil {
+		return Identity{}, failure
+	}
+	id, failure := m.w.vouched(ctx, tr, t, p, s, now)
+	m.w.states.note(tr.ID, failure, t.KeyID, now)
+	return id, failure
+}
+
+// Explanation is what would come of a platform's token.
+type Explanation struct {
+	// Trust and Service are nil as far as none was found.
+	Trust   *directory.Trust
+	Service *directory.Service
+	// CredentialID is of the credential that the token matches, or that it is nearest to.
+	CredentialID string
+	// Reason is empty if the token proves Service, else as in the audit log.
+	Reason string
+	// Findings are all claims that were looked at.
+	Findings []api.ClaimFinding
+}
+
+// Explain checks a platform's token as Authenticate would. It uses up and counts nothing.
+// clientID is as in a request.
+func (a *Authenticator) Explain(ctx context.Context, token, clientID string, s *directory.Snapshot, now time.Time) (e Explanation) {
+	p := &Presented{Assertion: token, ClientID: clientID, issuer: a.workloads.o.Issuer}
+	t := p.platformToken()
+	if t == nil {
+		e.Reason = "malformed"
+		return e
+	}
+	var failure *Failure
+	if e.Trust, failure = a.workloads.trustOf(t, s); failure == nil {
+		var id Identity
+		if id, failure = a.workloads.vouched(ctx, e.Trust, t, p, s, now); failure == nil {
+			c, _ := s.Credential(id.CredentialID)
+			e.Service, e.CredentialID = id.Service, id.CredentialID
+			e.Findings = append(a.workloads.judge(e.Trust, t, now), trust.Match(&e.Trust.TrustSettings, a.workloads.wanted(c), t.claims)...)
+			return e
+		}
+	}
+	e.Service, _ = s.Service(failure.Claimed)
+	e.Reason, e.CredentialID, e.Findings = failure.Reason, failure.CredentialID, failure.Findings
+	return e
+}
+
+// trustOf is the trust to which a token belongs. Nothing is fetched for one that belongs to none.
+func (w *workloads) trustOf(t *platformToken, s *directory.Snapshot) (*directory.Trust, *Failure) {
+	issuer, claim := t.iss, "iss"
+	if t.spiffe {
+		domain, ok := trustDomain(t.sub)
+		if !ok {
+			return nil, &Failure{Reason: "malformed", Findings: []api.ClaimFinding{{
+				Claim: "sub", Seen: clipped(t.sub), Wanted: "a SPIFFE ID", Hint: "The token was sent as a JWT-SVID. Send tokens of other platforms with the client_assertion_type jwt-bearer.",
+			}}}
+		}
+		issuer, claim = domain, "sub"
+	}
+	tr, ok := s.TrustByIssuer(issuer)
+	if !ok || t.spiffe != (tr.Preset == "spiffe") {
+		return nil, &Failure{Reason: "unknown_issuer", Findings: []api.ClaimFinding{{
+			Claim: claim, Seen: clipped(issuer), Wanted: "the issuer of a trust, compared as a string",
+			Hint: `Run "watchword trust list" to see the trusts, and "watchword trust add" to add one.`,
+		}}}
+	}
+	return tr, nil
+}
+
+// trustDomain is the trust domain of a SPIFFE ID, as a URL without a path (SPIFFE ID, section 2).
+func trustDomain(id string) (string, bool) {
+	rest, ok := strings.CutPrefix(id, spiffeScheme)
+	domain, _, _ := strings.Cut(rest, "/")
+	domain = spiffeScheme + domain
+	return domain, ok && trust.CheckID(domain, id) == nil
+}
+
+// vouched finds out for which service tr vouches by t.
+func (w *workloads) vouched(ctx context.Context, tr *directory.Trust, t *platformToken, p *Presented, s *directory.Snapshot, now time.Time) (Identity, *Failure) {
+	if tr.Disabled {
+		return Identity{}, &Failure{Reason: "trust_disabled"}
+	}
+	if failure := w.verify(ctx, tr, t, now); failure != nil {
+		return Identity{}, failure
+	}
+	if found := w.judge(tr, t, now); !trust.IsMet(found) {
+		return Identity{}, &Failure{Reason: judged(found), Findings: found}
+	}
+	credential, svc, failure := w.match(tr, t, p, s, now)
+	if failure != nil {
+		return Identity{}, failure
+	}
+	id := Identity{Service: svc, CredentialID: credential.ID, Depends: tr.Generation, Until: t.claims.Expiry()}
+	if trust.OnceOnly(&tr.TrustSettings) {
+		// With the trust: a jti is unique to its issuer (RFC 7519, section 4.1.7). That there is one was judged.
+		id.Once = []once.Entry{{Key: once.Key("platform", tr.ID, t.claims.ID()), Until: id.Until.Add(clockSkew)}}
+	}
+	return id, nil
+}
+
+// judge looks at what t says of itself.
+func (w *workloads) judge(tr *directory.Trust, t *platformToken, now time.Time) []api.ClaimFinding {
+	return trust.Judge(&tr.TrustSettings, t.claims, trust.Audience(&tr.TrustSettings, w.o.Issuer), t.Type, t.Algorithm, now)
+}
+
+// verify checks the signature of t with the keys of tr, and no others.
+func (w *workloads) verify(ctx context.Context, tr *directory.Trust, t *platformToken, now time.Time) *Failure {
+	if !slices.Contains(trust.Algorithms(&tr.TrustSettings), t.Algorithm) {
+		return &Failure{Reason: "algorithm_not_accepted", Findings: []api.ClaimFinding{{
+			Claim: "alg", Seen: clipped(t.Algorithm), Wanted: strings.Join(trust.Algorithms(&tr.TrustSettings), " or "),
+		}}}
+	}
+	kid := api.ClaimFinding{Claim: "kid", Seen: clipped(t.KeyID), Wanted: "a key of the trust that signed the token"}
+	switch err := w.keys.Verify(ctx, source(tr), t.Token, now); {
+	case err == nil:
+		return nil
+	case errors.Is(err, jose.ErrSignature):
+		return &Failure{Reason: "bad_signature", Findings: []api.ClaimFinding{kid}}
+	case errors.Is(err, jose.ErrUnknownKey), errors.Is(err, jose.ErrNoKey):
+		kid.Hint = "If the issuer has new keys and they were uploaded, upload them again: watchword trust keys " + tr.Name + " --help"
+		return &Failure{Reason: "unknown_key", Findings: []api.ClaimFinding{kid}}
+	case errors.Is(err, jose.ErrAlgorithm):
+		return &Failure{Reason: "algorithm_not_accepted"}
+	default:
+		w.unavailable(tr, err, now)
+		return &Failure{Reason: "keys_unavailable", Cause: err}
+	}
+}
+
+// source is where the keys of tr are.
+func source(tr *directory.Trust) *keysets.Source {
+	s := &keysets.Source{
+		ID: tr.ID, Kind: keysets.Platform, Issuer: tr.Issuer, URL: tr.JWKSURI, JWKS: tr.JWKS,
+		Authorities: tr.Authorities, EndpointID: tr.EndpointID,
+	}
+	if tr.Preset == "spiffe" {
+		s.Kind = keysets.SPIFFE
+	}
+	for _, a := range trust.Algorithms(&tr.TrustSettings) {
+		s.Algorithms = append(s.Algorithms, jose.Algorithm(a))
+	}
+	return s
+}
+
+// candidate is a credential that may be the one, and the claims of a token that are not as it wants them.
+type candidate struct {
+	credential *directory.Credential
+	service    *directory.Service
+	findings   []api.ClaimFinding
+	unmet      int
+}
+
+// match finds the credential that wants what t says. A token may lead to several services, of which the request then
+// names one by its client_id.
+func (w *workloads) match(tr *directory.Trust, t *platformToken, p *Presented, s *directory.Snapshot, now time.Time) (*directory.Credential, *directory.Service, *Failure) {
+	var found, nearest *candidate
+	var why string // of a credential that matches and may not be used
+	for _, c := range candidates(tr, t, p, s) {
+		wanted := w.wanted(c.credential)
+		if len(wanted) == 0 { // written by a newer version; a token has all of no claims
+			continue
+		}
+		c.findings = trust.Match(&tr.TrustSettings, wanted, t.claims)
+		c.unmet = len(Unmet(c.findings))
+		unusable := usable(c.credential, p, now)
+		switch {
+		case c.unmet > 0:
+			if unusable == "" && (nearest == nil || c.unmet < nearest.unmet) && why == "" {
+				nearest = c
+			}
+		case unusable != "":
+			if found == nil {
+				why, nearest = unusable, c
+			}
+		case found != nil && found.service.UID != c.service.UID:
+			return nil, nil, &Failure{Reason: "ambiguous_workload", Findings: []api.ClaimFinding{{
+				Claim: "client_id", Wanted: "one of the services " + found.service.Name + ", " + c.service.Name,
+				Hint: "The token matches credentials of several services: name the service as client_id, or pin more claims.",
+			}}}
+		case found == nil:
+			found = c
+		}
+	}
+	switch {
+	case found != nil:
+		return found.credential, found.service, nil
+	case why != "":
+		return nil, nil, &Failure{Reason: why, Claimed: nearest.service.Name, CredentialID: nearest.credential.ID}
+	case nearest != nil:
+		return nil, nil, &Failure{Reason: "claims_differ", Claimed: nearest.service.Name, CredentialID: nearest.credential.ID, Findings: nearest.findings}
+	}
+	return nil, nil, &Failure{Reason: "no_matching_credential", Findings: seenAnchors(tr, t)}
+}
+
+// wanted are the claims that a credential wants.
+func (w *workloads) wanted(c *directory.Credential) map[string]string {
+	claims, ok := w.claims.find(c.Material)
+	if !ok {
+		claims, _ = directory.ParseClaims(c.Material) // which was checked when it was made, and by which c was found
+		w.claims.add(c.Material, claims)
+	}
+	return claims
+}
+
+// candidates are credentials that have a claim in common with t, by which the directory finds them.
+func candidates(tr *directory.Trust, t *platformToken, p *Presented, s *directory.Snapshot) (all []*candidate) {
+	known := map[string]bool{}
+	add := func(name, value string) {
+		for _, c := range s.Workloads(tr.ID, name, value) {
+			svc, ok := s.ServiceByUID(c.Service)
+			if !ok || known[c.ID] || len(all) >= MaxCandidates || p.ClientID != "" && p.ClientID != svc.Name && !(t.spiffe && p.ClientID == t.sub) {
+				continue
+			}
+			known[c.ID] = true
+			all = append(all, &candidate{credential: c, service: svc})
+		}
+	}
+	for _, name := range trust.AnchorNames(tr.Preset) {
+		if value, ok := trust.Text(&tr.TrustSettings, t.claims, name); ok && value != "" {
+			add(name, value)
+		}
+	}
+	if t.spiffe {
+		add("sub", "") // path prefixes
+	}
+	return all
+}
+
+// seenAnchors are the claims by which no credential was found.
+func seenAnchors(tr *directory.Trust, t *platformToken) (all []api.ClaimFinding) {
+	for _, name := range trust.AnchorNames(tr.Preset) {
+		if value, ok := trust.Text(&tr.TrustSettings, t.claims, name); ok {
+			all = append(all, api.ClaimFinding{Claim: name, Seen: clipped(value), Wanted: "a value that a credential names"})
+		}
+	}
+	if len(all) > 0 {
+		all[0].Hint = "No credential names this workload. Create one from the token: watchword service create NAME --from-token"
+	}
+	return all
+}
+
+// Unmet are the findings of claims that are not as they are wanted.
+func Unmet(all []api.ClaimFinding) []api.ClaimFinding {
+	return slices.DeleteFunc(slices.Clone(all), func(f api.ClaimFinding) bool { return f.Met })
+}
+
+// judged is the reason for which a token of a platform is refused before credentials are compared with it.
+func judged(all []api.ClaimFinding) string {
+	reasons := map[string]string{
+		"iss": "issuer_mismatch", "aud": "audience_mismatch", "exp": "expired", "iat": "not_yet_valid", "nbf": "not_yet_valid",
+		"lifetime": "lives_too_long", "jti": "no_jti", "typ": "wrong_type", "alg": "algorithm_not_accepted",
+	}
+	for _, f := range all {
+		switch {
+		case f.Met:
+		case f.Claim == "exp" && f.Seen == "":
+			return "no_expiry"
+		case reasons[f.Claim] != "":
+			return reasons[f.Claim]
+		}
+	}
+	return "claims_differ"
+}
+
+func clipped(s string) string {
+	if len(s) > 256 {
+		return strings.ToValidUTF8(s[:256], "") + "..."
+	}
+	return s
+}
