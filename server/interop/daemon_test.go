@@ -2,6 +2,7 @@ package interop
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"os"
 	"os/exec"
@@ -10,10 +11,12 @@ import (
 	"time"
 )
 
-// daemon starts a server in the foreground and waits until it listens. The test's end stops it.
-func daemon(t *testing.T, env []string, address, name string, args ...string) {
+// daemon starts a server in the foreground and waits until it listens. The test's end stops it, in the reverse order
+// of the starts, or stop does, which waits until it has ended.
+func daemon(t *testing.T, env []string, address, name string, args ...string) (stop func()) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Env = append(os.Environ(), env...)
@@ -27,8 +30,12 @@ func daemon(t *testing.T, env []string, address, name string, args ...string) {
 		cmd.Wait()
 		close(ended)
 	}()
-	t.Cleanup(func() {
+	stop = func() {
+		cancel()
 		<-ended
+	}
+	t.Cleanup(func() {
+		stop()
 		if t.Failed() {
 			t.Logf("%s says:\n%s", name, &out)
 		}
@@ -38,7 +45,7 @@ func daemon(t *testing.T, env []string, address, name string, args ...string) {
 	for {
 		if c, err := net.Dial("tcp", address); err == nil {
 			c.Close()
-			return
+			return stop
 		}
 		select {
 		case <-tick.C:

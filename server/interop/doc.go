@@ -12,8 +12,11 @@
 // Health, readiness and the addresses of clients are tested with real haproxy and nginx, whose files are in the folder
 // fleet, and with the requests of a kubelet.
 //
+// Tokens of platforms are those of real ones: the API server of Kubernetes with etcd, built from their modules, which the
+// folder platforms pins. There are no nodes, so that the tests write the files that a kubelet would.
+//
 // The tests need Node.js 20 or later and npm, and Debian's haproxy, nginx, httpd with mod_oauth2 and Python
-// libraries; scripts/needs installs them. Package-lock.json and golang/go.sum pin the rest. Where
-// something is missing, tests fail under CI=true and WWTEST=all, as `make test` sets it: what
+// libraries; scripts/needs installs them, and has scripts/platforms build the platforms. Package-lock.json and
+// golang/go.sum pin the rest. Where something is missing, tests fail under CI=true and WWTEST=all, as `make test` sets it: what
 // real clients make of the endpoints is not to go untested unseen.
 package interop

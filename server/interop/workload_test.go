@@ -1,0 +1,137 @@
+package interop
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// jwtBearer is the type of an assertion and the grant of RFC 7523.
+const (
+	jwtBearerAssertion = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+	jwtBearerGrant     = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+)
+
+// answered is what the server makes of a platform token.
+type answered struct {
+	status   int
+	body     string
+	decision string // the id that watchword why takes
+}
+
+// presenting are the ways in which a workload sends a platform token to get a token for m2.
+var presenting = map[string]func(token string) (path, kind, authorization string, body string){
+	"as client_assertion": func(token string) (string, string, string, string) {
+		return "/oauth2/token", "application/x-www-form-urlencoded", "", url.Values{
+			"grant_type": {"client_credentials"}, "resource": {m2URL},
+			"client_assertion_type": {jwtBearerAssertion}, "client_assertion": {token},
+		}.Encode()
+	},
+	"as assertion of the grant jwt-bearer": func(token string) (string, string, string, string) {
+		return "/oauth2/token", "application/x-www-form-urlencoded", "", url.Values{
+			"grant_type": {jwtBearerGrant}, "resource": {m2URL}, "assertion": {token},
+		}.Encode()
+	},
+	"at POST /accesstoken": func(token string) (string, string, string, string) {
+		return "/accesstoken", "application/json", "Bearer " + token, `{"target":"` + m2URL + `"}`
+	},
+}
+
+// present sends a platform token in one of the ways.
+func (o *oauth) present(t *testing.T, way, token string) (a answered) {
+	t.Helper()
+	path, kind, authorization, body := presenting[way](token)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, o.issuer+path, strings.NewReader(body))
+	must(t, err)
+	r.Header.Set("Content-Type", kind)
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	answer, err := o.http.Do(r)
+	must(t, err)
+	defer answer.Body.Close()
+	var text bytes.Buffer
+	_, err = text.ReadFrom(answer.Body)
+	must(t, err)
+	return answered{answer.StatusCode, text.String(), answer.Header.Get("Watchword-Decision")}
+}
+
+// joins wants a platform token to be accepted in each way, as that of a service, again and again. No token that is issued
+// for it outlives it.
+func (o *oauth) joins(t *testing.T, platformToken, service string) {
+	t.Helper()
+	until := claimsOf(t, platformToken).Expiry
+	for way := range presenting {
+		for range 2 {
+			a := o.present(t, way, platformToken)
+			var got struct {
+				OAuth string `json:"access_token"`
+				Plain string `json:"accessToken"`
+			}
+			if err := json.Unmarshal([]byte(a.body), &got); err != nil || a.status != http.StatusOK {
+				t.Errorf("%s: %d %s", way, a.status, a.body)
+				continue
+			}
+			if c := claimsOf(t, got.OAuth+got.Plain); c.Subject != service || c.Expiry > until || c.Expiry <= time.Now().Unix() {
+				t.Errorf("%s: the token is for %s until %d, want %s until %d at the latest", way, c.Subject, c.Expiry, service, until)
+			}
+		}
+	}
+}
+
+// refuses wants a platform token to be refused in each way, with the same answer as any other, and returns the ids of the
+// decisions.
+func (o *oauth) refuses(t *testing.T, what, platformToken string) (decisions []string) {
+	t.Helper()
+	for way := range presenting {
+		a, other := o.present(t, way, platformToken), o.present(t, way, unknownToken)
+		if a.status/100 != 4 || a.status != other.status || a.body != other.body || a.decision == "" {
+			t.Errorf("%s, %s: %d %s, decision %q; a token of nobody gets %d %s", what, way, a.status, a.body, a.decision, other.status, other.body)
+		}
+		decisions = append(decisions, a.decision)
+	}
+	return decisions
+}
+
+// unknownToken has an issuer that no server trusts.
+var unknownToken = strings.Join([]string{
+	base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","kid":"k1"}`)),
+	base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"https://issuer.example.com","sub":"m1","aud":"m2","iat":1800000000,"exp":1800000600}`)),
+	base64.RawURLEncoding.EncodeToString(make([]byte, 256)),
+}, ".")
+
+// subjectAndEnd are the claims of tokens of platforms and of the server.
+type subjectAndEnd struct {
+	Subject string `json:"sub"`
+	Expiry  int64  `json:"exp"`
+}
+
+func claimsOf(t *testing.T, token string) (c subjectAndEnd) {
+	t.Helper()
+	_, rest, _ := strings.Cut(token, ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	text, err := base64.RawURLEncoding.DecodeString(payload)
+	must(t, err)
+	must(t, json.Unmarshal(text, &c))
+	return c
+}
+
+// watchword runs a command of the operator's with this on its standard input, and returns what it prints.
+func (s *server) watchword(t *testing.T, env []string, stdin string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program(t), args...)
+	cmd.Env = slices.Concat(s.env, env)
+	cmd.Stdin, cmd.Stderr = strings.NewReader(stdin), t.Output()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("watchword %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
