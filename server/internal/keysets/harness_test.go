@@ -68,9 +68,14 @@ type server struct {
 	asked atomic.Int32
 }
 
-func newServer(t testing.TB) *server {
+func newServer(t testing.TB) *server { return newServerAt(t, "127.0.0.1") }
+
+func newServerAt(t testing.TB, address string) *server {
 	s := &server{pages: map[string]http.HandlerFunc{}}
-	s.Server = httptest.NewServer(s)
+	s.Server = httptest.NewUnstartedServer(s)
+	must(t, s.Listener.Close())
+	s.Listener = listenAt(t, address)
+	s.Start()
 	t.Cleanup(s.Close)
 	return s
 }

@@ -56,7 +56,10 @@ func read(src *Source, b []byte, uploaded bool) (*content, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the authorities: %w", err)
 	}
-	if uploaded && len(b) == 0 && len(authorities) > 0 {
+	if uploaded && len(b) == 0 {
+		if len(authorities) == 0 {
+			return nil, errors.New("no key is known: give the URL of the keys, or upload the keys or the certificates of the authorities")
+		}
 		return &content{authorities: authorities}, nil
 	}
 	c, faults, err := readSet(src, b)
