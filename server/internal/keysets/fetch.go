@@ -84,9 +84,6 @@ func (s *Sets) discover(ctx context.Context, src *Source) (string, error) {
 	if m.Issuer != src.Issuer {
 		return "", fmt.Errorf("%s: it is that of the issuer %q, not %q: give the issuer exactly as its tokens name it", place(address), clip(m.Issuer), src.Issuer)
 	}
-	if err := CheckURL(m.Keys); err != nil {
-		return "", fmt.Errorf("%s: its jwks_uri %w", place(address), err)
-	}
 	if strings.HasPrefix(src.Issuer, "https:") && !strings.HasPrefix(m.Keys, "https:") {
 		return "", fmt.Errorf("%s: its jwks_uri must begin with https://, as the issuer does", place(address))
 	}
@@ -95,10 +92,10 @@ func (s *Sets) discover(ctx context.Context, src *Source) (string, error) {
 
 // get returns the body of an answer.
 func (s *Sets) get(ctx context.Context, client *http.Client, src *Source, address string) ([]byte, error) {
-	if err := CheckURL(address); err != nil {
-		return nil, fmt.Errorf("its address %w", err)
-	}
 	where := place(address)
+	if err := CheckURL(address); err != nil {
+		return nil, fmt.Errorf("%s: the URL %w", where, err)
+	}
 	b, err := s.body(ctx, client, src, address)
 	switch {
 	case err == nil:
