@@ -150,12 +150,21 @@ func anyone() []Row {
 			"clientauth.TestGuessingIsHeldBackForTheClientAndItsAddressOnly",
 		},
 		{
-			"requests that wait for keys at a `jwks_uri`", number(keysets.MaxWaitingForOne) + " for one address", number(keysets.MaxWaitingForAll),
+			"requests that wait for keys of services and trusts", number(keysets.MaxWaitingForOne) + " for one service or trust", number(keysets.MaxWaitingForAll) + " for services, and as many for trusts",
 			"the newest: it is checked with the keys at hand, if there are any", "503 `temporarily_unavailable`", "watchword_client_keys_waiting", "app.TestAttacks/assertions for a service whose keys are slow",
 		},
 		{
 			"fetches from a `jwks_uri`", fmt.Sprintf("one at once and address, one every %s, of %s", keysets.ClientRetry, size(keysets.ClientLimit)), "",
 			"more wait for the one", "nothing", "watchword_client_keys_waiting", "clientauth.TestManyAtOnceFetchOnce",
+		},
+		{
+			"fetches of the keys of a trust",
+			fmt.Sprintf("one at once for a trust, and one every %s, failed ones too, of %s and %s with the discovery document", keysets.Refetch, size(keysets.PlatformLimit), keysets.PlatformTimeout), "",
+			"more wait for the one", "nothing: the keys from before are used, for up to " + fmt.Sprintf("%d h", keysets.Stale/time.Hour), "watchword_client_keys_waiting", "keysets.TestRandomKeyIDsFetchOnceIn30Seconds",
+		},
+		{
+			"keys of trusts that are kept", size(keysets.PlatformLimit) + " of each trust, and " + number(jose.MaxKeys) + " keys", number(keysets.MaxPlatforms) + " trusts, with those that were removed",
+			"those that were not used for longest; after a day without a fetch, all", "nothing: they are fetched again", "go_memstats_heap_alloc_bytes", "keysets.TestWhatIsRememberedIsBounded",
 		},
 		{
 			"signatures checked for one assertion", number(keysets.MaxKeysTried), "", "the assertion", "401 `invalid_client`", "watchword_decisions_total", "clientauth.TestAssertionNeedNotNameItsKey",
