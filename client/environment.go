@@ -36,7 +36,7 @@ func FromEnvironment(ctx context.Context, edits ...func(*Config)) (*Client, erro
 
 func fromEnvironment(ctx context.Context, getenv func(string) string, edits []func(*Config)) (*Client, error) {
 	server := getenv(envURL)
-	platform, err := platformFrom(getenv)
+	platform, err := PlatformFromEnvironment(getenv)
 	if server == "" {
 		err = errors.Join(fmt.Errorf("%s is not set; set it to the issuer identifier of the server, such as https://auth.example.com", envURL), err)
 	}
@@ -53,11 +53,9 @@ func fromEnvironment(ctx context.Context, getenv func(string) string, edits []fu
 	return New(cfg)
 }
 
-// PlatformFromEnvironment returns the source of platform tokens that FromEnvironment uses. Printing it tells which one
-// it is.
-func PlatformFromEnvironment() (PlatformTokenSource, error) { return platformFrom(os.Getenv) }
-
-func platformFrom(getenv func(string) string) (PlatformTokenSource, error) {
+// PlatformFromEnvironment returns the source of platform tokens that FromEnvironment uses. getenv is os.Getenv, or
+// returns variables from elsewhere. Printing the source tells which one it is.
+func PlatformFromEnvironment(getenv func(string) string) (PlatformTokenSource, error) {
 	var source PlatformTokenSource
 	switch file := getenv(envTokenFile); {
 	case file != "":

@@ -4,6 +4,11 @@
 //
 // m1, m2 and m3 listen on ports 8001, 8002 and 8003; another name needs --listen. Package service describes what
 // the service does, and why it listens on loopback addresses only.
+//
+// The service authenticates with a bootstrap credential or, with --token-file or WATCHWORD_TOKEN_FILE, with the token
+// that the platform that runs it writes into that file:
+//
+//	WATCHWORD_URL=https://auth.example.com WATCHWORD_TOKEN_FILE=/var/run/secrets/watchword/token microservice m1
 package main
 
 import (
@@ -40,8 +45,9 @@ func main() {
 }
 
 type options struct {
-	name, listen, credentialFile string
-	service                      service.Config
+	name, listen              string
+	credentialFile, tokenFile string // one of them is set
+	service                   service.Config
 }
 
 func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
@@ -49,9 +55,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if err != nil {
 		return err
 	}
-	o.service.Credential = client.File(o.credentialFile)
-	if _, err := o.service.Credential.Credential(ctx); err != nil {
-		return fmt.Errorf("%w\nCreate one with: watchword credential create", err)
+	if err := o.authenticate(ctx); err != nil {
+		return err
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
 	if netaddr.IsTaken(err) {
@@ -67,6 +72,20 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	defer func() { _ = s.Close() }() // the program ends anyway
 	_, _ = fmt.Fprintf(out, "%s listens on http://%s\n", o.name, l.Addr())
 	return serve(ctx, l, s)
+}
+
+// authenticate chooses how the service authenticates, and reads the file once to report a mistake at the start.
+func (o *options) authenticate(ctx context.Context) error {
+	if o.tokenFile != "" {
+		o.service.Platform = client.TokenFile(o.tokenFile)
+		_, err := o.service.Platform.Token(ctx, o.service.Server)
+		return err
+	}
+	o.service.Credential = client.File(o.credentialFile)
+	if _, err := o.service.Credential.Credential(ctx); err != nil {
+		return fmt.Errorf("%w\nCreate one with: watchword credential create", err)
+	}
+	return nil
 }
 
 // serve answers until ctx ends, and then lets the current requests finish.
@@ -100,7 +119,8 @@ func parse(args []string, getenv func(string) string, out io.Writer) (options, e
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&o.listen, "listen", "", "loopback `address` to listen on; m1 to m3 have one by default")
-	flags.StringVar(&o.credentialFile, "credential-file", getenv("WATCHWORD_CREDENTIAL_FILE"), "`file` with the service's credential (WATCHWORD_CREDENTIAL_FILE; default watchword-data/credentials/NAME.jwt)")
+	flags.StringVar(&o.credentialFile, "credential-file", "", "`file` with the service's credential (WATCHWORD_CREDENTIAL_FILE; default watchword-data/credentials/NAME.jwt)")
+	flags.StringVar(&o.tokenFile, "token-file", "", "`file` into which the platform writes the token of this process, instead of a credential (WATCHWORD_TOKEN_FILE)")
 	flags.StringVar(&o.service.Server, "server", o.service.Server, "`URL` of the authorization server (WATCHWORD_URL; default http://localhost:8000)")
 	flags.Func("peer", "where another service is, as `NAME=URL`; may be repeated", func(s string) error {
 		name, peer, ok := strings.Cut(s, "=")
@@ -123,12 +143,20 @@ func parse(args []string, getenv func(string) string, out io.Writer) (options, e
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	return o, o.complete()
+	return o, o.complete(getenv)
 }
 
-// complete sets the options that depend on the name.
-func (o *options) complete() error {
+// complete sets the options that depend on the name and on each other.
+func (o *options) complete(getenv func(string) string) error {
 	o.service.Name = o.name
+	switch {
+	case o.credentialFile != "" && o.tokenFile != "":
+		return errors.New("--credential-file and --token-file are both set; set one of them")
+	case o.credentialFile == "" && o.tokenFile == "":
+		if o.tokenFile = getenv("WATCHWORD_TOKEN_FILE"); o.tokenFile == "" {
+			o.credentialFile = getenv("WATCHWORD_CREDENTIAL_FILE")
+		}
+	}
 	if o.listen == "" {
 		u, err := url.Parse(service.DefaultPeers()[o.name])
 		if err != nil || u.Host == "" {
@@ -143,7 +171,7 @@ func (o *options) complete() error {
 	if !netaddr.IsLoopback(host) {
 		return fmt.Errorf("--listen %s: /query answers anybody, so the demo listens on loopback addresses only, such as 127.0.0.1:8001", o.listen)
 	}
-	if o.credentialFile == "" {
+	if o.credentialFile == "" && o.tokenFile == "" {
 		if strings.ContainsAny(o.name, `/\`) {
 			return fmt.Errorf("%q is not a service's name", o.name)
 		}

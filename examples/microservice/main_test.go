@@ -82,6 +82,38 @@ func TestTwoServicesTalk(t *testing.T) {
 	}
 }
 
+// The platform's token takes the place of a credential, and a credential never that of the platform's token.
+func TestServiceNeedsNoSecretWhereItsPlatformVouchesForIt(t *testing.T) {
+	auth := clienttest.NewServer()
+	defer auth.Close()
+	auth.Allow("m1", "m1")
+	file := credentialFile(t, auth.PlatformToken("m1", auth.URL))
+	secret := credentialFile(t, auth.Credential("m1"))
+	for name, c := range map[string]struct {
+		args []string
+		env  map[string]string
+	}{
+		"variables": {[]string{"m1"}, map[string]string{"WATCHWORD_URL": auth.URL, "WATCHWORD_TOKEN_FILE": file, "WATCHWORD_CREDENTIAL_FILE": "/no/such/file"}},
+		"flags":     {[]string{"m1", "--server", auth.URL, "--token-file", file}, map[string]string{"WATCHWORD_CREDENTIAL_FILE": "/no/such/file"}},
+	} {
+		m1, stop := start(t, append(c.args, "--peer", "m1=http://127.0.0.1:1"), c.env)
+		// The call itself fails, since nothing listens there; the token was issued.
+		before := auth.Requests()
+		if status, body := post(t, m1+"/query", `{"target":"m1"}`); status != http.StatusBadGateway || auth.Requests() != before+1 {
+			t.Errorf("%s: got %d %q after %d token requests, want 502 after one", name, status, body, auth.Requests()-before)
+		}
+		http.DefaultClient.CloseIdleConnections()
+		if err := stop(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	env := map[string]string{"WATCHWORD_URL": auth.URL, "WATCHWORD_TOKEN_FILE": file + ".absent", "WATCHWORD_CREDENTIAL_FILE": secret}
+	err := run(t.Context(), []string{"m1", "--listen", "127.0.0.1:0"}, func(k string) string { return env[k] }, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), file+".absent") {
+		t.Errorf("a token file that is not there: got %v, want an error that names it", err)
+	}
+}
+
 func TestItStartsWhileTheServerIsAway(t *testing.T) {
 	auth := clienttest.NewServer()
 	defer auth.Close()
@@ -121,6 +153,8 @@ func TestMistakesAreExplained(t *testing.T) {
 		{[]string{"m1", "--peer", "m2=localhost", "--credential-file", good}, "peer m2"},
 		{[]string{"m1", "--server", "auth", "--credential-file", good}, "http://localhost:8000"},
 		{[]string{"m1", "--credential-file", good + ".absent"}, "Create one with: watchword credential create"},
+		{[]string{"m1", "--token-file", good + ".absent"}, "have the platform write its token there"},
+		{[]string{"m1", "--token-file", good, "--credential-file", good}, "set one of them"},
 		{[]string{"../m1", "--listen", "127.0.0.1:0"}, "not a service's name"},
 	} {
 		err := run(t.Context(), c.args, func(string) string { return "" }, io.Discard)

@@ -32,14 +32,15 @@ const (
 	warmUp      = 2 * time.Second // for fetching keys at the start; later they are fetched when needed
 )
 
-// Config describes one service. Name and Credential are required.
+// Config describes one service. Name is required, and one of Credential and Platform.
 type Config struct {
-	Name       string                  // the name of this service in the call map
-	Server     string                  // the authorization server; empty means http://localhost:8000
-	Credential client.CredentialSource // the credential of Name
-	Peers      map[string]string       // service name -> base URL; nil means DefaultPeers()
-	Issuer     string                  // the issuer of tokens that are accepted; empty means auth-server
-	Logger     *slog.Logger            // nil means slog.Default()
+	Name       string                     // the name of this service in the call map
+	Server     string                     // the authorization server; empty means http://localhost:8000
+	Credential client.CredentialSource    // the credential of Name
+	Platform   client.PlatformTokenSource // tokens with which the platform vouches for Name
+	Peers      map[string]string          // service name -> base URL; nil means DefaultPeers()
+	Issuer     string                     // the issuer of tokens that are accepted; empty means auth-server
+	Logger     *slog.Logger               // nil means slog.Default()
 
 	// ExternalURL is the URL by which callers know this service. DPoP proofs must be for it: the Host header of a
 	// request is chosen by its sender.
@@ -92,6 +93,7 @@ func New(cfg Config) (*Service, error) {
 	c, err := client.New(client.Config{
 		Server:     cfg.Server,
 		Credential: cfg.Credential,
+		Platform:   cfg.Platform,
 		Logger:     cfg.Logger,
 		AllowHTTP:  cfg.AllowHTTP,
 		Now:        cfg.now,

@@ -158,6 +158,7 @@ func (s *Server) openDirectory(ctx context.Context) error {
 	o := directory.Options{
 		MaxTokenTTL: s.cfg.Token.MaxTTL,
 		Reserved:    []string{s.cfg.PlainIssuer, s.cfg.Issuer, issuer.ProbeName},
+		Issuer:      s.cfg.Issuer,
 		AuthMethods: api.NamesOf(api.AuthMethods()),
 		GrantTypes:  api.NamesOf(api.GrantTypes()),
 		Keys:        s.ring.Additions,

@@ -39,7 +39,8 @@ A secret is set by its variable, in the file, or by the name of a file that cont
 with a password, because everybody can read the arguments of a process.
 
 The other commands also read ` + "`WATCHWORD_ADMIN_URL`" + ` (the operator's listener), ` + "`WATCHWORD_URL`" + ` (the public listener),
-` + "`WATCHWORD_DATA` and `WATCHWORD_ADMIN_TOKEN_FILE`" + ` (the operator token).
+` + "`WATCHWORD_DATA` and `WATCHWORD_ADMIN_TOKEN_FILE`" + ` (the operator token). ` + "`watchword token get`" + ` and the SDK also read ` + "`WATCHWORD_TOKEN_FILE`" + `,
+` + "`WATCHWORD_AUDIENCE` and `WATCHWORD_CLIENT_ID`" + `: see [Calling with the Go SDK](clients/go-sdk.md#without-a-secret).
 
 <!-- Written from the table in server/internal/config/settings.go by: go test ./server/internal/config -update -->
 

@@ -14,7 +14,7 @@ import (
 const ConfigEnv = "WATCHWORD_CONFIG"
 
 // clientEnv are variables that are not about the server, but that its environment may have.
-var clientEnv = []string{ConfigEnv, "WATCHWORD_ADMIN_URL", "WATCHWORD_URL", "WATCHWORD_CREDENTIAL_FILE"}
+var clientEnv = []string{ConfigEnv, "WATCHWORD_ADMIN_URL", "WATCHWORD_URL", "WATCHWORD_CREDENTIAL_FILE", "WATCHWORD_TOKEN_FILE", "WATCHWORD_AUDIENCE", "WATCHWORD_CLIENT_ID"}
 
 // Sources is where Load reads. The zero value is defaults only.
 type Sources struct {

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -19,11 +20,14 @@ type Batch struct {
 	PutRules []Rule
 	// DeleteRules names rules by Edge and Version.
 	DeleteRules []Rule
-	// PutTrusts are new (Version 0) or changed from their Version, and DeleteTrusts names trusts by ID and Version.
+	// PutTrusts are new (Version 0) or changed from their Version. DeleteTrusts names trusts by ID and Version, and Apply
+	// revokes their credentials.
 	PutTrusts, DeleteTrusts []Trust
-	// PutCredentials are new, and RevokeCredentials names credentials by ID and Version.
+	// PutCredentials are new ones of KindWorkload: Apply gives them an ID and their dates, and NewTrustID makes the ID of a
+	// trust of the same batch. RevokeCredentials names credentials by ID and Version.
 	PutCredentials, RevokeCredentials []Credential
-	// Withdrawn are generations of trusts on which no token may depend any more.
+	// Withdrawn are generations of trusts on which no token may depend any more. Apply adds those that follow from
+	// PutTrusts and DeleteTrusts.
 	Withdrawn []Revocation
 	// Shadow takes the place of the overlay. Nil leaves it as it is.
 	Shadow *[]ShadowRule
@@ -33,7 +37,12 @@ type Batch struct {
 
 // Empty reports whether the batch changes nothing.
 func (b *Batch) Empty() bool {
-	return len(b.PutServices)+len(b.DeleteServices)+len(b.PutRules)+len(b.DeleteRules) == 0 && b.Shadow == nil
+	return len(b.PutServices)+len(b.DeleteServices)+len(b.PutRules)+len(b.DeleteRules) == 0 && b.Shadow == nil && !b.identities()
+}
+
+// identities reports whether the batch changes trusts or credentials.
+func (b *Batch) identities() bool {
+	return len(b.PutTrusts)+len(b.DeleteTrusts)+len(b.PutCredentials)+len(b.RevokeCredentials)+len(b.Withdrawn) > 0
 }
 
 // ShadowRule is a rule of the overlay, which is decided beside the call map. Absent: in the overlay
@@ -75,6 +84,19 @@ func (b *Batch) Subjects() (all []string) {
 			all = append(all, SubjectRule(r.Edge))
 		}
 	}
+	for _, list := range [][]Trust{b.PutTrusts, b.DeleteTrusts} {
+		for _, t := range list {
+			all = append(all, SubjectTrust(t.ID))
+		}
+	}
+	for _, list := range [][]Credential{b.PutCredentials, b.RevokeCredentials} {
+		for _, c := range list {
+			all = append(all, SubjectCredential(c.ID))
+		}
+	}
+	for _, r := range b.Withdrawn {
+		all = append(all, SubjectRevocation(r.ID))
+	}
 	if b.Shadow != nil {
 		all = append(all, SubjectShadow)
 	}
@@ -92,21 +114,158 @@ func (d *Directory) Apply(ctx context.Context, by Author, b Batch, action, reaso
 			return 0, fmt.Errorf("service %q: %w", s.Name, err)
 		}
 	}
-	subject := SubjectMany
-	if len(b.PutServices)+len(b.DeleteServices)+len(b.PutRules)+len(b.DeleteRules) > catchUpLimit {
-		subject = SubjectEverything
+	if b, err = d.withIdentities(ctx, b); err != nil {
+		return 0, err
 	}
-	c, err := d.withKeys(ctx, d.change(by, action, subject,
+	c, err := d.withKeys(ctx, d.change(by, action, subjectOf(len(b.Subjects())),
 		"services", count(len(b.PutServices)), "services deleted", count(len(b.DeleteServices)),
-		"rules", count(len(b.PutRules)), "rules deleted", count(len(b.DeleteRules)), "reason", reason), b.PutServices...)
+		"rules", count(len(b.PutRules)), "rules deleted", count(len(b.DeleteRules)),
+		"trusts", count(len(b.PutTrusts)), "trusts deleted", count(len(b.DeleteTrusts)),
+		"credentials", count(len(b.PutCredentials)), "credentials revoked", count(len(b.RevokeCredentials)), "reason", reason), b.PutServices...)
 	if err == nil {
 		revision, err = d.store.Apply(ctx, b, d.latest().Add(d.Snapshot().TokenLife()), c)
 	}
+	return revision, d.settleAll(ctx, c, err, "apply the plan")
+}
+
+// subjectOf is the subject of a change of so many things.
+func subjectOf(n int) string {
+	if n > catchUpLimit {
+		return SubjectEverything
+	}
+	return SubjectMany
+}
+
+// settleAll is settle for a change of many things.
+func (d *Directory) settleAll(ctx context.Context, c Change, err error, format string, args ...any) error {
 	within := 2 * time.Second
-	if subject == SubjectEverything {
+	if c.Subject == SubjectEverything {
 		within = time.Minute // all is loaded again: a million rules take some seconds
 	}
-	return revision, d.settleWithin(ctx, within, err, "apply the plan")
+	return d.settleWithin(ctx, within, err, format, args...)
+}
+
+// withIdentities is b with what follows from its trusts and credentials, after it has checked them.
+func (d *Directory) withIdentities(ctx context.Context, b Batch) (Batch, error) {
+	if !b.identities() {
+		return b, nil
+	}
+	if d.Snapshot().Revision() < b.Base {
+		if err := d.CatchUp(ctx); err != nil {
+			return b, err
+		}
+	}
+	s := d.Snapshot()
+	if s.Revision() != b.Base {
+		return b, fmt.Errorf("planned on revision %d, and %d is stored: %w", b.Base, s.Revision(), ErrConflict)
+	}
+	b.PutTrusts, b.PutCredentials, b.RevokeCredentials = slices.Clone(b.PutTrusts), slices.Clone(b.PutCredentials), slices.Clone(b.RevokeCredentials)
+	// s becomes the directory as it would be, as far as the checks need it.
+	s, err := d.endIdentities(s, &b)
+	if err != nil {
+		return b, err
+	}
+	for i := range b.PutTrusts {
+		t := &b.PutTrusts[i]
+		if err := d.putTrust(s, t, &b); err != nil {
+			return b, fmt.Errorf("trust %q: %w", t.Name, err)
+		}
+		s = s.withTrust(*t)
+	}
+	if err := s.hasRoom(MaxTrusts); err != nil {
+		return b, err
+	}
+	for i := range b.PutCredentials {
+		c := &b.PutCredentials[i]
+		if err := d.putCredential(s, c); err != nil {
+			return b, fmt.Errorf("credential of %s: %w", FormatUID(c.Service), err)
+		}
+		s = s.withCredential(*c)
+	}
+	return b, nil
+}
+
+// endIdentities completes what b revokes and deletes, and returns s without it.
+func (d *Directory) endIdentities(s *Snapshot, b *Batch) (*Snapshot, error) {
+	now := d.latest()
+	revoked := map[string]bool{}
+	for i := range b.RevokeCredentials {
+		given := &b.RevokeCredentials[i]
+		c, ok := s.Credential(given.ID)
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("credential %s: %w", given.ID, ErrNotFound)
+		case c.Version != given.Version:
+			return nil, fmt.Errorf("credential %s has version %d: %w", given.ID, c.Version, ErrConflict)
+		}
+		*given = *c
+		revoked[c.ID] = true
+	}
+	for i := range b.DeleteTrusts {
+		given := b.DeleteTrusts[i]
+		t, ok := s.Trust(given.ID)
+		if !ok {
+			return nil, fmt.Errorf("trust %q: %w", given.Name, ErrNotFound)
+		}
+		b.Withdrawn = append(slices.Clip(b.Withdrawn), d.withdrawal(t))
+		for _, c := range s.workloadsOf(t.ID, d.now()) {
+			if !revoked[c.ID] {
+				b.RevokeCredentials = append(b.RevokeCredentials, *c)
+			}
+		}
+		s = s.withoutTrust(t.ID)
+	}
+	for i := range b.RevokeCredentials {
+		c := &b.RevokeCredentials[i]
+		if c.RevokedAt.IsZero() {
+			c.RevokedAt = now
+		}
+		s = s.withCredential(*c)
+	}
+	return s, nil
+}
+
+// putTrust completes a trust that b makes or changes.
+func (d *Directory) putTrust(s *Snapshot, t *Trust, b *Batch) error {
+	if t.Version == 0 {
+		t.create(d.now())
+		t.Version = 0
+		return d.o.CheckTrust(*t)
+	}
+	old, ok := s.Trust(t.ID)
+	switch {
+	case !ok:
+		return ErrNotFound
+	case old.Version != t.Version:
+		return ErrConflict
+	}
+	withdrawn, err := d.succeed(t, old)
+	if withdrawn != nil {
+		b.Withdrawn = append(slices.Clip(b.Withdrawn), *withdrawn)
+	}
+	return err
+}
+
+// putCredential completes a credential that a batch makes.
+func (d *Directory) putCredential(s *Snapshot, c *Credential) error {
+	t, ok := s.Trust(c.Trust)
+	if !ok {
+		return fmt.Errorf("trust %s: %w", c.Trust, ErrNotFound)
+	}
+	n := NewCredential{Kind: c.Kind, Material: c.Material, Name: c.Name, TTL: c.Life, CIDR: c.CIDR}
+	if err := n.prove(t); err != nil {
+		return err
+	}
+	if err := n.check(); err != nil {
+		return err
+	}
+	made := d.newCredential(c.Service, n)
+	if c.ID != "" {
+		made.ID = c.ID
+	}
+	made.ManagedBy = c.ManagedBy
+	*c = made
+	return s.admits(c, d.now())
 }
 
 // count is empty for none, which is not worth recording.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/server/internal/trust"
 )
 
 // NewCredential is a credential to be made.
@@ -16,14 +17,20 @@ type NewCredential struct {
 	// Kind is KindBootstrap when empty.
 	Kind Kind
 	// Material is what proofs are held against, as Credential has it. The code that makes it knows what
-	// is right for the kind.
+	// is right for the kind. KindWorkload has Trust and Claims instead.
 	Material string
-	Name     string
+	// Trust is the name of the trust, and Claims are those that its tokens must have.
+	Trust  string
+	Claims map[string]string
+	Name   string
 	// NotBefore is when it begins to be good. Zero: at once.
 	NotBefore time.Time
-	// TTL is how long it is good from then. Zero: DefaultCredentialTTL.
+	// TTL is how long it is good from then. Zero: DefaultCredentialTTL, and MaxCredentialTTL for KindWorkload, which holds
+	// no secret.
 	TTL  time.Duration
 	CIDR netip.Prefix
+
+	trust string // the id
 }
 
 // maxMaterial is room for the JWK of the longest RSA key, and for any name and URL.
@@ -31,6 +38,21 @@ const maxMaterial = 4096
 
 // AddCredential records a credential. Bootstrap ones the issuer then signs.
 func (d *Directory) AddCredential(ctx context.Context, by Author, service string, n NewCredential) (Credential, error) {
+	if n.Kind == KindWorkload {
+		t, err := d.resolveTrust(ctx, n.Trust)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			return Credential{}, &InvalidError{"trust", fmt.Sprintf("%q is not the name of a trust; add it first", n.Trust)}
+		case err != nil:
+			return Credential{}, err
+		}
+		if n.Claims != nil {
+			n.Material = FormatClaims(n.Claims)
+		}
+		if err := n.prove(t); err != nil {
+			return Credential{}, err
+		}
+	}
 	if err := n.check(); err != nil {
 		return Credential{}, err
 	}
@@ -69,6 +91,22 @@ func (d *Directory) insertCredential(ctx context.Context, by Author, service str
 	return d.settle(ctx, err, "create credential of %q", service)
 }
 
+// prove makes n a credential of t, if its material is claims that credentials of t may have.
+func (n *NewCredential) prove(t *Trust) error {
+	claims, err := ParseClaims(n.Material)
+	if n.Kind != KindWorkload || err != nil {
+		return &InvalidError{"kind", "does not belong to its claims"}
+	}
+	if claims, err = trust.CheckClaims(&t.TrustSettings, claims); err != nil {
+		return invalid(err)
+	}
+	if n.Material = FormatClaims(claims); n.TTL == 0 {
+		n.TTL = MaxCredentialTTL
+	}
+	n.trust = t.ID
+	return nil
+}
+
 func (n *NewCredential) check() error {
 	if n.Kind == "" {
 		n.Kind = KindBootstrap
@@ -76,11 +114,11 @@ func (n *NewCredential) check() error {
 	if n.TTL == 0 {
 		n.TTL = DefaultCredentialTTL
 	}
-	if !slices.Contains(api.NamesOf(api.CredentialKinds()), string(n.Kind)) {
+	if n.Kind != KindWorkload && !slices.Contains(api.NamesOf(api.CredentialKinds()), string(n.Kind)) {
 		return &InvalidError{"kind", "is not a kind of credential"}
 	}
 	switch {
-	case (n.Material == "") != (n.Kind == KindBootstrap) || !text(n.Material, maxMaterial):
+	case (n.Material == "") != (n.Kind == KindBootstrap) || (n.trust == "") != (n.Kind != KindWorkload) || !text(n.Material, maxMaterial):
 		return &InvalidError{"kind", "does not belong to its key material"}
 	case n.TTL < time.Second || n.TTL > MaxCredentialTTL:
 		return &InvalidError{"ttl", "must be between 1 second and 100 years"}
@@ -96,7 +134,7 @@ func (d *Directory) newCredential(owner UID, n NewCredential) Credential {
 	// Whole seconds, as a JWT will say (RFC 7519, section 2: NumericDate).
 	now := d.now().Truncate(time.Second)
 	c := Credential{
-		ID: RandomID(), Service: owner, Kind: n.Kind, Material: n.Material, Name: n.Name, CIDR: n.CIDR,
+		ID: RandomID(), Service: owner, Kind: n.Kind, Material: n.Material, Trust: n.trust, Name: n.Name, CIDR: n.CIDR,
 		CreatedAt: now, Life: n.TTL.Truncate(time.Second), Version: 1,
 	}
 	c.ExpiresAt = now.Add(c.Life)
@@ -119,6 +157,9 @@ func (d *Directory) RotateCredential(ctx context.Context, by Author, id string, 
 	fresh, err = retried(AnyVersion, func() (fresh Credential, err error) { // another replica may replace it meanwhile
 		if old, err = d.store.ReadCredential(ctx, id); err != nil {
 			return fresh, fmt.Errorf("read credential: %w", err)
+		}
+		if old.Kind == KindWorkload {
+			return fresh, &InvalidError{"id", "is of a credential of kind workload, which holds no secret: there is nothing to rotate"}
 		}
 		if err := d.CatchUp(ctx); err != nil {
 			return fresh, err

@@ -10,12 +10,13 @@ import (
 const shortLived = 24 * time.Hour
 
 // Ending returns the credentials that are good now and end within that time, the first to end first. Those that another
-// credential replaces are left out, and so are those that were made for less than a day.
+// credential replaces are left out, and so are those that were made for less than a day, and those of KindWorkload, which
+// hold no secret.
 func (s *Snapshot) Ending(now time.Time, within time.Duration) (ending []*Credential) {
 	replaced := map[string]bool{}
 	for _, c := range s.credentials.All() {
 		switch {
-		case c.Good(now) != "":
+		case c.Good(now) != "" || c.Kind == KindWorkload:
 		case c.Replaces != "":
 			replaced[c.Replaces] = true
 			fallthrough

@@ -26,6 +26,8 @@ type Options struct {
 	// Reserved are the server's own names and issuers: no service may have one as its name, in any case,
 	// nor as an audience, nor an audience below it.
 	Reserved []string
+	// Issuer is the issuer URL of the server, which no trust may have as its own.
+	Issuer string
 	// AuthMethods and GrantTypes are those a service may be given. Nil: any.
 	AuthMethods, GrantTypes []string
 	// Keys returns the signing keys that have to be stored with services that ask for algorithms, or nil

@@ -55,7 +55,14 @@ type Store interface {
 	// records r, the revocation of its uid.
 	DeleteService(ctx context.Context, uid UID, version int64, r Revocation, c Change) (revision int64, err error)
 
-	// InsertCredential answers ErrConflict when another credential that has not ended replaces the same one.
+	// InsertTrust and UpdateTrust answer ErrExists when the name, in any case, or the issuer is taken, and InsertTrust
+	// ErrTooMany when there are MaxTrusts. UpdateTrust records withdrawn, unless it is nil.
+	InsertTrust(ctx context.Context, t Trust, c Change) (revision int64, err error)
+	UpdateTrust(ctx context.Context, t Trust, withdrawn *Revocation, c Change) (revision int64, err error)
+	// DeleteTrust removes the trust, records withdrawn, and revokes the credentials of the trust that have not ended.
+	DeleteTrust(ctx context.Context, id string, version int64, withdrawn Revocation, c Change) (revision int64, err error)
+
+	// InsertCredential answers ErrNotFound when its service or its trust is not there, and ErrConflict when another credential that has not ended replaces the same one.
 	InsertCredential(ctx context.Context, cr Credential, c Change) (revision int64, err error)
 	UpdateCredential(ctx context.Context, cr Credential, c Change) (revision int64, err error)
 	// RecordUse stores when and from where credentials were last used. Not a change: no
@@ -72,6 +79,8 @@ type Store interface {
 type CredentialFilter struct {
 	// Service is their owner. Zero: any.
 	Service UID
+	// Trust is the id of the trust that they name. Empty: any, and none.
+	Trust string
 	// EndsBy chooses those that are not revoked and end after EndsAfter, and at the latest then. Zero: all.
 	EndsAfter, EndsBy time.Time
 }

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/cowmap"
 	"github.com/watchword-dev/watchword/server/internal/trust"
@@ -107,6 +108,16 @@ func (s *Snapshot) Trusts() iter.Seq[*Trust] {
 // ended a while ago. Not to be changed.
 func (s *Snapshot) Workloads(trustID, claim, value string) []*Credential {
 	all, _ := s.trusts.byAnchor.Find(anchor{trustID, claim, value})
+	return all
+}
+
+// workloadsOf are the credentials of a trust that have not ended. It looks at every credential: to remove a trust is rare.
+func (s *Snapshot) workloadsOf(trustID string, now time.Time) (all []*Credential) {
+	for _, c := range s.credentials.All() {
+		if c.Trust == trustID && !c.ended(now) {
+			all = append(all, c)
+		}
+	}
 	return all
 }
 

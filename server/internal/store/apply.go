@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -10,45 +9,42 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
-// applyTimeout: a million rules take longer to write than one change may, and longer than to read. The
-// operator's API gives such a request as long.
-const applyTimeout = 5 * time.Minute
-
 // Apply makes all changes of b in one transaction, if b.Base is the revision stored. Tokens of
 // deleted services are denied until a moment.
 func (db *DB) Apply(ctx context.Context, b directory.Batch, until time.Time, c directory.Change) (revision int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
-	defer cancel()
-	err = db.run(ctx, db.writer, sql.TxOptions{Isolation: sql.LevelReadCommitted}, db.recorded(c, func(ctx context.Context, t tx, next int64) error {
-		if revision = next; revision != b.Base+1 {
-			return fmt.Errorf("planned on revision %d, and %d is stored: %w", b.Base, revision-1, directory.ErrConflict)
+	return db.changeMany(ctx, c, "apply", func(ctx context.Context, t tx, revision int64) ([]string, error) {
+		if revision != b.Base+1 {
+			return nil, fmt.Errorf("planned on revision %d, and %d is stored: %w", b.Base, revision-1, directory.ErrConflict)
 		}
 		if err := t.deleteOf(ctx, b, until, c.At); err != nil {
-			return err
+			return nil, err
 		}
-		if err := t.putServicesOf(ctx, b); err != nil {
-			return err
-		}
-		if err := t.putRulesOf(ctx, b); err != nil {
-			return err
-		}
-		if err := t.putShadowOf(ctx, b); err != nil {
-			return err
-		}
-		if c.Subject == directory.SubjectMany {
-			if err := t.insertSubjects(ctx, revision, b.Subjects()); err != nil {
-				return err
+		// In the order in which one names the other.
+		for _, put := range []func(context.Context, directory.Batch) error{t.putTrustsOf, t.putServicesOf, t.putCredentialsOf, t.putRulesOf, t.putShadowOf} {
+			if err := put(ctx, b); err != nil {
+				return nil, err
 			}
 		}
-		return t.insertApplied(ctx, revision, b.Applied)
-	}))
-	if err != nil {
-		return 0, fmt.Errorf("apply: %w", err)
-	}
-	return revision, nil
+		return b.Subjects(), t.insertApplied(ctx, revision, b.Applied)
+	})
 }
 
 func (t tx) deleteOf(ctx context.Context, b directory.Batch, until, now time.Time) error {
+	for _, r := range b.Withdrawn {
+		if err := t.insertRevocation(ctx, r); err != nil {
+			return err
+		}
+	}
+	for _, cr := range b.RevokeCredentials {
+		if err := t.updateCredential(ctx, cr); err != nil {
+			return fmt.Errorf("credential %s: %w", cr.ID, err)
+		}
+	}
+	for _, tr := range b.DeleteTrusts {
+		if err := t.deleteTrust(ctx, tr.ID, tr.Version); err != nil {
+			return fmt.Errorf("trust %q: %w", tr.Name, err)
+		}
+	}
 	for _, r := range b.DeleteRules {
 		if err := t.deleteRule(ctx, r.Edge, r.Version); err != nil {
 			return err

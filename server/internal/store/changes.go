@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
@@ -18,6 +20,29 @@ func (db *DB) change(ctx context.Context, c directory.Change, what string, work 
 	}))
 	if err != nil {
 		return 0, err
+	}
+	return revision, nil
+}
+
+// changeTimeout: a million rules take longer to write than one change may, and longer than to read. The
+// operator's API gives such a request as long.
+const changeTimeout = 5 * time.Minute
+
+// changeMany is change for work that returns the subjects of all that it touched, of which there may be very many. They
+// are stored if c is SubjectMany.
+func (db *DB) changeMany(ctx context.Context, c directory.Change, what string, work func(ctx context.Context, t tx, revision int64) (subjects []string, err error)) (revision int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	err = db.run(ctx, db.writer, sql.TxOptions{Isolation: sql.LevelReadCommitted}, db.recorded(c, func(ctx context.Context, t tx, next int64) error {
+		revision = next
+		subjects, err := work(ctx, t, next)
+		if err != nil || c.Subject != directory.SubjectMany {
+			return err
+		}
+		return t.insertSubjects(ctx, next, subjects)
+	}))
+	if err != nil {
+		return 0, attempted(what, err)
 	}
 	return revision, nil
 }

@@ -58,6 +58,9 @@ func (db *DB) ListCredentials(ctx context.Context, f directory.CredentialFilter,
 	if f.Service != (directory.UID{}) {
 		and(`service =`, directory.FormatUID(f.Service))
 	}
+	if f.Trust != "" {
+		and(`trust <> '' AND trust =`, f.Trust) // the index lacks those without one
+	}
 	if !f.EndsBy.IsZero() {
 		and(`revoked_at = 0 AND expires_at >`, micros(f.EndsAfter))
 		and(`expires_at <=`, micros(f.EndsBy))
@@ -65,10 +68,9 @@ func (db *DB) ListCredentials(ctx context.Context, f directory.CredentialFilter,
 	return readList(ctx, db, "list credentials", scanCredential, query+` ORDER BY id LIMIT $2`, args...)
 }
 
-// InsertCredential stores cr as version 1. ErrNotFound: its service is not there. ErrConflict: another credential that
-// has not ended replaces the same one.
+// InsertCredential stores cr as version 1. ErrNotFound: its service or its trust is not there. ErrConflict: another
+// credential that has not ended replaces the same one.
 func (db *DB) InsertCredential(ctx context.Context, cr directory.Credential, c directory.Change) (int64, error) {
-	service := directory.FormatUID(cr.Service)
 	return db.change(ctx, c, fmt.Sprintf("insert credential %q", cr.ID), func(ctx context.Context, t tx) error {
 		if err := t.mustHave(ctx, cr.Service); err != nil {
 			return err
@@ -76,31 +78,60 @@ func (db *DB) InsertCredential(ctx context.Context, cr directory.Credential, c d
 		if cr.Replaces != "" {
 			var others int
 			err := t.row(ctx, `SELECT COUNT(*) FROM credentials WHERE service = $1 AND replaces = $2 AND revoked_at = 0 AND expires_at > $3`,
-				service, cr.Replaces, micros(cr.CreatedAt)).Scan(&others)
+				directory.FormatUID(cr.Service), cr.Replaces, micros(cr.CreatedAt)).Scan(&others)
 			if err != nil || others > 0 {
 				return cmp.Or(err, directory.ErrConflict)
 			}
 		}
-		n, err := t.exec(ctx, `
-			INSERT INTO credentials (`+credentialColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 1) ON CONFLICT DO NOTHING`,
-			cr.ID, service, string(cr.Kind), cr.Name, formatCIDR(cr.CIDR), cr.Material, cr.Trust, cr.ManagedBy, micros(cr.CreatedAt), micros(cr.NotBefore), micros(cr.ExpiresAt),
-			micros(cr.RevokedAt), micros(cr.LastUsedAt), cr.LastUsedFrom,
-			cr.Life.Microseconds(), cr.Replaces, cr.Overlap.Microseconds())
-		return orElse(n, err, directory.ErrExists)
+		return t.insertCredentials(ctx, cr)
 	})
+}
+
+// insertCredentials inserts credentials of services that are there.
+func (t tx) insertCredentials(ctx context.Context, all ...directory.Credential) error {
+	known := map[string]bool{"": true}
+	rows := make([][]any, len(all))
+	for i, cr := range all {
+		if !known[cr.Trust] {
+			if err := t.mustHaveTrust(ctx, cr.Trust); err != nil {
+				return err
+			}
+			known[cr.Trust] = true
+		}
+		rows[i] = []any{
+			cr.ID, directory.FormatUID(cr.Service), string(cr.Kind), cr.Name, formatCIDR(cr.CIDR), cr.Material, cr.Trust, cr.ManagedBy,
+			micros(cr.CreatedAt), micros(cr.NotBefore), micros(cr.ExpiresAt), micros(cr.RevokedAt), micros(cr.LastUsedAt), cr.LastUsedFrom,
+			cr.Life.Microseconds(), cr.Replaces, cr.Overlap.Microseconds(),
+		}
+	}
+	for chunk := range slices.Chunk(rows, rowsPerStatement) {
+		n, err := t.insertRows(ctx, `credentials (`+credentialColumns+`)`, `, 1`, chunk)
+		if err != nil {
+			return err
+		}
+		if n < int64(len(chunk)) {
+			return directory.ErrExists
+		}
+	}
+	return nil
+}
+
+func (t tx) putCredentialsOf(ctx context.Context, b directory.Batch) error {
+	return t.insertCredentials(ctx, b.PutCredentials...)
 }
 
 // UpdateCredential stores the name, the end, the revocation and the network of cr. Whose and
 // what it is never changes, and RecordUse alone writes when it was used.
 func (db *DB) UpdateCredential(ctx context.Context, cr directory.Credential, c directory.Change) (int64, error) {
-	return db.change(ctx, c, fmt.Sprintf("update credential %q", cr.ID), func(ctx context.Context, t tx) error {
-		n, err := t.exec(ctx, `
-			UPDATE credentials SET name = $3, expires_at = $4, revoked_at = $5, cidr = $6, version = version + 1
-			WHERE id = $1 AND version = $2`,
-			cr.ID, cr.Version, cr.Name, micros(cr.ExpiresAt), micros(cr.RevokedAt), formatCIDR(cr.CIDR))
-		return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM credentials WHERE id = $1`, cr.ID)
-	})
+	return db.change(ctx, c, fmt.Sprintf("update credential %q", cr.ID), func(ctx context.Context, t tx) error { return t.updateCredential(ctx, cr) })
+}
+
+func (t tx) updateCredential(ctx context.Context, cr directory.Credential) error {
+	n, err := t.exec(ctx, `
+		UPDATE credentials SET name = $3, expires_at = $4, revoked_at = $5, cidr = $6, version = version + 1
+		WHERE id = $1 AND version = $2`,
+		cr.ID, cr.Version, cr.Name, micros(cr.ExpiresAt), micros(cr.RevokedAt), formatCIDR(cr.CIDR))
+	return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM credentials WHERE id = $1`, cr.ID)
 }
 
 const usesPerStatement = 500

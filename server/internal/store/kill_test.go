@@ -34,7 +34,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// writeForever prints the uid of each service once it and its rule are stored.
+// writeForever prints the uid of each service once it and its rule are stored, and a trust that has a credential of it is
+// made and deleted.
 func writeForever(dir string) error {
 	ctx := context.Background()
 	db, err := Open(ctx, Options{DataDir: dir})
@@ -49,6 +50,16 @@ func writeForever(dir string) error {
 		}
 		r := newRule(s, s, "read")
 		if _, err := db.PutRule(ctx, r, change("rule")); err != nil {
+			return err
+		}
+		tr := newTrust(s.Name, "https://"+s.Name)
+		if _, err := db.InsertTrust(ctx, tr, change("trust")); err != nil {
+			return err
+		}
+		if _, err := db.InsertCredential(ctx, newWorkload(s, tr, s.Name), change("credential")); err != nil {
+			return err
+		}
+		if _, err := db.DeleteTrust(ctx, tr.ID, tr.Version, withdrawal(tr), change(directory.SubjectMany)); err != nil {
 			return err
 		}
 		fmt.Println(directory.FormatUID(s.UID))
@@ -97,8 +108,19 @@ func checkAfterKill(t *testing.T, dir string, acknowledged map[string]bool) {
 	last := revision(t, db)
 	state, err := db.Load(t.Context())
 	must(t, err)
-	if n := int64(len(state.Services) + len(state.Rules)); n != last {
-		t.Fatalf("got %d services and rules at revision %d", n, last)
+	// A deletion leaves a revocation of the trust that was made before, and revokes its credential.
+	n := len(state.Services) + len(state.Rules) + len(state.Credentials) + len(state.Trusts) + 2*len(state.Revocations)
+	if int64(n) != last {
+		t.Fatalf("got %d rows at revision %d", n, last)
+	}
+	revoked := 0
+	for _, c := range state.Credentials {
+		if !c.RevokedAt.IsZero() {
+			revoked++
+		}
+	}
+	if revoked != len(state.Revocations) {
+		t.Fatalf("%d credentials are revoked, and %d trusts deleted", revoked, len(state.Revocations))
 	}
 	stored := map[string]int{}
 	for _, s := range state.Services {

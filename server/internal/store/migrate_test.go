@@ -71,7 +71,7 @@ func fill(t *testing.T, db *DB) {
 	fillCallMap(t, db)
 }
 
-// fillCallMap adds what schema 3 has: what a call map file says beyond rules, the shadow, usage.
+// fillCallMap adds what schemas 3 and 12 have: what a call map file says beyond rules, the shadow, usage, trusts.
 func fillCallMap(t *testing.T, db *DB) {
 	t.Helper()
 	state := load(t, db)
@@ -79,9 +79,12 @@ func fillCallMap(t *testing.T, db *DB) {
 	m2, rule := state.Services[i], state.Rules[0]
 	m2.Owner, m2.Labels, m2.ManagedBy, m2.Observe, m2.Probe, m2.DefaultTarget = "anna", []string{"team=web"}, "callmap", true, "http://m2/hello", "m1"
 	rule.ManagedBy, rule.When = "callmap", &policy.When{Bound: true}
+	prod := newTrust("prod", "https://prod.example")
+	prod.Version = 0
 	a := directory.Applied{At: noon, Author: "anna", Reason: "größer", ManagedBy: "callmap", Summary: "all", Document: []byte{0, 1, 255}}
 	mustApply(t, db, directory.Batch{
 		PutServices: []directory.Service{m2}, PutRules: []directory.Rule{rule}, Applied: &a,
+		PutTrusts: []directory.Trust{prod}, PutCredentials: []directory.Credential{newWorkload(m2, prod, "3333333333333333dddddddddddddddd")},
 		Shadow: &[]directory.ShadowRule{{Rule: directory.Rule{Edge: rule.Edge}, Absent: true}},
 	})
 	addUsage(t, db, usage.Row{Day: 20000, Use: newUse(m2.UID, m2.UID), N: 3, Last: noon})
@@ -214,7 +217,8 @@ func TestOldSchemasAreBroughtForward(t *testing.T) {
 				// And it takes what the newest schema has.
 				newest := readEverything(t, db)
 				fillCallMap(t, db)
-				if e := readEverything(t, db); len(e.Applied) != 1 || len(e.Usage) != 1 || len(e.State.Shadow) != 1 || e.State.Revision != newest.State.Revision+1 {
+				if e := readEverything(t, db); len(e.Applied) != 1 || len(e.Usage) != 1 || len(e.State.Shadow) != 1 || len(e.State.Trusts) != 1 ||
+					len(e.State.Credentials) != len(newest.State.Credentials)+1 || e.State.Revision != newest.State.Revision+1 {
 					t.Errorf("got %+v", e)
 				}
 				last := want.State.Revision + 1

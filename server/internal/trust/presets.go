@@ -252,7 +252,7 @@ var presets = []*Preset{
 			"Jobs of `pull_request` and `pull_request_target` are refused unless the rule names the event.",
 			"The default audience is the URL of the owner, the same for all recipients. Want an audience of your own.",
 		},
-		Sources: []string{"GitHub Docs: OpenID Connect reference (2026)"},
+		Sources: []string{"GitHub Docs: OpenID Connect reference (2026)", "google-github-actions/auth issue 474 (2025): tokens live for 5 minutes"},
 	},
 	{
 		Name: "gitlab", Title: "GitLab CI/CD", Doc: "ID tokens of jobs of GitLab CI/CD (id_tokens). A rule pins the id of the project, and that the ref is protected.",
@@ -351,15 +351,16 @@ var presets = []*Preset{
 		Anchors:  []string{"pipeline_id", "pipeline_slug"},
 		Others:   []string{"https://buildkite.com/*"},
 		Ask:      "buildkite-agent oidc request-token --audience AUDIENCE --claim organization_id,pipeline_id",
-		// The default is 5 minutes; --lifetime chooses another. The documentation does not name a jti.
-		Algorithms: []string{"RS256"}, Types: []string{"", "jwt"}, MaxLifetime: time.Hour,
+		// The default is 5 minutes, and --lifetime chooses up to two hours. The header has no typ. The documentation does not
+		// name the jti, which tokens have since 2025.
+		Algorithms: []string{"RS256"}, Types: []string{"", "jwt"}, MaxLifetime: 2 * time.Hour, Once: true,
 		Traps: []string{
 			"All customers have the same issuer: without `organization_id`, a pipeline of anybody could match.",
 			"The ids are in the token only if the job requests them: `--claim organization_id,pipeline_id`.",
 			"The names of organizations and pipelines can be used again.",
 			"A build of a fork's pull request may have the branch `main` as well. Do not build forks, or let Buildkite prefix the names of their branches.",
 		},
-		Sources: []string{"Buildkite Docs: buildkite-agent oidc (2026)", "Buildkite Docs: Workload identity federation, Working with Buildkite agents (2026)"},
+		Sources: []string{"Buildkite Docs: buildkite-agent oidc (2026)", "Buildkite Docs: Workload identity federation, Working with Buildkite agents (2026)", "rubygems.org issue 5412 (2025): a token with jti and without typ", "aws-assume-role-with-web-identity-buildkite-plugin issue 43 (2026): the longest lifetime"},
 	},
 	{
 		Name: "fly", Title: "Fly.io", Doc: "Machines of Fly.io. A rule pins the ids of the app and of the organization; the issuer has only its name.",

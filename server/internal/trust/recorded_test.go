@@ -53,30 +53,37 @@ func (r *recorded) settings() *api.TrustSettings {
 	return s
 }
 
-// changed is the claims with one of them replaced, or removed if value is nil.
-func (r *recorded) changed(t testing.TB, at []string, value any) *trust.Claims {
+// edited is the claims after a change.
+func (r *recorded) edited(t testing.TB, change func(all map[string]any)) *trust.Claims {
 	t.Helper()
 	var all map[string]any
 	if err := json.Unmarshal(r.Claims, &all); err != nil {
 		t.Fatal(err)
 	}
-	inner := all
-	for _, part := range at[:len(at)-1] {
-		next, ok := inner[part].(map[string]any)
-		if !ok {
-			next = map[string]any{}
-			inner[part] = next
-		}
-		inner = next
-	}
-	if inner[at[len(at)-1]] = value; value == nil {
-		delete(inner, at[len(at)-1])
-	}
+	change(all)
 	text, err := json.Marshal(all)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return parse(t, string(text))
+}
+
+// changed is the claims with one of them replaced, or removed if value is nil.
+func (r *recorded) changed(t testing.TB, at []string, value any) *trust.Claims {
+	t.Helper()
+	return r.edited(t, func(inner map[string]any) {
+		for _, part := range at[:len(at)-1] {
+			next, ok := inner[part].(map[string]any)
+			if !ok {
+				next = map[string]any{}
+				inner[part] = next
+			}
+			inner = next
+		}
+		if inner[at[len(at)-1]] = value; value == nil {
+			delete(inner, at[len(at)-1])
+		}
+	})
 }
 
 func (r *recorded) judge(c *trust.Claims) []api.ClaimFinding {
@@ -85,15 +92,8 @@ func (r *recorded) judge(c *trust.Claims) []api.ClaimFinding {
 }
 
 func TestRecordedTokensMeetTheRuleThatIsProposedForThem(t *testing.T) {
-	files, err := os.ReadDir("testdata")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, p := range trust.Names() {
 		t.Run(p, func(t *testing.T) {
-			if _, err := os.Stat("testdata/" + p + ".json"); err != nil && len(files) < len(trust.Names()) {
-				t.Skip("not recorded yet")
-			}
 			r := recording(t, p)
 			s := r.settings()
 			if err := trust.CheckSettings(*s, serverIssuer); err != nil {

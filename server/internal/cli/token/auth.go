@@ -2,6 +2,8 @@ package token
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
@@ -18,7 +20,7 @@ import (
 )
 
 // flagsFor are the flags that name what methods of the SDK need. The credential of bootstrap may also be made by the
-// operator.
+// operator, and choosePlatform looks for a platform token.
 var flagsFor = map[string]string{"ClientID": "as", "Secret": "secret-file", "Key": "key-file", "Certificate": "cert-file"}
 
 // methods are the authentication methods that package client has.
@@ -35,8 +37,11 @@ type proof struct {
 	as, method                     string
 	credentialFile, secretFile     string
 	keyFile, certFile, certKeyFile string
+	tokenFile                      string
 	dpop                           bool
 	dpopKeyFile                    string
+
+	platform client.PlatformTokenSource // set by check; nil if the service does not authenticate with a platform token
 }
 
 func (p *proof) define(cmd *cobra.Command) {
@@ -46,6 +51,7 @@ func (p *proof) define(cmd *cobra.Command) {
 	flags.StringVar(&p.credentialFile, "credential-file", "", "`file` with its bootstrap credential")
 	flags.StringVar(&p.secretFile, "secret-file", "", "`file` with its client secret")
 	flags.StringVar(&p.keyFile, "key-file", "", "`file` with its private key, JWK or PEM")
+	flags.StringVar(&p.tokenFile, "token-file", "", "`file` into which its platform writes its token (default WATCHWORD_TOKEN_FILE)")
 	flags.StringVar(&p.certFile, "cert-file", "", "`file` with its certificate, PEM, to which the token is then bound")
 	flags.StringVar(&p.certKeyFile, "cert-key-file", "", "`file` with the private key of the certificate, PEM (default --key-file)")
 	flags.BoolVar(&p.dpop, "dpop", false, "bind the token to a key with DPoP; without --dpop-key-file the key is discarded")
@@ -56,7 +62,16 @@ func (p *proof) define(cmd *cobra.Command) {
 func (p *proof) oauth() bool { return p.method != "" }
 
 // check derives the method from the files, and checks that nothing is missing for it.
-func (p *proof) check(cmd *cobra.Command) error {
+func (p *proof) check(c *base.CLI, cmd *cobra.Command) error {
+	if p.method != "" {
+		var err error
+		if p.method, err = base.NameOf(cmd, "--method", methods(), p.method); err != nil {
+			return err
+		}
+	}
+	if err := p.choosePlatform(c, cmd); err != nil {
+		return err
+	}
 	if p.method == "" {
 		switch {
 		case p.credentialFile != "":
@@ -87,16 +102,60 @@ func (p *proof) check(cmd *cobra.Command) error {
 	if p.method == "" {
 		return nil
 	}
-	var err error
-	if p.method, err = base.NameOf(cmd, "--method", methods(), p.method); err != nil {
-		return err
-	}
 	for _, need := range p.sdkMethod().Needs {
 		if flag := flagsFor[need]; flag != "" && cmd.Flag(flag).Value.String() == "" {
 			return base.Usage(cmd, "--%s is missing, which %s requires", flag, p.method)
 		}
 	}
 	return nil
+}
+
+// choosePlatform sets the source of platform tokens if the service authenticates with one: because --token-file or the
+// method says so, or because the environment does and no flag says otherwise. WATCHWORD_TOKEN_FILE says so for --as
+// too, since no secret must take the place of that file. A job of GitHub Actions may well be an operator's, who gives
+// --as to use the operator token.
+func (p *proof) choosePlatform(c *base.CLI, cmd *cobra.Command) error {
+	var others []string
+	for _, name := range []string{"credential-file", "secret-file", "key-file", "cert-file"} {
+		if cmd.Flag(name).Value.String() != "" {
+			others = append(others, "--"+name)
+		}
+	}
+	needed := p.method != "" && slices.Contains(p.sdkMethod().Needs, "Platform")
+	byEnvironment := p.method == "" && len(others) == 0 &&
+		(c.Getenv("WATCHWORD_TOKEN_FILE") != "" || p.as == "" && c.Getenv("ACTIONS_ID_TOKEN_REQUEST_URL") != "")
+	switch {
+	case p.tokenFile != "" && len(others) > 0:
+		return base.Usage(cmd, "%s and --token-file both prove who the service is; give one of them", others[0])
+	case p.tokenFile != "" && p.method != "" && !needed:
+		return base.Usage(cmd, "%s does not use --token-file; leave out one of them", p.method)
+	case p.tokenFile != "":
+		p.platform = client.TokenFile(p.tokenFile)
+	case needed || byEnvironment:
+		var err error
+		if p.platform, err = client.PlatformFromEnvironment(c.Getenv); err != nil {
+			return base.Usage(cmd, "--token-file is missing, and %v", err)
+		}
+	default:
+		return nil
+	}
+	p.method = cmp.Or(p.method, api.WorkloadJWT)
+	p.as = cmp.Or(p.as, c.Getenv("WATCHWORD_CLIENT_ID"))
+	return nil
+}
+
+// platformError is an error of a source of platform tokens. It says itself what to do.
+type platformError struct{ error }
+
+// told marks the errors of a source as its own.
+type told struct{ client.PlatformTokenSource }
+
+func (s told) Token(ctx context.Context, audience string) (string, error) {
+	token, err := s.PlatformTokenSource.Token(ctx, audience)
+	if err != nil {
+		err = platformError{err}
+	}
+	return token, err
 }
 
 // sdkMethod is the method in the SDK.
@@ -123,7 +182,7 @@ func (p *proof) config(credential client.CredentialSource) (cfg client.Config, e
 		cfg.Credential = credential
 		return cfg, nil
 	}
-	cfg.Auth = p.sdkMethod().New(client.Identity{ClientID: p.as, Secret: client.File(p.secretFile), Key: client.KeyFile(p.keyFile), Credential: credential})
+	cfg.Auth = p.sdkMethod().New(client.Identity{ClientID: p.as, Secret: client.File(p.secretFile), Key: client.KeyFile(p.keyFile), Credential: credential, Platform: told{p.platform}})
 	return cfg, nil
 }
 

@@ -32,7 +32,7 @@ func tokenGet(c *base.CLI) *cobra.Command {
 	var p proof
 	var w wanted
 	cmd := &cobra.Command{
-		Use:   "get (--as SERVICE | --credential-file FILE) --target SERVICE",
+		Use:   "get (--as SERVICE | --credential-file F | --token-file F) --target SERVICE",
 		Short: "Get an access token as a service",
 		Long: `Requests an access token as a service does, and prints it.
 
@@ -41,6 +41,13 @@ the one in --credential-file, or with --as the one in credentials/SERVICE.jwt in
 If that file does not exist, the command uses the operator API to create a credential that expires
 after half a minute.
 
+A service for which its platform vouches needs no secret: --token-file, or the variable
+WATCHWORD_TOKEN_FILE, names the file into which Kubernetes or another platform writes its token.
+In a job of GitHub Actions with "permissions: id-token: write", the command asks GitHub for a
+token if neither such a file nor --as is given. --as, or WATCHWORD_CLIENT_ID, names the service
+if the token could be that of several. WATCHWORD_AUDIENCE is the audience to ask GitHub for
+(default the issuer). If there is no token, the command fails, and uses no secret instead.
+
 The token comes from POST /oauth2/token if --method, --resource, --exchange or a file of another
 kind of credential is given. --url is then the issuer URL of the server, and its default is the
 setting issuer. With --exchange the command exchanges the token in that file ("-" is standard
@@ -48,6 +55,7 @@ input): the new token has the same subject, and names --as as the actor.`,
 		Example: `  watchword token get --as m1 --target m2
   watchword token get --credential-file m1.jwt --target m2 --scope read
   watchword token get --as m1 --secret-file m1.secret --target m2
+  watchword token get --token-file /var/run/secrets/watchword/token --target m2
   watchword token get --as m1 --key-file m1.jwk --dpop-key-file dpop.jwk --target m2
   watchword token get --as m1 --key-file m1.jwk --resource https://orders.example.com
   watchword token get --as m1 --method tls_client_auth --cert-file c.pem --key-file k --target m2
@@ -62,7 +70,7 @@ input): the new token has the same subject, and names --as as the actor.`,
 			if w.scopes, err = base.Scopes(cmd, w.scopes); err != nil {
 				return err
 			}
-			if err := p.check(cmd); err != nil {
+			if err := p.check(c, cmd); err != nil {
 				return err
 			}
 			if (w.resource != "" || w.exchange != "") && p.method == "" {
@@ -72,7 +80,7 @@ input): the new token has the same subject, and names --as as the actor.`,
 			case p.method != "" && p.method != "bootstrap":
 				return printToken(c, cmd, &p, nil, w)
 			case p.as == "" && p.credentialFile == "":
-				return base.Usage(cmd, "--as or --credential-file is missing")
+				return base.Usage(cmd, "--as, --credential-file or --token-file is missing")
 			}
 			file := p.credentialFile
 			if file == "" {
@@ -219,6 +227,9 @@ func lifetimeOf(token string) (time.Duration, error) {
 func explainToken(err error) error {
 	if _, ok := errors.AsType[*client.DeniedError](err); ok {
 		return err
+	}
+	if platform, ok := errors.AsType[platformError](err); ok {
+		return platform.error
 	}
 	away, unavailable := errors.AsType[*client.UnavailableError](err)
 	if unavailable {

@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/watchword-dev/watchword/client/clienttest"
+)
+
+// token get authenticates with the token that the flag or the environment names, and with nothing else if that fails.
+func TestTokenGetUsesThePlatformTokenAndNoSecretInstead(t *testing.T) {
+	auth := clienttest.NewServer()
+	defer auth.Close()
+	auth.Allow("m1", "m2")
+	// It stands in for the service of GitHub that answers the jobs of GitHub Actions, which cannot run here.
+	github := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer of-the-job" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		fmt.Fprintf(w, `{"value":%q}`, auth.PlatformToken("m1", r.URL.Query().Get("audience")))
+	}))
+	defer github.Close()
+	t.Setenv("ACTIONS_ID_TOKEN_REQUEST_URL", github.URL+"/?api-version=2.0") // which the source reads itself
+	t.Setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "of-the-job")
+
+	data := t.TempDir()
+	file, absent, empty := filepath.Join(data, "token"), filepath.Join(data, "absent"), filepath.Join(data, "empty")
+	bootstrap := filepath.Join(data, "credentials", "m1.jwt")
+	if err := os.Mkdir(filepath.Dir(bootstrap), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{file: auth.PlatformToken("m1", auth.URL), empty: "\n", bootstrap: auth.Credential("m1")} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	always := []string{"WATCHWORD_DATA=" + data, "WATCHWORD_URL=" + auth.URL, "WATCHWORD_CREDENTIAL_FILE=" + bootstrap}
+	const job = "ACTIONS_ID_TOKEN_REQUEST_URL=set"
+	for _, c := range []struct {
+		name, args string
+		environ    []string
+		want       string // in stderr; empty: a token
+	}{
+		{"flag", "--token-file " + file, nil, ""},
+		{"flag and service", "--token-file " + file + " --as m1", nil, ""},
+		{"variable", "", []string{"WATCHWORD_TOKEN_FILE=" + file}, ""},
+		{"variable and service", "--as m1", []string{"WATCHWORD_TOKEN_FILE=" + file}, ""},
+		{"flag before variable", "--token-file " + file, []string{"WATCHWORD_TOKEN_FILE=" + absent}, ""},
+		{"name by variable", "", []string{"WATCHWORD_TOKEN_FILE=" + file, "WATCHWORD_CLIENT_ID=m1"}, ""},
+		{"wrong name by variable", "", []string{"WATCHWORD_TOKEN_FILE=" + file, "WATCHWORD_CLIENT_ID=m9"}, "(status 401, invalid_client)"},
+		{"GitHub", "", []string{job}, ""},
+		{"GitHub, another audience", "", []string{job, "WATCHWORD_AUDIENCE=x"}, "(status 401, invalid_client)"},
+		{"file before GitHub", "", []string{job, "WATCHWORD_TOKEN_FILE=" + absent}, absent},
+		{"no file", "--token-file " + absent, nil, "platform token: open " + absent + ": no such file or directory; have the platform write its token there"},
+		{"no file by variable, with a stored credential", "--as m1", []string{"WATCHWORD_TOKEN_FILE=" + absent}, "platform token: open " + absent},
+		{"empty file", "--token-file " + empty, nil, "platform token file " + empty + ": it is empty"},
+		{"no platform", "--as m1 --method bootstrap", nil, ""},
+	} {
+		code, stdout, stderr := call(t, "", append(c.environ, always...), strings.Fields("token get --target m2 "+c.args)...)
+		if c.want == "" && (code != 0 || !strings.HasPrefix(stdout, "eyJ")) {
+			t.Errorf("%s: got %d, %q, %q; want a token", c.name, code, stdout, stderr)
+		}
+		if c.want != "" && (code == 0 || stdout != "" || !strings.Contains(stderr, c.want)) {
+			t.Errorf("%s: got %d, %q, %q; want %q", c.name, code, stdout, stderr, c.want)
+		}
+		if strings.Contains(stderr, "credential create") || strings.Contains(stderr, "eyJ") || strings.Contains(stderr, "of-the-job") {
+			t.Errorf("%s: stderr is %q", c.name, stderr)
+		}
+	}
+}
