@@ -6,13 +6,14 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// daemon starts a server in the foreground and waits until it listens. The test's end stops it, in the reverse order
-// of the starts, or stop does, which waits until it has ended.
+// daemon starts a server in the foreground and waits until it listens, on a TCP address or the path of a socket. The
+// test's end stops it, in the reverse order of the starts, or stop does, which waits until it has ended.
 func daemon(t *testing.T, env []string, address, name string, args ...string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -40,10 +41,14 @@ func daemon(t *testing.T, env []string, address, name string, args ...string) (s
 			t.Logf("%s says:\n%s", name, &out)
 		}
 	})
+	network := "tcp"
+	if filepath.IsAbs(address) {
+		network = "unix"
+	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if c, err := net.Dial("tcp", address); err == nil {
+		if c, err := net.Dial(network, address); err == nil {
 			c.Close()
 			return stop
 		}

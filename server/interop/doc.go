@@ -14,6 +14,7 @@
 //
 // Tokens of platforms are those of real ones: the API server of Kubernetes with etcd, built from their modules, which the
 // folder platforms pins. There are no nodes, so that the tests write the files that a kubelet would.
+// A trust domain of SPIFFE is a SPIRE server and an agent, built likewise, and the tests are its workloads.
 //
 // The tests need Node.js 20 or later and npm, and Debian's haproxy, nginx, httpd with mod_oauth2 and Python
 // libraries; scripts/needs installs them, and has scripts/platforms build the platforms. Package-lock.json and
