@@ -42,6 +42,11 @@ func Match(s *api.TrustSettings, wanted map[string]string, c *Claims) []api.Clai
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		j.pinned(name, wanted)
 	}
+	// The issuer of a trust can be changed after its rules were checked.
+	if customer := j.preset.customer(s.Issuer); customer != "" && wanted[customer] == "" {
+		seen, _ := j.preset.text(c, customer)
+		j.add(customer, false, seen, "", fmt.Sprintf("The rule must pin %s, since other customers of %s have the same issuer.", customer, j.preset.Title))
+	}
 	for _, d := range j.preset.Denied {
 		seen, _ := j.preset.text(c, d.Claim)
 		if wanted[d.Claim] == "" && slices.Contains(d.Values, seen) {

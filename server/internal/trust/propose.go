@@ -88,7 +88,7 @@ func (p *Preset) loosen(claims map[string]string, c *Claims) {
 }
 
 func (p *Preset) mustPin(s *api.TrustSettings, name string) bool {
-	return p.shared != nil && p.shared.MatchString(s.Issuer) && name == p.Customer ||
+	return name == p.customer(s.Issuer) ||
 		slices.ContainsFunc(p.Required, func(group []string) bool { return len(group) == 1 && group[0] == name })
 }
 

@@ -154,6 +154,14 @@ func nameGiven(c *Claim, value string) string {
 	return ""
 }
 
+// customer is the claim that every rule must pin for this issuer, which several customers of the platform share, or "".
+func (p *Preset) customer(issuer string) string {
+	if p.shared != nil && p.shared.MatchString(issuer) {
+		return p.Customer
+	}
+	return ""
+}
+
 // checkEnough checks that a rule pins all that it must.
 func (p *Preset) checkEnough(s *api.TrustSettings, rule map[string]string) error {
 	for _, group := range p.Required {
@@ -166,6 +174,8 @@ func (p *Preset) checkEnough(s *api.TrustSettings, rule map[string]string) error
 		}
 		doc := lower(c.Doc)
 		switch {
+		case c.Name == p.customer(s.Issuer) && c.Name != p.Anchors[0]:
+			return p.lacksCustomer(c.Name)
 		case c.Names != "" && rule[c.Names] != "":
 			return invalid("claims", "%s is a name, which another can have later: pin %s too, %s", c.Names, c.Name, doc)
 		case c.Only != "":
@@ -173,8 +183,8 @@ func (p *Preset) checkEnough(s *api.TrustSettings, rule map[string]string) error
 		}
 		return invalid("claims", "pin %s: %s", c.Name, doc)
 	}
-	if p.shared != nil && p.shared.MatchString(s.Issuer) && rule[p.Customer] == "" {
-		return invalid("claims", "pin %s too: other customers of %s have the same issuer, and this claim says whose token it is", p.Customer, p.Title)
+	if customer := p.customer(s.Issuer); customer != "" && rule[customer] == "" {
+		return p.lacksCustomer(customer)
 	}
 	if p.Name == aws {
 		// arn:aws:iam::ACCOUNT:role/NAME
@@ -183,6 +193,10 @@ func (p *Preset) checkEnough(s *api.TrustSettings, rule map[string]string) error
 		}
 	}
 	return nil
+}
+
+func (p *Preset) lacksCustomer(name string) error {
+	return invalid("claims", "pin %s too: other customers of %s have the same issuer, and this claim says whose token it is", name, p.Title)
 }
 
 // lower is a sentence as the end of another.

@@ -76,13 +76,13 @@ func meant(word string, known []string) string {
 func checkIssuer(p *Preset, s *api.TrustSettings, serverIssuer string) error {
 	switch {
 	case s.Issuer == "":
-		return invalid("issuer", "name the iss of the tokens: %s", p.Issuer)
+		return invalid("issuer", "name the iss of the tokens: %s", strings.ReplaceAll(p.Issuer, "`", ""))
 	case s.Issuer == serverIssuer:
 		return invalid("issuer", "it is the issuer of this server, whose tokens prove services already: a trust is for the tokens of others")
 	case p.Name == Kubernetes && s.Issuer == "kubernetes/serviceaccount":
 		return invalid("issuer", "tokens with this iss are stored in Secrets and never expire: use projected tokens, and the --service-account-issuer of the cluster")
 	case p.issuer != nil && !p.issuer.MatchString(s.Issuer):
-		return invalid("issuer", "%q is not an issuer of %s: it is %s", s.Issuer, p.Title, p.Issuer)
+		return invalid("issuer", "%q is not an issuer of %s: it is %s", s.Issuer, p.Title, strings.ReplaceAll(p.Issuer, "`", ""))
 	case p.Name == SPIFFE:
 		return nil // the pattern says all
 	}

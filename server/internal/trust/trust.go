@@ -7,6 +7,8 @@
 // must have there.
 package trust
 
+//go:generate go test -run TestPageIsThatOfTheTable -update .
+
 import (
 	"bytes"
 	"encoding/json"

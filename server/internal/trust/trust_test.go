@@ -334,6 +334,11 @@ func TestInstanceOfOneCustomerNeedsNoCustomerInTheRule(t *testing.T) {
 	if _, err := trust.CheckClaims(s, map[string]string{"project_id": "20", "ref_protected": "true"}); err != nil {
 		t.Error(err)
 	}
+	// A trust can get another issuer later.
+	r := recording(t, "gitlab")
+	if findings := trust.Match(r.settings(), map[string]string{"project_id": "20", "ref_protected": "true"}, r.parsed); !slices.Equal(unmet(findings), []string{"namespace_id"}) {
+		t.Errorf("%+v", findings)
+	}
 	s = &api.TrustSettings{Preset: "github", Issuer: "https://ghes.example.com/_services/token"}
 	if _, err := trust.CheckClaims(s, map[string]string{"repository_id": "20", "ref": "refs/heads/main"}); err != nil {
 		t.Error(err)
