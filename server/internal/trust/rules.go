@@ -130,7 +130,7 @@ func (p *Preset) checkValue(s *api.TrustSettings, name, value string) error {
 	case c.Only != "" && value != c.Only:
 		return invalid("claims", "%s must be %s. %s", name, c.Only, c.Hint)
 	case c.Form != nil && !c.Form.match.MatchString(value):
-		return invalid("claims", "%s is %q, which is not %s%s", name, value, c.Form.text, nameGiven(c, value))
+		return invalid("claims", "%s is %q, which is not %s%s", name, value, c.Form.text, nameGiven(c))
 	}
 	switch {
 	case p.Name == SPIFFE && name == "sub":
@@ -146,8 +146,8 @@ func (p *Preset) checkValue(s *api.TrustSettings, name, value string) error {
 	return nil
 }
 
-// nameGiven is said if a value looks like the name of what the claim identifies.
-func nameGiven(c *Claim, value string) string {
+// nameGiven is said if a value may be the name of what the claim identifies.
+func nameGiven(c *Claim) string {
 	if c.Unique && c.Names != "" {
 		return fmt.Sprintf(": pin the id, since another can have the same %s later", c.Names)
 	}

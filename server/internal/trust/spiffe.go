@@ -51,8 +51,3 @@ func CheckID(issuer, id string) error {
 func isIDChar(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == '_'
 }
-
-// isUnder reports whether id is below prefix, which ends in a slash, so that a segment is matched as a whole.
-func isUnder(id, prefix string) bool {
-	return strings.HasSuffix(prefix, "/") && len(id) > len(prefix) && strings.HasPrefix(id, prefix)
-}

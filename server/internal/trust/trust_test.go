@@ -83,7 +83,10 @@ func TestEachClaimThatIsChangedIsRefused(t *testing.T) {
 				value := rapid.OneOf(
 					rapid.Map(rapid.String(), func(s string) any { return s }),
 					rapid.SampledFrom([]any{
-						nil, "", []any{was}, map[string]any{"x": was}, was + "-evil", was + "/", was + " ", was + "\x00", "*", strings.ToUpper(was), strings.ToLower(was),
+						nil, "",
+						[]any{was},
+						map[string]any{"x": was},
+						was + "-evil", was + "/", was + " ", was + "\x00", "*", strings.ToUpper(was), strings.ToLower(was),
 						was[:len(was)-1], was[1:], "x" + was, true, false, 0, 1.5,
 					}),
 				).Draw(rt, "value")
@@ -217,6 +220,9 @@ func TestPathOfSPIFFEIDsIsMatchedBySegments(t *testing.T) {
 		if got := trust.CheckID(s.Issuer, sub) == nil && trust.IsMet(trust.Match(s, rule, trust.OfID(sub))); got != want {
 			t.Errorf("X.509-SVID of %q: %t, want %t", sub, got, want)
 		}
+	}
+	if findings := trust.Match(s, rule, trust.OfID("spiffe://example.org/ns/shop/")); trust.IsMet(findings) {
+		t.Errorf("a path is no id: %+v", findings)
 	}
 	exact, err := trust.CheckClaims(s, map[string]string{"sub": "spiffe://example.org/ns/shop"})
 	if err != nil {
