@@ -38,20 +38,8 @@ const maxMaterial = 4096
 
 // AddCredential records a credential. Bootstrap ones the issuer then signs.
 func (d *Directory) AddCredential(ctx context.Context, by Author, service string, n NewCredential) (Credential, error) {
-	if n.Kind == KindWorkload {
-		t, err := d.resolveTrust(ctx, n.Trust)
-		switch {
-		case errors.Is(err, ErrNotFound):
-			return Credential{}, &InvalidError{"trust", fmt.Sprintf("%q is not the name of a trust; add it first", n.Trust)}
-		case err != nil:
-			return Credential{}, err
-		}
-		if n.Claims != nil {
-			n.Material = FormatClaims(n.Claims)
-		}
-		if err := n.prove(t); err != nil {
-			return Credential{}, err
-		}
+	if err := d.proveBy(ctx, &n); err != nil {
+		return Credential{}, err
 	}
 	if err := n.check(); err != nil {
 		return Credential{}, err
@@ -91,6 +79,27 @@ func (d *Directory) insertCredential(ctx context.Context, by Author, service str
 	return d.settle(ctx, err, "create credential of %q", service)
 }
 
+// proveBy makes n a credential of the trust that it names, if it is of KindWorkload.
+func (d *Directory) proveBy(ctx context.Context, n *NewCredential) error {
+	if n.Kind != KindWorkload {
+		if n.Trust != "" || n.Claims != nil {
+			return &InvalidError{"trust", "is for credentials of kind workload"}
+		}
+		return nil
+	}
+	t, err := d.resolveTrust(ctx, n.Trust)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return &InvalidError{"trust", fmt.Sprintf("must be the name of a trust, and %q is none; add it first", n.Trust)}
+	case err != nil:
+		return err
+	}
+	if n.Claims != nil || n.Material == "" {
+		n.Material = FormatClaims(n.Claims)
+	}
+	return n.prove(t)
+}
+
 // prove makes n a credential of t, if its material is claims that credentials of t may have.
 func (n *NewCredential) prove(t *Trust) error {
 	claims, err := ParseClaims(n.Material)
@@ -100,10 +109,13 @@ func (n *NewCredential) prove(t *Trust) error {
 	if claims, err = trust.CheckClaims(&t.TrustSettings, claims); err != nil {
 		return invalid(err)
 	}
-	if n.Material = FormatClaims(claims); n.TTL == 0 {
+	n.trust, n.Material = t.ID, FormatClaims(claims)
+	if len(n.Material) > maxMaterial {
+		return &InvalidError{"claims", fmt.Sprintf("are longer than %d bytes; name those only that tell the workload from others", maxMaterial)}
+	}
+	if n.TTL == 0 {
 		n.TTL = MaxCredentialTTL
 	}
-	n.trust = t.ID
 	return nil
 }
 

@@ -30,7 +30,7 @@ func TestFollowingEndsWhereLoadingDoes(t *testing.T) {
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			d := rapid.SampledFrom([]*directory.Directory{one, other}).Draw(t, "replica")
 			var err error
-			switch rapid.IntRange(0, 7).Draw(t, "change") {
+			switch rapid.IntRange(0, 12).Draw(t, "change") {
 			case 0:
 				_, err = d.CreateService(ctx, operator, directory.NewService{Name: name(t, "name"), ServiceSettings: api.ServiceSettings{Audiences: audiences(t)}})
 			case 1:
@@ -45,17 +45,29 @@ func TestFollowingEndsWhereLoadingDoes(t *testing.T) {
 				_, _, err = d.Allow(ctx, operator, name(t, "caller"), name(t, "target"), directory.NewRule{}, 0)
 			case 4:
 				err = d.Disallow(ctx, operator, name(t, "caller"), name(t, "target"), 0)
-			case 5:
+			case 8:
+				_, err = d.AddTrust(ctx, operator, trustName(t), trustOf(t))
+			case 9:
+				_, err = d.UpdateTrust(ctx, operator, trustName(t), 0, func(s *api.TrustSettings) { *s = trustOf(t) })
+			case 10:
+				err = d.RemoveTrust(ctx, operator, trustName(t), 0)
+			case 11:
+				err = applyTrusts(ctx, t, d)
+			case 5, 12:
 				var c directory.Credential
 				n := directory.NewCredential{}
-				if rapid.Bool().Draw(t, "secret") {
+				switch rapid.SampledFrom([]string{"bootstrap", "secret", "workload", "workload"}).Draw(t, "kind") {
+				case "secret":
 					n.Kind, n.Material = directory.KindSecret, directory.RandomID()
+				case "workload":
+					n.Kind, n.Trust, n.Claims = directory.KindWorkload, trustName(t), map[string]string{"sub": rapid.SampledFrom(subjects).Draw(t, "sub")}
 				}
 				if c, err = d.AddCredential(ctx, operator, name(t, "name"), n); err == nil && rapid.Bool().Draw(t, "revoke") {
 					_, err = d.RevokeCredential(ctx, operator, c.ID)
 				}
 			}
-			if err != nil && !errors.Is(err, directory.ErrNotFound) && !errors.Is(err, directory.ErrExists) {
+			// A trust that is not there, or claims that a service names twice.
+			if _, refused := errors.AsType[*directory.InvalidError](err); err != nil && !refused && !errors.Is(err, directory.ErrNotFound) && !errors.Is(err, directory.ErrExists) {
 				t.Fatal(err)
 			}
 		}
@@ -73,6 +85,36 @@ func TestFollowingEndsWhereLoadingDoes(t *testing.T) {
 			same(t, d.Snapshot(), want, state)
 		}
 	})
+}
+
+// Few, so that they are taken, and meet.
+var subjects, issuers = []string{"s1", "s2"}, []string{"https://a.example", "https://b.example", "https://c.example"}
+
+func trustName(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"t1", "t2", "t3"}).Draw(t, "trust")
+}
+
+func trustOf(t *rapid.T) api.TrustSettings {
+	return api.TrustSettings{Preset: "oidc", Issuer: rapid.SampledFrom(issuers).Draw(t, "issuer"), Disabled: rapid.Bool().Draw(t, "disabled")}
+}
+
+// applyTrusts adds or removes a trust with a credential, as a file does.
+func applyTrusts(ctx context.Context, t *rapid.T, d *directory.Directory) error {
+	if err := d.CatchUp(ctx); err != nil {
+		return err
+	}
+	s := d.Snapshot()
+	b := directory.Batch{Base: s.Revision()}
+	tr := directory.Trust{ID: directory.NewTrustID(), Name: trustName(t), TrustSettings: trustOf(t)}
+	if old, there := s.TrustByName(tr.Name); there {
+		b.DeleteTrusts = []directory.Trust{*old}
+	}
+	b.PutTrusts = []directory.Trust{tr}
+	for svc := range s.All() {
+		b.PutCredentials = append(b.PutCredentials, directory.Credential{Service: svc.UID, Kind: directory.KindWorkload, Trust: tr.ID, Material: `{"sub":"s1"}`})
+	}
+	_, err := d.Apply(ctx, operator, b, "callmap.apply", "")
+	return err
 }
 
 // audiences are few, so that services come to want the same.
@@ -102,6 +144,9 @@ func same(t *rapid.T, got, want *directory.Snapshot, state *directory.State) {
 			t.Fatalf("credentials of %s: %s", s.Name, d)
 		}
 	}
+	if d := cmp.Diff(trustsIn(want), trustsIn(got), comparePrefixes); d != "" {
+		t.Fatalf("trusts: %s", d)
+	}
 	if got.Revision() != want.Revision() {
 		t.Fatalf("revision: got %d, want %d", got.Revision(), want.Revision())
 	}
@@ -127,6 +172,24 @@ func same(t *rapid.T, got, want *directory.Snapshot, state *directory.State) {
 			t.Fatalf("credential %s: got %+v", c.ID, g)
 		}
 	}
+}
+
+// trustsIn is all that a snapshot answers about trusts.
+func trustsIn(s *directory.Snapshot) map[string]any {
+	all := map[string]any{}
+	for t := range s.Trusts() {
+		all[t.ID], _ = s.Trust(t.ID)
+		for _, sub := range subjects {
+			all[sub+" of "+t.ID] = s.Workloads(t.ID, "sub", sub)
+		}
+	}
+	for _, name := range []string{"t1", "t2", "t3"} {
+		all[name], _ = s.TrustByName(name)
+	}
+	for _, issuer := range issuers {
+		all[issuer], _ = s.TrustByIssuer(issuer)
+	}
+	return all
 }
 
 // An audience that moved is found at its owner, in whichever order a replica sees the two services.
