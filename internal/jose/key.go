@@ -45,6 +45,17 @@ func (k PublicKey) JWK() ([]byte, error) {
 
 // check returns an error if the key may not verify signatures with its algorithm.
 func (k PublicKey) check() error {
+	if err := k.fits(); err != nil {
+		return err
+	}
+	if pub, ok := k.Key.(*rsa.PublicKey); ok {
+		return CheckRSA(pub)
+	}
+	return nil
+}
+
+// fits returns an error if the key is not of the type of its algorithm.
+func (k PublicKey) fits() error {
 	switch pub := k.Key.(type) {
 	case *ecdsa.PublicKey:
 		// Go's verifier and the readers of keys check that the point is on the curve.
@@ -55,7 +66,6 @@ func (k PublicKey) check() error {
 		if m, ok := methods[k.Algorithm]; !ok || m.curve != nil || pub == nil || pub.N == nil {
 			return fmt.Errorf("%w: %s with an RSA key", ErrAlgorithm, k.Algorithm)
 		}
-		return CheckRSA(pub)
 	case ed25519.PublicKey:
 		if k.Algorithm != EdDSA || len(pub) != ed25519.PublicKeySize {
 			return fmt.Errorf("%w: %s with an Ed25519 key", ErrAlgorithm, k.Algorithm)

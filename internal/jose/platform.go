@@ -1,7 +1,6 @@
 package jose
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -44,15 +43,16 @@ func ParsePlatformJWK(b []byte, use string, allowed []Algorithm) ([]PublicKey, e
 			continue
 		}
 		k := PublicKey{ID: m.ID.s, Algorithm: alg, Key: key}
-		switch err := k.check(); {
-		case err == nil:
+		if fault = k.fits(); fault == nil {
 			keys = append(keys, k)
-		case !errors.Is(fault, ErrWeakKey): // which says more than that another algorithm does not fit
-			fault = err
 		}
 	}
 	if len(keys) == 0 {
 		return nil, fault
+	}
+	// Once for all algorithms: it takes longer than all else.
+	if err := keys[0].check(); err != nil {
+		return nil, err
 	}
 	return keys, nil
 }

@@ -134,7 +134,7 @@ var table = []Setting{
 		field: func(c *Config) value { return boolean{&c.OAuth.DPoPRequireNonce} },
 	}, {
 		Key:   "oauth.jwks_networks",
-		Doc:   "Networks, in addition to public addresses, in which the jwks_uri of a service may be.",
+		Doc:   "Networks, in addition to public addresses, from which the keys of services and of trusts may be fetched.",
 		field: func(c *Config) value { return networks{&c.OAuth.JWKSNetworks} },
 	}, {
 		Key: "oauth.authorization_endpoint", Default: "false",

@@ -1,5 +1,5 @@
 // Package outbound makes the HTTP clients with which the server connects to addresses because an operator wrote a URL:
-// the keys of services, and callees that are probed. It decides which addresses those may be; it does not know what
+// the keys of services and of platforms, and callees that are probed. It decides which addresses those may be; it does not know what
 // is fetched.
 package outbound
 
