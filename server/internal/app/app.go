@@ -65,7 +65,7 @@ type Server struct {
 
 	operatorToken *reloaded[operatorToken]
 	trustToken    *reloaded[operatorToken] // nil: there is none
-	reloading     []interface{ again() } // what SIGHUP has read again
+	reloading     []interface{ again() }   // what SIGHUP has read again
 	listeners     []*listener
 	draining      atomic.Bool
 

@@ -1,11 +1,13 @@
 package clientauth
 
 import (
+	"context"
 	"maps"
 	"sync"
 	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/keysets"
 )
 
 // TrustState is what this replica has seen of the tokens of one trust since it started.
@@ -75,4 +77,14 @@ func (a *Authenticator) TrustState(id string) TrustState {
 		return TrustState{}
 	}
 	return TrustState{Accepted: st.Accepted, Refused: maps.Clone(st.Refused), UnknownKey: st.UnknownKey}
+}
+
+// TrustKeys returns the keys of tr, as far as they are known. It fetches nothing.
+func (a *Authenticator) TrustKeys(tr *directory.Trust) keysets.State {
+	return a.workloads.keys.State(source(tr))
+}
+
+// RefreshTrustKeys fetches the keys of tr, unless they are uploaded, or were asked for less than 30 seconds ago.
+func (a *Authenticator) RefreshTrustKeys(ctx context.Context, tr *directory.Trust, now time.Time) error {
+	return a.workloads.keys.Refresh(ctx, source(tr), now)
 }

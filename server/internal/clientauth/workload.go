@@ -159,13 +159,14 @@ func (a *Authenticator) Explain(ctx context.Context, token, clientID string, s *
 		e.Reason = "malformed"
 		return e
 	}
-	var failure *Failure
-	if e.Trust, failure = a.workloads.trustOf(t, s); failure == nil {
+	tr, failure := a.workloads.trustOf(t, s)
+	if failure == nil {
+		e.Trust = tr
 		var id Identity
-		if id, failure = a.workloads.vouched(ctx, e.Trust, t, p, s, now); failure == nil {
+		if id, failure = a.workloads.vouched(ctx, tr, t, p, s, now); failure == nil {
 			c, _ := s.Credential(id.CredentialID)
 			e.Service, e.CredentialID = id.Service, id.CredentialID
-			e.Findings = append(a.workloads.judge(e.Trust, t, now), trust.Match(&e.Trust.TrustSettings, a.workloads.wanted(c), t.claims)...)
+			e.Findings = append(a.workloads.judge(tr, t, now), trust.Match(&tr.TrustSettings, a.workloads.wanted(c), t.claims)...)
 			return e
 		}
 	}
@@ -212,11 +213,14 @@ func (w *workloads) vouched(ctx context.Context, tr *directory.Trust, t *platfor
 	if failure := w.verify(ctx, tr, t, now); failure != nil {
 		return Identity{}, failure
 	}
-	if found := w.judge(tr, t, now); !trust.IsMet(found) {
-		return Identity{}, &Failure{Reason: judged(found), Findings: found}
-	}
+	found := w.judge(tr, t, now)
 	credential, svc, failure := w.match(tr, t, p, s, now)
-	if failure != nil {
+	switch {
+	case !trust.IsMet(found) && failure != nil: // both, for who has to find out why
+		return Identity{}, &Failure{Reason: judged(found), Claimed: failure.Claimed, CredentialID: failure.CredentialID, Findings: append(found, failure.Findings...)}
+	case !trust.IsMet(found):
+		return Identity{}, &Failure{Reason: judged(found), Claimed: svc.Name, CredentialID: credential.ID, Findings: found}
+	case failure != nil:
 		return Identity{}, failure
 	}
 	id := Identity{Service: svc, CredentialID: credential.ID, Depends: tr.Generation, Until: t.claims.Expiry()}

@@ -49,7 +49,7 @@ func (t *Trust) create(now time.Time) {
 		t.ID = NewTrustID()
 	}
 	t.sort()
-	t.Generation, t.Version, t.CreatedAt, t.UpdatedAt, t.KeysAt = RandomID(), 1, now, now, time.Time{}
+	t.Generation, t.Version, t.CreatedAt, t.UpdatedAt, t.KeysAt = NewTrustID(), 1, now, now, time.Time{}
 	if t.JWKS != "" {
 		t.KeysAt = now
 	}
@@ -191,7 +191,7 @@ func (d *Directory) succeed(t, old *Trust) (withdrawn *Revocation, err error) {
 		return nil, nil
 	}
 	gone := d.withdrawal(old)
-	t.Generation = RandomID()
+	t.Generation = NewTrustID()
 	return &gone, nil
 }
 
