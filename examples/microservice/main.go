@@ -46,7 +46,7 @@ func main() {
 
 type options struct {
 	name, listen              string
-	credentialFile, tokenFile string // one of them is set
+	credentialFile, tokenFile string // the former is not used if the latter is set
 	service                   service.Config
 }
 
@@ -153,9 +153,7 @@ func (o *options) complete(getenv func(string) string) error {
 	case o.credentialFile != "" && o.tokenFile != "":
 		return errors.New("--credential-file and --token-file are both set; set one of them")
 	case o.credentialFile == "" && o.tokenFile == "":
-		if o.tokenFile = getenv("WATCHWORD_TOKEN_FILE"); o.tokenFile == "" {
-			o.credentialFile = getenv("WATCHWORD_CREDENTIAL_FILE")
-		}
+		o.credentialFile, o.tokenFile = getenv("WATCHWORD_CREDENTIAL_FILE"), getenv("WATCHWORD_TOKEN_FILE")
 	}
 	if o.listen == "" {
 		u, err := url.Parse(service.DefaultPeers()[o.name])
