@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,13 +40,17 @@ type sdkWorld struct {
 	ca    tls.Certificate
 	id    client.Identity // m1's
 	certs map[string]tls.Certificate
+
+	cluster, spiffe *signingPlatform // which vouch for m1
 }
 
 func newSDKWorld(t *testing.T, edit func(*config.Config)) *sdkWorld {
 	w := &sdkWorld{roots: x509.NewCertPool(), ca: certificate(t, "ca", nil)}
 	w.roots.AddCert(w.ca.Leaf)
 	w.tls = certificate(t, sdkHost, &w.ca)
-	w.certs = map[string]tls.Certificate{"of the authority": certificate(t, "m1.watchword.test", &w.ca), "self-signed": certificate(t, "m1", nil)}
+	w.certs = map[string]tls.Certificate{
+		"of the authority": certificate(t, "m1.watchword.test", &w.ca), "self-signed": certificate(t, "m1", nil), "X.509-SVID": certificate(t, svidID, &w.ca),
+	}
 	cfg := testConfig(t)
 	cfg.Issuer = "https://" + sdkHost
 	cfg.TLS = certificateFiles(t, w.tls)
@@ -73,6 +78,9 @@ func certificate(t testing.TB, name string, ca *tls.Certificate) tls.Certificate
 	if ca != nil {
 		parent, signer = ca.Leaf, ca.PrivateKey
 	}
+	if id, err := url.Parse(name); err == nil && id.Scheme == "spiffe" {
+		template.DNSNames, template.URIs = nil, []*url.URL{id}
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
 	must(t, err)
 	leaf, err := x509.ParseCertificate(der)
@@ -96,6 +104,24 @@ func (w *sdkWorld) populate() {
 	w.id = client.Identity{
 		ClientID: "m1", Secret: client.Static(secretOf("m1")), Key: client.Key(key, ""), Credential: client.Static(bootstrap),
 	}
+	w.cluster = w.platform("kubernetes", "prod", nil)
+	w.workload("m1", "prod", map[string]string{"sub": "system:serviceaccount:shop:m1", "uid": "a087d5a0-e1dd-43ec-93ac-f13d89cd13af"})
+	w.spiffe = w.platform("spiffe", "spiffe", func(s *api.TrustSettings) { s.Authorities = inPEM("CERTIFICATE", w.ca.Certificate[0]) })
+	w.workload("m1", "spiffe", map[string]string{"sub": svidID})
+}
+
+// identity is what m1 has for a method.
+func (w *sdkWorld) identity(method string) client.Identity {
+	id := w.id
+	switch method {
+	case api.WorkloadJWT:
+		id.Platform = w.cluster
+	case api.SPIFFEJWT:
+		id.Platform = w.spiffe
+	case api.SPIFFEX509:
+		id.ClientID = svidID
+	}
+	return id
 }
 
 // transport reaches the server by the name in its issuer.
@@ -186,10 +212,11 @@ func TestSDKGetsAndUsesTokensByEveryMethod(t *testing.T) {
 					t.Errorf("the server offers %s, which the SDK does not have", name)
 				}
 			}
-			plain := client.Method{Name: "/accesstoken", New: func(client.Identity) *client.Auth { return nil }}
+			none := func(client.Identity) *client.Auth { return nil }
+			plain, platform := client.Method{Name: "/accesstoken", New: none}, client.Method{Name: platformAtAccessToken, New: none}
 			for _, binding := range []string{"", api.BindingMTLS} {
 				w.change("m1", func(svc *directory.Service) { svc.Binding = binding })
-				for _, method := range append(client.Methods(), plain) {
+				for _, method := range append(client.Methods(), plain, platform) {
 					w.everyBinding(method, binding, m2.URL)
 				}
 			}
@@ -198,18 +225,23 @@ func TestSDKGetsAndUsesTokensByEveryMethod(t *testing.T) {
 }
 
 func (w *sdkWorld) everyBinding(method client.Method, binding string, url string) {
-	byCertificate := strings.HasSuffix(method.Name, "tls_client_auth")
+	own, byCertificate := map[string]string{
+		api.TLSClientAuth: "of the authority", api.SelfSignedTLSClientAuth: "self-signed", api.SPIFFEX509: "X.509-SVID",
+	}[method.Name]
 	for _, dpop := range []bool{false, true} {
-		for _, cert := range []string{"", "of the authority", "self-signed"} {
+		for _, cert := range []string{"", "of the authority", "self-signed", "X.509-SVID"} {
 			switch {
-			case cert == "" && (byCertificate || binding == api.BindingMTLS):
+			case cert == "" && binding == api.BindingMTLS:
 				continue // refused, as tests of the server show
-			case byCertificate && (cert == "self-signed") != strings.HasPrefix(method.Name, "self"):
-				continue // that certificate is for the other method
+			case byCertificate && cert != own:
+				continue // that certificate is for another method
 			}
 			c := w.sdk(func(cfg *client.Config) {
-				if cfg.Auth = method.New(w.id); cfg.Auth == nil {
+				if cfg.Auth = method.New(w.identity(method.Name)); cfg.Auth == nil {
 					cfg.Credential = w.id.Credential
+				}
+				if method.Name == platformAtAccessToken {
+					cfg.Credential, cfg.Platform = nil, w.cluster
 				}
 				if dpop {
 					cfg.DPoP = &client.DPoP{}
