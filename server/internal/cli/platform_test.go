@@ -49,6 +49,8 @@ func TestTokenGetUsesThePlatformTokenAndNoSecretInstead(t *testing.T) {
 	}{
 		{"flag", "--token-file " + file, nil, ""},
 		{"flag and service", "--token-file " + file + " --as m1", nil, ""},
+		{"flag and method", "--token-file " + file + " --method workload_jwt", nil, ""},
+		{"short method", "--token-file " + file + " --method spiffe-jwt", nil, ""},
 		{"variable", "", []string{"WATCHWORD_TOKEN_FILE=" + file}, ""},
 		{"variable and service", "--as m1", []string{"WATCHWORD_TOKEN_FILE=" + file}, ""},
 		{"flag before variable", "--token-file " + file, []string{"WATCHWORD_TOKEN_FILE=" + absent}, ""},
@@ -60,6 +62,8 @@ func TestTokenGetUsesThePlatformTokenAndNoSecretInstead(t *testing.T) {
 		{"no file", "--token-file " + absent, nil, "platform token: open " + absent + ": no such file or directory; have the platform write its token there"},
 		{"no file by variable, with a stored credential", "--as m1", []string{"WATCHWORD_TOKEN_FILE=" + absent}, "platform token: open " + absent},
 		{"empty file", "--token-file " + empty, nil, "platform token file " + empty + ": it is empty"},
+		{"nothing but the method", "--method workload_jwt", nil, "--token-file is missing, and WATCHWORD_TOKEN_FILE is not set; set it to"},
+		{"method and variable", "--as m1 --method workload-jwt", []string{"WATCHWORD_TOKEN_FILE=" + file}, ""},
 		{"no platform", "--as m1 --method bootstrap", nil, ""},
 	} {
 		code, stdout, stderr := call(t, "", append(c.environ, always...), strings.Fields("token get --target m2 "+c.args)...)

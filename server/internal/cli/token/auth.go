@@ -78,11 +78,11 @@ func (p *proof) check(c *base.CLI, cmd *cobra.Command) error {
 		case p.secretFile != "":
 			p.method = api.ClientSecretBasic
 		case p.keyFile != "" && p.certKeyFile == "" && p.certFile != "":
-			return base.Usage(cmd, "--method is missing: with a certificate it is tls_client_auth or self_signed_tls_client_auth")
+			return base.Usage(cmd, "--method is missing: with a certificate it is tls_client_auth, self_signed_tls_client_auth or spiffe_x509")
 		case p.keyFile != "":
 			p.method = api.PrivateKeyJWT
 		case p.certFile != "":
-			return base.Usage(cmd, "--method is missing: with a certificate it is tls_client_auth or self_signed_tls_client_auth")
+			return base.Usage(cmd, "--method is missing: with a certificate it is tls_client_auth, self_signed_tls_client_auth or spiffe_x509")
 		}
 	}
 	if p.credentialFile != "" && (p.secretFile != "" || p.as != "") {
@@ -115,18 +115,21 @@ func (p *proof) check(c *base.CLI, cmd *cobra.Command) error {
 // too, since no secret must take the place of that file. A job of GitHub Actions may well be an operator's, who gives
 // --as to use the operator token.
 func (p *proof) choosePlatform(c *base.CLI, cmd *cobra.Command) error {
-	var others []string
-	for _, name := range []string{"credential-file", "secret-file", "key-file", "cert-file"} {
-		if cmd.Flag(name).Value.String() != "" {
-			others = append(others, "--"+name)
-		}
+	other := "" // flag that proves who the service is
+	switch {
+	case p.credentialFile != "":
+		other = "--credential-file"
+	case p.secretFile != "":
+		other = "--secret-file"
+	case p.keyFile != "" && p.certFile == "": // else it may be the key of a certificate to which the token is bound
+		other = "--key-file"
 	}
 	needed := p.method != "" && slices.Contains(p.sdkMethod().Needs, "Platform")
-	byEnvironment := p.method == "" && len(others) == 0 &&
+	byEnvironment := p.method == "" && other == "" && p.certFile == "" &&
 		(c.Getenv("WATCHWORD_TOKEN_FILE") != "" || p.as == "" && c.Getenv("ACTIONS_ID_TOKEN_REQUEST_URL") != "")
 	switch {
-	case p.tokenFile != "" && len(others) > 0:
-		return base.Usage(cmd, "%s and --token-file both prove who the service is; give one of them", others[0])
+	case p.tokenFile != "" && other != "":
+		return base.Usage(cmd, "%s and --token-file both prove who the service is; give one of them", other)
 	case p.tokenFile != "" && p.method != "" && !needed:
 		return base.Usage(cmd, "%s does not use --token-file; leave out one of them", p.method)
 	case p.tokenFile != "":
