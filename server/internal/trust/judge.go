@@ -73,7 +73,7 @@ func (j *judge) add(claim string, met bool, seen, wanted, hint string) {
 	if met {
 		hint = ""
 	}
-	j.findings = append(j.findings, api.ClaimFinding{Claim: claim, Met: met, Seen: show(seen), Wanted: show(wanted), Hint: hint})
+	j.findings = append(j.findings, api.ClaimFinding{Claim: claim, Met: met, Seen: Show(seen), Wanted: Show(wanted), Hint: hint})
 }
 
 // seen is what a registered claim says, or its kind if it has no text.
@@ -142,6 +142,10 @@ func tenant(issuer string) string {
 
 func (j *judge) audience(want string) {
 	all, ok := j.c.audience()
+	if ok && len(all) == 1 && all[0] == want {
+		j.add("aud", true, want, want, "")
+		return
+	}
 	ask := "Request a token for the audience " + want + "."
 	if j.preset.Ask != "" {
 		ask = "Request a token for this audience: " + strings.ReplaceAll(j.preset.Ask, "AUDIENCE", want) + "."
@@ -152,7 +156,6 @@ func (j *judge) audience(want string) {
 		hint = "The token has no audience, or one that is not a text. " + ask
 	case len(all) != 1:
 		hint = "The token must be for this server alone: each of several recipients could use it at the others. " + ask
-	case all[0] == want:
 	case j.preset.Name == Kubernetes && (all[0] == j.s.Issuer || isOthers(j.preset, all[0])):
 		hint = "It is the default audience of the API server. " + ask
 	case isOthers(j.preset, all[0]) || all[0] == j.s.Issuer:
@@ -162,7 +165,7 @@ func (j *judge) audience(want string) {
 	default:
 		hint = "The token is for another recipient. " + ask
 	}
-	j.add("aud", ok && len(all) == 1 && all[0] == want, strings.Join(all, ", "), want, hint)
+	j.add("aud", false, strings.Join(all, ", "), want, hint)
 }
 
 func (j *judge) times(now time.Time) {
@@ -250,11 +253,15 @@ func (j *judge) header(typ, alg string) {
 		}
 		names = append(names, n)
 	}
-	hint := fmt.Sprintf("A token of the type %s is made for something else (RFC 8725, section 3.11): use a token that the platform issues for workloads.", show(typ))
-	if typ == "" {
+	met, hint := slices.Contains(j.preset.Types, t), ""
+	switch {
+	case met:
+	case typ == "":
 		hint = "Tokens of this platform have a typ: this one was made for something else (RFC 8725, section 3.11)."
+	default:
+		hint = fmt.Sprintf("A token of the type %s is made for something else (RFC 8725, section 3.11): use a token that the platform issues for workloads.", Show(typ))
 	}
-	j.add("typ", slices.Contains(j.preset.Types, t), typ, strings.Join(names, " or "), hint)
+	j.add("typ", met, typ, strings.Join(names, " or "), hint)
 
 	algorithms := Algorithms(j.s)
 	hint = "The trust does not list this algorithm. If the platform uses it now, add it to the algorithms of the trust."
@@ -319,13 +326,13 @@ func (j *judge) pinnedElement(c *Claim, value any, want string) {
 func (j *judge) why(c *Claim, seen, want string, wanted map[string]string) string {
 	if c != nil && c.Unique && c.Names != "" {
 		now, hasName := j.preset.text(j.c, c.Names)
-		said := fmt.Sprintf("%s %s is not %s", c.Name, show(seen), show(want))
+		said := fmt.Sprintf("%s %s is not %s", c.Name, Show(seen), Show(want))
 		then, pinned := wanted[c.Names]
 		switch {
 		case hasName && pinned && then == now:
-			return fmt.Sprintf("%s; %s is the same (%s): was it deleted and created again? If so, replace the credential: %s", said, c.Names, show(now), again)
+			return fmt.Sprintf("%s; %s is the same (%s): was it deleted and created again? If so, replace the credential: %s", said, c.Names, Show(now), again)
 		case hasName && !pinned:
-			return fmt.Sprintf("%s; %s is %s. If this is the one that the rule means, it was deleted and created again, and the credential must be replaced: %s", said, c.Names, show(now), again)
+			return fmt.Sprintf("%s; %s is %s. If this is the one that the rule means, it was deleted and created again, and the credential must be replaced: %s", said, c.Names, Show(now), again)
 		}
 	}
 	switch {
@@ -334,7 +341,7 @@ func (j *judge) why(c *Claim, seen, want string, wanted map[string]string) strin
 	case strings.TrimSpace(seen) == strings.TrimSpace(want):
 		return "They differ in spaces at the beginning or end."
 	case strings.HasPrefix(seen, "refs/") && strings.HasSuffix(seen, "/"+want) && strings.Count(seen, "/") == strings.Count(want, "/")+2:
-		return fmt.Sprintf("The rule must have the whole ref: %s.", show(seen))
+		return fmt.Sprintf("The rule must have the whole ref: %s.", Show(seen))
 	case c != nil && c.Hint != "":
 		return c.Hint
 	case c != nil && c.Names == "" && c.Unique && j.preset.Name == SPIFFE && strings.HasPrefix(seen, want):
@@ -346,7 +353,7 @@ func (j *judge) why(c *Claim, seen, want string, wanted map[string]string) strin
 	if c != nil {
 		name = c.Name
 	}
-	return fmt.Sprintf("%s is %s.", name, show(seen))
+	return fmt.Sprintf("%s is %s.", name, Show(seen))
 }
 
 const again = "watchword credential create --from-token proposes the rule."

@@ -43,7 +43,7 @@ func Propose(s *api.TrustSettings, c *Claims) (claims map[string]string, words [
 		case claim.Propose && claim.Only != "":
 			claims[claim.Name] = claim.Only
 			if value != claim.Only {
-				lacking = append(lacking, fmt.Sprintf("%s is %q in this token, and must be %q: %s", claim.Name, show(value), claim.Only, claim.Hint))
+				lacking = append(lacking, fmt.Sprintf("%s is %q in this token, and must be %q: %s", claim.Name, Show(value), claim.Only, claim.Hint))
 			}
 		case claim.Propose && ok && value != "":
 			claims[claim.Name] = value
@@ -66,7 +66,7 @@ func Propose(s *api.TrustSettings, c *Claims) (claims map[string]string, words [
 		}
 	}
 	if ref := claims["ref"]; strings.HasPrefix(ref, "refs/tags/") || p.Name == "gitlab" && claims["ref_type"] == "tag" {
-		words = append(words, fmt.Sprintf("The rule holds for the tag %s only. For a job that runs for each new tag, use an environment, and pin environment in place of ref.", show(ref)))
+		words = append(words, fmt.Sprintf("The rule holds for the tag %s only. For a job that runs for each new tag, use an environment, and pin environment in place of ref.", Show(ref)))
 	}
 	if len(left) > 0 {
 		words = append(words, fmt.Sprintf("What may differ with the next token is left out: %s.", strings.Join(left, ", ")))
@@ -107,10 +107,10 @@ func (p *Preset) describe(claims map[string]string, c *Claims) string {
 			continue
 		}
 		said[claim.Name] = true
-		value = show(value)
+		value = Show(value)
 		if claim.Names != "" && c != nil && claims[claim.Names] == "" {
 			if name, ok := p.text(c, claim.Names); ok && name != "" {
-				value += " (" + show(name) + ")"
+				value += " (" + Show(name) + ")"
 			}
 		}
 		switch say := claim.Say; {
@@ -125,7 +125,7 @@ func (p *Preset) describe(claims map[string]string, c *Claims) string {
 	var rest []string
 	for name, value := range claims {
 		if !said[name] {
-			rest = append(rest, fmt.Sprintf("with %s %s", name, show(value)))
+			rest = append(rest, fmt.Sprintf("with %s %s", name, Show(value)))
 		}
 	}
 	slices.Sort(rest)

@@ -50,8 +50,8 @@ func CheckClaims(s *api.TrustSettings, claims map[string]string) (map[string]str
 
 // resolve finds the claim that a name in a rule stands for.
 func (p *Preset) resolve(name string) ([]string, error) {
-	if len(name) > 256 || !utf8.ValidString(name) || show(name) != name {
-		return nil, invalid("claims", "%q is not the name of a claim: it is longer than 256 bytes, or does not print", show(name))
+	if len(name) > 256 || !utf8.ValidString(name) || Show(name) != name {
+		return nil, invalid("claims", "%q is not the name of a claim: it is longer than 256 bytes, or does not print", Show(name))
 	}
 	if c := p.claim(name); c != nil {
 		return c.path(), nil

@@ -190,9 +190,9 @@ func (c *Claims) audience() ([]string, bool) {
 	return nil, false
 }
 
-// show shortens what a token says to what findings have of it. Whoever made the token chose the text, and people read it
+// Show shortens what a token says to what findings have of it. Whoever made the token chose the text, and people read it
 // in a terminal, so that what does not print is replaced.
-func show(s string) string {
+func Show(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
