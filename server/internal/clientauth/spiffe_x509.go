@@ -43,7 +43,7 @@ func (m *spiffeX509) Authenticate(ctx context.Context, p *Presented, s *director
 	leaf := p.Certificates[0]
 	if len(leaf.URIs) != 1 || leaf.URIs[0].String() != p.ClientID {
 		return Identity{}, &Failure{Reason: "wrong_certificate", Findings: []api.ClaimFinding{{
-			Claim: "sub", Wanted: clipped(p.ClientID), Hint: "The certificate must name exactly one URI, which is the SPIFFE ID that the client_id says.",
+			Claim: "sub", Wanted: trust.Show(p.ClientID), Hint: "The certificate must name exactly one URI, which is the SPIFFE ID that the client_id says.",
 		}}}
 	}
 	t := &platformToken{claims: trust.OfID(p.ClientID), sub: p.ClientID, spiffe: true}

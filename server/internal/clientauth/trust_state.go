@@ -8,6 +8,7 @@ import (
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/keysets"
+	"github.com/watchword-dev/watchword/server/internal/trust"
 )
 
 // TrustState is what this replica has seen of the tokens of one trust since it started.
@@ -39,7 +40,7 @@ func (s *trustStates) note(id string, failure *Failure, kid string, now time.Tim
 	}
 	st.Refused[failure.Reason] = now
 	if failure.Reason == "unknown_key" {
-		st.UnknownKey = clipped(kid)
+		st.UnknownKey = trust.Show(kid)
 	}
 }
 

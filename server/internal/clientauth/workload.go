@@ -182,7 +182,7 @@ func (w *workloads) trustOf(t *platformToken, s *directory.Snapshot) (*directory
 		domain, ok := trustDomain(t.sub)
 		if !ok {
 			return nil, &Failure{Reason: "malformed", Findings: []api.ClaimFinding{{
-				Claim: "sub", Seen: clipped(t.sub), Wanted: "a SPIFFE ID", Hint: "The token was sent as a JWT-SVID. Send tokens of other platforms with the client_assertion_type jwt-bearer.",
+				Claim: "sub", Seen: trust.Show(t.sub), Wanted: "a SPIFFE ID", Hint: "The token was sent as a JWT-SVID. Send tokens of other platforms with the client_assertion_type jwt-bearer.",
 			}}}
 		}
 		issuer, claim = domain, "sub"
@@ -190,7 +190,7 @@ func (w *workloads) trustOf(t *platformToken, s *directory.Snapshot) (*directory
 	tr, ok := s.TrustByIssuer(issuer)
 	if !ok || t.spiffe != (tr.Preset == "spiffe") {
 		return nil, &Failure{Reason: "unknown_issuer", Findings: []api.ClaimFinding{{
-			Claim: claim, Seen: clipped(issuer), Wanted: "the issuer of a trust, compared as a string",
+			Claim: claim, Seen: trust.Show(issuer), Wanted: "the issuer of a trust, compared as a string",
 			Hint: `Run "watchword trust list" to see the trusts, and "watchword trust add" to add one.`,
 		}}}
 	}
@@ -240,10 +240,10 @@ func (w *workloads) judge(tr *directory.Trust, t *platformToken, now time.Time) 
 func (w *workloads) verify(ctx context.Context, tr *directory.Trust, t *platformToken, now time.Time) *Failure {
 	if !slices.Contains(trust.Algorithms(&tr.TrustSettings), t.Algorithm) {
 		return &Failure{Reason: "algorithm_not_accepted", Findings: []api.ClaimFinding{{
-			Claim: "alg", Seen: clipped(t.Algorithm), Wanted: strings.Join(trust.Algorithms(&tr.TrustSettings), " or "),
+			Claim: "alg", Seen: trust.Show(t.Algorithm), Wanted: strings.Join(trust.Algorithms(&tr.TrustSettings), " or "),
 		}}}
 	}
-	kid := api.ClaimFinding{Claim: "kid", Seen: clipped(t.KeyID), Wanted: "a key of the trust that signed the token"}
+	kid := api.ClaimFinding{Claim: "kid", Seen: trust.Show(t.KeyID), Wanted: "a key of the trust that signed the token"}
 	switch err := w.keys.Verify(ctx, source(tr), t.Token, now); {
 	case err == nil:
 		return nil
@@ -363,7 +363,7 @@ func candidates(tr *directory.Trust, t *platformToken, p *Presented, s *director
 func seenAnchors(tr *directory.Trust, t *platformToken) (all []api.ClaimFinding) {
 	for _, name := range trust.AnchorNames(tr.Preset) {
 		if value, ok := trust.Text(&tr.TrustSettings, t.claims, name); ok {
-			all = append(all, api.ClaimFinding{Claim: name, Seen: clipped(value), Wanted: "a value that a credential names"})
+			all = append(all, api.ClaimFinding{Claim: name, Seen: trust.Show(value), Wanted: "a value that a credential names"})
 		}
 	}
 	if len(all) > 0 {
@@ -393,11 +393,4 @@ func judged(all []api.ClaimFinding) string {
 		}
 	}
 	return "claims_differ"
-}
-
-func clipped(s string) string {
-	if len(s) > 256 {
-		return strings.ToValidUTF8(s[:256], "") + "..."
-	}
-	return s
 }
