@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,23 +30,69 @@ func CheckClaims(s *api.TrustSettings, claims map[string]string) (map[string]str
 	}
 	rule := map[string]string{}
 	for _, given := range slices.Sorted(maps.Keys(claims)) {
-		at, err := p.resolve(given)
-		if err != nil {
-			return nil, err
+		if err := p.pin(s, rule, given, claims[given]); err != nil {
+			return nil, about(err, given)
 		}
-		name := p.canonical(at)
-		if _, twice := rule[name]; twice {
-			return nil, invalid("claims", "%s and %q are the same claim: name it once", name, given)
-		}
-		if err := p.checkValue(s, name, claims[given]); err != nil {
-			return nil, err
-		}
-		rule[name] = claims[given]
 	}
 	if err := p.checkEnough(s, rule); err != nil {
 		return nil, err
 	}
 	return rule, nil
+}
+
+// pin adds a claim to a rule.
+func (p *Preset) pin(s *api.TrustSettings, rule map[string]string, given, value string) error {
+	at, err := p.resolve(given)
+	if err != nil {
+		return err
+	}
+	name := p.canonical(at)
+	if _, twice := rule[name]; twice {
+		return invalid("claims", "%s and %q are the same claim: name it once", name, given)
+	}
+	rule[name] = value
+	return p.checkValue(s, name, value)
+}
+
+// about is an *InvalidError with the claim that it is about.
+func about(err error, claim string) error {
+	if e, ok := errors.AsType[*InvalidError](err); ok {
+		e.Claim = claim
+	}
+	return err
+}
+
+// Suppose returns the claims of a token that has claims as a rule names them: one that is an array has the one element. The
+// error is an *InvalidError.
+func Suppose(s *api.TrustSettings, claims map[string]string) (*Claims, error) {
+	p, c := of(s), &Claims{all: map[string]any{}}
+	for _, name := range slices.Sorted(maps.Keys(claims)) {
+		at, err := p.resolve(name)
+		if err != nil {
+			return nil, about(err, name)
+		}
+		var value any = claims[name]
+		if known := p.claim(p.canonical(at)); known != nil && known.Set {
+			value = []any{value}
+		}
+		last := len(at) - 1
+		object := c.all
+		for _, member := range at[:last] {
+			if object[member] == nil {
+				object[member] = map[string]any{}
+			}
+			within, ok := object[member].(map[string]any)
+			if !ok {
+				return nil, about(invalid("claims", "%s is within another claim: name one of them", name), name)
+			}
+			object = within
+		}
+		if object[at[last]] != nil {
+			return nil, about(invalid("claims", "%s is there already: name it once", name), name)
+		}
+		object[at[last]] = value
+	}
+	return c, nil
 }
 
 // resolve finds the claim that a name in a rule stands for.

@@ -36,6 +36,7 @@ const (
 type InvalidError struct {
 	Field   string // the member, as api.TrustSettings names it, or "claims"
 	Problem string // what is wrong, and what to write instead
+	Claim   string // the claim that it is about, as it was given; empty: it is about another member, or about what is missing
 }
 
 // Error returns the field and the problem.
