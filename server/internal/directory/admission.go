@@ -24,7 +24,7 @@ func (s *Snapshot) admits(c *Credential, now time.Time) error {
 	}
 	live := 0
 	for _, o := range s.CredentialsOf(c.Service) {
-		if o.Kind == KindBootstrap || o.ended(now) {
+		if o.Kind == KindBootstrap || o.Ended(now) {
 			continue
 		}
 		if live++; live >= MaxCredentials {
@@ -36,7 +36,7 @@ func (s *Snapshot) admits(c *Credential, now time.Time) error {
 	}
 	for _, a := range s.trusts.anchorsOf(c) {
 		all, _ := s.trusts.byAnchor.Find(a)
-		if live := countFunc(all, func(o *Credential) bool { return !o.ended(now) }); live >= MaxAnchored {
+		if live := countFunc(all, func(o *Credential) bool { return !o.Ended(now) }); live >= MaxAnchored {
 			return &InvalidError{materialFields[c.Kind], fmt.Sprintf("have the value of %s that %d credentials of this trust name already; revoke those that are not used", a.claim, live)}
 		}
 	}
@@ -79,7 +79,7 @@ func keyID(jwk string) string {
 	return k.ID
 }
 
-// ended reports whether c will never be good again.
-func (c *Credential) ended(now time.Time) bool {
+// Ended reports whether c will never be good again.
+func (c *Credential) Ended(now time.Time) bool {
 	return !c.RevokedAt.IsZero() || !now.Before(c.ExpiresAt)
 }

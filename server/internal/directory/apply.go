@@ -26,6 +26,8 @@ type Batch struct {
 	// PutCredentials are new ones of KindWorkload: Apply gives them an ID and their dates, and NewTrustID makes the ID of a
 	// trust of the same batch. RevokeCredentials names credentials by ID and Version.
 	PutCredentials, RevokeCredentials []Credential
+	// AdoptCredentials get another ManagedBy, and stay as they are. It names credentials by ID and Version.
+	AdoptCredentials []Credential
 	// Withdrawn are generations of trusts on which no token may depend any more. Apply adds those that follow from
 	// PutTrusts and DeleteTrusts.
 	Withdrawn []Revocation
@@ -42,7 +44,7 @@ func (b *Batch) Empty() bool {
 
 // identities reports whether the batch changes trusts or credentials.
 func (b *Batch) identities() bool {
-	return len(b.PutTrusts)+len(b.DeleteTrusts)+len(b.PutCredentials)+len(b.RevokeCredentials)+len(b.Withdrawn) > 0
+	return len(b.PutTrusts)+len(b.DeleteTrusts)+len(b.PutCredentials)+len(b.RevokeCredentials)+len(b.AdoptCredentials)+len(b.Withdrawn) > 0
 }
 
 // ShadowRule is a rule of the overlay, which is decided beside the call map. Absent: in the overlay
@@ -89,7 +91,7 @@ func (b *Batch) Subjects() (all []string) {
 			all = append(all, SubjectTrust(t.ID))
 		}
 	}
-	for _, list := range [][]Credential{b.PutCredentials, b.RevokeCredentials} {
+	for _, list := range [][]Credential{b.PutCredentials, b.RevokeCredentials, b.AdoptCredentials} {
 		for _, c := range list {
 			all = append(all, SubjectCredential(c.ID))
 		}
@@ -159,7 +161,8 @@ func (d *Directory) withIdentities(ctx context.Context, b Batch) (Batch, error) 
 	if s.Revision() != b.Base {
 		return b, fmt.Errorf("planned on revision %d, and %d is stored: %w", b.Base, s.Revision(), ErrConflict)
 	}
-	b.PutTrusts, b.PutCredentials, b.RevokeCredentials = slices.Clone(b.PutTrusts), slices.Clone(b.PutCredentials), slices.Clone(b.RevokeCredentials)
+	b.PutTrusts, b.PutCredentials = slices.Clone(b.PutTrusts), slices.Clone(b.PutCredentials)
+	b.RevokeCredentials, b.AdoptCredentials = slices.Clone(b.RevokeCredentials), slices.Clone(b.AdoptCredentials)
 	// s becomes the directory as it would be, as far as the checks need it.
 	s, err := d.endIdentities(s, &b)
 	if err != nil {
@@ -190,16 +193,20 @@ func (d *Directory) endIdentities(s *Snapshot, b *Batch) (*Snapshot, error) {
 	now := d.latest()
 	revoked := map[string]bool{}
 	for i := range b.RevokeCredentials {
-		given := &b.RevokeCredentials[i]
-		c, ok := s.Credential(given.ID)
-		switch {
-		case !ok:
-			return nil, fmt.Errorf("credential %s: %w", given.ID, ErrNotFound)
-		case c.Version != given.Version:
-			return nil, fmt.Errorf("credential %s has version %d: %w", given.ID, c.Version, ErrConflict)
+		c, err := s.named(b.RevokeCredentials[i])
+		if err != nil {
+			return nil, err
 		}
-		*given = *c
+		b.RevokeCredentials[i] = c
 		revoked[c.ID] = true
+	}
+	for i := range b.AdoptCredentials {
+		c, err := s.named(b.AdoptCredentials[i])
+		if err != nil {
+			return nil, err
+		}
+		c.ManagedBy = b.AdoptCredentials[i].ManagedBy
+		b.AdoptCredentials[i] = c
 	}
 	for i := range b.DeleteTrusts {
 		given := b.DeleteTrusts[i]
@@ -220,9 +227,22 @@ func (d *Directory) endIdentities(s *Snapshot, b *Batch) (*Snapshot, error) {
 		if c.RevokedAt.IsZero() {
 			c.RevokedAt = now
 		}
+		c.ManagedBy = "" // it is the file's no more, as it would be after it was revoked by hand
 		s = s.withCredential(*c)
 	}
 	return s, nil
+}
+
+// named is the credential that a batch names by its ID and Version.
+func (s *Snapshot) named(given Credential) (Credential, error) {
+	c, ok := s.Credential(given.ID)
+	switch {
+	case !ok:
+		return given, fmt.Errorf("credential %s: %w", given.ID, ErrNotFound)
+	case c.Version != given.Version:
+		return given, fmt.Errorf("credential %s has version %d: %w", given.ID, c.Version, ErrConflict)
+	}
+	return *c, nil
 }
 
 // putTrust completes a trust that b makes or changes.

@@ -204,7 +204,7 @@ func (d *Directory) replaceable(old *Credential) error {
 		return &InvalidError{"id", "is of a credential that is not valid now; create a new one instead"}
 	}
 	for _, c := range d.Snapshot().CredentialsOf(old.Service) {
-		if (c.Replaces == old.ID || c.ID == old.Replaces) && !c.ended(now) {
+		if (c.Replaces == old.ID || c.ID == old.Replaces) && !c.Ended(now) {
 			return &InvalidError{"id", "is of one of two valid credentials: " + c.ID + " is the other; revoke the one that is no longer used"}
 		}
 	}
@@ -219,7 +219,7 @@ func (d *Directory) replacedBy(u Use) (id string, end time.Time, ok bool) {
 		return "", end, false
 	}
 	old, ok := s.Credential(fresh.Replaces)
-	if !ok || old.ended(u.At) {
+	if !ok || old.Ended(u.At) {
 		return "", end, false
 	}
 	end = u.At.Add(fresh.Overlap)

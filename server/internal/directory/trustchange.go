@@ -66,6 +66,9 @@ func (t *Trust) sort() {
 	}
 }
 
+// CheckTrust holds a trust against the rules of this package. The error is an *InvalidError.
+func (d *Directory) CheckTrust(t Trust) error { return d.o.CheckTrust(t) }
+
 // CheckTrust holds a trust against the rules of this package, without a directory. The error is an *InvalidError.
 func (o Options) CheckTrust(t Trust) error {
 	if _, err := ParseName(t.Name); err != nil {
@@ -187,7 +190,7 @@ func (d *Directory) succeed(t, old *Trust) (withdrawn *Revocation, err error) {
 	case t.JWKS != old.JWKS:
 		t.KeysAt = t.UpdatedAt
 	}
-	if acceptsAllOf(&t.TrustSettings, &old.TrustSettings) {
+	if AcceptsAllOf(&t.TrustSettings, &old.TrustSettings) {
 		return nil, nil
 	}
 	gone := d.withdrawal(old)
@@ -201,8 +204,9 @@ func (d *Directory) withdrawal(t *Trust) Revocation {
 	return Revocation{ID: t.Generation, RevokedAt: now, Until: now.Add(d.Snapshot().TokenLife())}
 }
 
-// acceptsAllOf reports whether s, settings of the same preset, accepts every token that old accepts.
-func acceptsAllOf(s, old *api.TrustSettings) bool {
+// AcceptsAllOf reports whether s, settings of the same preset, accepts every token that old accepts. If not, the tokens
+// that depend on the trust are denied when s takes the place of old.
+func AcceptsAllOf(s, old *api.TrustSettings) bool {
 	switch {
 	case old.Disabled: // no token depends on it
 		return true

@@ -114,7 +114,7 @@ func (s *Snapshot) Workloads(trustID, claim, value string) []*Credential {
 // workloadsOf are the credentials of a trust that have not ended. It looks at every credential: to remove a trust is rare.
 func (s *Snapshot) workloadsOf(trustID string, now time.Time) (all []*Credential) {
 	for _, c := range s.credentials.All() {
-		if c.Trust == trustID && !c.ended(now) {
+		if c.Trust == trustID && !c.Ended(now) {
 			all = append(all, c)
 		}
 	}

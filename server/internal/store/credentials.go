@@ -117,10 +117,15 @@ func (t tx) insertCredentials(ctx context.Context, all ...directory.Credential) 
 }
 
 func (t tx) putCredentialsOf(ctx context.Context, b directory.Batch) error {
+	for _, cr := range b.AdoptCredentials {
+		if err := t.updateCredential(ctx, cr); err != nil {
+			return fmt.Errorf("credential %s: %w", cr.ID, err)
+		}
+	}
 	return t.insertCredentials(ctx, b.PutCredentials...)
 }
 
-// UpdateCredential stores the name, the end, the revocation and the network of cr. Whose and
+// UpdateCredential stores the name, the end, the revocation, the network and the file of cr. Whose and
 // what it is never changes, and RecordUse alone writes when it was used.
 func (db *DB) UpdateCredential(ctx context.Context, cr directory.Credential, c directory.Change) (int64, error) {
 	return db.change(ctx, c, fmt.Sprintf("update credential %q", cr.ID), func(ctx context.Context, t tx) error { return t.updateCredential(ctx, cr) })
@@ -128,9 +133,9 @@ func (db *DB) UpdateCredential(ctx context.Context, cr directory.Credential, c d
 
 func (t tx) updateCredential(ctx context.Context, cr directory.Credential) error {
 	n, err := t.exec(ctx, `
-		UPDATE credentials SET name = $3, expires_at = $4, revoked_at = $5, cidr = $6, version = version + 1
+		UPDATE credentials SET name = $3, expires_at = $4, revoked_at = $5, cidr = $6, managed_by = $7, version = version + 1
 		WHERE id = $1 AND version = $2`,
-		cr.ID, cr.Version, cr.Name, micros(cr.ExpiresAt), micros(cr.RevokedAt), formatCIDR(cr.CIDR))
+		cr.ID, cr.Version, cr.Name, micros(cr.ExpiresAt), micros(cr.RevokedAt), formatCIDR(cr.CIDR), cr.ManagedBy)
 	return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM credentials WHERE id = $1`, cr.ID)
 }
 
