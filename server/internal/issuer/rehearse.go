@@ -15,6 +15,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/keys"
 	"github.com/watchword-dev/watchword/server/internal/policy"
+	"github.com/watchword-dev/watchword/server/internal/trust"
 )
 
 // Rehearsal is a proposal without its proofs: what would come out if it were made.
@@ -146,6 +147,21 @@ func (h *Rehearser) Admits(r Rehearsal) (reason string) {
 		return refusal.Reason
 	}
 	return ""
+}
+
+// Vouched returns the service that a token of a trust proves, with its method and its credential, for a rehearsal of what
+// the service may do then. The claims are those of the token, of which all else is supposed to be good. reason is why it
+// proves none, as in the audit log, or "".
+func (h *Rehearser) Vouched(trustName string, c *trust.Claims, from netip.Addr, at time.Time) (id clientauth.Identity, reason string) {
+	tr, ok := h.s.TrustByName(trustName)
+	if !ok {
+		return id, "unknown_issuer"
+	}
+	id, failure := clientauth.Suppose(tr, c, from, h.s, at)
+	if failure != nil {
+		return id, failure.Reason
+	}
+	return id, ""
 }
 
 func (h *Rehearser) rehearse(r *Rehearsal) Rehearsed {
