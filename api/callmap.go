@@ -22,10 +22,11 @@ type CallMapPlan struct {
 	Empty   bool            `json:"empty" example:"false" doc:"Whether nothing would change."`
 	Summary string          `json:"summary" example:"services: 0 added, 0 changed, 0 removed; rules: 1 added, 0 changed, 0 removed" doc:"The plan in one line."`
 	Changes []PlannedChange `json:"changes" nullable:"false" doc:"The first 1,000 changes, in words."`
-	Removed int             `json:"removed" example:"0" doc:"The number of services and rules that would be removed."`
+	Removed int             `json:"removed" example:"0" doc:"The number of services, rules, trusts and identities that would be removed. An identity that takes the place of another of its service is not counted."`
 	// RemovesMany: to apply the plan, Removed must be repeated.
-	RemovesMany bool           `json:"removesMany,omitempty" example:"false" doc:"Whether the plan removes all services of the files, or at least ten services and rules that are a quarter or more of what the files own. Such a plan is applied only if remove repeats the number."`
+	RemovesMany bool           `json:"removesMany,omitempty" example:"false" doc:"Whether the plan removes all services or all trusts of the files, or at least ten things that are a quarter or more of what the files own. Such a plan is applied only if remove repeats the number."`
 	Ended       []string       `json:"ended,omitempty" doc:"Rules of the files that have ended."`
+	Withheld    []string       `json:"withheld,omitempty" example:"[\"m1  prod: the service account system:serviceaccount:shop:m1\"]" doc:"Identities of the files whose credentials were revoked by hand. They stay revoked: a credential that is created by hand restores them."`
 	Tests       []CallMapTest  `json:"tests" nullable:"false" doc:"The results of the tests of the files, as if the files were applied."`
 	Failed      int            `json:"failed" example:"0" doc:"The number of tests that failed."`
 	Replay      *CallMapReplay `json:"replay,omitempty" doc:"How the plan would have changed recorded decisions. Absent if the request did not ask for it."`
@@ -35,7 +36,7 @@ type CallMapPlan struct {
 type ApplyCallMap struct {
 	CallMapFiles
 	Base   int64  `json:"base,omitempty" minimum:"0" example:"42" doc:"The revision of the plan. If the directory was changed after it, nothing is applied. 0 applies to any revision."`
-	Remove *int   `json:"remove,omitempty" minimum:"0" example:"0" doc:"The number of services and rules that the plan removes. It is required if the plan has removesMany, and nothing is applied if it differs from the number in the plan."`
+	Remove *int   `json:"remove,omitempty" minimum:"0" example:"0" doc:"The number of services, rules, trusts and identities that the plan removes. It is required if the plan has removesMany, and nothing is applied if it differs from the number in the plan."`
 	Reason string `json:"reason,omitempty" maxLength:"512" example:"m1 reads orders now" doc:"The reason that the history shows."`
 	Author string `json:"author,omitempty" maxLength:"128" example:"anna@example.com" doc:"The author that the history shows. The default is operator."`
 }
@@ -116,8 +117,8 @@ type RefusedEdge struct {
 // PlannedChange is one line of a plan, in words.
 type PlannedChange struct {
 	Op   string `json:"op" enum:"add,change,remove" example:"add" doc:"Whether it is added, changed or removed."`
-	Kind string `json:"kind" enum:"service,rule,shadow" example:"rule" doc:"The kind of what changes."`
-	What string `json:"what" example:"m1 -> m2" doc:"The name of the service, or the caller and the target of the rule."`
+	Kind string `json:"kind" enum:"service,rule,shadow,trust,identity" example:"rule" doc:"The kind of what changes."`
+	What string `json:"what" example:"m1 -> m2" doc:"The name of the service or trust, the service of an identity, or the caller and the target of the rule."`
 	Text string `json:"text,omitempty" example:"scopes: read -> read write" doc:"What is new or different."`
 }
 
@@ -138,7 +139,7 @@ func (c PlannedChange) String() string {
 type CallMapTest struct {
 	File   string   `json:"file" example:"callmap.yaml" doc:"The file that contains the test."`
 	Line   int      `json:"line" example:"7" doc:"The line of the test."`
-	From   string   `json:"from" example:"m3" doc:"The caller."`
+	From   string   `json:"from" example:"m3" doc:"The caller. For a test with the token of a trust, this is \"token of\" and the trust, with the service that the token proves in brackets, if it proves one."`
 	To     string   `json:"to" example:"m2" doc:"The target."`
 	Scopes []string `json:"scopes,omitempty" example:"[\"read\"]" doc:"The requested scopes."`
 	Expect string   `json:"expect" enum:"allow,deny" example:"deny" doc:"The expected decision."`

@@ -16,7 +16,7 @@ func (c *Client) PlanCallMap(ctx context.Context, p api.PlanCallMap) (api.CallMa
 }
 
 // ApplyCallMap makes all changes of call map files at once, in one revision. Status 409: a test of the files
-// fails, something was changed since the plan that Base names, or Remove does not repeat how many services and rules
+// fails, something was changed since the plan that Base names, or Remove does not repeat how many services, rules, trusts and identities
 // are removed.
 func (c *Client) ApplyCallMap(ctx context.Context, a api.ApplyCallMap) (api.AppliedCallMap, error) {
 	return call[api.AppliedCallMap](ctx, c, request{method: http.MethodPost, path: at("callmap", "apply"), body: a, large: true, once: true})

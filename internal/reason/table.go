@@ -246,7 +246,7 @@ var table = []Group{
 			{Name: "invalid_callmap", Operator: 422, Means: "The files have mistakes. The member errors says where.", Do: "Correct the files and send them again."},
 			{Name: "files_too_large", Operator: 413, Means: "The files are longer than 64 MiB.", Do: "Name services by groups, or divide the files among several owners."},
 			{Name: "tests_failed", Operator: 409, Means: "Tests of the files fail, so nothing was changed.", Do: "Plan the files to see which tests fail, and correct the rules or the tests."},
-			{Name: "removal_unconfirmed", Operator: 409, Means: "The plan removes all services of the files, or a large part of what they own, or another number of services and rules than remove says, so nothing was changed.", Do: "Plan the files and look at what would be removed. If that is intended, send the number as remove (watchword apply --remove N)."},
+			{Name: "removal_unconfirmed", Operator: 409, Means: "The plan removes all services of the files, or a large part of what they own, or another number of services, rules, trusts and identities than remove says, so nothing was changed.", Do: "Plan the files and look at what would be removed. If that is intended, send the number as remove (watchword apply --remove N)."},
 			{Name: "plan_outdated", Operator: 409, Means: "Something was changed after the plan was made, so nothing was applied.", Do: "Make the plan again, review it, and apply it."},
 			{Name: "service_not_found", Operator: 404, Means: "There is no service of that name.", Do: "List the services with GET /admin/v1/services, or create it first."},
 			{Name: "credential_not_found", Operator: 404, Means: "There is no credential of that id.", Do: "List the credentials with GET /admin/v1/credentials."},

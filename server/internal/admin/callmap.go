@@ -54,7 +54,7 @@ func (a *handlers) planned(ctx context.Context, files []api.CallMapFile) (*callm
 	}
 	plan, err := callmap.Make(parsed, state, a.Now())
 	if err == nil {
-		err = plan.Check(a.Directory.CheckService)
+		err = plan.Check(a.Directory)
 	}
 	if problems, ok := callmap.AsProblems(err); ok {
 		return nil, nil, mistaken(problems)
@@ -80,7 +80,7 @@ func (a *handlers) planCallMap(ctx context.Context, in *struct{ Body api.PlanCal
 	now, after := a.Now(), plan.After(a.MaxTokenTTL)
 	view := api.CallMapPlan{
 		Base: plan.Base, Empty: plan.Empty(), Summary: plan.Summary(), Removed: plan.Removed, RemovesMany: plan.RemovesMany, Changes: append([]api.PlannedChange{}, plan.Changes(maxChangesShown)...),
-		Ended: plan.Ended(now), Tests: append([]api.CallMapTest{}, plan.Test(a.Issuer.On(after), now)...),
+		Ended: plan.Ended(now), Withheld: plan.Withheld, Tests: append([]api.CallMapTest{}, plan.Test(a.Issuer.On(after), now)...),
 	}
 	for _, r := range view.Tests {
 		if !r.Passed() {
@@ -128,7 +128,7 @@ func (a *handlers) applyOnce(ctx context.Context, in api.ApplyCallMap, action st
 	case in.Base != 0 && in.Base != plan.Base:
 		return nil, errPlanned
 	case in.Remove == nil && plan.RemovesMany, in.Remove != nil && *in.Remove != plan.Removed:
-		return nil, errRemoves.At("body.remove", fmt.Sprintf("the plan removes %d services and rules", plan.Removed))
+		return nil, errRemoves.At("body.remove", fmt.Sprintf("the plan removes %d services, rules, trusts and identities", plan.Removed))
 	}
 	for _, r := range plan.Test(a.Issuer.On(plan.After(a.MaxTokenTTL)), a.Now()) {
 		if !r.Passed() {
@@ -170,7 +170,7 @@ func (a *handlers) apply(ctx context.Context, plan *callmap.Plan, action string,
 
 // mayApply returns the refusal if the one who asks may not make all the changes of b.
 func (a *handlers) mayApply(ctx context.Context, b *directory.Batch) error {
-	if len(b.PutTrusts)+len(b.DeleteTrusts)+len(b.PutCredentials)+len(b.RevokeCredentials) > 0 {
+	if len(b.PutTrusts)+len(b.DeleteTrusts)+len(b.PutCredentials)+len(b.RevokeCredentials)+len(b.AdoptCredentials) > 0 {
 		if err := a.mayChange(ctx, changesTrusts); err != nil {
 			return err
 		}

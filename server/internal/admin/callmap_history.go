@@ -18,7 +18,7 @@ var errNoApplied = problem("revision_not_found")
 func (a *handlers) callMapHistory() {
 	register(a, operation{
 		method: http.MethodGet, path: "/callmap/export", id: "exportCallMap", action: action{name: "callmap.export", audited: true, slow: true}, tag: "callmap",
-		summary: "Export the call map", description: "Returns the services and rules of one owner as a file. The file of callmap, the default owner, also contains the services and rules that belong to no file. Applying the file makes it their owner, and changes nothing else. The request is recorded in the audit log.",
+		summary: "Export the call map", description: "Returns the trusts, services with their identities, and rules of one owner as a file. The file of callmap, the default owner, also contains what belongs to no file. Applying the file makes it their owner, and changes nothing else. The request is recorded in the audit log.",
 		answer: api.CallMapDocument{Revision: 43, Files: exampleFiles.Files},
 	}, a.exportCallMap)
 	register(a, operation{
@@ -40,7 +40,7 @@ func (a *handlers) callMapHistory() {
 }
 
 func (a *handlers) exportCallMap(ctx context.Context, in *struct {
-	Owner string `query:"managedBy" maxLength:"63" example:"callmap" doc:"The owner. The default is callmap, whose file also contains the services and rules that belong to no file."`
+	Owner string `query:"managedBy" maxLength:"63" example:"callmap" doc:"The owner. The default is callmap, whose file also contains what belongs to no file."`
 },
 ) (*answered[api.CallMapDocument], error) {
 	state, err := a.Lists.Load(ctx)

@@ -1,5 +1,5 @@
-// Package callmap is the call map as a file that people review: which services there are, who may
-// call whom, and tests of what must stay so. It reads and writes such files, and returns what
+// Package callmap is the call map as a file that people review: which services there are, by which tokens of which
+// platforms they prove themselves, who may call whom, and tests of what must stay so. It reads and writes such files, and returns what
 // would change and what the tests say. It does no I/O and stores nothing; whether a call is
 // allowed is the directory's to say.
 package callmap
@@ -9,6 +9,7 @@ import (
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/trust"
 )
 
 // DefaultOwner owns what is in files that name no owner.
@@ -19,6 +20,7 @@ type File struct {
 	Name string
 	// Owner is its managed-by: what the owner had and the file has not is removed.
 	Owner    string
+	Trusts   []Trust
 	Services []Service
 	Groups   []Group
 	Rules    []Rule
@@ -36,8 +38,30 @@ type Position struct {
 // Service as the file wants it. Its UID, version and dates are of no meaning.
 type Service struct {
 	directory.Service
+	Identities    []Identity
 	keepsDisabled bool // the file does not say whether the service is disabled
 	at            Position
+}
+
+// Trust as the file wants it. Its ID, generation, version and dates are of no meaning.
+type Trust struct {
+	directory.Trust
+	keepsDisabled bool // the file does not say whether the trust is disabled
+	at            Position
+	places        map[string]Position // of the settings, by their name in the API
+}
+
+// Identity is the claims by which tokens of a trust prove a service.
+type Identity struct {
+	Trust  Name
+	Claims []Claim
+	at     Position
+}
+
+// Claim of a token, and its text.
+type Claim struct {
+	Name, Value string
+	at          Position
 }
 
 // Group is a name for several services.
@@ -72,10 +96,13 @@ type Rule struct {
 // Test is a request and the decision that it must get.
 type Test struct {
 	From, To []Name
+	// As is a token that the caller presents, which says who it is, in place of From.
+	As       *Identity
 	Scopes   []string
 	With     Circumstances
 	Allow    bool
 	expected bool
+	token    *trust.Claims // of As
 	at       Position
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/policy"
 )
 
-// Export writes the services and rules of owner, and its part of the overlay, as a file, which
+// Export writes the trusts, services and rules of owner, and its part of the overlay, as a file, which
 // planned against the same state changes nothing but whose they are: with DefaultOwner, which the
 // empty owner stands for, what is made by hand is in it too, and belongs to it once it is applied.
 func Export(state *directory.State, owner string) []byte {
@@ -24,9 +24,54 @@ func Export(state *directory.State, owner string) []byte {
 	owner = cmp.Or(owner, DefaultOwner)
 	var b strings.Builder
 	fmt.Fprintf(&b, "version: 1\nmanaged-by: %s\n", quoted(owner))
+	exportTrusts(&b, state, owner)
 	exportServices(&b, state, owner)
 	exportRules(&b, state, owner, names)
 	return []byte(b.String())
+}
+
+func exportTrusts(b *strings.Builder, state *directory.State, owner string) {
+	var own []*directory.Trust
+	for i := range state.Trusts {
+		if exported(state.Trusts[i].ManagedBy, owner) {
+			own = append(own, &state.Trusts[i])
+		}
+	}
+	if len(own) == 0 {
+		return
+	}
+	slices.SortFunc(own, func(x, y *directory.Trust) int { return cmp.Compare(x.Name, y.Name) })
+	b.WriteString("trusts:\n")
+	for _, t := range own {
+		b.WriteString("  " + quoted(t.Name) + ":\n")
+		for _, m := range trustText(&t.TrustSettings, block) {
+			b.WriteString("    " + m + "\n")
+		}
+	}
+}
+
+// exportedIdentities are the identities of each service, as a file has them. A credential that has a network or dates is
+// left out, since a file cannot say that. It stays as it is when the file is applied.
+func exportedIdentities(state *directory.State, owner string) map[directory.UID][]string {
+	names := make(map[string]string, len(state.Trusts))
+	for i := range state.Trusts {
+		names[state.Trusts[i].ID] = state.Trusts[i].Name
+	}
+	all := map[directory.UID][]string{}
+	for i := range state.Credentials {
+		c := &state.Credentials[i]
+		name, ok := names[c.Trust]
+		if !ok || c.Kind != directory.KindWorkload || !c.RevokedAt.IsZero() || !isIdentity(c) || !exported(c.ManagedBy, owner) {
+			continue
+		}
+		if claims, err := directory.ParseClaims(c.Material); err == nil {
+			all[c.Service] = append(all[c.Service], identityText(name, claims))
+		}
+	}
+	for _, identities := range all {
+		slices.Sort(identities)
+	}
+	return all
 }
 
 func exportServices(b *strings.Builder, state *directory.State, owner string) {
@@ -40,10 +85,15 @@ func exportServices(b *strings.Builder, state *directory.State, owner string) {
 		return
 	}
 	slices.SortFunc(own, func(x, y *directory.Service) int { return cmp.Compare(x.Name, y.Name) })
+	identities := exportedIdentities(state, owner)
 	b.WriteString("services:\n")
 	for _, s := range own {
 		b.WriteString("  " + quoted(s.Name) + ":")
-		if m := settingsText(s); len(m) > 0 {
+		m := settingsText(s)
+		if all := identities[s.UID]; len(all) > 0 {
+			m = append(m, "identity: ["+strings.Join(all, ", ")+"]")
+		}
+		if len(m) > 0 {
 			b.WriteString(" {" + strings.Join(m, ", ") + "}")
 		}
 		b.WriteString("\n")

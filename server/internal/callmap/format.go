@@ -67,6 +67,8 @@ func arrange(n *yaml.Node, s shape) {
 		for _, item := range n.Content {
 			arrange(item, *s.item)
 		}
+	case n.Kind == yaml.MappingNode && s.kind == isList && s.single:
+		arrange(n, *s.item)
 	case n.Kind == yaml.MappingNode && s.kind == isMap:
 		for i := 1; i < len(n.Content); i += 2 {
 			arrange(n.Content[i], *s.item)

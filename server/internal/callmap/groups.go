@@ -106,9 +106,9 @@ func (p *planner) all(names []Name) []string {
 	return p.union(names, nil)
 }
 
-// Strangers are the services that files name in rules, groups and tests and do not declare, sorted:
-// they have to be there already.
-func Strangers(files []*File) (names []string) {
+// Strangers are the services that files name in rules, groups and tests and do not declare, and the trusts that they name
+// and do not declare, sorted: they have to be there already.
+func Strangers(files []*File) (services, trusts []string) {
 	declared, named := map[string]bool{}, map[string]bool{}
 	note := func(parties ...Name) {
 		for _, n := range parties {
@@ -135,6 +135,10 @@ func Strangers(files []*File) (names []string) {
 			note(Name{Text: f.Tests[i].With.OnBehalfOf})
 		}
 	}
+	return undeclared(named, declared), strangeTrusts(files)
+}
+
+func undeclared(named, declared map[string]bool) (names []string) {
 	for name := range named {
 		if !declared[name] {
 			names = append(names, name)
@@ -142,4 +146,24 @@ func Strangers(files []*File) (names []string) {
 	}
 	slices.Sort(names)
 	return names
+}
+
+func strangeTrusts(files []*File) []string {
+	declared, named := map[string]bool{}, map[string]bool{}
+	for _, f := range files {
+		for i := range f.Trusts {
+			declared[f.Trusts[i].Name] = true
+		}
+		for i := range f.Services {
+			for _, id := range f.Services[i].Identities {
+				named[id.Trust.Text] = true
+			}
+		}
+		for i := range f.Tests {
+			if as := f.Tests[i].As; as != nil {
+				named[as.Trust.Text] = true
+			}
+		}
+	}
+	return undeclared(named, declared)
 }

@@ -31,18 +31,30 @@ var (
 				r.bad(n, "this Watchword reads version 1")
 			}
 		}},
-		{"managed-by", "The owner of the services and rules in the file. The default is callmap. Services and rules of the owner that its files no longer contain are removed.", label, func(r *reader, f *File, n *yaml.Node) {
+		{"managed-by", "The owner of what is in the file. The default is callmap. What the owner had, and its files no longer contain, is removed.", label, func(r *reader, f *File, n *yaml.Node) {
 			if f.Owner = r.text(n); !directory.IsLabel(f.Owner) {
 				r.bad(n, "an owner has only letters, digits, '.', '_', '-' and '/', 1 to 63 of them")
 			}
 		}},
+		{"trusts", "The outside issuers whose tokens prove services, by name.", mapOf(trustObject.shape()).matching(namePattern), func(r *reader, _ *File, n *yaml.Node) { r.named(n, "trusts", r.trust) }},
 		{"services", "The services, by name.", mapOf(serviceObject.shape().orEmpty()).matching(namePattern), func(r *reader, _ *File, n *yaml.Node) { r.named(n, "services", r.service) }},
 		{"groups", "Names for sets of services, which rules and tests refer to as group:NAME.", mapOf(groupObject.shape().orListOf(party)).matching(namePattern), func(r *reader, _ *File, n *yaml.Node) { r.named(n, "groups", r.group) }},
 		{"rules", "Which calls are allowed. A call that no rule allows is refused.", listOf(ruleObject.shape()), func(r *reader, _ *File, n *yaml.Node) { r.list(n, "rules", r.rule) }},
 		{"tests", "What must be decided. Nothing is applied while a test fails.", listOf(testObject.shape()), func(r *reader, _ *File, n *yaml.Node) { r.list(n, "tests", r.test) }},
 	}}
 
-	serviceObject = &object[Service]{what: "a service", members: serviceMembers()}
+	trustObject = &object[Trust]{what: "a trust", required: []string{"issuer"}, members: trustMembers()}
+
+	serviceObject = &object[Service]{what: "a service", members: append(serviceMembers(), member[Service]{
+		"identity", "Tokens of platforms that prove the service, in place of a secret.", oneOrMore(identityObject.shape()), func(r *reader, s *Service, n *yaml.Node) {
+			r.each(n, func(n *yaml.Node) { s.Identities = append(s.Identities, r.identity(n)) })
+		},
+	})}
+
+	identityObject = &object[Identity]{what: "an identity", required: []string{"trust", "claims"}, members: []member[Identity]{
+		{"trust", "The trust whose tokens these are. It need not be in the file.", text("prod").matching(namePattern), func(r *reader, i *Identity, n *yaml.Node) { i.Trust = r.name(n) }},
+		{"claims", "The claims that a token must have, with their exact text.", mapOf(text("system:serviceaccount:shop:m1")), func(r *reader, i *Identity, n *yaml.Node) { i.Claims = r.claims(n) }},
+	}}
 
 	groupObject = &object[Group]{what: "a group", members: []member[Group]{
 		{"members", "Services and other groups.", oneOrMore(party), func(r *reader, g *Group, n *yaml.Node) { g.Members = r.parties(n) }},
@@ -68,8 +80,9 @@ var (
 		{"chain", "With direct, the caller does not act on behalf of another service. The default is any.", oneOf(api.NamesOf(api.Chains())...), func(r *reader, c *api.Conditions, n *yaml.Node) { c.Chain = r.text(n) }},
 	}}
 
-	testObject = &object[Test]{what: "a test", required: []string{"from", "to", "expect"}, members: []member[Test]{
+	testObject = &object[Test]{what: "a test", required: []string{"to", "expect"}, either: []string{"from", "as"}, members: []member[Test]{
 		{"from", "The callers.", oneOrMore(party), func(r *reader, t *Test, n *yaml.Node) { t.From = r.parties(n) }},
+		{"as", "In place of from, a token of a trust that the caller presents: its claims. The rest of the token, such as its audience and its signature, is supposed to be good.", identityObject.shape(), func(r *reader, t *Test, n *yaml.Node) { as := r.identity(n); t.As = &as }},
 		{"to", "The targets.", oneOrMore(party), func(r *reader, t *Test, n *yaml.Node) { t.To = r.parties(n) }},
 		{"scopes", "The requested scopes.", scopeList, func(r *reader, t *Test, n *yaml.Node) { t.Scopes = r.scopes(n) }},
 		{"with", "The circumstances of the request.", withObject.shape(), func(r *reader, t *Test, n *yaml.Node) { withObject.read(r, &t.With, n) }},

@@ -26,11 +26,15 @@ func makeOf(texts ...string) (*callmap.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, p.Check(directory.Options{}.CheckService)
+	return p, p.Check(directory.Options{})
 }
 
 func TestEveryMistakeHasItsPlace(t *testing.T) {
-	const two = "services: {m1: , m2: }\n"
+	const (
+		two     = "services: {m1: , m2: }\n"
+		cluster = "trusts: {prod: {preset: kubernetes, issuer: 'https://k'}}\n"
+		anUID   = "0b9d1c5e-7a64-4e0c-8f0a-5a7d0e2f9b11"
+	)
 	for _, c := range []struct{ text, want string }{
 		{"a: [", "a.yaml:1:1: "},
 		{"a: 1\n---\nb: 2\n", "a.yaml: one file has one document: remove the second '---'"},
@@ -76,6 +80,36 @@ func TestEveryMistakeHasItsPlace(t *testing.T) {
 		{two + "rules: [{from: m1, to: m2, when: {hours: always}}]", "a.yaml:2:34: hours"},
 		{two + "rules: [{from: m1, to: m2, when: {chain: short}}]", `a.yaml:2:42: "short" is not any or direct`},
 		{two + "rules:\n- {from: m1, to: m2, scopes: [a]}\n- {from: m1, to: m2, scopes: [b]}\n", "a.yaml:4:3: m1 -> m2 is at a.yaml:3 already, on other terms"},
+		{"trusts: [prod]", "a.yaml:1:9: trusts must be a mapping of names"},
+		{"trusts: {prod: }", "a.yaml:1:16: a trust must be a mapping"},
+		{"trusts:\n  prod: {preset: kubernets, issuer: 'https://k'}\n", `a.yaml:2:18: "kubernets" is not oidc or kubernetes or`},
+		{"trusts:\n  prod: {isuer: 'https://k'}\n", `a.yaml:2:10: a trust has no "isuer"; did you mean issuer?`},
+		{"trusts:\n  prod: {preset: kubernetes}\n", `a.yaml:2:3: trust "prod": issuer cannot be stored: name the iss of the tokens`},
+		{"trusts:\n  prod: {issuer: 'http://k.example.com'}\n", `a.yaml:2:18: trust "prod": issuer cannot be stored: "http://k.example.com" is not an https URL`},
+		{"trusts:\n  prod: {issuer: 'https://k', max-lifetime: never}\n", `a.yaml:2:45: "never" is not a duration such as 15m`},
+		{"trusts:\n  prod: {issuer: 'https://k', algorithms: [HS256]}\n", `a.yaml:2:43: trust "prod": algorithms cannot be stored: "HS256" is not accepted`},
+		{"trusts:\n  prod: {issuer: 'https://k', jwks: {keys: []}}\n", `a.yaml:2:37: must be text: write "jwks: |", and the JSON below it, indented`},
+		{"trusts:\n  prod: {issuer: 'https://k', jwks: '{}', jwks-uri: 'https://k/keys'}\n", `a.yaml:2:37: trust "prod": jwks cannot be stored: keys are uploaded or fetched, not both: leave out jwks or jwks-uri`},
+		{"trusts:\n  prod: {issuer: 'https://k', once: sometimes}\n", `a.yaml:2:37: "sometimes" is not always or never`},
+		{"trusts:\n  a: {issuer: 'https://k'}\n  b: {issuer: 'https://k'}\n", `a.yaml:2:15: the issuer of trust "a" is that of b too`},
+		{"trusts:\n  a: {issuer: 'https://k'}\n  A: {issuer: 'https://l'}\n", `a.yaml:2:3: trust "a" differs from A in case only`},
+		{cluster + "services: {m1: {identity: prod}}", "a.yaml:2:27: an identity must be a mapping, as in {name: value}"},
+		{cluster + "services: {m1: {identity: {trust: prod}}}", "a.yaml:2:27: an identity names a trust and claims"},
+		{cluster + "services: {m1: {identity: {trust: prot, claims: {uid: a}}}}", `a.yaml:2:35: there is no trust "prot" (did you mean prod?): declare it under trusts, or add it first`},
+		{cluster + "services: {m1: {identity: {trust: prod, claims: {}}}}", "a.yaml:2:49: claims must name a claim"},
+		{cluster + "services: {m1: {identity: {trust: prod, claims: [sub]}}}", "a.yaml:2:49: claims must be a mapping"},
+		{cluster + "services: {m1: {identity: {trust: prod, claims: {uid: , sub: a}}}}", "a.yaml:2:55: must be text"},
+		{cluster + "services: {m1: {identity: {trust: prod, claims: {sub: a, sub: b}}}}", `a.yaml:2:58: "sub" is there twice`},
+		{cluster + "services: {m1: {identity: {trust: prod, claims: {sub: 'system:serviceaccount:shop:m1'}}}}", "a.yaml:2:27: sub is a name, which another can have later: pin uid too"}, // FED-006
+		{cluster + "services: {m1: {identity: {trust: prod, claims: {sub: '*', uid: " + anUID + "}}}}", `a.yaml:2:50: sub is "*": there are no wildcards`},                               // FED-006
+		{cluster + "services: {m1: {identity: {trust: prod, claims: {uidd: " + anUID + "}}}}", `a.yaml:2:50: kubernetes does not list the claim "uidd" (did you mean uid?)`},
+		{cluster + "services: {m1: {identity: {trust: prod, claims: {uid: " + anUID + ", aud: me}}}}", "a.yaml:2:93: a rule cannot pin aud: the trust has the audience"},
+		{cluster + "services: {m1: {identity: [{trust: prod, claims: {uid: " + anUID + "}}, {trust: prod, claims: {/kubernetes.io/serviceaccount/uid: " + anUID + "}}]}}", "a.yaml:2:96: the same identity is at a.yaml:2 already"},
+		{cluster + two + "tests: [{as: {trust: prod, claims: {uidd: a}}, to: m2, expect: deny}]", `a.yaml:3:37: kubernetes does not list the claim "uidd" (did you mean uid?)`},
+		{cluster + two + "tests: [{as: {trust: prot, claims: {uid: a}}, to: m2, expect: deny}]", `a.yaml:3:22: there is no trust "prot" (did you mean prod?)`},
+		{cluster + two + "tests: [{as: {trust: prod, claims: {uid: a}}, from: m1, to: m2, expect: deny}]", "a.yaml:3:9: a test has a caller: either from: m1, or as:"},
+		{cluster + two + "tests: [{to: m2, expect: deny}]", "a.yaml:3:9: a test has a caller: either from: m1, or as:"},
+		{cluster + two + "tests: [{as: {trust: prod, claims: {uid: a}}, with: {auth: bootstrap}, to: m2, expect: deny}]", `a.yaml:3:9: a token of the trust "prod" is not presented by bootstrap: write workload_jwt, or leave auth out`},
 		{two + "tests: [{from: m1, to: m2}]", "a.yaml:2:9: a test must have an expected decision"},
 		{two + "tests: [{from: m1, to: m9, expect: deny}]", `a.yaml:2:24: there is no service "m9"`},
 		{two + "tests: [{from: m1, to: m2, expect: deny, with: {network: here}}]", `a.yaml:2:58: "here" is not an address`},
@@ -149,6 +183,8 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"", "#", "---\n", "version: 1\n", "services: {m1: , m2: {labels: {team: web}}}\ngroups: {g: [m1, group:h], h: {labels: {team: web}}}\nrules:\n  - {from: group:g, to: [m1, m2], scopes: [read], until: 2027-01-01, when: {networks: [10.0.0.0/8], hours: \"Mon-Fri 08:00-18:00\", chain: direct}}\ntests:\n  - {from: m1, to: m2, with: {network: 10.1.2.3, at: 2026-11-24T12:00:00Z}, expect: deny}\n",
 		"a: &a [*a]\n", "<<: {version: 1}\n", "? [a]\n: b\n", "services:\n\tm1:\n", "rules: [{from: m1, to: &x m2}, *x]", "services: {m1: !!binary aGk=}", "version: 1\n...\nversion: 1", "\xff\xfe", "services: {? : }", "rules: [\"\\u2028\"]",
+		"trusts: {prod: {preset: kubernetes, issuer: 'https://k', jwks: |\n  {}\n}}", "trusts:\n  d: {preset: spiffe, issuer: 'spiffe://example.org', endpoint-id: 'spiffe://example.org/s', algorithms: ES256, max-lifetime: 5m, once: never, disabled: true}\n  o: {issuer: 'https://o', jwks: \"{}\"}\nservices:\n  m1: {identity: {trust: o, claims: {sub: 010, /a~1b/c: true}}}\n  m2: {identity: [{claims: {sub: 'spiffe://example.org/a/'}, trust: d}]}\ntests:\n  - {as: {trust: o, claims: {sub: \"10\"}}, to: m2, expect: deny}\n  - {to: m2, as: {trust: d, claims: {sub: spiffe://example.org/a/b}}, expect: deny, with: {auth: spiffe_x509}}\n",
+		"services: {m1: {identity: []}}", "services: {m1: {identity: {trust: t, claims: {<<: a, sub: *b}}}}", "trusts: {t: {issuer: 'https://k'}, t: }",
 		// Faults of before: F88, F96, F107.
 		"services:\n  m1: [\n", "services: {m1: *a}", "services:\n  m1: {disabled: false}\n  m2: {enforce: observe}\nrules:\n  - {from: m1, to: m2, exchange: delegate, until: 2020-01-01}\n",
 		"services: {m1: {auth: private_key_jwt, binding: dpop, grants: client_credentials}, m2: , m3: {algorithm: RS256}}\nrules:\n  - {from: m1, to: m2, may-act: m3}\n  - {from: m2, to: m3, exchange: delegate}\ntests:\n  - {from: [m2, m3], to: m3, with: {on-behalf-of: m1, bound: true}, expect: deny}\n",

@@ -18,7 +18,9 @@ func reference() string {
 		shape shape
 	}{
 		{"The file", fileObject.shape()},
+		{"A trust", trustObject.shape()},
 		{"A service", serviceObject.shape()},
+		{"An `identity` of a service, and `as` of a test", identityObject.shape()},
 		{"A group: either a list of services and groups, or", groupObject.shape()},
 		{"A rule", ruleObject.shape()},
 		{"`when` of a rule", whenObject.shape()},

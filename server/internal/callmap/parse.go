@@ -197,8 +197,12 @@ func (r *reader) test(n *yaml.Node) {
 	t := Test{at: r.at(n)}
 	before := len(r.problems)
 	testObject.read(r, &t, n)
-	if len(r.problems) == before && (t.From == nil || t.To == nil || !t.expected) {
+	switch {
+	case len(r.problems) > before:
+	case t.To == nil || !t.expected:
 		r.bad(n, "a test must have an expected decision: {from: m1, to: m2, expect: deny}")
+	case (t.From == nil) == (t.As == nil):
+		r.bad(n, "a test has a caller: either from: m1, or as: {trust: prod, claims: {sub: ...}}")
 	}
 	r.file.Tests = append(r.file.Tests, t)
 }

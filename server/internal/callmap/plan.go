@@ -18,18 +18,23 @@ import (
 // Plan is what would change if files were applied.
 type Plan struct {
 	// Base is the revision of the directory that it was made from.
-	Base     int64
-	Services []ServiceChange // by name
-	Rules    []RuleChange    // by caller, then target
+	Base       int64
+	Trusts     []TrustChange    // by name
+	Services   []ServiceChange  // by name
+	Identities []IdentityChange // by service
+	Rules      []RuleChange     // by caller, then target
+	// Withheld are identities of the files that were revoked by hand, in words: they stay so.
+	Withheld []string
 	// Shadow is the overlay that the files ask for. ShadowChanged: it is another one than today's.
 	Shadow        []directory.ShadowRule
 	ShadowChanged bool
-	// Removed is how many services and rules are removed. RemovesMany: the operator who applies the plan must repeat
+	// Removed is how many trusts, services, identities and rules are removed. RemovesMany: the operator who applies the plan must repeat
 	// the number.
 	Removed     int
 	RemovesMany bool
 
 	state   *directory.State
+	now     time.Time
 	names   map[directory.UID]string
 	members func([]Name) []string
 	tests   []Test
@@ -48,7 +53,9 @@ type RuleChange struct {
 }
 
 // Empty reports whether nothing would change.
-func (p *Plan) Empty() bool { return len(p.Services) == 0 && len(p.Rules) == 0 && !p.ShadowChanged }
+func (p *Plan) Empty() bool {
+	return len(p.Trusts)+len(p.Services)+len(p.Identities)+len(p.Rules) == 0 && !p.ShadowChanged
+}
 
 // planner makes a plan.
 type planner struct {
@@ -57,6 +64,7 @@ type planner struct {
 	problems Problems
 
 	owners   map[string]bool // whose parts the files are
+	trusts   map[string]*directory.Trust
 	byName   map[string]*directory.Service
 	groups   map[string]*Group
 	expanded map[string][]string
@@ -88,10 +96,11 @@ type wantedRule struct {
 // alone, and to name it is a mistake. What an owner of these files had and they do not name is
 // removed; all else stays.
 func Make(files []*File, state *directory.State, now time.Time) (*Plan, error) {
+	now = now.UTC().Truncate(time.Microsecond)
 	p := &planner{
-		plan:   &Plan{Base: state.Revision, state: state, names: make(map[directory.UID]string, len(state.Services))},
-		now:    now.UTC().Truncate(time.Microsecond),
-		owners: map[string]bool{}, groups: map[string]*Group{}, expanded: map[string][]string{},
+		plan:   &Plan{Base: state.Revision, state: state, now: now, names: make(map[directory.UID]string, len(state.Services))},
+		now:    now,
+		owners: map[string]bool{}, trusts: make(map[string]*directory.Trust, len(state.Trusts)), groups: map[string]*Group{}, expanded: map[string][]string{},
 		byName: make(map[string]*directory.Service, len(state.Services)),
 		rules:  make(map[policy.Edge]*directory.Rule, len(state.Rules)),
 		wanted: make(map[policy.Edge]wantedRule, len(state.Rules)),
@@ -104,7 +113,7 @@ func Make(files []*File, state *directory.State, now time.Time) (*Plan, error) {
 	for i := range state.Rules {
 		p.rules[state.Rules[i].Edge] = &state.Rules[i]
 	}
-	for _, step := range []func([]*File){p.planServices, p.checkNames, p.checkAudiences, p.readGroups, p.readRules} {
+	for _, step := range []func([]*File){p.planTrusts, p.planServices, p.planIdentities, p.checkNames, p.checkAudiences, p.readGroups, p.readRules} {
 		step(files)
 	}
 	p.planRules()
@@ -124,7 +133,6 @@ func Make(files []*File, state *directory.State, now time.Time) (*Plan, error) {
 func (p *planner) planServices(files []*File) {
 	wanted := map[string]Position{}
 	for _, f := range files {
-		p.owners[f.Owner] = true
 		for _, s := range f.Services {
 			if first, twice := wanted[s.Name]; twice {
 				p.problems.add(s.at, "service %q is at %s:%d already", s.Name, first.file.Name, first.Line)
@@ -220,14 +228,30 @@ func (p *planner) clashes(things func(*directory.Service) []string, found func(c
 	}
 }
 
-// Check holds the services of the plan against what the directory takes. The error is Problems.
-func (p *Plan) Check(take func(directory.Service) error) error {
+// Check holds the trusts and services of the plan against what the directory takes. The error is Problems.
+func (p *Plan) Check(d interface {
+	CheckTrust(directory.Trust) error
+	CheckService(directory.Service) error
+},
+) error {
 	var problems Problems
+	for _, c := range p.Trusts {
+		if c.New == nil {
+			continue
+		}
+		if err := d.CheckTrust(*c.New); err != nil {
+			at := c.at
+			if wrong, ok := errors.AsType[*directory.InvalidError](err); ok {
+				at = c.place(wrong.Field)
+			}
+			problems.add(at, "trust %q: %s", c.New.Name, inFile(err))
+		}
+	}
 	for _, c := range p.Services {
 		if c.New == nil {
 			continue
 		}
-		if err := take(*c.New); err != nil {
+		if err := d.CheckService(*c.New); err != nil {
 			problems.add(c.at, "service %q: %s", c.New.Name, inFile(err))
 		}
 	}
@@ -239,6 +263,9 @@ func inFile(err error) string {
 	if wrong, ok := errors.AsType[*directory.InvalidError](err); ok {
 		if i := slices.IndexFunc(settings, func(m api.ServiceMember) bool { return m.Name == wrong.Field }); i >= 0 {
 			return settings[i].File + " " + wrong.Problem
+		}
+		if i := slices.IndexFunc(trustSettings, func(s trustSetting) bool { return s.name == wrong.Field }); i >= 0 {
+			return trustSettings[i].file + " " + settingNames.Replace(wrong.Problem)
 		}
 	}
 	return err.Error()
@@ -378,38 +405,72 @@ func compareEdges(a, b policy.Edge) int {
 }
 
 // countRemoved: a file that was cut off, or generated from nothing, must not end the credentials of all. So a plan
-// removes many if it removes all services that the files own, or a quarter of the services and rules that they own, if
-// that is ten or more.
+// removes many if it removes all services or all trusts that the files own, or a quarter of all that they own, if that is
+// ten or more.
 func (p *planner) countRemoved() {
-	services, ownServices, own := 0, 0, 0
-	for _, c := range p.plan.Services {
-		if c.New == nil {
-			services++
+	services, trusts := counts(p.plan.Services)[removed], counts(p.plan.Trusts)[removed]
+	var ownServices, ownTrusts, own int
+	// An identity with other claims takes the place of one.
+	lost := map[string]int{}
+	for _, c := range p.plan.Identities {
+		switch c.op() {
+		case added:
+			lost[c.Service]--
+		case removed:
+			lost[c.Service]++
 		}
 	}
-	p.plan.Removed = services
-	for _, c := range p.plan.Rules {
-		if c.New == nil {
-			p.plan.Removed++
+	p.plan.Removed = services + trusts + counts(p.plan.Rules)[removed]
+	for _, n := range lost {
+		p.plan.Removed += max(0, n)
+	}
+	for _, s := range p.plan.state.Services {
+		ownServices += p.owns(s.ManagedBy)
+	}
+	for _, t := range p.plan.state.Trusts {
+		ownTrusts += p.owns(t.ManagedBy)
+	}
+	for _, r := range p.plan.state.Rules {
+		own += p.owns(r.ManagedBy)
+	}
+	for _, c := range p.plan.state.Credentials {
+		if c.RevokedAt.IsZero() {
+			own += p.owns(c.ManagedBy)
 		}
 	}
-	for i := range p.plan.state.Services {
-		if p.owners[p.plan.state.Services[i].ManagedBy] {
-			ownServices++
-		}
+	own += ownServices + ownTrusts
+	p.plan.RemovesMany = services > 0 && services == ownServices || trusts > 0 && trusts == ownTrusts ||
+		p.plan.Removed >= 10 && 4*p.plan.Removed >= own
+}
+
+// owns is 1 if what belongs to owner is that of the files, and else 0.
+func (p *planner) owns(owner string) int {
+	if owner != "" && p.owners[owner] {
+		return 1
 	}
-	for i := range p.plan.state.Rules {
-		if p.owners[p.plan.state.Rules[i].ManagedBy] {
-			own++
-		}
-	}
-	own += ownServices
-	p.plan.RemovesMany = services > 0 && services == ownServices || p.plan.Removed >= 10 && 4*p.plan.Removed >= own
+	return 0
 }
 
 // Batch is the plan as the directory applies it.
 func (p *Plan) Batch() directory.Batch {
 	b := directory.Batch{Base: p.Base}
+	for _, c := range p.Trusts {
+		if c.New != nil {
+			b.PutTrusts = append(b.PutTrusts, *c.New)
+		} else {
+			b.DeleteTrusts = append(b.DeleteTrusts, *c.Old)
+		}
+	}
+	for _, c := range p.Identities {
+		switch {
+		case c.New == nil:
+			b.RevokeCredentials = append(b.RevokeCredentials, *c.Old)
+		case c.Old == nil:
+			b.PutCredentials = append(b.PutCredentials, *c.New)
+		default:
+			b.AdoptCredentials = append(b.AdoptCredentials, *c.New)
+		}
+	}
 	deleted := map[directory.UID]bool{}
 	for _, c := range p.Services {
 		if c.New != nil {
@@ -464,5 +525,6 @@ func (p *Plan) After(keep time.Duration) *directory.Snapshot {
 		}
 	}
 	next.Shadow = p.Shadow
+	next.Trusts, next.Credentials = p.identitiesAfter()
 	return directory.NewSnapshot(&next, keep)
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,9 +14,11 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/watchword-dev/watchword/server/internal/callmap"
+	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/store"
+	"github.com/watchword-dev/watchword/server/internal/trust"
 )
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -27,8 +30,16 @@ var names = []string{"m0", "m1", "m2", "m3", "m4"}
 func drawFile(t *rapid.T, owner string, own []string) map[string][]string {
 	f := map[string][]string{}
 	one := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
+	trusts := []string{}
+	for _, kind := range []string{"cluster", "forge"} {
+		if rapid.Bool().Draw(t, kind) {
+			name := kind + "-" + owner
+			trusts = append(trusts, name)
+			f["trusts"] = append(f["trusts"], fmt.Sprintf("  %s: {issuer: %q%s}", name, "https://"+name+".example.com", one("trust", "", ", audience: https://a.example.com", ", algorithms: [RS256, ES256], max-lifetime: 5m", ", once: always", ", disabled: true", ", jwks: "+strconv.Quote(aKey))))
+		}
+	}
 	for _, name := range own {
-		f["services"] = append(f["services"], fmt.Sprintf("  %s: {%s}", name, one("service", "", "owner: anna", "labels: {team: web}", "labels: {team: web, tier: one}, token-life: 5m", "enforce: observe", "disabled: true", "audiences: [https://"+name+".example.com]")))
+		f["services"] = append(f["services"], fmt.Sprintf("  %s: {%s}", name, one("service", "description: none", "owner: anna", "labels: {team: web}", "labels: {team: web, tier: one}, token-life: 5m", "enforce: observe", "disabled: true", "audiences: [https://"+name+".example.com]")+drawIdentities(t, trusts)))
 	}
 	f["groups"] = []string{"  web-" + owner + ": {labels: {team: web}}", "  some-" + owner + ": [" + strings.Join(own, ", ") + ", group:web-" + owner + "]"}
 	for i, to := range own {
@@ -53,10 +64,29 @@ func drawFile(t *rapid.T, owner string, own []string) map[string][]string {
 	return f
 }
 
+// aKey is the key of a platform, as lines and with quotes.
+const aKey = "{\n  \"keys\": [{\"kty\": \"OKP\", \"crv\": \"Ed25519\", \"kid\": \"a\", \"x\": \"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]\n}\n"
+
+var subjects = []string{"build", "010", "true: \"é\""}
+
+// drawIdentities is the member identity of a service, or nothing, as it stands behind other members.
+func drawIdentities(t *rapid.T, trusts []string) string {
+	var all []string
+	for _, name := range trusts {
+		for _, sub := range rapid.SliceOfNDistinct(rapid.SampledFrom(subjects), 0, 2, rapid.ID).Draw(t, "subjects") {
+			all = append(all, fmt.Sprintf("{trust: %s, claims: {sub: %q}}", name, sub))
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return ", identity: [" + strings.Join(all, ", ") + "]"
+}
+
 func render(owner string, f map[string][]string) string {
 	var b strings.Builder
 	b.WriteString("version: 1\nmanaged-by: " + owner + "\n")
-	for _, part := range []string{"services", "groups", "rules"} {
+	for _, part := range []string{"trusts", "services", "groups", "rules"} {
 		if len(f[part]) > 0 {
 			b.WriteString(part + ":\n" + strings.Join(f[part], "\n") + "\n")
 		}
@@ -77,7 +107,7 @@ func plan(t rapid.TB, state *directory.State, files ...*callmap.File) *callmap.P
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Check(directory.Options{}.CheckService); err != nil {
+	if err := p.Check(directory.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -107,7 +137,25 @@ func decisions(s *directory.Snapshot) map[string]string {
 			}
 		}
 	}
+	for tr := range s.Trusts() {
+		for _, sub := range subjects {
+			all[tr.Name+" "+sub] = proven(s, tr, sub)
+		}
+	}
 	return all
+}
+
+// proven is the service that a token of tr proves, or why it proves none.
+func proven(s *directory.Snapshot, tr *directory.Trust, sub string) string {
+	c, err := trust.Suppose(&tr.TrustSettings, map[string]string{"sub": sub})
+	if err != nil {
+		return err.Error()
+	}
+	id, failure := clientauth.Suppose(tr, c, netip.Addr{}, s, noon)
+	if failure != nil {
+		return failure.Reason
+	}
+	return id.Service.Name
 }
 
 // Files applied one after another to a real directory: each time what comes out is what was planned,
@@ -177,7 +225,7 @@ func TestOrderNeverMatters(t *testing.T) {
 		}
 		first := plan(t, &directory.State{}, files()...)
 		for _, f := range []map[string][]string{a, b} {
-			for _, part := range []string{"services", "groups", "rules"} {
+			for _, part := range []string{"trusts", "services", "groups", "rules"} {
 				if len(f[part]) > 0 {
 					f[part] = rapid.Permutation(f[part]).Draw(t, part)
 				}

@@ -19,7 +19,7 @@ func Schema() []byte {
 		{"$schema", "https://json-schema.org/draft/2020-12/schema"},
 		{"$id", SchemaURL},
 		{"title", "Watchword call map"},
-		{"description", "The services, the rules that allow calls, and tests."},
+		{"description", "The trusts, the services, the rules that allow calls, and tests."},
 	}, s...)
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -105,6 +105,13 @@ func (s shape) objectSchema() fields {
 	f = append(f, field{"additionalProperties", false}, field{"properties", properties})
 	if len(s.required) > 0 {
 		f = append(f, field{"required", s.required})
+	}
+	if len(s.either) > 0 {
+		var one []fields
+		for _, name := range s.either {
+			one = append(one, fields{{"required", []string{name}}})
+		}
+		f = append(f, field{"oneOf", one})
 	}
 	return f
 }

@@ -83,6 +83,9 @@ func TestSchemaAndReaderAgree(t *testing.T) {
 	for _, bad := range []string{
 		"{}", "version: 2", "rule: []", "managed-by: a b", "services: [m1]", "services: {a b: }", "services: {m1: {tokenlife: 5m}}",
 		"services: {m1: {auth: password}}", "services: {m1: {algorithm: HS256}}", "services: {m1: {disabled: 1}}", "services: {m1: {labels: {a b: c}}}",
+		"trusts: [prod]", "trusts: {prod: }", "trusts: {a b: {issuer: a}}", "trusts: {prod: {preset: kubernets, issuer: a}}", "trusts: {prod: {issuer: a, once: sometimes}}",
+		"services: {m1: {identity: prod}}", "services: {m1: {identity: {trust: prod}}}", "services: {m1: {identity: [{claims: {sub: a}}]}}",
+		"tests: [{to: m2, expect: deny}]", "tests: [{from: m1, as: {trust: prod, claims: {sub: a}}, to: m2, expect: deny}]",
 		"groups: {g: {member: [m1]}}", "groups: {g: [a b]}", "rules: {from: m1, to: m2}", "rules: [{from: m1}]", "rules: [{from: m1, to: [m2, 'group:']}]",
 		"rules: [{from: m1, to: m2, until: soon}]", "rules: [{from: m1, to: m2, when: {bound: 1}}]", "rules: [{from: m1, to: m2, exchange: all}]",
 		"tests: [{from: m1, to: m2}]", "tests: [{from: m1, to: m2, expect: maybe}]", "tests: [{from: m1, to: m2, expect: deny, with: {net: 10.0.0.1}}]",
@@ -100,6 +103,18 @@ func TestSchemaAndReaderAgree(t *testing.T) {
 // everything has each member there is.
 const everything = `version: 1
 managed-by: callmap
+trusts:
+  prod:
+    preset: kubernetes
+    issuer: https://kubernetes.default.svc.cluster.local
+    audience: https://auth.example.com
+    algorithms: [RS256]
+    max-lifetime: 24h
+    once: never
+    disabled: true
+    jwks: |
+      {"keys": []}
+  example.org: {preset: spiffe, issuer: spiffe://example.org, jwks-uri: https://example.org/bundle, endpoint-id: spiffe://example.org/spire/server, authorities: none}
 services:
   m1:
     description: takes orders
@@ -117,7 +132,11 @@ services:
     enforce: observe
     probe: https://m1.example.com/hello
     disabled: true
+    identity:
+      - trust: prod
+        claims: {sub: "system:serviceaccount:shop:m1", uid: 0b9d1c5e-7a64-4e0c-8f0a-5a7d0e2f9b11}
   m2:
+    identity: {trust: example.org, claims: {sub: spiffe://example.org/m2}}
 groups:
   web: [m1, group:all]
   all: {members: m2, labels: {team: web}}
@@ -136,6 +155,7 @@ tests:
     scopes: read
     with: {auth: bootstrap, bound: true, network: 10.1.2.3, at: 2026-11-24T12:00:00Z, on-behalf-of: m1}
     expect: deny
+  - {as: {trust: prod, claims: {uid: 1}}, to: m2, expect: deny}
 `
 
 // What the server knows of methods and grants the file knows too.
@@ -169,6 +189,31 @@ func TestAFileHasEverySettingOfAService(t *testing.T) {
 	must(t, err)
 	if got := f.Services[0].ServiceSettings; !reflect.DeepEqual(got, s.ServiceSettings) {
 		t.Errorf("got %+v from\n%s\nwant %+v", got, text, s.ServiceSettings)
+	}
+}
+
+// As of services.
+func TestAFileHasEverySettingOfATrust(t *testing.T) {
+	tr := directory.Trust{ID: directory.NewTrustID(), Name: "prod"}
+	v := reflect.ValueOf(&tr.TrustSettings).Elem()
+	for i := range v.NumField() {
+		switch f := v.Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString("{\"a\": 1}\n")
+		case reflect.Bool:
+			f.SetBool(true)
+		case reflect.Int64:
+			f.SetInt(90)
+		default:
+			f.Set(reflect.ValueOf([]string{"ES256", "RS256"}))
+		}
+	}
+	tr.Preset, tr.Once = "spiffe", "never"
+	text := callmap.Export(&directory.State{Trusts: []directory.Trust{tr}}, "")
+	f, err := callmap.Parse("export.yaml", text)
+	must(t, err)
+	if got := f.Trusts[0].TrustSettings; !reflect.DeepEqual(got, tr.TrustSettings) {
+		t.Errorf("got %+v from\n%s\nwant %+v", got, text, tr.TrustSettings)
 	}
 }
 

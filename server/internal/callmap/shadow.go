@@ -100,6 +100,12 @@ func (p *Plan) Overlay() (rules []directory.ShadowRule, leftOut []string) {
 			overlay[r.Edge] = r
 		}
 	}
+	for _, c := range p.Trusts {
+		leftOut = append(leftOut, "trust "+c.Name()+" would be "+pastOps[c.op()])
+	}
+	for _, c := range p.Identities {
+		leftOut = append(leftOut, "identity "+c.Service+" ("+c.words+") would be "+pastOps[c.op()])
+	}
 	rules = slices.SortedFunc(maps.Values(overlay), func(a, b directory.ShadowRule) int { return compareEdges(a.Edge, b.Edge) })
 	return rules, leftOut
 }

@@ -21,6 +21,7 @@ type object[T any] struct {
 	what     string // as messages call it
 	members  []member[T]
 	required []string
+	either   []string // exactly one of them is required
 }
 
 // read reads a mapping: each member by its function, none twice, no other.
@@ -50,7 +51,7 @@ func (o *object[T]) read(r *reader, into *T, n *yaml.Node) {
 
 // shape is what such a mapping looks like.
 func (o *object[T]) shape() shape {
-	s := shape{kind: isObject, required: o.required}
+	s := shape{kind: isObject, required: o.required, either: o.either}
 	for _, m := range o.members {
 		s.members = append(s.members, named{m.name, m.doc, m.shape})
 	}
@@ -78,6 +79,7 @@ type shape struct {
 	examples []string
 	members  []named  // of an object
 	required []string // of them
+	either   []string // exactly one of them is required
 	// item of a list or a map.
 	item *shape
 	// single: one item may stand for a list of one.

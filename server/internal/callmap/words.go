@@ -14,47 +14,79 @@ import (
 
 // Summary is one line about the plan.
 func (p *Plan) Summary() string {
-	var counts [2][3]int // services, rules; added, changed, removed
-	for _, c := range p.Services {
-		counts[0][opOf(c.Old != nil, c.New != nil)]++
+	text := tally("services", p.Services) + "; " + tally("rules", p.Rules)
+	if len(p.Trusts) > 0 {
+		text += "; " + tally("trusts", p.Trusts)
 	}
-	for _, c := range p.Rules {
-		counts[1][opOf(c.Old != nil, c.New != nil)]++
+	if len(p.Identities) > 0 {
+		text += "; " + tally("identities", p.Identities)
 	}
-	text := fmt.Sprintf("services: %d added, %d changed, %d removed; rules: %d added, %d changed, %d removed",
-		counts[0][0], counts[0][1], counts[0][2], counts[1][0], counts[1][1], counts[1][2])
 	if p.ShadowChanged {
 		text += fmt.Sprintf("; shadow: %d rules", len(p.Shadow))
 	}
 	return text
 }
 
+// change is one change of a plan.
+type change interface{ op() int }
+
+func (c TrustChange) op() int    { return opOf(c.Old != nil, c.New != nil) }
+func (c ServiceChange) op() int  { return opOf(c.Old != nil, c.New != nil) }
+func (c IdentityChange) op() int { return opOf(c.Old != nil, c.New != nil) }
+func (c RuleChange) op() int     { return opOf(c.Old != nil, c.New != nil) }
+
+// counts are how many of changes add, change and remove.
+func counts[C change](changes []C) (n [3]int) {
+	for _, c := range changes {
+		n[c.op()]++
+	}
+	return n
+}
+
+func tally[C change](what string, changes []C) string {
+	n := counts(changes)
+	return fmt.Sprintf("%s: %d added, %d changed, %d removed", what, n[added], n[changed], n[removed])
+}
+
+const (
+	added = iota
+	changed
+	removed
+)
+
 func opOf(before, after bool) int {
 	switch {
 	case !before:
-		return 0
+		return added
 	case after:
-		return 1
+		return changed
 	}
-	return 2
+	return removed
 }
 
-var ops = []string{"add", "change", "remove"}
+var (
+	ops     = []string{added: "add", changed: "change", removed: "remove"}
+	pastOps = []string{added: "added", changed: "changed", removed: "removed"}
+)
 
 // Changes are all lines of the plan, at most limit (0: all).
 func (p *Plan) Changes(limit int) (all []api.PlannedChange) {
-	full := func() bool { return limit > 0 && len(all) >= limit }
-	for _, c := range p.Services {
-		if full() {
-			return all
-		}
-		all = append(all, api.PlannedChange{Op: ops[opOf(c.Old != nil, c.New != nil)], Kind: "service", What: c.Name(), Text: serviceDifference(c.Old, c.New)})
+	add := func(op int, kind, what, text string) {
+		all = append(all, api.PlannedChange{Op: ops[op], Kind: kind, What: what, Text: text})
 	}
-	for _, c := range p.Rules {
-		if full() {
-			return all
-		}
-		all = append(all, api.PlannedChange{Op: ops[opOf(c.Old != nil, c.New != nil)], Kind: "rule", What: c.Caller + " -> " + c.Target, Text: p.ruleDifference(c.Old, c.New)})
+	full := func() bool { return limit > 0 && len(all) >= limit }
+	for i := 0; i < len(p.Trusts) && !full(); i++ {
+		add(p.Trusts[i].op(), "trust", p.Trusts[i].Name(), trustDifference(p.Trusts[i]))
+	}
+	for i := 0; i < len(p.Services) && !full(); i++ {
+		add(p.Services[i].op(), "service", p.Services[i].Name(), serviceDifference(p.Services[i].Old, p.Services[i].New))
+	}
+	for i := 0; i < len(p.Identities) && !full(); i++ {
+		add(p.Identities[i].op(), "identity", p.Identities[i].Service, p.Identities[i].text())
+	}
+	for i := 0; i < len(p.Rules) && !full(); i++ {
+		c := p.Rules[i]
+		add(c.op(), "rule", c.Caller+" -> "+c.Target, p.ruleDifference(c.Old, c.New))
 	}
 	for _, c := range p.shadowChanges() {
 		if full() {

@@ -248,6 +248,10 @@ func operator() []Row {
 			"rules of a call map file", number(callmap.MaxRules), "", "the file", "400 with the line", "watchword_rules", "callmap.TestSmallFileDoesNotBecomeAHugeMap",
 		},
 		{
+			"identities in a call map file", number(directory.MaxCredentials) + " of a service, with its other credentials; " + number(directory.MaxAnchored) + " of a trust for the same claim", number(directory.MaxTrusts) + " trusts", "the file",
+			"422 with the line", "watchword_credentials", "callmap.TestIdentitiesHaveTheBoundsOfCredentials",
+		},
+		{
 			"credentials of a service", number(directory.MaxCredentials), "", "the newest", "409 `too_many_credentials`", "watchword_credentials", "directory.TestServiceHasAHundredCredentialsAtMost",
 		},
 		{

@@ -30,7 +30,7 @@ The audit log and the history record them with the author and the reason.
 With --base the plan is applied only if the server is still at that revision, the one for which
 the plan was reviewed.
 
-A plan that removes all services of the files, or at least ten services and rules that are a
+A plan that removes all services or all trusts of the files, or at least ten things that are a
 quarter or more of what the files own, is applied only if --remove repeats the number that it
 removes.`,
 		Example: `  watchword apply -f callmap.yaml
@@ -56,7 +56,7 @@ removes.`,
 
 // withRemove gives a command that applies a plan the flag --remove.
 func withRemove(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().Int("remove", 0, "`number` of services and rules that the plan removes; required if it removes many")
+	cmd.Flags().Int("remove", 0, "`number` of services, rules, trusts and identities that the plan removes; required if it removes many")
 	return cmd
 }
 
@@ -79,7 +79,7 @@ func apply(c *base.CLI, cmd *cobra.Command, admin *operator.Client, what api.App
 		return err
 	}
 	if !plan.Empty {
-		if err := c.Ask(cmd, "Apply these changes?", "this changes which service may call which"); err != nil {
+		if err := c.Ask(cmd, "Apply these changes?", "this changes which service may call which, or which tokens prove a service"); err != nil {
 			return err
 		}
 	}
@@ -115,11 +115,11 @@ func removed(cmd *cobra.Command, plan api.CallMapPlan) (*int, error) {
 	}
 	switch said := cmd.Flags().Changed("remove"); {
 	case said && n != plan.Removed:
-		return nil, base.Next(fmt.Errorf("the plan removes %d services and rules and not %d, so nothing was done", plan.Removed, n), "Review what the plan removes.")
+		return nil, base.Next(fmt.Errorf("the plan removes %d services, rules, trusts and identities, and not %d, so nothing was done", plan.Removed, n), "Review what the plan removes.")
 	case said:
 		return &n, nil
 	case plan.RemovesMany:
-		return nil, base.Next(fmt.Errorf("the plan removes %d services and rules, so nothing was done", plan.Removed), "If that is intended, add: --remove %d", plan.Removed)
+		return nil, base.Next(fmt.Errorf("the plan removes %d services, rules, trusts and identities, so nothing was done", plan.Removed), "If that is intended, add: --remove %d", plan.Removed)
 	}
 	return nil, nil
 }

@@ -20,9 +20,9 @@ func CallMap(c *base.CLI) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "callmap",
 		Short: "Check, format and export call map files, and show their history",
-		Long: `A call map file declares services, rules that say which service may call which, and tests. These
-commands check and write such files, and show which were applied. "watchword plan" shows what a
-file would change, and "watchword apply" applies it.`,
+		Long: `A call map file declares trusts, services, rules that say which service may call which, and tests.
+These commands check and write such files, and show which were applied. "watchword plan" shows what
+a file would change, and "watchword apply" applies it.`,
 		Example: `  watchword callmap export --out callmap.yaml
   watchword callmap validate -f callmap/
   watchword callmap history`,
@@ -37,8 +37,8 @@ func callMapValidate(c *base.CLI) *cobra.Command {
 		Use:   "validate -f FILE|FOLDER",
 		Short: "Find mistakes in call map files",
 		Long: `Reads the files and reports every mistake with its line and column. The command does not call a
-server: services that the files name and do not declare are listed, and assumed to exist. It does
-not run the tests of the files: see "watchword test --offline".`,
+server: services and trusts that the files name and do not declare are listed, and assumed to exist.
+It does not run the tests of the files: see "watchword test --offline".`,
 		Example: `  watchword callmap validate -f callmap.yaml
   watchword callmap validate -f callmap/`,
 		Args: base.Exactly(),
@@ -47,13 +47,16 @@ not run the tests of the files: see "watchword test --offline".`,
 			if err != nil {
 				return err
 			}
-			others := callmap.Strangers(parsed)
-			plan, err := planOffline(parsed, others, time.Now())
+			others, trusts := callmap.Strangers(parsed)
+			plan, err := planOffline(parsed, others, trusts, time.Now())
 			if err != nil {
 				return mistakes(err)
 			}
 			if len(others) > 0 {
 				c.Say("these services are named but not declared in the files: %s", strings.Join(others, " "))
+			}
+			if len(trusts) > 0 {
+				c.Say("these trusts are named but not declared in the files, so claims of their tokens were not checked: %s", strings.Join(trusts, " "))
 			}
 			return c.Printf("valid: %d services, %d rules, in %s", len(plan.Services), len(plan.Rules), sizeOf(files))
 		},

@@ -18,10 +18,11 @@ func callMapExport(c *base.CLI) *cobra.Command {
 	var owner, out string
 	cmd := &cobra.Command{
 		Use:   "export",
-		Short: "Write services and rules as a call map file",
-		Long: `Writes the services and rules of one owner as a call map file. The owner is --managed-by, or
-"callmap", the owner of files that name none. The file of "callmap" also contains the services and
-rules that no file owns. Applying the file makes it the owner of those, and changes nothing else.`,
+		Short: "Write trusts, services and rules as a call map file",
+		Long: `Writes the trusts, services and rules of one owner as a call map file. The owner is --managed-by, or
+"callmap", the owner of files that name none. The file of "callmap" also contains what no file owns.
+Applying the file makes it the owner of that, and changes nothing else. An identity of a service is
+in the file if it has neither a network nor dates, which a file cannot say.`,
 		Example: `  watchword callmap export --out callmap.yaml
   watchword callmap export --managed-by payments`,
 		Args: base.Exactly(),
@@ -40,7 +41,7 @@ rules that no file owns. Applying the file makes it the owner of those, and chan
 			return c.WriteOut(out, []byte(joined(document)))
 		},
 	}
-	cmd.Flags().StringVar(&owner, "managed-by", "", "`owner` of the services and rules (default \"callmap\", with those that no file owns)")
+	cmd.Flags().StringVar(&owner, "managed-by", "", "`owner` of what is written (default \"callmap\", with those that no file owns)")
 	cmd.Flags().StringVar(&out, "out", "", "write the call map to this new `file`")
 	return base.AsOperator(c.WithJSON(cmd))
 }

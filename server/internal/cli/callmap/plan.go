@@ -22,8 +22,8 @@ func Plan(c *base.CLI) *cobra.Command {
 		Short: "Show what a call map file would change",
 		Long: `Compares the call map file, or all files of a folder, with the server. The command shows what
 applying the file would add (+), change (~) and remove (-), and which of its tests would fail. It
-changes nothing. Services and rules that the file does not contain remain, unless the file owns
-them: see managed-by in docs/callmap.md.
+changes nothing. Trusts, services and rules that the file does not contain remain, unless the file
+owns them: see managed-by in docs/callmap.md.
 
 The command also decides about the tokens of the last days again, as if the file was applied. It
 shows how many would have been refused, and which rules of the file nobody used.
@@ -123,6 +123,9 @@ func planText(p api.CallMapPlan) string {
 	}
 	if p.RemovesMany {
 		fmt.Fprintf(&b, "note: this removes a large part of what the files own; to apply it, add --remove %d\n", p.Removed)
+	}
+	for _, w := range p.Withheld {
+		fmt.Fprintf(&b, "note: the identity %s was revoked by hand and stays revoked; a credential that is created by hand restores it\n", w)
 	}
 	for _, e := range p.Ended {
 		fmt.Fprintf(&b, "note: the rule %s has ended and allows nothing\n", e)

@@ -24,8 +24,8 @@ func Test(c *base.CLI) *cobra.Command {
 		Use:   "test -f FILE|FOLDER",
 		Short: "Run the tests of a call map file",
 		Long: `Runs the tests of the files as if the files were applied, and changes nothing. With --offline the
-command does not call a server: the files must declare every service that they name, and services
-and rules that they do not own are not taken into account. The exit code is 1 if a test fails.`,
+command does not call a server: the files must declare every service and every trust that they name,
+and what they do not own is not taken into account. The exit code is 1 if a test fails.`,
 		Example: `  watchword test -f callmap.yaml
   watchword test -f callmap/ --offline
   watchword test -f callmap/ --offline --junit callmap.xml
@@ -69,24 +69,27 @@ func testOnServer(c *base.CLI, cmd *cobra.Command, files []api.CallMapFile) ([]a
 
 // testOffline runs the tests on what the files declare, and nothing else.
 func testOffline(parsed []*callmap.File, now time.Time) ([]api.CallMapTest, error) {
-	plan, err := planOffline(parsed, nil, now)
+	plan, err := planOffline(parsed, nil, nil, now)
 	if err != nil {
 		return nil, mistakes(err)
 	}
 	return plan.Test(issuer.NewRehearser(plan.After(time.Hour), issuer.Options{PlainIssuer: "auth-server", Issuer: "http://localhost"}), now), nil
 }
 
-// planOffline plans the files for a server that has services of these names, and nothing else.
-func planOffline(parsed []*callmap.File, there []string, now time.Time) (*callmap.Plan, error) {
+// planOffline plans the files for a server that has services and trusts of these names, and nothing else.
+func planOffline(parsed []*callmap.File, there, trusts []string, now time.Time) (*callmap.Plan, error) {
 	state := &directory.State{}
 	for i, name := range there {
 		state.Services = append(state.Services, directory.Service{Name: name, UID: directory.UID{byte(i), byte(i >> 8), byte(i >> 16), 1}})
+	}
+	for _, name := range trusts {
+		state.Trusts = append(state.Trusts, directory.Trust{Name: name, ID: directory.NewTrustID()})
 	}
 	plan, err := callmap.Make(parsed, state, now)
 	if err != nil {
 		return nil, err
 	}
-	return plan, plan.Check(directory.Options{}.CheckService)
+	return plan, plan.Check(directory.Options{})
 }
 
 func printTests(c *base.CLI, results []api.CallMapTest) error {
