@@ -38,8 +38,6 @@ var (
 	ErrSignature = errors.New("signature does not match")
 	// ErrWeakKey means that a key is too short, too long or known to be insecure.
 	ErrWeakKey = errors.New("key is not safe to use")
-	// ErrPrivateKey means that a key that should be public has private members. It is an ErrMalformed.
-	ErrPrivateKey = fmt.Errorf("%w JWK: has private members", ErrMalformed)
 )
 
 // Algorithm is a signature algorithm (RFC 7518, section 3.1; RFC 8037).

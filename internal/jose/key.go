@@ -170,17 +170,13 @@ var errNotForSignatures = fmt.Errorf("%w JWK: not for verifying signatures", Err
 
 // verifies returns an error if the key has private members, or operations without that of verifying signatures.
 func (m *jwk) verifies() error {
-	if m.private() {
-		return ErrPrivateKey
+	if m.D || m.P || m.Q || m.DP || m.DQ || m.QI || m.K || m.Other {
+		return fmt.Errorf("%w JWK: has private members", ErrMalformed)
 	}
 	if m.Operations != nil && !slices.Contains(m.Operations, "verify") {
 		return errNotForSignatures
 	}
 	return nil
-}
-
-func (m *jwk) private() bool {
-	return bool(m.D || m.P || m.Q || m.DP || m.DQ || m.QI || m.K || m.Other)
 }
 
 func (m *jwk) algorithm(ofRSA Algorithm) (Algorithm, error) {

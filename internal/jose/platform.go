@@ -9,7 +9,7 @@ import (
 // platform's key often has no alg. It is then for each algorithm of its type, and the result has one PublicKey for each.
 //
 // The member use of the key must be use. Only for the use "sig" may it be absent (RFC 7517, section 4.2); a SPIFFE
-// bundle always has one. The error wraps ErrPrivateKey if the key has private members.
+// bundle always has one.
 func ParsePlatformJWK(b []byte, use string, allowed []Algorithm) ([]PublicKey, error) {
 	m, err := readJWK(b)
 	if err != nil {

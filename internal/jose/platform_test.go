@@ -49,8 +49,8 @@ func TestPlatformKeysThatCannotBeUsedAreRefused(t *testing.T) {
 		use  string
 		want error
 	}{
-		"private":                     {edit(t, ES256, "d", `"AAAA"`), "sig", ErrPrivateKey},
-		"symmetric":                   {[]byte(`{"kty":"oct","k":"AAAA","kid":"k"}`), "sig", ErrPrivateKey},
+		"private":                     {edit(t, ES256, "d", `"AAAA"`), "sig", ErrMalformed},
+		"symmetric":                   {[]byte(`{"kty":"oct","k":"AAAA","kid":"k"}`), "sig", ErrMalformed},
 		"for encryption":              {edit(t, RS256, "use", `"enc"`), "sig", ErrMalformed},
 		"for JWT-SVIDs":               {edit(t, RS256, "use", `"jwt-svid"`), "sig", ErrMalformed},
 		"for signatures, in a bundle": {edit(t, RS256), "jwt-svid", ErrMalformed},

@@ -17,7 +17,6 @@ func TestUploadedKeysAreNeverFetched(t *testing.T) {
 	es, rs, other := signer(t, "es", jose.ES256), signer(t, "rs", jose.RS256), signer(t, "other", jose.ES256)
 	s := New(ForPlatforms(nil))
 	src := &Source{ID: "trust_1", Kind: Platform, Issuer: "https://issuer.test", JWKS: keySet(es, rs), Algorithms: []jose.Algorithm{jose.RS256, jose.ES256}}
-	must(t, Check(src))
 	for range 2 {
 		must(t, s.Verify(t.Context(), src, signed(t, es), start))
 		must(t, s.Verify(t.Context(), src, signed(t, rs), start.Add(1000*time.Hour)))
@@ -287,39 +286,34 @@ func TestStateShowsWhatIsKnown(t *testing.T) {
 	}
 }
 
-func TestCheckRefusesWhatCannotBeUsed(t *testing.T) {
+// What an operator uploads is shown with what is wrong with it, before any token is.
+func TestStateShowsWhatIsWrongWithUploadedKeys(t *testing.T) {
 	es := keySet(signer(t, "es", jose.ES256))
 	for name, c := range map[string]struct {
 		src  Source
 		want string
 	}{
-		"plain URL":         {Source{Kind: Platform, URL: "http://issuer.test/keys"}, "must begin with https://"},
-		"plain issuer":      {Source{Kind: Platform, Issuer: "http://issuer.test"}, "must begin with https://"},
-		"no key":            {Source{Kind: Platform, JWKS: `{"keys":[]}`}, "empty"},
-		"no key set":        {Source{Kind: Platform, JWKS: `{"kty":"EC"}`}, `no member "keys"`},
-		"a private key":     {Source{Kind: Platform, JWKS: strings.Replace(es, `"kty"`, `"d":"AAAA","kty"`, 1)}, "private"},
-		"a private member":  {Source{Kind: Platform, JWKS: strings.Replace(es, `]}`, `,{"kty":"oct","k":"AAAA"}]}`, 1)}, "replace that key"},
-		"no authorities":    {Source{Kind: SPIFFE, Authorities: "x"}, "PEM"},
-		"a bundle's ID":     {Source{Kind: SPIFFE, Issuer: "spiffe://a.test", URL: "https://a.test", EndpointID: "spiffe://b.test/x"}, "spiffe://a.test/"},
-		"no path":           {Source{Kind: SPIFFE, Issuer: "spiffe://a.test", URL: "https://a.test", EndpointID: "spiffe://a.test/"}, "spiffe://a.test/"},
-		"an ID without TLS": {Source{Kind: SPIFFE, Issuer: "spiffe://a.test", URL: "http://localhost", EndpointID: "spiffe://a.test/x"}, "https URL"},
-		"a trust domain":    {Source{Kind: SPIFFE, Issuer: "spiffe://a.test"}, "give the URL"},
+		"no key":          {Source{Kind: Platform, JWKS: `{"keys":[]}`}, "empty"},
+		"no key set":      {Source{Kind: Platform, JWKS: `{"kty":"EC"}`}, `no member "keys"`},
+		"a private key":   {Source{Kind: Platform, JWKS: strings.Replace(es, `"kty"`, `"d":"AAAA","kty"`, 1)}, "private"},
+		"no authorities":  {Source{Kind: SPIFFE, Authorities: "x"}, "PEM"},
+		"nothing":         {Source{Kind: SPIFFE, Issuer: "spiffe://a.test"}, "give the URL"},
+		"a key set":       {Source{Kind: Platform, JWKS: es}, ""},
+		"an empty bundle": {Source{Kind: SPIFFE, JWKS: `{"keys":[]}`}, ""},
 	} {
 		c.src.Algorithms = jose.PlatformAlgorithms()
-		if err := Check(&c.src); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %v, want an error with %q", name, err, c.want)
+		s := New(ForPlatforms(nil))
+		got := s.State(&c.src).Error
+		if !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
+			t.Errorf("%s: got %q, want an error with %q", name, got, c.want)
 		}
-	}
-	for _, src := range []Source{
-		{Kind: Platform, URL: "https://issuer.test/keys"}, {Kind: Platform, Issuer: "https://issuer.test"}, {Kind: Platform, JWKS: es},
-		{Kind: SPIFFE, Issuer: "spiffe://a.test", JWKS: `{"keys":[]}`},
-	} {
-		src.Algorithms = jose.PlatformAlgorithms()
-		must(t, Check(&src))
+		if err := s.Refresh(t.Context(), &c.src, start); (err == nil) != (got == "") || err != nil && !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }
 
-// Whatever is read, a key that is listed can verify, and what is uploaded is checked as it is read later.
+// Whatever is read, its keys can verify.
 func FuzzRead(f *testing.F) {
 	for _, alg := range []jose.Algorithm{jose.ES256, jose.EdDSA, jose.RS256} {
 		set := keySet(signer(f, "k", alg))
@@ -335,9 +329,6 @@ func FuzzRead(f *testing.F) {
 		c, err := read(src, b, true)
 		if (c == nil) == (err == nil) {
 			t.Fatalf("got %v and %v", c, err)
-		}
-		if (Check(src) == nil) != (err == nil) {
-			t.Fatalf("it is read with %v, and checked with %v", err, Check(src))
 		}
 		if err != nil {
 			return

@@ -49,8 +49,7 @@ func (c *content) list() (all []Key) {
 	return all
 }
 
-// read reads the keys of src, and its uploaded authorities. What was uploaded may have no private keys, and may be empty
-// if there are authorities.
+// read reads the keys of src, and its uploaded authorities. Uploaded keys may be absent if there are authorities.
 func read(src *Source, b []byte, uploaded bool) (*content, error) {
 	authorities, err := readPEM(src.Authorities)
 	if err != nil {
@@ -62,22 +61,15 @@ func read(src *Source, b []byte, uploaded bool) (*content, error) {
 		}
 		return &content{authorities: authorities}, nil
 	}
-	c, faults, err := readSet(src, b)
+	c, _, err := readSet(src, b)
 	if err != nil {
 		return nil, err
-	}
-	if uploaded {
-		for _, fault := range faults {
-			if errors.Is(fault, jose.ErrPrivateKey) {
-				return nil, fmt.Errorf("the key set has a private key: replace that key, since whoever has it can sign, and upload the public keys only: %w", fault)
-			}
-		}
 	}
 	c.authorities = append(authorities, c.authorities...)
 	return c, nil
 }
 
-// readSet reads a key set or bundle. Keys that cannot be used are ignored (RFC 7517, section 5), and faults says why.
+// readSet reads a key set or bundle. Keys that cannot be used are ignored (RFC 7517, section 5); faults are why.
 func readSet(src *Source, b []byte) (c *content, faults []error, err error) {
 	c = &content{}
 	if src.Kind == Client {
@@ -199,28 +191,4 @@ func readAuthority(der []byte) (*x509.Certificate, error) {
 		}
 	}
 	return c, nil
-}
-
-// Check returns an error if src cannot be used: its URL may not be fetched from, or what was uploaded has no usable key,
-// or a private one. It fetches nothing.
-func Check(src *Source) error {
-	if src.URL != "" {
-		if err := CheckURL(src.URL); err != nil {
-			return fmt.Errorf("the URL of the keys %w", err)
-		}
-	}
-	if src.URL == "" && src.isFetched() {
-		if err := CheckURL(src.Issuer); err != nil {
-			return fmt.Errorf("the issuer %w", err)
-		}
-	}
-	if err := src.checkEndpoint(); err != nil {
-		return err
-	}
-	if src.isFetched() && src.JWKS == "" {
-		_, err := readPEM(src.Authorities)
-		return err
-	}
-	_, err := read(src, []byte(src.JWKS), true)
-	return err
 }

@@ -114,7 +114,6 @@ func TestKeysOfABundleAreForWhatTheirUseSays(t *testing.T) {
 	uploaded := func(bundle string) *Source { return domain(func(s *Source) { s.JWKS = bundle }) }
 	s := New(ForPlatforms(nil))
 	src := uploaded(bundle(svidKey(es), svidKey(rs), ca.entry(), `{"kty":"new","use":"jwt-svid"}`, `{"kty":"EC","use":"new"}`))
-	must(t, Check(src))
 	must(t, s.Verify(t.Context(), src, signed(t, es), start))
 	must(t, s.Verify(t.Context(), src, signed(t, rs), start))
 	if all, err := s.Authorities(t.Context(), src, start); err != nil || len(all) != 1 || !all[0].Equal(ca.certificate) {
@@ -283,6 +282,15 @@ func TestBundleEndpointAuthenticatesWithItsSPIFFEID(t *testing.T) {
 			t.Errorf("%s: got %v, and %d requests, want an error with %q", name, err, e.server.asked.Load(), c.want)
 		}
 	}
+	for _, src := range []Source{
+		{URL: "https://127.0.0.1:1", EndpointID: "spiffe://other.test/x"},
+		{URL: "https://127.0.0.1:1", EndpointID: trustDomain + "/"},
+		{URL: "https://127.0.0.1:1", EndpointID: trustDomain + ".evil.test/x"},
+		{URL: "http://127.0.0.1:1", EndpointID: id},
+	} {
+		src.Kind, src.Issuer, src.JWKS, src.Algorithms = SPIFFE, trustDomain, bundle(ca.entry()), svidAlgorithms
+		isIn(t, New(ForPlatforms(loopback)).Verify(t.Context(), &src, signed(t, es), start), "SPIFFE ID of the bundle endpoint")
+	}
 	e := newEndpoint(t, ca.svid(id))
 	e.publish("/bundle", bundle(svidKey(es), ca.entry()))
 	s := New(ForPlatforms(loopback))
@@ -343,9 +351,11 @@ func TestAuthoritiesAreChecked(t *testing.T) {
 		"no certificate in PEM": "-----BEGIN",
 	} {
 		src := domain(func(s *Source) { s.Authorities = text })
-		isIn(t, Check(src), want)
 		_, err := New(ForPlatforms(nil)).Authorities(t.Context(), src, start)
 		isIn(t, err, want)
 	}
-	must(t, Check(domain(func(s *Source) { s.Authorities = ca.pem() + newAuthority(t).pem() })))
+	two := domain(func(s *Source) { s.Authorities = ca.pem() + newAuthority(t).pem() })
+	if all, err := New(ForPlatforms(nil)).Authorities(t.Context(), two, start); err != nil || len(all) != 2 {
+		t.Errorf("got %d authorities, %v", len(all), err)
+	}
 }
