@@ -61,7 +61,7 @@ func (s *Server) registerGauges() {
 	gauge("watchword_rules", "Rules in the call map.",
 		func() float64 { _, _, n := s.directory.Snapshot().Counts(); return float64(n) })
 	gauge("watchword_denylist_entries", "Ids in the deny-list that verifiers follow.", func() float64 { return float64(s.revoked.Size()) })
-	gauge("watchword_client_keys_waiting", "Requests that wait for keys that a service publishes.", func() float64 { return float64(s.auth.WaitingForKeys()) })
+	gauge("watchword_client_keys_waiting", "Requests that wait for keys that a service or a platform publishes.", func() float64 { return float64(s.auth.WaitingForKeys()) })
 	gauge("watchword_once_waiting", "Assertions and proofs that wait until it is stored that they were used.", func() float64 { return float64(s.once.Waiting()) })
 	s.registerUsage()
 	s.registerAudit()

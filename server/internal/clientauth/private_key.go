@@ -171,8 +171,9 @@ func (m *privateKey) signer(ctx context.Context, t *jose.Token, svc *directory.S
 	return nil, &Failure{Reason: "bad_signature"}
 }
 
-// WaitingForKeys is how many requests wait for keys that services publish.
-func (a *Authenticator) WaitingForKeys() (n int) {
+// WaitingForKeys is how many requests wait for keys that services and platforms publish.
+func (a *Authenticator) WaitingForKeys() int {
+	n := a.workloads.keys.Waiting()
 	for _, m := range a.methods {
 		if m, ok := m.(*privateKey); ok {
 			n += m.sets.Waiting()

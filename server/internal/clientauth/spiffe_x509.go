@@ -9,6 +9,7 @@ import (
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/keysets"
 	"github.com/watchword-dev/watchword/server/internal/trust"
 )
 
@@ -40,8 +41,7 @@ func (m *spiffeX509) Presents(p *Presented) bool {
 
 func (m *spiffeX509) Authenticate(ctx context.Context, p *Presented, s *directory.Snapshot, now time.Time) (Identity, *Failure) {
 	// A workload is its SPIFFE ID: the one URI that the certificate names (X.509-SVID, section 2).
-	leaf := p.Certificates[0]
-	if len(leaf.URIs) != 1 || leaf.URIs[0].String() != p.ClientID {
+	if id, err := keysets.SPIFFEID(p.Certificates[0]); err != nil || id != p.ClientID {
 		return Identity{}, &Failure{Reason: "wrong_certificate", Findings: []api.ClaimFinding{{
 			Claim: "sub", Wanted: trust.Show(p.ClientID), Hint: "The certificate must name exactly one URI, which is the SPIFFE ID that the client_id says.",
 		}}}
