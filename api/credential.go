@@ -24,19 +24,26 @@ type Credential struct {
 	Thumbprint string `json:"thumbprint,omitempty" example:"tEfUSKu5sRsTAWDd6VPfPYRKUTwaEXIhxZBeeI1xvZk" doc:"For a key: its SHA-256 thumbprint (RFC 7638). For a certificate: its x5t#S256 (RFC 8705)."`
 	JWKSURI    string `json:"jwksUri,omitempty" example:"https://m1.example.com/jwks.json" doc:"For jwks: the URL of the keys."`
 	TLSSubject string `json:"tlsSubject,omitempty" example:"dns:m1.example.com" doc:"For tls_subject: dn, dns, uri, ip or email, a colon, and the name."`
+
+	Trust     string            `json:"trust,omitempty" example:"prod" doc:"For workload: the name of the trust, or its id if it was removed."`
+	Claims    map[string]string `json:"claims,omitempty" example:"{\"sub\":\"m1\"}" doc:"For workload: the claims that a token must have, with their values."`
+	ManagedBy string            `json:"managedBy,omitempty" example:"callmap" doc:"For workload: the owner, which is managed-by of its call map file. Absent if the credential belongs to no file."`
 }
 
 // NewCredential is the body of a request that creates a credential.
 type NewCredential struct {
-	Kind        string      `json:"kind,omitempty" names:"kinds" default:"bootstrap" example:"key" doc:"The kind of the credential. Each of the last four kinds requires the member of its name."`
+	Kind        string      `json:"kind,omitempty" names:"kinds" default:"bootstrap" example:"key" doc:"The kind of the credential. Each kind but the first two requires the members that are for it."`
 	Name        string      `json:"name,omitempty" maxLength:"128" example:"production" doc:"A name for people."`
-	TTLSeconds  int64       `json:"ttlSeconds,omitempty" minimum:"1" maximum:"3155760000" default:"7776000" example:"7776000" doc:"The lifetime. The default is 90 days, and the maximum 100 years."`
+	TTLSeconds  int64       `json:"ttlSeconds,omitempty" minimum:"1" maximum:"3155760000" example:"7776000" doc:"The lifetime. The default is 90 days, and for workload 100 years, which is the maximum."`
 	NotBefore   *time.Time  `json:"notBefore,omitempty" example:"2026-12-01T00:00:00Z" doc:"The time from which the credential is valid, and at which its lifetime begins. The default is now."`
 	CIDR        string      `json:"cidr,omitempty" maxLength:"64" example:"10.0.0.0/8" doc:"The only network from which the credential may be used."`
 	JWK         JWK         `json:"jwk,omitempty" doc:"For a key: the public JWK (RFC 7517). A JWK with a private member is refused, and no part of it is stored."`
 	JWKSURI     string      `json:"jwksUri,omitempty" maxLength:"1024" example:"https://m1.example.com/jwks.json" doc:"For jwks: an https URL, or an http URL with a loopback address."`
 	Certificate string      `json:"certificate,omitempty" maxLength:"16384" doc:"For a certificate: one certificate, in PEM."`
 	TLSSubject  *TLSSubject `json:"tlsSubject,omitempty" doc:"For tls_subject: exactly one of the members."`
+
+	Trust  string            `json:"trust,omitempty" maxLength:"128" example:"prod" doc:"For workload: the name of the trust."`
+	Claims map[string]string `json:"claims,omitempty" maxProperties:"32" example:"{\"sub\":\"m1\"}" doc:"For workload: the claims that a token must have, with their exact values. The preset of the trust says which are required. A name that it does not list is written as a JSON pointer (RFC 6901)."`
 }
 
 // IssuedCredential is a new credential and, if the server makes the secret of its kind, the secret.

@@ -125,6 +125,7 @@ func CredentialKinds() []Name {
 		{KindJWKS, "", "A URL at which the service publishes such keys."},
 		{KindCertificate, "", "A self-signed certificate."},
 		{KindTLSSubject, "tls-subject", "A name in certificates of an authority that the server trusts."},
+		{KindWorkload, "", "Claims that a token of a trust, an outside issuer, must have."},
 	}
 }
 

@@ -2,10 +2,10 @@ package api
 
 import "time"
 
-// Revocation is the id of a revoked token or of a deleted service. No token that depends on it is valid.
+// Revocation is the id of a revoked token or of a deleted service, or an id of a trust that accepted more once. No token that depends on it is valid.
 type Revocation struct {
-	ID        string    `json:"id" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of a token, or the uid of a service."`
-	Kind      string    `json:"kind" enum:"token,service" example:"token" doc:"token: a revoked token. service: a deleted service."`
+	ID        string    `json:"id" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of a token, the uid of a service, or an id on which the tokens of a trust depended."`
+	Kind      string    `json:"kind" enum:"token,service,trust" example:"token" doc:"token: a revoked token. service: a deleted service. trust: a trust that was removed, or changed so that it accepts less."`
 	RevokedAt time.Time `json:"revokedAt" example:"2026-11-24T12:00:00Z" doc:"The time of the revocation."`
 	Until     time.Time `json:"until" example:"2026-11-24T12:15:00Z" doc:"The time at which all tokens that depend on the id have expired. The server then deletes the revocation."`
 }

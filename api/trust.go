@@ -58,6 +58,7 @@ type Trust struct {
 	Name string `json:"name" example:"prod" doc:"The unique name."`
 	TrustSettings
 	Credentials int        `json:"credentials" example:"12" doc:"The number of valid credentials that name the trust."`
+	Services    int        `json:"services" example:"10" doc:"The number of services that have these credentials."`
 	Problems    []string   `json:"problems" nullable:"false" example:"[\"Tokens are refused: bad_signature, last at 2026-11-28T12:00:00Z.\"]" doc:"What needs the attention of an operator, such as tokens that are refused, and credentials that no token has matched for 30 days."`
 	ManagedBy   string     `json:"managedBy" example:"callmap" doc:"The owner, which is managed-by of its call map file. Empty if the trust belongs to no file."`
 	Version     int64      `json:"version" example:"1" doc:"The number of changes. In quotes, it is the ETag."`
@@ -85,5 +86,5 @@ type ClaimFinding struct {
 	Met    bool   `json:"met" example:"false" doc:"Whether the claim is as it is wanted."`
 	Seen   string `json:"seen,omitempty" example:"456" doc:"What the token has, up to 256 bytes. Absent if it has no such claim."`
 	Wanted string `json:"wanted,omitempty" example:"123" doc:"What is wanted."`
-	Hint   string `json:"hint,omitempty" example:"The name of the repository is the same: was it made again?" doc:"What probably happened, and what to do."`
+	Hint   string `json:"hint,omitempty" example:"The name of the repository is the same: was it deleted and created again?" doc:"What probably happened, and what to do."`
 }

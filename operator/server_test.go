@@ -236,6 +236,20 @@ func TestEveryOperationOfTheAPIHasAMethod(t *testing.T) {
 	if must("Revocations", err); len(revocations) != 1 {
 		t.Errorf("got %v", revocations)
 	}
+	made, err := c.CreateTrust(ctx, api.NewTrust{Name: "prod", TrustPatch: api.TrustPatch{Issuer: new("https://issuer.example.com")}})
+	must("CreateTrust", err)
+	_, err = c.UpdateTrust(ctx, "prod", made.Version, api.TrustPatch{Disabled: new(true)})
+	must("UpdateTrust", err)
+	one, err := c.Trust(ctx, "prod")
+	if must("Trust", err); !one.Disabled || len(one.Problems) != 1 {
+		t.Errorf("got %+v", one)
+	}
+	trusts, err := operator.Collect(c.Trusts(ctx))
+	if must("Trusts", err); len(trusts) != 1 {
+		t.Errorf("got the trusts %v", trusts)
+	}
+	status("DeleteTrust of another version", c.DeleteTrust(ctx, "prod", made.Version), http.StatusPreconditionFailed)
+	must("DeleteTrust", c.DeleteTrust(ctx, "prod", operator.AnyVersion))
 	_, err = c.Probe(ctx, "a", api.NewProbe{})
 	status("Probe without a URL", err, http.StatusConflict)
 	_, err = operator.Collect(c.Probes(ctx))

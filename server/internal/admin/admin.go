@@ -44,6 +44,10 @@ type Lists interface {
 	ListRevocations(ctx context.Context, after string, limit int) ([]directory.Revocation, error)
 	ReadRevocation(ctx context.Context, id string) (directory.Revocation, error)
 
+	// TrustUses counts the credentials of each trust that have not ended at a moment, and those neither used nor made
+	// since another.
+	TrustUses(ctx context.Context, at, since time.Time) (map[string]directory.TrustUses, error)
+
 	ListProbes(ctx context.Context, after directory.UID, limit int) ([]directory.Probe, error)
 }
 
@@ -163,6 +167,7 @@ func New(o Options) http.Handler {
 	a.mux.Handle(openAPIPath, a.handler(openAPIPath, a.serveOpenAPI))
 	a.huma = newHuma(a)
 	a.services()
+	a.trusts()
 	a.credentials()
 	a.rules()
 	a.keys()

@@ -121,7 +121,10 @@ func (a *handlers) createCredential(ctx context.Context, in *struct {
 	if err := a.mayChange(ctx, changing(body.Kind == api.KindWorkload)); err != nil {
 		return nil, err
 	}
-	n := directory.NewCredential{Kind: directory.Kind(body.Kind), Name: body.Name, TTL: time.Duration(body.TTLSeconds) * time.Second}
+	if body.Kind == api.KindWorkload && body.Claims == nil {
+		body.Claims = map[string]string{} // the preset of the trust says what is missing
+	}
+	n := directory.NewCredential{Kind: directory.Kind(body.Kind), Trust: body.Trust, Claims: body.Claims, Name: body.Name, TTL: time.Duration(body.TTLSeconds) * time.Second}
 	if body.NotBefore != nil {
 		n.NotBefore = *body.NotBefore
 	}
@@ -247,7 +250,7 @@ func (a *handlers) credential(c directory.Credential, service string) api.Creden
 	if why := c.Good(a.Now()); why != "" {
 		v.Status = why
 	}
-	identify(&v, c)
+	identify(&v, c, a.Directory.Snapshot())
 	if c.CIDR.IsValid() {
 		v.CIDR = c.CIDR.String()
 	}
@@ -256,7 +259,7 @@ func (a *handlers) credential(c directory.Credential, service string) api.Creden
 
 // identify tells people which key, certificate or name it is. What is stored of a secret is
 // nobody's business.
-func identify(v *api.Credential, c directory.Credential) {
+func identify(v *api.Credential, c directory.Credential, s *directory.Snapshot) {
 	switch c.Kind {
 	case directory.KindKey:
 		// What the server stored it can read.
@@ -270,6 +273,12 @@ func identify(v *api.Credential, c directory.Credential) {
 		v.Thumbprint = c.Material
 	case directory.KindTLSSubject:
 		v.TLSSubject = c.Material
+	case directory.KindWorkload:
+		v.Trust, v.ManagedBy = c.Trust, c.ManagedBy
+		if t, ok := s.Trust(c.Trust); ok {
+			v.Trust = t.Name
+		}
+		v.Claims, _ = directory.ParseClaims(c.Material) // as it was stored
 	}
 }
 

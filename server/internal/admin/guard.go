@@ -40,6 +40,8 @@ var (
 const (
 	LargeLimit = 64 << 20
 	largeTime  = 5 * time.Minute
+	// longLimit is for keys and certificates of 64 KiB each, as a JSON string.
+	longLimit = 256 << 10
 	// MaxLarge is how many bodies of more than 16 KiB are read at once.
 	MaxLarge = 8
 )
@@ -225,8 +227,11 @@ func (req *request) admit(r *http.Request) *web.Error {
 		}
 	}
 	limit, tooLarge := web.BodyLimit, errTooLarge
-	if req.action.large {
+	switch {
+	case req.action.large:
 		limit, tooLarge = LargeLimit, errFilesTooLarge
+	case req.action.long:
+		limit = longLimit
 	}
 	req.body, err = io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
 	switch {

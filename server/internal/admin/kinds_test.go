@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -137,14 +138,14 @@ func TestEveryKindOfCredentialIsMadeAndToldApart(t *testing.T) {
 		s.must("POST", "/services/m1/credentials", c.body).into(&issued)
 		got := issued.Credential
 		c.want.ID, c.want.Service, c.want.Status, c.want.CreatedAt, c.want.ExpiresAt = got.ID, "m1", "active", got.CreatedAt, got.ExpiresAt
-		if got != c.want || issued.Token != "" || issued.Secret != "" {
+		if !reflect.DeepEqual(got, c.want) || issued.Token != "" || issued.Secret != "" {
 			t.Errorf("%s: got %+v, want %+v and no secret", c.body, issued, c.want)
 		}
 		if (c.want.Kind == "certificate") != (issued.Warning != "") {
 			t.Errorf("%s: got warning %q; only a certificate that ends first deserves one", c.body, issued.Warning)
 		}
 		var read api.Credential
-		if s.must("GET", "/credentials/"+got.ID, "").into(&read); read != got {
+		if s.must("GET", "/credentials/"+got.ID, "").into(&read); !reflect.DeepEqual(read, got) {
 			t.Errorf("read %+v, want %+v", read, got)
 		}
 	}
@@ -231,7 +232,7 @@ func TestSecretIsRotatedWithAnOverlap(t *testing.T) {
 	if fresh.ID == old.ID || rotated.Secret == "" || rotated.Secret == first.Secret || fresh.Name != "production" || fresh.CIDR != "10.0.0.0/8" || fresh.ExpiresAt.Sub(fresh.CreatedAt) != 10*24*time.Hour {
 		t.Errorf("got %+v, want another secret, and all else as before", rotated)
 	}
-	if old != first.Credential || fresh.Replaces != old.ID || fresh.Overlap != 3600 {
+	if !reflect.DeepEqual(old, first.Credential) || fresh.Replaces != old.ID || fresh.Overlap != 3600 {
 		t.Errorf("the old one is %+v, and the new one %+v", old, fresh)
 	}
 	used := time.Now()

@@ -30,6 +30,7 @@ func (a *handlers) material(n *api.NewCredential, owner directory.UID) (material
 	}{
 		"jwk": {directory.KindKey, n.JWK != nil}, "jwksUri": {directory.KindJWKS, n.JWKSURI != ""},
 		"certificate": {directory.KindCertificate, n.Certificate != ""}, "tlsSubject": {directory.KindTLSSubject, n.TLSSubject != nil},
+		"trust": {directory.KindWorkload, n.Trust != ""}, "claims": {directory.KindWorkload, n.Claims != nil},
 	} {
 		switch {
 		case m.given && m.kind != kind:

@@ -20,7 +20,7 @@ import (
 )
 
 // apiVersion is that of the API, not of the program: it changes when the API does.
-const apiVersion = "1.3.0"
+const apiVersion = "1.4.0"
 
 const apiDescription = `Services, credentials, the call map, revocations, signing keys, and the history of changes.
 
@@ -48,6 +48,7 @@ func newHuma(on huma.Adapter) huma.API {
 			Tags: []*huma.Tag{
 				{Name: "services", Description: "The services."},
 				{Name: "credentials", Description: "The credentials with which services authenticate to the server."},
+				{Name: "trusts", Description: "Outside issuers, whose tokens prove services in place of a secret."},
 				{Name: "rules", Description: "The rules, which allow calls. A call that no rule allows is refused."},
 				{Name: "callmap", Description: "The call map as files."},
 				{Name: "decisions", Description: "Decisions, and their reasons."},
@@ -213,6 +214,14 @@ func plain(v reflect.Value, at string, read map[string]bool) any {
 			}
 		}
 		return members
+	case reflect.Map:
+		members := map[string]any{}
+		for _, name := range v.MapKeys() {
+			members[name.String()] = plain(v.MapIndex(name), at+"/"+name.String(), read)
+		}
+		return members
+	case reflect.Interface:
+		return v.Interface()
 	case reflect.Slice:
 		all := make([]any, v.Len())
 		for i := range all {
@@ -268,7 +277,7 @@ var (
 		http.StatusNotFound:              {"Something that the path or a filter names does not exist.", errNoService},
 		http.StatusConflict:              {"The name or an audience is already in use, or the request conflicts with another change, or a request with the same Idempotency-Key is in progress.", errExists},
 		http.StatusPreconditionFailed:    {"The version is not the one that If-Match or If-None-Match names.", errPrecondition},
-		http.StatusRequestEntityTooLarge: {"The body is longer than 64 KiB.", errTooLarge},
+		http.StatusRequestEntityTooLarge: {"The body is longer than 64 KiB, or with the keys of a trust longer than 256 KiB.", errTooLarge},
 		http.StatusRequestURITooLong:     {"The URL is longer than 8 KiB.", errURL},
 		http.StatusUnsupportedMediaType:  {"The body is not application/json.", errMedia},
 		http.StatusMisdirectedRequest:    {"The Host header is not a name of the operator's listener.", errHost},

@@ -21,6 +21,8 @@ type action struct {
 	audited bool
 	// large requests have files in them, and take long; slow ones only take long.
 	large, slow bool
+	// long: the body may have keys in it.
+	long bool
 	// changes is what it changes, unless it only reads.
 	changes changes
 	// creates: the operation creates something, so that its requests may have an Idempotency-Key.

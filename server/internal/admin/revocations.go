@@ -17,7 +17,7 @@ var exampleRevocation = api.Revocation{
 func (a *handlers) revocations() {
 	register(a, operation{
 		method: http.MethodGet, path: "/revocations", id: "listRevocations", action: action{name: "revocation.list", audited: true}, tag: "revocations",
-		summary: "List revocations", description: "Lists the revoked tokens and the deleted services, as long as a valid token could depend on them. Revoked credentials, revoked keys and disabled services are in their own lists. The request is recorded in the audit log.",
+		summary: "List revocations", description: "Lists the revoked tokens, the deleted services, and the trusts that were removed or accept less than before, as long as a valid token could depend on them. Revoked credentials, revoked keys and disabled services are in their own lists. The request is recorded in the audit log.",
 		answer: api.RevocationList{Revocations: []api.Revocation{exampleRevocation}},
 	}, a.listRevocations)
 	register(a, operation{
@@ -27,7 +27,7 @@ func (a *handlers) revocations() {
 	}, a.createRevocation)
 	register(a, operation{
 		method: http.MethodGet, path: "/revocations/{id}", id: "readRevocation", action: action{name: "revocation.read", audited: true}, tag: "revocations",
-		summary: "Read a revocation", description: "Returns the revocation of a token or the deletion of a service. The request is recorded in the audit log.",
+		summary: "Read a revocation", description: "Returns a revocation. The request is recorded in the audit log.",
 		missing: errNoRevocation, answer: exampleRevocation,
 	}, a.readRevocation)
 }
@@ -47,10 +47,10 @@ func (a *handlers) listRevocations(ctx context.Context, in *struct{ Page }) (*an
 }
 
 func (a *handlers) readRevocation(ctx context.Context, in *struct {
-	ID string `path:"id" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of a token, or the uid of a service."`
+	ID string `path:"id" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of a token, the uid of a service, or an id on which the tokens of a trust depended."`
 },
 ) (*answered[api.Revocation], error) {
-	if _, err := directory.ParseUID(in.ID); err != nil && !isCredentialID(in.ID) {
+	if _, err := directory.ParseUID(in.ID); err != nil && !isCredentialID(strings.TrimPrefix(in.ID, "trust_")) {
 		return nil, errNoRevocation // not worth asking the store
 	}
 	r, err := a.Lists.ReadRevocation(ctx, in.ID)
@@ -115,8 +115,10 @@ func invalidToken(field, problem string) error {
 
 func viewRevocation(r directory.Revocation) api.Revocation {
 	v := api.Revocation{ID: r.ID, Kind: "token", RevokedAt: r.RevokedAt.UTC(), Until: r.Until.UTC()}
-	if strings.HasPrefix(r.ID, "svc_") {
-		v.Kind = "service"
+	for _, kind := range []struct{ prefix, name string }{{"svc_", "service"}, {"trust_", "trust"}} {
+		if strings.HasPrefix(r.ID, kind.prefix) {
+			v.Kind = kind.name
+		}
 	}
 	return v
 }

@@ -126,7 +126,7 @@ func (n *NewCredential) check() error {
 	if n.TTL == 0 {
 		n.TTL = DefaultCredentialTTL
 	}
-	if n.Kind != KindWorkload && !slices.Contains(api.NamesOf(api.CredentialKinds()), string(n.Kind)) {
+	if !slices.Contains(api.NamesOf(api.CredentialKinds()), string(n.Kind)) {
 		return &InvalidError{"kind", "is not a kind of credential"}
 	}
 	switch {

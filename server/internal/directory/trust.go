@@ -17,7 +17,7 @@ type Trust struct {
 	Name string
 	// TrustSettings are what an operator says of the trust. Lists are sorted, and nil when empty.
 	api.TrustSettings
-	// Generation is an id on which tokens depend. A change by which the trust accepts less gives it another one, and
+	// Generation is an id on which tokens depend, of the form of ID. A change by which the trust accepts less gives it another one, and
 	// denies the tokens that depend on the one before.
 	Generation string
 	// ManagedBy is the call map file that owns the trust. Empty: it is changed by hand.
@@ -36,3 +36,14 @@ func IsGeneration(id string) bool { return strings.HasPrefix(id, trustPrefix) }
 
 // SubjectTrust is the subject of every change of a trust.
 func SubjectTrust(id string) string { return "trust/" + id }
+
+// UnmatchedAfter is how long no token has matched a credential of a trust before an operator should look at it.
+const UnmatchedAfter = 30 * 24 * time.Hour
+
+// TrustUses are the credentials of a trust that have not ended, in numbers.
+type TrustUses struct {
+	Credentials, Services int
+	// Unmatched is how many no token has matched for UnmatchedAfter, and Example is the id of one of them.
+	Unmatched int
+	Example   string
+}

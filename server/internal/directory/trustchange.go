@@ -15,7 +15,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/trust"
 )
 
-// NewTrustID is the id of a trust that is to be made.
+// NewTrustID is the id of a trust, or of a generation of one, that is to be made.
 func NewTrustID() string { return "trust_" + RandomID() }
 
 // AddTrust makes a trust. ErrExists: the name or the issuer is taken; the text says which.

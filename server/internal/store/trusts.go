@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
@@ -167,4 +168,27 @@ func (t tx) putTrustsOf(ctx context.Context, b directory.Batch) error {
 		}
 	}
 	return nil
+}
+
+// TrustUses counts, by the id of the trust, the credentials that have not ended at a moment, and those among them that
+// were neither used nor made since another.
+func (db *DB) TrustUses(ctx context.Context, at, since time.Time) (map[string]directory.TrustUses, error) {
+	type row struct {
+		trust string
+		directory.TrustUses
+	}
+	const unmatched = `CASE WHEN last_used_at < $2 AND created_at < $2 THEN id END`
+	rows, err := readList(ctx, db, "count the credentials of trusts", func(s scanner) (r row, err error) {
+		var example sql.NullString
+		err = s.Scan(&r.trust, &r.Credentials, &r.Services, &r.Unmatched, &example)
+		r.Example = example.String
+		return r, err
+	}, `
+		SELECT trust, COUNT(*), COUNT(DISTINCT service), COUNT(`+unmatched+`), MIN(`+unmatched+`)
+		FROM credentials WHERE trust <> '' AND revoked_at = 0 AND expires_at > $1 GROUP BY trust`, micros(at), micros(since))
+	all := map[string]directory.TrustUses{}
+	for _, r := range rows {
+		all[r.trust] = r.TrustUses
+	}
+	return all, err
 }

@@ -130,21 +130,28 @@ func whyRevoked(c *base.CLI, cmd *cobra.Command, claims *jose.Claims, ids []stri
 	return strings.Join(reasons, "; ")
 }
 
+// trustID begins the ids on which the tokens of a trust depend.
+const trustID = "trust_"
+
 // role names what an id of a token refers to.
 type role struct {
-	kind string // of the id: token, service or credential
+	kind string // of the id: token, service, credential or trust
 	what string
 	end  string
 	name string // of the service, as the token has it
 }
 
 // roleOf follows the order of deps: the uid of sub and its credential, then for each exchange the jti of the
-// token that was exchanged, the uid of the actor and its credential.
+// token that was exchanged, the uid of the actor and its credential. The id of a trust may be behind each credential.
 func roleOf(claims *jose.Claims, id string) role {
 	if id == claims.ID {
 		return role{"token", "the token itself", "revoked", ""}
 	}
-	at := slices.Index(claims.Deps, id)
+	if strings.HasPrefix(id, trustID) {
+		return role{"trust", "a trust that proved a service", "removed, or changed so that it accepts less", ""}
+	}
+	deps := slices.DeleteFunc(slices.Clone(claims.Deps), func(dep string) bool { return strings.HasPrefix(dep, trustID) })
+	at := slices.Index(deps, id)
 	if at < 0 {
 		return role{"service", "the service for which it was issued", "deleted or disabled", strings.Join(claims.Audience, " ")}
 	}
@@ -152,7 +159,7 @@ func roleOf(claims *jose.Claims, id string) role {
 	if hop := (at - 2) / 3; at >= 2 {
 		name = ""
 		// A service that impersonates is not among the actors, which then cannot be counted.
-		if hops := (len(claims.Deps) - 2) / 3; len(claims.Actors) == hops && hop < hops {
+		if hops := (len(deps) - 2) / 3; len(claims.Actors) == hops && hop < hops {
 			name = claims.Actors[hops-1-hop]
 		}
 	}
@@ -194,5 +201,5 @@ func (r role) tell(ctx context.Context, admin *operator.Client, id string) strin
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("%s, %s, was %s on %s", r.what, id, map[string]string{"token": "revoked", "service": "deleted"}[r.kind], base.Moment(revoked.RevokedAt))
+	return fmt.Sprintf("%s, %s, was %s on %s", r.what, id, map[string]string{"token": "revoked", "service": "deleted", "trust": r.end}[r.kind], base.Moment(revoked.RevokedAt))
 }

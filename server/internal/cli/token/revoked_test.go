@@ -13,10 +13,10 @@ import (
 func TestWhatATokenHangsOnIsToldByItsPlace(t *testing.T) {
 	claims := &jose.Claims{
 		ID: "jti", Subject: "m1", Actors: []string{"m3", "m2"},
-		Deps: []string{"uid1", "cred1", "jti1", "uid2", "cred2", "jti2", "uid3", "cred3"},
+		Deps: []string{"uid1", "cred1", "trust_1", "jti1", "uid2", "cred2", "jti2", "uid3", "cred3", "trust_3"},
 	}
 	for id, want := range map[string]struct{ kind, name string }{
-		"jti": {"token", ""}, "uid1": {"service", "m1"}, "cred1": {"credential", "m1"},
+		"jti": {"token", ""}, "uid1": {"service", "m1"}, "cred1": {"credential", "m1"}, "trust_1": {"trust", ""}, "trust_3": {"trust", ""},
 		"jti1": {"token", "m2"}, "uid2": {"service", "m2"}, "cred2": {"credential", "m2"},
 		"jti2": {"token", "m3"}, "uid3": {"service", "m3"}, "cred3": {"credential", "m3"},
 	} {
