@@ -33,24 +33,25 @@ type Explanation struct {
 
 // Decision is a recorded decision.
 type Decision struct {
-	ID         string       `json:"id" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The id, which the caller received in the header Watchword-Decision."`
-	At         time.Time    `json:"at" example:"2026-11-24T12:00:00Z" doc:"The time of the decision."`
-	Outcome    string       `json:"outcome" enum:"allowed,refused,failed" example:"refused" doc:"The outcome."`
-	Reason     string       `json:"reason" example:"no_rule" doc:"The reason."`
-	Text       string       `json:"text" example:"no rule allowed it" doc:"The reason in words."`
-	Advice     string       `json:"advice,omitempty" example:"Renew it before it ends: watchword credential rotate ID; watchword credential list shows the dates." doc:"What to do about it."`
-	See        string       `json:"see,omitempty" example:"docs/errors.md#no_rule" doc:"The place in the documentation that explains the reason."`
-	Endpoint   string       `json:"endpoint,omitempty" example:"oauth2/token" doc:"The path of the endpoint, without the first slash."`
-	Address    string       `json:"address,omitempty" example:"10.1.2.3" doc:"The address of the caller."`
-	Caller     string       `json:"caller,omitempty" example:"m1" doc:"The caller. If it did not authenticate, this is the name that the request contained."`
-	Target     string       `json:"target,omitempty" example:"m2" doc:"The requested target."`
-	Scope      string       `json:"scope,omitempty" example:"read" doc:"The granted scopes, or the requested ones if the request was refused."`
-	Credential string       `json:"credential,omitempty" example:"00112233445566778899aabbccddeeff" doc:"The id of the credential with which the caller authenticated."`
-	Method     string       `json:"method,omitempty" example:"private_key_jwt" doc:"The method with which the caller authenticated."`
-	OnBehalfOf string       `json:"onBehalfOf,omitempty" example:"m0" doc:"The service whose token was to be exchanged."`
-	Observed   string       `json:"observed,omitempty" example:"no_rule" doc:"The reason for which the request would have been refused if the target did not only observe."`
-	Shadow     string       `json:"shadow,omitempty" example:"no_rule" doc:"The decision under the rules of the shadow, if it was different."`
-	Token      string       `json:"token,omitempty" example:"0f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of the issued token."`
-	Record     uint64       `json:"record" example:"1234" doc:"The number of the record in the audit log."`
-	Today      *Explanation `json:"today,omitempty" doc:"The decision about the same request today, as far as the record describes the request. Absent if the caller is not known."`
+	ID         string         `json:"id" example:"5f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The id, which the caller received in the header Watchword-Decision."`
+	At         time.Time      `json:"at" example:"2026-11-24T12:00:00Z" doc:"The time of the decision."`
+	Outcome    string         `json:"outcome" enum:"allowed,refused,failed" example:"refused" doc:"The outcome."`
+	Reason     string         `json:"reason" example:"no_rule" doc:"The reason."`
+	Text       string         `json:"text" example:"no rule allowed it" doc:"The reason in words."`
+	Advice     string         `json:"advice,omitempty" example:"Renew it before it ends: watchword credential rotate ID; watchword credential list shows the dates." doc:"What to do about it."`
+	See        string         `json:"see,omitempty" example:"docs/errors.md#no_rule" doc:"The place in the documentation that explains the reason."`
+	Endpoint   string         `json:"endpoint,omitempty" example:"oauth2/token" doc:"The path of the endpoint, without the first slash."`
+	Address    string         `json:"address,omitempty" example:"10.1.2.3" doc:"The address of the caller."`
+	Caller     string         `json:"caller,omitempty" example:"m1" doc:"The caller. If it did not authenticate, this is the name that the request contained."`
+	Target     string         `json:"target,omitempty" example:"m2" doc:"The requested target."`
+	Scope      string         `json:"scope,omitempty" example:"read" doc:"The granted scopes, or the requested ones if the request was refused."`
+	Credential string         `json:"credential,omitempty" example:"00112233445566778899aabbccddeeff" doc:"The id of the credential with which the caller authenticated."`
+	Method     string         `json:"method,omitempty" example:"private_key_jwt" doc:"The method with which the caller authenticated."`
+	OnBehalfOf string         `json:"onBehalfOf,omitempty" example:"m0" doc:"The service whose token was to be exchanged."`
+	Claims     []ClaimFinding `json:"claims,omitempty" doc:"For a platform's token that was refused: the claims that are not as they are wanted."`
+	Observed   string         `json:"observed,omitempty" example:"no_rule" doc:"The reason for which the request would have been refused if the target did not only observe."`
+	Shadow     string         `json:"shadow,omitempty" example:"no_rule" doc:"The decision under the rules of the shadow, if it was different."`
+	Token      string         `json:"token,omitempty" example:"0f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The jti of the issued token."`
+	Record     uint64         `json:"record" example:"1234" doc:"The number of the record in the audit log."`
+	Today      *Explanation   `json:"today,omitempty" doc:"The decision about the same request today, as far as the record describes the request. Absent if the caller is not known."`
 }

@@ -88,3 +88,46 @@ type ClaimFinding struct {
 	Wanted string `json:"wanted,omitempty" example:"123" doc:"What is wanted."`
 	Hint   string `json:"hint,omitempty" example:"The name of the repository is the same: was it deleted and created again?" doc:"What probably happened, and what to do."`
 }
+
+// TrustKeys are the keys of a trust that the server has.
+type TrustKeys struct {
+	Uploaded    bool             `json:"uploaded" example:"true" doc:"Whether an operator uploaded the keys. The server fetches them otherwise."`
+	Keys        []TrustKey       `json:"keys" nullable:"false" doc:"The keys that verify tokens."`
+	Authorities []TrustAuthority `json:"authorities" nullable:"false" doc:"For the preset spiffe: the authorities of X.509-SVIDs."`
+	FetchedAt   *time.Time       `json:"fetchedAt,omitempty" example:"2026-11-24T12:00:00Z" doc:"When the keys were fetched. Absent if they were not, or are uploaded."`
+	TriedAt     *time.Time       `json:"triedAt,omitempty" example:"2026-11-24T12:00:00Z" doc:"When this server last tried to fetch them."`
+	Error       string           `json:"error,omitempty" example:"GET https://issuer.example.com/jwks.json: 404 Not Found" doc:"Why the last attempt failed, or why the uploaded keys cannot be used. Absent if nothing is wrong."`
+}
+
+// TrustKey is a public key of a trust.
+type TrustKey struct {
+	ID         string   `json:"id" example:"k1" doc:"The kid. It may be empty."`
+	Algorithms []string `json:"algorithms" nullable:"false" example:"[\"RS256\"]" doc:"The algorithms of signatures that it verifies."`
+	Thumbprint string   `json:"thumbprint" example:"tEfUSKu5sRsTAWDd6VPfPYRKUTwaEXIhxZBeeI1xvZk" doc:"Its SHA-256 thumbprint (RFC 7638)."`
+}
+
+// TrustAuthority is the certificate of an authority of X.509-SVIDs.
+type TrustAuthority struct {
+	Subject    string    `json:"subject" example:"O=SPIRE,C=US" doc:"The subject of the certificate."`
+	Thumbprint string    `json:"thumbprint" example:"tEfUSKu5sRsTAWDd6VPfPYRKUTwaEXIhxZBeeI1xvZk" doc:"Its SHA-256 thumbprint, as in x5t#S256 (RFC 8705)."`
+	ExpiresAt  time.Time `json:"expiresAt" example:"2027-11-24T12:00:00Z" doc:"When it expires."`
+}
+
+// PlatformTokenTest is the body of a request that asks what would come of a platform's token.
+type PlatformTokenTest struct {
+	Token   string `json:"token" minLength:"1" maxLength:"16384" example:"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2V4YW1wbGUub3JnIn0.c2ln" doc:"The token."`
+	Service string `json:"service,omitempty" maxLength:"2048" example:"m1" doc:"The client_id of the request: the name of a service or, for the preset spiffe, the SPIFFE ID. Without it, the claims choose the service."`
+}
+
+// PlatformTokenVerdict is what would come of a platform's token.
+type PlatformTokenVerdict struct {
+	Accepted   bool           `json:"accepted" example:"false" doc:"Whether the token proves the service. A token that is accepted only once may have been used already, which the test does not look up."`
+	Reason     string         `json:"reason,omitempty" example:"claims_differ" doc:"Why it does not."`
+	Text       string         `json:"text,omitempty" example:"the claims of the token are not those that the credential names" doc:"The same in words."`
+	Advice     string         `json:"advice,omitempty" example:"See the findings." doc:"What to do."`
+	See        string         `json:"see,omitempty" example:"docs/errors.md#claims_differ" doc:"Where the reason is explained."`
+	Trust      string         `json:"trust,omitempty" example:"prod" doc:"The name of the trust whose issuer the token has. Absent if there is none."`
+	Service    string         `json:"service,omitempty" example:"m1" doc:"The service that the token proves, or whose credential it is most like."`
+	Credential string         `json:"credential,omitempty" example:"0f1e2d3c4b5a69788796a5b4c3d2e1f0" doc:"The id of that credential."`
+	Findings   []ClaimFinding `json:"findings" nullable:"false" doc:"What was compared, claim by claim."`
+}

@@ -248,6 +248,14 @@ func TestEveryOperationOfTheAPIHasAMethod(t *testing.T) {
 	if must("Trusts", err); len(trusts) != 1 {
 		t.Errorf("got the trusts %v", trusts)
 	}
+	_, err = c.TrustKeys(ctx, "prod")
+	must("TrustKeys", err)
+	_, err = c.RefreshTrustKeys(ctx, "prod")
+	must("RefreshTrustKeys", err)
+	verdict, err := c.TestPlatformToken(ctx, api.PlatformTokenTest{Token: "a.b.c"})
+	if must("TestPlatformToken", err); verdict.Accepted || verdict.Reason != "malformed" {
+		t.Errorf("got %+v", verdict)
+	}
 	status("DeleteTrust of another version", c.DeleteTrust(ctx, "prod", made.Version), http.StatusPreconditionFailed)
 	must("DeleteTrust", c.DeleteTrust(ctx, "prod", operator.AnyVersion))
 	_, err = c.Probe(ctx, "a", api.NewProbe{})

@@ -35,3 +35,20 @@ func (c *Client) DeleteTrust(ctx context.Context, name string, version int64) er
 	_, err := c.do(ctx, request{method: http.MethodDelete, path: at("trusts", name), header: onlyVersion(version)}, nil)
 	return err
 }
+
+// TrustKeys returns the keys of a trust that the server has.
+func (c *Client) TrustKeys(ctx context.Context, name string) (api.TrustKeys, error) {
+	return call[api.TrustKeys](ctx, c, request{path: at("trusts", name, "keys")})
+}
+
+// RefreshTrustKeys has the server fetch the keys of a trust, unless they are uploaded, or it asked for them less than 30
+// seconds ago, and returns them.
+func (c *Client) RefreshTrustKeys(ctx context.Context, name string) (api.TrustKeys, error) {
+	return call[api.TrustKeys](ctx, c, request{method: http.MethodPost, path: at("trusts", name, "keys", "refresh")})
+}
+
+// TestPlatformToken returns which service a platform's token would prove, or why it would be refused, claim by claim. The
+// token is not used up.
+func (c *Client) TestPlatformToken(ctx context.Context, t api.PlatformTokenTest) (api.PlatformTokenVerdict, error) {
+	return call[api.PlatformTokenVerdict](ctx, c, request{method: http.MethodPost, path: at("trusts", "test"), body: t})
+}

@@ -86,6 +86,7 @@ type Options struct {
 	Audit     Audit
 	Probes    Probes
 	Repeats   Repeats
+	Trusts    Trusts
 	// LargePatience is how long a request that reads or computes much waits for its turn. Zero: the constant.
 	LargePatience time.Duration
 	// Stack, which answers errors with WriteProblem.

@@ -131,7 +131,7 @@ func (a *handlers) readDecision(ctx context.Context, in *struct {
 	d := api.Decision{
 		ID: record.ID, At: record.At.UTC(), Outcome: string(record.Outcome), Reason: record.Reason, Text: reason.Text(record.Reason), Endpoint: record.Endpoint, Address: record.Address,
 		Caller: record.Caller, Target: record.Target, Scope: record.Scope, Credential: record.Credential, Method: record.Method, OnBehalfOf: record.OnBehalfOf,
-		Observed: record.WouldRefuse, Shadow: record.Shadow, Token: record.Token, Record: record.Seq,
+		Observed: record.WouldRefuse, Shadow: record.Shadow, Claims: record.Claims, Token: record.Token, Record: record.Seq,
 	}
 	if e, ok := reason.Find(record.Reason); ok && record.Outcome != audit.Allowed {
 		d.Advice, d.See = e.Do, reason.See(record.Reason)

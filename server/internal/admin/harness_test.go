@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -40,6 +41,7 @@ type server struct {
 	directory *directory.Directory
 	db        *store.DB
 	ring      *keys.Ring
+	auth      *clientauth.Authenticator
 	issuer    *issuer.Issuer
 	log       *audit.Log
 	auditDir  string
@@ -72,15 +74,17 @@ func start(t testing.TB, change ...func(*Options)) *server {
 	})
 	must(s.directory.Load(ctx))
 	s.openAudit()
-	authenticator := clientauth.New(clientauth.Options{
-		PlainIssuer: "auth-server",
-		Credentials: func() *jose.KeySet { return s.ring.Verifiers(keys.UseCredential) },
-		Access:      func() *jose.KeySet { return s.ring.Verifiers(keys.UseAccess) },
+	s.auth = clientauth.New(clientauth.Options{
+		Issuer:       "http://localhost:8000",
+		JWKSNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		PlainIssuer:  "auth-server",
+		Credentials:  func() *jose.KeySet { return s.ring.Verifiers(keys.UseCredential) },
+		Access:       func() *jose.KeySet { return s.ring.Verifiers(keys.UseAccess) },
 	})
-	s.issuer = issuer.New(s.directory, s.ring, authenticator, nil, s.log, issuer.Options{PlainIssuer: "auth-server", Issuer: "http://localhost:8000", Pepper: testPepper})
+	s.issuer = issuer.New(s.directory, s.ring, s.auth, nil, s.log, issuer.Options{PlainIssuer: "auth-server", Issuer: "http://localhost:8000", Pepper: testPepper})
 	sum := sha256.Sum256([]byte(testToken))
 	o := Options{
-		Directory: s.directory, Lists: s.db, Repeats: s.db, Usage: s.db, Keys: s.ring, Issuer: s.issuer, Audit: s.log,
+		Directory: s.directory, Lists: s.db, Repeats: s.db, Usage: s.db, Keys: s.ring, Issuer: s.issuer, Audit: s.log, Trusts: s.auth,
 		Token: func(token string) bool {
 			got := sha256.Sum256([]byte(token))
 			return subtle.ConstantTimeCompare(got[:], sum[:]) == 1

@@ -9,10 +9,26 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/reason"
+	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
+	"github.com/watchword-dev/watchword/server/internal/keysets"
 )
+
+// Trusts is what is known of the tokens and the keys of trusts.
+type Trusts interface {
+	// TrustState returns what this replica has seen of the tokens of the trust with that id.
+	TrustState(id string) clientauth.TrustState
+	// TrustKeys returns the keys of t. It fetches nothing.
+	TrustKeys(t *directory.Trust) keysets.State
+	// RefreshTrustKeys fetches the keys of t, unless they are uploaded, or were asked for a moment ago.
+	RefreshTrustKeys(ctx context.Context, t *directory.Trust, now time.Time) error
+	// Explain returns what would come of a platform's token. It uses up and counts nothing.
+	Explain(ctx context.Context, token, clientID string, s *directory.Snapshot, now time.Time) clientauth.Explanation
+}
 
 // ByTrust is the path of one trust.
 type ByTrust struct {
@@ -24,6 +40,10 @@ var (
 		ID: "trust_00112233445566778899aabbccddeeff", Name: "prod",
 		TrustSettings: api.TrustSettings{Preset: "kubernetes", Issuer: "https://kubernetes.default.svc.cluster.local", Algorithms: []string{}, JWKS: `{"keys":[]}`},
 		Credentials:   12, Services: 10, Problems: []string{}, Version: 1, CreatedAt: exampleTime, UpdatedAt: exampleTime, KeysAt: &exampleTime,
+	}
+	exampleTrustKeys = api.TrustKeys{
+		Uploaded: true, Keys: []api.TrustKey{{ID: "k1", Algorithms: []string{"RS256"}, Thumbprint: "tEfUSKu5sRsTAWDd6VPfPYRKUTwaEXIhxZBeeI1xvZk"}},
+		Authorities: []api.TrustAuthority{}, FetchedAt: &exampleTime,
 	}
 	errNoTrust     = problem("trust_not_found")
 	errTrustExists = problem("trust_exists")
@@ -57,6 +77,25 @@ func (a *handlers) trusts() {
 		summary: "Remove a trust", description: "Removes the trust, and revokes the credentials that name it and the tokens that were issued for them.",
 		status: http.StatusNoContent, missing: errNoTrust, errors: []int{http.StatusConflict, http.StatusPreconditionFailed},
 	}, a.deleteTrust)
+	register(a, operation{
+		method: http.MethodGet, path: "/trusts/{trust}/keys", id: "readTrustKeys", action: action{name: "trust.keys"}, tag: "trusts",
+		summary: "List the keys of a trust", description: "Lists the public keys of the trust that this server has. It fetches none.",
+		missing: errNoTrust, answer: exampleTrustKeys,
+	}, a.readTrustKeys)
+	register(a, operation{
+		method: http.MethodPost, path: "/trusts/{trust}/keys/refresh", id: "refreshTrustKeys", action: action{name: "trust.keys.refresh", reads: true}, tag: "trusts",
+		summary: "Fetch the keys of a trust", description: "Fetches the keys of the trust, unless an operator uploaded them, or this server asked for them less than 30 seconds ago, and lists them. The answer says why they could not be fetched. The request is recorded in the audit log.",
+		missing: errNoTrust, answer: exampleTrustKeys,
+	}, a.refreshTrustKeys)
+	register(a, operation{
+		method: http.MethodPost, path: "/trusts/test", id: "testPlatformToken", action: action{name: "trust.test", reads: true}, tag: "trusts",
+		summary: "Test a platform's token", description: "Returns which service a platform's token would prove or, if it would be refused, why, claim by claim. The token is not used up, and not recorded. The request is recorded in the audit log.",
+		request: api.PlatformTokenTest{Token: "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2V4YW1wbGUub3JnIn0.c2ln"},
+		answer: api.PlatformTokenVerdict{
+			Reason: "claims_differ", Text: "the claims of the token are not those that the credential names", Trust: "prod", Service: "m1", Credential: exampleCredential.ID,
+			Findings: []api.ClaimFinding{{Claim: "repository_id", Seen: "456", Wanted: "123", Hint: "The name of the repository is the same: was it deleted and created again?"}},
+		},
+	}, a.testPlatformToken)
 }
 
 // trust finds a trust by name, also one that another replica has just made.
@@ -218,12 +257,89 @@ func noteTrust(ctx context.Context, p api.TrustPatch) {
 	note(ctx, "set", strings.Join(set, " "))
 }
 
+func (a *handlers) readTrustKeys(ctx context.Context, in *ByTrust) (*answered[api.TrustKeys], error) {
+	t, err := a.trust(ctx, in.Trust)
+	if err != nil {
+		return nil, err
+	}
+	return a.trustKeys(t), nil
+}
+
+func (a *handlers) refreshTrustKeys(ctx context.Context, in *ByTrust) (*answered[api.TrustKeys], error) {
+	t, err := a.trust(ctx, in.Trust)
+	if err != nil {
+		return nil, err
+	}
+	err = a.Trusts.RefreshTrustKeys(ctx, t, a.Now())
+	keys := a.trustKeys(t)
+	if err != nil && keys.Body.Error == "" {
+		keys.Body.Error = err.Error()
+	}
+	return keys, nil
+}
+
+func (a *handlers) trustKeys(t *directory.Trust) *answered[api.TrustKeys] {
+	state := a.Trusts.TrustKeys(t)
+	v := api.TrustKeys{Uploaded: !t.KeysAt.IsZero(), Keys: []api.TrustKey{}, Authorities: []api.TrustAuthority{}, FetchedAt: optional(state.Fetched), TriedAt: optional(state.Tried), Error: state.Error}
+	for _, k := range state.Keys {
+		key := api.TrustKey{ID: k.ID, Thumbprint: k.Thumbprint, Algorithms: []string{}}
+		for _, alg := range k.Algorithms {
+			key.Algorithms = append(key.Algorithms, string(alg))
+		}
+		v.Keys = append(v.Keys, key)
+	}
+	for _, c := range state.Authorities {
+		v.Authorities = append(v.Authorities, api.TrustAuthority{Subject: c.Subject.String(), Thumbprint: clientauth.CertificateThumbprint(c), ExpiresAt: c.NotAfter.UTC()})
+	}
+	return &answered[api.TrustKeys]{v}
+}
+
+func (a *handlers) testPlatformToken(ctx context.Context, in *struct{ Body api.PlatformTokenTest }) (*answered[api.PlatformTokenVerdict], error) {
+	if err := a.Directory.CatchUp(ctx); err != nil {
+		return nil, err
+	}
+	snapshot := a.Directory.Snapshot()
+	e := a.Trusts.Explain(ctx, in.Body.Token, in.Body.Service, snapshot, a.Now())
+	v := api.PlatformTokenVerdict{Accepted: e.Reason == "", Reason: e.Reason, Credential: e.CredentialID, Findings: append([]api.ClaimFinding{}, e.Findings...)}
+	if e.Trust != nil {
+		v.Trust = e.Trust.Name
+	}
+	if e.Service != nil {
+		v.Service = e.Service.Name
+	}
+	if !v.Accepted {
+		v.Text, v.See = reason.Text(e.Reason), reason.See(e.Reason)
+		if entry, ok := reason.Find(e.Reason); ok {
+			v.Advice = entry.Do
+		}
+	}
+	note(ctx, "trust", v.Trust, "service", v.Service, "credential", v.Credential, "reason", v.Reason)
+	return &answered[api.PlatformTokenVerdict]{v}, nil
+}
+
+// refusedLately is how long tokens that were refused remain a problem.
+const refusedLately = 24 * time.Hour
+
 // trustProblems are sentences about what needs the attention of an operator.
 func (a *handlers) trustProblems(t *directory.Trust, uses directory.TrustUses) []string {
 	all := []string{}
 	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if t.Disabled {
 		add("The trust is disabled: none of its tokens proves a service.")
+	}
+	state, keys := a.Trusts.TrustState(t.ID), a.Trusts.TrustKeys(t)
+	switch at := state.Refused["unknown_key"]; {
+	case keys.Error != "" && t.KeysAt.IsZero():
+		add("The keys could not be fetched, last at %s: %s", moment(keys.Tried), keys.Error)
+	case keys.Error != "":
+		add("The uploaded keys cannot be used: %s", keys.Error)
+	case !t.KeysAt.IsZero() && a.Now().Sub(at) < refusedLately:
+		add("A token named the key %q, which is not among the uploaded keys, last at %s. If the platform has new keys, upload them again: watchword trust keys %s --help", state.UnknownKey, moment(at), t.Name)
+	}
+	for _, why := range slices.Sorted(maps.Keys(state.Refused)) {
+		if at := state.Refused[why]; a.Now().Sub(at) < refusedLately {
+			add("Tokens were refused, last at %s: %s (%s)", moment(at), reason.Text(why), why)
+		}
 	}
 	if uses.Unmatched > 0 {
 		of := ""
@@ -236,3 +352,6 @@ func (a *handlers) trustProblems(t *directory.Trust, uses directory.TrustUses) [
 	}
 	return all
 }
+
+// moment is a time in a sentence.
+func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -85,6 +85,7 @@ func (s *Server) operators(address string) http.Handler {
 		Probes:      s.probes,
 		Token:       func(token string) bool { return s.operatorToken.current().verify(token) },
 		TrustToken:  s.trustOperator(),
+		Trusts:      s.auth,
 		Stack:       stack,
 		Hosts:       hosts,
 		Info:        s.info,

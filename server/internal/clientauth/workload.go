@@ -160,18 +160,28 @@ func (a *Authenticator) Explain(ctx context.Context, token, clientID string, s *
 		return e
 	}
 	tr, failure := a.workloads.trustOf(t, s)
-	if failure == nil {
-		e.Trust = tr
-		var id Identity
-		if id, failure = a.workloads.vouched(ctx, tr, t, p, s, now); failure == nil {
-			c, _ := s.Credential(id.CredentialID)
-			e.Service, e.CredentialID = id.Service, id.CredentialID
-			e.Findings = append(a.workloads.judge(tr, t, now), trust.Match(&tr.TrustSettings, a.workloads.wanted(c), t.claims)...)
-			return e
+	if failure != nil {
+		e.Reason, e.Findings = failure.Reason, failure.Findings
+		return e
+	}
+	e.Trust = tr
+	judged := a.workloads.judge(tr, t, now)
+	// What a login finds out one after the other is found out here at once, so that a person sees all that is wrong.
+	if _, failure = a.workloads.vouched(ctx, tr, t, p, s, now); failure != nil {
+		e.Reason = failure.Reason
+		if failure = a.workloads.verify(ctx, tr, t, now); failure != nil {
+			e.Findings = failure.Findings
 		}
 	}
-	e.Service, _ = s.Service(failure.Claimed)
-	e.Reason, e.CredentialID, e.Findings = failure.Reason, failure.CredentialID, failure.Findings
+	e.Findings = append(e.Findings, judged...)
+	c, svc, failure := a.workloads.match(tr, t, p, s, now)
+	if failure != nil {
+		e.Service, _ = s.Service(failure.Claimed)
+		e.CredentialID, e.Findings = failure.CredentialID, append(e.Findings, failure.Findings...)
+		return e
+	}
+	e.Service, e.CredentialID = svc, c.ID
+	e.Findings = append(e.Findings, trust.Match(&tr.TrustSettings, a.workloads.wanted(c), t.claims)...)
 	return e
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 // NewTrustID is the id of a trust, or of a generation of one, that is to be made.
-func NewTrustID() string { return "trust_" + RandomID() }
+func NewTrustID() string { return trustPrefix + RandomID() }
 
 // AddTrust makes a trust. ErrExists: the name or the issuer is taken; the text says which.
 func (d *Directory) AddTrust(ctx context.Context, by Author, name string, s api.TrustSettings) (Trust, error) {
