@@ -343,6 +343,45 @@ func withdrawals() []withdrawal {
 			senseless: setting(map[string]string{"moved": noPlace, "renamed": noName}),
 		},
 		{
+			name: "platform that vouches",
+			set: func(c *cell) {
+				setUp(c)
+				c.vouch()
+				c.uses = append(c.tokenUses(), c.joins(c.caller))
+			},
+			withdraw: func(c *cell) { c.first().operate("DELETE", "/trusts/"+c.caller, "") },
+			back: map[string]func(*cell){
+				"made again": func(c *cell) { c.first().operate("POST", "/trusts", c.platform(c.caller)) }, // the credentials were revoked
+				"renamed":    func(c *cell) { c.first().operate("POST", "/trusts", c.platform(c.caller+"-renamed")) },
+				"moved": func(c *cell) { // to another service
+					c.first().operate("POST", "/trusts", c.platform(c.caller))
+					c.first().operate("POST", "/services/"+c.other+"/credentials", c.identity())
+				},
+			},
+		},
+		{
+			name: "key of a platform",
+			set: func(c *cell) {
+				setUp(c)
+				c.vouch()
+				c.uses = append(c.tokenUses(), c.joins(c.caller))
+			},
+			withdraw: func(c *cell) {
+				c.first().operate("PATCH", "/trusts/"+c.caller, claims{"jwks": `{"keys":[` + jwkOf(newKey(), "another") + `]}`}.String())
+			},
+			back: map[string]func(*cell){
+				"made again": func(c *cell) {
+					c.first().operate("PATCH", "/trusts/"+c.caller, `{"disabled":true}`)
+					c.first().operate("PATCH", "/trusts/"+c.caller, `{"disabled":false}`)
+				},
+				"moved": func(c *cell) { // to another trust
+					other := strings.ReplaceAll(c.platform(c.caller+"-other"), "https://"+c.caller+".test", "https://other-"+c.caller+".test")
+					c.first().operate("POST", "/trusts", other)
+				},
+			},
+			senseless: map[string]string{"renamed": "its name says nothing: another key of the same name is another key"},
+		},
+		{
 			name: "assertion that was used",
 			set: func(c *cell) {
 				setUp(c)
@@ -385,6 +424,36 @@ func setUp(c *cell) {
 	s.rule(c.target, c.other, directory.NewRule{Exchange: policy.Delegate})
 	c.token = s.get(c.caller, c.target)
 	c.uses = append(c.tokenUses(), issues(c, c.caller, func() string { return c.target }))
+}
+
+// vouch has a platform of the cell's own vouch for the caller, which gets its token in this way.
+func (c *cell) vouch() {
+	c.platformKey = newKey()
+	c.first().operate("POST", "/trusts", c.platform(c.caller))
+	c.first().operate("POST", "/services/"+c.caller+"/credentials", c.identity())
+	c.sure(c.t, false)
+	c.token = given(c.t, c.first().tokenRequest(withAssertion(c.platformToken(), c.target)))
+}
+
+// platform is the trust of that platform, under a name.
+func (c *cell) platform(name string) string {
+	return claims{"name": name, "issuer": "https://" + c.caller + ".test", "jwks": `{"keys":[` + jwkOf(c.platformKey, "platform-key") + `]}`}.String()
+}
+
+func (c *cell) identity() string {
+	return claims{"kind": "workload", "trust": c.caller, "claims": claims{"sub": c.caller}}.String()
+}
+
+func (c *cell) platformToken() string {
+	now := c.clock().Unix()
+	return sign(c.platformKey, `{"alg":"ES256","kid":"platform-key"}`,
+		claims{"iss": "https://" + c.caller + ".test", "sub": c.caller, "aud": issuerURL, "iat": now, "exp": now + 3000}.String())
+}
+
+func (c *cell) joins(service string) use {
+	return use{"a token for what the platform vouches for", func(r *seen) bool {
+		return r.tokenRequest(withAssertion(c.platformToken(), c.target, "client_id", service)).status == http.StatusOK
+	}}
 }
 
 // tokenUses are what can be done with the token, and with one that it was exchanged for.

@@ -104,7 +104,8 @@ type cell struct {
 	credential            string // id
 	certificate           string // thumbprint
 	assertion             func() string
-	later                 []use // by others than those who have it
+	platformKey           *ecdsa.PrivateKey // of the platform that vouches for the caller
+	later                 []use             // by others than those who have it
 	uses                  []use
 	followers             []*verify.Verifier // those of the site, or its own
 	views                 []*seen            // one for each replica
