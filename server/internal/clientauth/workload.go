@@ -1,6 +1,7 @@
 package clientauth
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -116,12 +117,13 @@ func readPlatformToken(compact string, svid bool, own string) *platformToken {
 // isBootstrapToken looks at the header alone, which is short: bootstrap credentials come with every request to
 // /accesstoken, and reading one whole would cost more than all else that is done with it.
 func isBootstrapToken(compact string) bool {
+	var room [384]byte
 	head, _, _ := strings.Cut(compact, ".")
-	if len(head) > 512 {
+	if base64.RawURLEncoding.DecodedLen(len(head)) > len(room) {
 		return false
 	}
-	b, err := base64.RawURLEncoding.DecodeString(head)
-	return err == nil && strings.Contains(string(b), `"`+BootstrapType+`"`)
+	n, err := base64.RawURLEncoding.Decode(room[:], []byte(head))
+	return err == nil && bytes.Contains(room[:n], []byte(`"`+BootstrapType+`"`))
 }
 
 // Authenticate checks the signature with the keys of the one trust that the token belongs to, then what the token says
