@@ -72,9 +72,9 @@ func TestAnyIssuerThatPublishesItsKeysIsTrustedByItsURL(t *testing.T) {
 	o := startOAuth(t, "WATCHWORD_OAUTH_JWKS_NETWORKS=127.0.0.0/8")
 	o.watchword(t, nil, "", "trust", "add", "idp", "--issuer", p.issuer)
 	token := p.token(t, o.issuer)
-	out := o.watchword(t, nil, token, "service", "create", "m7", "--from-token", "--yes")
-	if !strings.Contains(out, "job-7f3a") {
-		t.Errorf("service create does not say whom it is about:\n%s", out)
+	o.watchword(t, nil, token, "service", "create", "m7", "--from-token", "--yes")
+	if out := o.watchword(t, nil, "", "credential", "list", "m7"); !strings.Contains(out, "job-7f3a") {
+		t.Errorf("credential list does not say whom the credential is for:\n%s", out)
 	}
 	o.watchword(t, nil, "", "allow", "m7", "m2")
 	o.joins(t, token, "m7")
