@@ -49,6 +49,40 @@ func (s *server) plan(text string) (p api.CallMapPlan) {
 	return p
 }
 
+// With a token of its own for trusts, a file changes trusts and identities with that one, and all else with the other.
+func TestFilesChangeTrustsWithTheTokenForTrustsOnly(t *testing.T) {
+	const (
+		trusts   = "managed-by: platform\ntrusts: {prod: {preset: kubernetes, issuer: 'https://k.example.com'}}\n"
+		services = "services: {m1: {}}\n"
+		identity = "services: {m1: {identity: {trust: prod, claims: {uid: 0b9d1c5e-7a64-4e0c-8f0a-5a7d0e2f9b11}}}}\n"
+		both     = "services: {m1: {owner: anna, identity: {trust: prod, claims: {uid: 0b9d1c5e-7a64-4e0c-8f0a-5a7d0e2f9b22}}}}\n"
+	)
+	s := start(t, roles)
+	as := []string{"Authorization", "Bearer " + trustTestToken}
+	refused := func(text, code string, as ...string) {
+		t.Helper()
+		a := s.ask("POST", "/callmap/apply", callMapBody(t, 0, text), as...)
+		if a.wantProblem(text, http.StatusForbidden); !strings.Contains(a.Body.String(), code) {
+			t.Errorf("%s\ngot %s, want %s", text, a.Body, code)
+		}
+	}
+	refused(trusts, "trust_role_required")
+	s.must("POST", "/callmap/apply", callMapBody(t, 0, trusts), as...)
+	refused(services, "operator_role_required", as...)
+	s.must("POST", "/callmap/apply", callMapBody(t, 0, services))
+	if p := s.plan(identity); len(p.Changes) != 1 || p.Changes[0].Kind != "identity" || p.Changes[0].What != "m1" {
+		t.Errorf("got %+v", p.Changes)
+	}
+	refused(identity, "trust_role_required")
+	s.must("POST", "/callmap/apply", callMapBody(t, 0, identity), as...)
+	refused(both, "trust_role_required")
+	refused(both, "operator_role_required", as...)
+	refused("services: {m1: {}}\n", "trust_role_required") // takes the identity away
+	if p := s.plan(services); p.Replay == nil || !strings.Contains(strings.Join(p.Replay.Notes, " "), "could not be replayed") {
+		t.Errorf("got %+v", p.Replay)
+	}
+}
+
 // POL-007: what was planned before another change is not applied, whatever that change was.
 func TestStalePlanIsNotApplied(t *testing.T) {
 	s := start(t)

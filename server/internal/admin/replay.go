@@ -66,6 +66,9 @@ func (a *handlers) replay(ctx context.Context, plan *callmap.Plan, files []*call
 		out.Notes = append(out.Notes, "there are more records than could be read in "+ReplayTimeout.String()+", so the numbers are too small; ask for fewer days")
 		err = nil
 	}
+	if plan.Withdraws() {
+		out.Notes = append(out.Notes, "usage does not record what a token of a platform said, so that changes of trusts and identities could not be replayed: callers count as proven")
+	}
 	return out, err
 }
 

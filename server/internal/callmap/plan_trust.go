@@ -250,13 +250,23 @@ func (p *planner) checkAnchors() {
 
 // countRevoked counts the credentials that end with each trust that is removed.
 func (p *planner) countRevoked(there *workloads) {
-	for i, c := range p.plan.Trusts {
-		for _, credential := range there.all {
-			if c.New == nil && credential.Trust == c.Old.ID && p.stays(credential.Service) {
-				p.plan.Trusts[i].revokes++
-			}
+	named := map[string]int{}
+	for _, c := range there.all {
+		if p.stays(c.Service) {
+			named[c.Trust]++
 		}
 	}
+	for i, c := range p.plan.Trusts {
+		if c.New == nil {
+			p.plan.Trusts[i].revokes = named[c.Old.ID]
+		}
+	}
+}
+
+// Withdraws reports whether the plan changes or removes what proves services, beyond what is new.
+func (p *Plan) Withdraws() bool {
+	return slices.ContainsFunc(p.Trusts, func(c TrustChange) bool { return c.op() != added }) ||
+		slices.ContainsFunc(p.Identities, func(c IdentityChange) bool { return c.op() == removed })
 }
 
 func (p *planner) planIdentity(svc *directory.Service, i *Identity, there *workloads, wanted map[identityKey]Position) {
