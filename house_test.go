@@ -69,6 +69,7 @@ var arrows = map[string][]string{
 	// The store imports the domain, never the other way.
 	"server/internal/store":        {"internal/netaddr", "server/internal/directory", "server/internal/disk", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/supertokens", "server/internal/usage"},
 	"server/internal/store/pgtest": {"internal/needs"},
+	"server/internal/pages":        {"internal/needs"},
 
 	"server/internal/store/storetest": {"server/internal/directory"},
 

@@ -1,0 +1,43 @@
+//go:build unix
+
+package interop
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/watchword-dev/watchword/server/internal/pages"
+)
+
+// runPage runs a page of the documentation with the programs of this repository on the PATH, and with this in the
+// environment. The page says that the test runs it.
+func runPage(t *testing.T, name string, env ...string) {
+	t.Helper()
+	all := pages.Read(t, "../..")
+	i := slices.IndexFunc(all, func(p pages.Page) bool { return p.Name == name })
+	if i < 0 || all[i].RunBy != t.Name() {
+		t.Fatalf("%s does not say: <!-- run in server/interop: %s -->", name, t.Name())
+	}
+	programs := t.TempDir()
+	must(t, os.Symlink(program(t), filepath.Join(programs, "watchword")))
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", programs, "../../examples/microservice").CombinedOutput(); err != nil {
+		t.Fatalf("build microservice: %v\n%s", err, out)
+	}
+	path := os.Getenv("PATH")
+	for _, e := range env {
+		if value, ok := strings.CutPrefix(e, "PATH="); ok {
+			path = value
+		}
+	}
+	all[i].Run(t, append(env, "PATH="+programs+string(filepath.ListSeparator)+path)...)
+}
+
+// With the page alone, a pod calls another service with nothing stored, and a service account that was made again is
+// refused.
+func TestPageOfKubernetes(t *testing.T) {
+	runPage(t, "docs/join/kubernetes.md", startKubernetes(t, clusterIssuer).env()...)
+}
