@@ -30,6 +30,7 @@ import (
 var creating = map[string]struct{ path, body string }{
 	"createService":    {"/services", `{"name":"new"}`},
 	"createCredential": {"/services/m1/credentials", `{"kind":"secret","name":"ci"}`},
+	"createTrust":      {"/trusts", `{"name":"new","issuer":"https://issuer.example.com"}`},
 	"rotateCredential": {"/credentials/{credential}/rotate", `{"overlapSeconds":60}`},
 	"rotateKeys":       {"/keys/rotate", `{"use":"access","now":true}`},
 	"createRevocation": {"/revocations", `{"jti":"5f1e2d3c4b5a69788796a5b4c3d2e1f0"}`},

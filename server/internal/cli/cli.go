@@ -21,6 +21,7 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/cli/server"
 	"github.com/watchword-dev/watchword/server/internal/cli/service"
 	"github.com/watchword-dev/watchword/server/internal/cli/token"
+	"github.com/watchword-dev/watchword/server/internal/cli/trust"
 )
 
 // operate is the group to which the commands that cobra adds belong, too.
@@ -40,6 +41,7 @@ var commands = []struct {
 	{"Services and credentials", []func(*base.CLI) *cobra.Command{
 		service.Command,
 		credential.Command,
+		trust.Command,
 	}},
 	{"Who may call whom", []func(*base.CLI) *cobra.Command{
 		rule.Allow,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -95,7 +96,12 @@ func (c *CLI) advice(err error) string {
 		}
 	}
 	switch StatusOf(err) {
-	case http.StatusUnauthorized, http.StatusForbidden:
+	case http.StatusForbidden:
+		if e, ok := errors.AsType[*operator.Error](err); ok && strings.HasSuffix(e.Code, "_role_required") {
+			return fmt.Sprintf("The token was read from %s. Name the file of the other one with --admin-token-file.", c.tokenFile)
+		}
+		fallthrough
+	case http.StatusUnauthorized:
 		return fmt.Sprintf("The token was read from %s. Name the file that this server created with --admin-token-file or WATCHWORD_ADMIN_TOKEN_FILE.", c.tokenFile)
 	case http.StatusNotFound:
 		if e, ok := errors.AsType[*operator.Error](err); ok && e.Code == "" { // so it is not the operator API that answered

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -109,15 +110,34 @@ func (c *CLI) Confirm(cmd *cobra.Command, question string) error {
 
 // Ask asks a question. Without a terminal it requires --yes, and why is the reason that it gives.
 func (c *CLI) Ask(cmd *cobra.Command, question, why string) error {
+	return c.ask(cmd, c.Stdin, question, why)
+}
+
+// AskTerminal is Ask for a command that reads something else from standard input: who sits at the terminal is asked.
+func (c *CLI) AskTerminal(cmd *cobra.Command, question, why string) error {
+	if !isTerminal(c.Stdin) && isTerminal(c.Stderr) { // else nobody sees the question
+		if terminal, err := os.Open("/dev/tty"); err == nil {
+			defer func() { _ = terminal.Close() }() // only read from
+			return c.ask(cmd, terminal, question, why)
+		}
+	}
+	return c.Ask(cmd, question, why)
+}
+
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+func (c *CLI) ask(cmd *cobra.Command, from io.Reader, question, why string) error {
 	if yes, err := cmd.Flags().GetBool("yes"); yes || err != nil {
 		return err
 	}
-	file, ok := c.Stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
+	if !isTerminal(from) {
 		return Usage(cmd, "%s: confirm it with --yes", why)
 	}
 	fmt.Fprintf(c.Stderr, "%s [y/N] ", Clean(question))
-	answer, _ := bufio.NewReader(c.Stdin).ReadString('\n')
+	answer, _ := bufio.NewReader(from).ReadString('\n')
 	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
 		return errors.New("nothing was done")
 	}

@@ -10,7 +10,9 @@ import (
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/jose"
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
+	"github.com/watchword-dev/watchword/server/internal/cli/platform"
 )
 
 // newCredential has the flags of credential create.
@@ -20,6 +22,9 @@ type newCredential struct {
 
 	out, outCert, public, certificate, algorithm string
 	subject                                      api.TLSSubject
+
+	claims    []string
+	fromToken string // file of a platform's token, or platform.Stdin
 }
 
 // kindFlags has the flags that apply to some kinds only.
@@ -28,6 +33,7 @@ var kindFlags = map[string][]string{
 	"out-cert": {api.KindCertificate}, "algorithm": {api.KindKey, api.KindCertificate},
 	"public": {api.KindKey}, "jwks-uri": {api.KindJWKS}, "certificate": {api.KindCertificate},
 	"dn": {api.KindTLSSubject}, "dns": {api.KindTLSSubject}, "uri": {api.KindTLSSubject}, "ip": {api.KindTLSSubject}, "email": {api.KindTLSSubject},
+	"trust": {api.KindWorkload}, "claim": {api.KindWorkload}, "from-token": {api.KindWorkload},
 }
 
 func credentialCreate(c *base.CLI) *cobra.Command {
@@ -44,12 +50,16 @@ func credentialCreate(c *base.CLI) *cobra.Command {
   certificate  a new self-signed certificate, or with --certificate one that exists
   tls_subject  certificates of a trusted authority in which the name is --dn, --dns, --uri, --ip
                or --email
+  workload     tokens of the platform --trust that have the claims --claim; with --from-token the
+               command proposes the claims from a token that it reads from standard input, or from
+               the file in --from-token=FILE, and asks
 
 What is secret is written to standard output, or to a new file that only you can read (--out). The
 server does not store it and cannot show it again. The private key of a pair that is made here
 goes to --out, as PEM if the name ends in .pem and else as a JWK, and is not sent to the server.
 
-A credential expires after 90 days, or after --ttl, which is at most 100 years.`,
+A credential expires after 90 days, or after --ttl, which is at most 100 years. One of the kind
+workload, which has no secret, expires after 100 years.`,
 		Example: `  watchword credential create m1 --out m1.jwt
   watchword credential create m1 --ttl 30d --name "blue cluster" --cidr 10.1.0.0/16 --out m1.jwt
   watchword credential create m1 | kubectl create secret generic m1 --from-file=jwt=/dev/stdin
@@ -58,8 +68,12 @@ A credential expires after 90 days, or after --ttl, which is at most 100 years.`
   watchword credential create m1 --kind key --public m1-public.pem
   watchword credential create m1 --kind jwks --jwks-uri https://m1.example.com/jwks.json
   watchword credential create m1 --kind certificate --out m1-key.pem --out-cert m1-cert.pem
-  watchword credential create m1 --kind tls_subject --dns m1.example.com`,
-		Args: base.Exactly("SERVICE"),
+  watchword credential create m1 --kind tls_subject --dns m1.example.com
+  watchword credential create m1 --from-token=/var/run/secrets/watchword/token
+  watchword credential create m1 --kind workload --trust corp --claim sub=m1`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			return platform.MistakenFile(cmd, base.Exactly("SERVICE")(cmd, args), args, "from-token")
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := n.check(cmd); err != nil {
 				return err
@@ -77,6 +91,10 @@ A credential expires after 90 days, or after --ttl, which is at most 100 years.`
 				return issueSecret(c, cmd.Context(), admin, n.out, issue)
 			case api.KindKey:
 				return issueKey(c, cmd.Context(), &n, issue)
+			case api.KindWorkload:
+				if n.fromToken != "" {
+					return fromToken(c, cmd, admin, args[0], &n, issue)
+				}
 			case api.KindCertificate:
 				return issueCertificate(c, cmd.Context(), &n, args[0], issue)
 			}
@@ -84,7 +102,7 @@ A credential expires after 90 days, or after --ttl, which is at most 100 years.`
 		},
 	}
 	n.define(cmd)
-	return c.WithJSON(cmd)
+	return base.WithConfirmation(c.WithJSON(cmd))
 }
 
 func (n *newCredential) define(cmd *cobra.Command) {
@@ -105,10 +123,16 @@ func (n *newCredential) define(cmd *cobra.Command) {
 	flags.StringVar(&n.subject.URI, "uri", "", "`URI` in the certificates")
 	flags.StringVar(&n.subject.IP, "ip", "", "IP `address` in the certificates")
 	flags.StringVar(&n.subject.Email, "email", "", "e-mail `address` in the certificates")
+	flags.StringVar(&n.Trust, "trust", "", "`name` of the trust whose tokens prove the service")
+	flags.StringArrayVar(&n.claims, "claim", nil, "`NAME=VALUE` that a token must have; may be repeated")
+	platform.OptionalFile(cmd, &n.fromToken, "from-token", platform.Stdin, "propose the claims from a token of the platform in this `file`, or on standard input")
 }
 
 // check reads the flags that are texts of something else, and checks that the flags fit each other.
 func (n *newCredential) check(cmd *cobra.Command) (err error) {
+	if n.fromToken != "" && !cmd.Flags().Changed("kind") {
+		n.Kind = api.KindWorkload
+	}
 	if n.Kind, err = base.NameOf(cmd, "--kind", api.CredentialKinds(), n.Kind); err != nil {
 		return err
 	}
@@ -147,9 +171,33 @@ func (n *newCredential) check(cmd *cobra.Command) (err error) {
 		}
 	case api.KindTLSSubject:
 		return n.checkSubject(cmd)
+	case api.KindWorkload:
+		return n.checkWorkload(cmd)
 	}
 	if !slices.Contains(jose.ClientAlgorithms(), jose.Algorithm(n.algorithm)) {
 		return base.Usage(cmd, "--algorithm: %q is not one of %s", n.algorithm, jose.List(jose.ClientAlgorithms()))
+	}
+	return nil
+}
+
+// checkWorkload: which claims a credential must name depends on the trust, so the server checks it.
+func (n *newCredential) checkWorkload(cmd *cobra.Command) error {
+	switch {
+	case n.fromToken != "" && len(n.claims) > 0:
+		return base.Usage(cmd, "--from-token and --claim both name claims")
+	case n.fromToken == "" && n.Trust == "":
+		return base.Usage(cmd, "give --trust and --claim, or --from-token")
+	}
+	n.Claims = map[string]string{}
+	for _, text := range n.claims {
+		name, value, ok := strings.Cut(text, "=")
+		switch _, twice := n.Claims[name]; {
+		case !ok || name == "":
+			return base.Usage(cmd, "--claim: %q is not NAME=VALUE", text)
+		case twice:
+			return base.Usage(cmd, "--claim: %s is there twice", name)
+		}
+		n.Claims[name] = value
 	}
 	return nil
 }
@@ -199,4 +247,31 @@ func sayIssued(c *base.CLI, i api.RotatedCredential) {
 	if i.Warning != "" {
 		c.Say("warning: %s", i.Warning)
 	}
+}
+
+// fromToken creates a credential with the claims that it proposes from a token of a platform.
+func fromToken(c *base.CLI, cmd *cobra.Command, admin *operator.Client, service string, n *newCredential, issue issueCall) error {
+	ctx := cmd.Context()
+	t, err := platform.Read(c, cmd, n.fromToken)
+	if err != nil {
+		return err
+	}
+	tr, err := t.Trust(ctx, admin, n.Trust)
+	if err != nil {
+		return err
+	}
+	p, err := platform.Propose(t, tr)
+	if err != nil {
+		return err
+	}
+	p.Show(c, service)
+	if err := p.Confirm(c, cmd, "Create this credential?"); err != nil {
+		return err
+	}
+	n.Trust, n.Claims = tr.Name, p.Claims
+	if err := register(c, ctx, issue); err != nil {
+		return err
+	}
+	p.Check(ctx, c, admin, service)
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
+	"github.com/watchword-dev/watchword/server/internal/cli/platform"
 )
 
 // Command makes the command "credential".
@@ -17,9 +18,10 @@ func Command(c *base.CLI) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "credential",
 		Short: "Manage the credentials of services",
-		Long: `A service authenticates with a credential to get short-lived access tokens. There are six kinds: a
+		Long: `A service authenticates with a credential to get short-lived access tokens. There are seven kinds: a
 bootstrap credential, which is a long-lived token; a client secret; a public key; a URL where the
-service publishes its keys; a certificate; and a name in certificates of a trusted authority.
+service publishes its keys; a certificate; a name in certificates of a trusted authority; and claims
+that a token of a platform must have, for which the service needs no secret (see "watchword trust").
 
 A service may have several credentials of any kind. To replace one, create another, deploy it, and
 revoke the first one when it is no longer used.`,
@@ -38,8 +40,8 @@ func credentialList(c *base.CLI) *cobra.Command {
 		Short: "List credentials",
 		Long: `Lists the credentials of a service, or of all services, with the time and the address of their
 last use. The last column distinguishes credentials of one kind: it has the kid of a key, the
-thumbprint of a certificate, the URL of published keys, or the name in certificates. Secrets are
-not shown.`,
+thumbprint of a certificate, the URL of published keys, the name in certificates, or the trust with
+the claims of its tokens. Secrets are not shown.`,
 		Example: `  watchword credential list
   watchword credential list m1 --json
   watchword credential list --expires-within 14d`,
@@ -140,12 +142,16 @@ func which(cr api.Credential) string {
 	case "certificate":
 		return cr.Thumbprint
 	}
+	if cr.Kind == api.KindWorkload {
+		return cr.Trust + ": " + platform.Claims(cr.Claims)
+	}
 	return cr.JWKSURI + cr.TLSSubject
 }
 
 func printCredential(c *base.CLI, cr api.Credential) error {
 	return c.PrintFields("id", cr.ID, "service", cr.Service, "kind", cr.Kind, "name", cr.Name, "status", cr.Status, "network", cr.CIDR,
 		"key id", cr.KeyID, "algorithm", cr.Algorithm, "thumbprint", cr.Thumbprint, "keys at", cr.JWKSURI, "tls subject", cr.TLSSubject,
+		"trust", cr.Trust, "claims", platform.Claims(cr.Claims), "managed by", cr.ManagedBy,
 		"created", base.Moment(cr.CreatedAt), "not before", base.MomentOf(cr.NotBefore), "expires", base.Moment(cr.ExpiresAt), "revoked", base.MomentOf(cr.RevokedAt),
 		"last used", base.MomentOf(cr.LastUsedAt), "last used from", cr.LastUsedFrom)
 }

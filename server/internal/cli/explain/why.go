@@ -13,27 +13,39 @@ import (
 
 	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
+	"github.com/watchword-dev/watchword/server/internal/cli/platform"
 )
 
 // Why makes the command "why".
 func Why(c *base.CLI) *cobra.Command {
 	var q api.Question
-	var at string
+	var at, file, to, as string
 	cmd := &cobra.Command{
-		Use:   "why ID | CALLER TARGET",
+		Use:   "why ID | CALLER TARGET | --token FILE",
 		Short: "Explain why a token is allowed or refused",
 		Long: `With the id of a decision, the command shows what was decided and why, and what would be decided
 today. The caller receives the id in the header Watchword-Decision, and the audit log has it.
 
 With two services the command shows whether CALLER would get a token for TARGET and why, and a
 command that would change the answer. No token is issued. The server never tells a caller why it
-is refused.`,
+is refused.
+
+With --token the command tests a token of a platform, from a file or from standard input ("-"):
+which service it proves or, if it would be refused, why, claim by claim. With --to it continues
+with whether that service would get a token for the target. The token is not used up.`,
 		Example: `  watchword why 5f1e2d3c4b5a69788796a5b4c3d2e1f0
   watchword why m1 m2 --scope write
   watchword why m1 m2 --auth private_key_jwt --bound --network 10.1.2.3 --at 2026-11-24T20:00:00Z
-  watchword why m2 m3 --on-behalf-of m1`,
+  watchword why m2 m3 --on-behalf-of m1
+  watchword why --token /var/run/secrets/watchword/token --to m2`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
+			case file != "" && len(args) > 0:
+				return base.Usage(cmd, "%q is one argument too many: with --token the target is --to", args[0])
+			case file != "":
+				return nil
+			case to != "":
+				return base.Usage(cmd, "--to requires --token")
 			case len(args) == 0:
 				return base.Usage(cmd, "an ID, or CALLER and TARGET, is missing")
 			case len(args) == 1 && strings.Count(args[0], ".") == 2 && strings.HasPrefix(args[0], "eyJ"):
@@ -51,6 +63,12 @@ is refused.`,
 				return whyRecorded(c, cmd, args[0])
 			}
 			var err error
+			var token *platform.Token
+			if file != "" {
+				if token, err = platform.Read(c, cmd, file); err != nil {
+					return err
+				}
+			}
 			if q.Scopes, err = base.Scopes(cmd, q.Scopes); err != nil {
 				return err
 			}
@@ -64,6 +82,10 @@ is refused.`,
 					return base.Usage(cmd, "--at: %v", err)
 				}
 			}
+			if token != nil {
+				q.Target = to
+				return whyToken(c, cmd, token, as, q)
+			}
 			q.Caller, q.Target = args[0], args[1]
 			return why(c, cmd, q)
 		},
@@ -76,7 +98,49 @@ is refused.`,
 	flags.StringVar(&q.OnBehalfOf, "on-behalf-of", "", "`service` whose token is exchanged")
 	flags.BoolVar(&q.Impersonate, "impersonate", false, "with --on-behalf-of: for a token that does not name the actor")
 	flags.StringVar(&at, "at", "", "`time` of the request, as in 2027-01-01T12:00:00Z")
+	flags.StringVar(&file, "token", "", "`file` with a token of a platform, or - for standard input")
+	flags.StringVar(&to, "to", "", "with --token: `service` for which a token is requested")
+	flags.StringVar(&as, "as", "", "with --token: `service` that the request names, if the token could prove several")
 	return base.AsOperator(c.WithJSON(cmd))
+}
+
+// whyToken tests a platform's token and, if it proves a service, explains the decision about its request.
+func whyToken(c *base.CLI, cmd *cobra.Command, token *platform.Token, as string, q api.Question) error {
+	admin, err := c.Admin(cmd)
+	if err != nil {
+		return err
+	}
+	v, err := admin.TestPlatformToken(cmd.Context(), api.PlatformTokenTest{Token: token.Text, Service: as})
+	if err != nil {
+		return err
+	}
+	decides := v.Accepted && q.Target != ""
+	if c.JSON && !decides {
+		return c.PrintJSON(map[string]any{"token": v})
+	}
+	if !c.JSON {
+		if err := platform.PrintVerdict(c, v); err != nil || !decides {
+			return err
+		}
+		if err := c.Printf(""); err != nil {
+			return err
+		}
+	}
+	q.Caller = v.Service
+	if q.Method == "" {
+		q.Method = api.WorkloadJWT
+		if strings.HasPrefix(token.Issuer, "spiffe://") {
+			q.Method = api.SPIFFEJWT
+		}
+	}
+	e, err := admin.Explain(cmd.Context(), q)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return c.PrintJSON(map[string]any{"token": v, "decision": e})
+	}
+	return explained(c, q, e)
 }
 
 // isID reports whether text can be the id of a decision: 16 bytes in hexadecimal.
@@ -97,6 +161,11 @@ func why(c *base.CLI, cmd *cobra.Command, q api.Question) error {
 	case c.JSON:
 		return c.PrintJSON(e)
 	}
+	return explained(c, q, e)
+}
+
+// explained writes the answer to a question.
+func explained(c *base.CLI, q api.Question, e api.Explanation) error {
 	if missing := missingFrom(q, e.Reason); missing != "" {
 		e.Advice, e.Command = missing, ""
 	}
@@ -166,6 +235,11 @@ func whyRecorded(c *base.CLI, cmd *cobra.Command, id string) error {
 		"method", d.Method, "credential", d.Credential, "from", d.Address,
 		"outcome", d.Outcome+": "+d.Text, "what to do", d.Advice, "see", d.See, "observed", d.Observed, "shadow", d.Shadow,
 	)
+	if err == nil && len(d.Claims) > 0 {
+		if err = c.Printf("\nClaims of the token:"); err == nil {
+			err = platform.PrintFindings(c, d.Claims)
+		}
+	}
 	if err != nil || d.Today == nil {
 		return err
 	}

@@ -8,7 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
+	"github.com/watchword-dev/watchword/server/internal/cli/platform"
 )
 
 // Status makes the command "status".
@@ -19,7 +21,7 @@ func Status(c *base.CLI) *cobra.Command {
 		Long: `Shows the version and the issuers of the server, and whether it is ready: whether its database,
 its signing keys, its audit log and its clock work. It is "degraded" if something does not work
 but tokens are issued, for example while the database is away. The exit code is 1 unless it is
-ready.`,
+ready. Trusts that need attention are shown first.`,
 		Example: `  watchword status
   watchword status --json`,
 		Args: base.Exactly(),
@@ -36,14 +38,25 @@ ready.`,
 			if err != nil {
 				return err
 			}
+			// Trusts that need attention are no problem of the server, and while it is degraded they may not be had.
+			var attention []string
+			if trusts, err := operator.Collect(admin.Trusts(cmd.Context())); err == nil {
+				attention = platform.Attention(trusts...)
+			}
 			if c.JSON {
 				answer := map[string]any{"ready": state.Status != "not ready", "status": state.Status, "info": info}
 				if len(state.Problems) > 0 {
 					answer["problems"] = state.Problems
 				}
+				if len(attention) > 0 {
+					answer["attention"] = attention
+				}
 				err = c.PrintJSON(answer)
 			} else {
 				i := info
+				if err := platform.PrintAttention(c, attention); err != nil {
+					return err
+				}
 				err = c.PrintFields("ready", map[string]string{"ready": "yes", "degraded": "degraded", "not ready": "no"}[state.Status], "server", admin.URL(), "version", i.Version, "commit", i.Commit,
 					"issuer", i.Issuer, "plain issuer", i.PlainIssuer, "database", i.Database,
 					"algorithms", strings.Join(i.Algorithms, " "), "revision", fmt.Sprint(i.Revision))

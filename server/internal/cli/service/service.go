@@ -2,8 +2,12 @@
 package service
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +15,7 @@ import (
 	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
+	"github.com/watchword-dev/watchword/server/internal/cli/platform"
 )
 
 // Command makes the command "service".
@@ -30,26 +35,48 @@ of the credentials and rules that it had before.`,
 }
 
 func serviceCreate(c *base.CLI) *cobra.Command {
+	var from string // file of a platform's token, or platform.Stdin
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a service",
 		Long: `Creates a service. A new service has no credentials, and no rule allows it to call others or to be
 called: see "watchword credential create" and "watchword allow". A name has 1 to 128 letters,
-digits, '.', '_' and '-', and begins with a letter or a digit.`,
+digits, '.', '_' and '-', and begins with a letter or a digit.
+
+With --from-token the service gets a credential without a secret. The command reads a token of the
+platform on which the service runs, from standard input or from the file in --from-token=FILE, and
+proposes the tightest claims by which such tokens prove the service. It shows them and asks; --yes
+answers. A trust must have the issuer of the token: see "watchword trust add".`,
 		Example: `  watchword service create m1
+  kubectl create token m1 -n shop --audience http://localhost:8000 | \
+    watchword service create m1 --from-token
   watchword service create payments --token-ttl 5m --algorithm EdDSA
   watchword service create m1 --auth-method private_key_jwt --binding dpop
   watchword service create orders --audience https://orders.example.com`,
-		Args: base.Exactly("NAME"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			return platform.MistakenFile(cmd, base.Exactly("NAME")(cmd, args), args, "from-token")
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			settings, err := settingsGiven(cmd)
 			if err != nil {
 				return err
 			}
 			s := api.NewService{Name: args[0], ServicePatch: settings}
+			var token *platform.Token
+			if from != "" {
+				if token, err = platform.Read(c, cmd, from); err != nil {
+					return err
+				}
+			}
 			admin, err := c.Admin(cmd)
 			if err != nil {
 				return err
+			}
+			var joins *platform.Proposal
+			if token != nil {
+				if joins, err = proposed(c, cmd, admin, s.Name, token); err != nil {
+					return err
+				}
 			}
 			made, err := admin.CreateService(cmd.Context(), s)
 			if base.StatusOf(err) == http.StatusConflict {
@@ -61,6 +88,9 @@ digits, '.', '_' and '-', and begins with a letter or a digit.`,
 			if err != nil {
 				return err
 			}
+			if joins != nil {
+				return join(c, cmd, admin, made, joins)
+			}
 			if c.JSON {
 				return c.PrintJSON(made)
 			}
@@ -68,7 +98,45 @@ digits, '.', '_' and '-', and begins with a letter or a digit.`,
 		},
 	}
 	defineSettings(cmd)
-	return c.WithJSON(cmd)
+	platform.OptionalFile(cmd, &from, "from-token", platform.Stdin, "also create a credential for tokens such as the one in this `file`, or on standard input")
+	return base.WithConfirmation(c.WithJSON(cmd))
+}
+
+// proposed shows which tokens would prove the service, and asks.
+func proposed(c *base.CLI, cmd *cobra.Command, admin *operator.Client, service string, t *platform.Token) (*platform.Proposal, error) {
+	tr, err := t.Trust(cmd.Context(), admin, "")
+	if err != nil {
+		return nil, err
+	}
+	p, err := platform.Propose(t, tr)
+	if err != nil {
+		return nil, err
+	}
+	p.Show(c, service)
+	return p, p.Confirm(c, cmd, fmt.Sprintf("Create the service %s with this credential?", service))
+}
+
+// join creates the credential of a new service. Without it, the service would not be what was asked for, so it is deleted
+// again.
+func join(c *base.CLI, cmd *cobra.Command, admin *operator.Client, made api.Service, p *platform.Proposal) error {
+	ctx := cmd.Context()
+	issued, err := admin.CreateCredential(ctx, made.Name, api.NewCredential{Kind: api.KindWorkload, Trust: p.Trust.Name, Claims: p.Claims})
+	if err != nil {
+		if base.StatusOf(err) == http.StatusForbidden {
+			err = base.Next(err, "Create the service without --from-token. Its owner then creates the credential with: %s", shell.Command("watchword", "credential", "create", made.Name, "--from-token"))
+		}
+		return errors.Join(err, admin.DeleteService(ctx, made.Name, made.Version))
+	}
+	cr := issued.Credential
+	if c.JSON {
+		err = c.PrintJSON(map[string]any{"service": made, "credential": cr})
+	} else {
+		err = c.Printf("created service %s (%s)\ncreated credential %s for tokens of %s", made.Name, made.UID, cr.ID, cr.Trust)
+	}
+	if err == nil {
+		p.Check(ctx, c, admin, made.Name)
+	}
+	return err
 }
 
 func serviceList(c *base.CLI) *cobra.Command {
@@ -113,7 +181,8 @@ func serviceShow(c *base.CLI) *cobra.Command {
 	return c.WithJSON(&cobra.Command{
 		Use:   "show NAME",
 		Short: "Show a service",
-		Long: `Shows all settings of a service. For its credentials and rules see "watchword credential list" and
+		Long: `Shows all settings of a service, and first what needs attention about the platforms that vouch for
+it. For its credentials and rules see "watchword credential list" and
 "watchword rules".`,
 		Example: `  watchword service show m1
   watchword service show m1 --json`,
@@ -127,9 +196,42 @@ func serviceShow(c *base.CLI) *cobra.Command {
 			if err != nil {
 				return base.UnknownService(err, args[0])
 			}
+			if !c.JSON {
+				lines, err := attention(cmd.Context(), admin, s.Name)
+				if err == nil {
+					err = platform.PrintAttention(c, lines)
+				}
+				if err != nil {
+					return err
+				}
+			}
 			return printService(c, s)
 		},
 	})
+}
+
+// attention is what needs attention about how a service authenticates, a line each.
+func attention(ctx context.Context, admin *operator.Client, service string) (lines []string, err error) {
+	all, err := operator.Collect(admin.Credentials(ctx, service))
+	if err != nil {
+		return nil, err
+	}
+	var asked []string
+	for _, cr := range all {
+		if cr.Kind != api.KindWorkload || cr.Status != "active" || slices.Contains(asked, cr.Trust) {
+			continue
+		}
+		asked = append(asked, cr.Trust)
+		t, err := admin.Trust(ctx, cr.Trust)
+		switch {
+		case base.StatusOf(err) == http.StatusNotFound: // removed meanwhile
+		case err != nil:
+			return nil, err
+		default:
+			lines = append(lines, platform.Attention(t)...)
+		}
+	}
+	return append(platform.Unmatched(all, time.Now()), lines...), nil
 }
 
 func printService(c *base.CLI, s api.Service) error {
