@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/config"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/limits"
@@ -36,6 +38,7 @@ type victim struct {
 	Token      string // of an operator
 	Tag        string // of the deny-list
 	Issuer     string
+	Platform   string // an issuer that the server trusts
 }
 
 // attack is somebody who uses up one resource of package limits.
@@ -194,6 +197,27 @@ var attacks = map[string]attack{
 				"grant_type=client_credentials&audience=m2&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion="+assertion, ""))
 		},
 		full: func(s *attacked) bool { return s.metric("watchword_client_keys_waiting") >= web.WorkedOnFrom()/2 },
+	},
+	// FED-013. Tokens in the name of an issuer that is trusted, signed with keys that nobody has.
+	"tokens of a platform with random keys": {
+		run: func(ctx context.Context, v victim) {
+			now := time.Now()
+			payload := b64(claims{"iss": v.Platform, "sub": "system", "aud": v.Issuer, "iat": now.Unix(), "exp": now.Add(10 * time.Minute).Unix(), "padding": strings.Repeat("x", 8<<10)}.String())
+			v.streams(ctx, 4, func() (*http.Request, error) {
+				token := b64(claims{"alg": "RS256", "kid": rand.Text()}.String()) + "." + payload + "." + b64(strings.Repeat("x", 256))
+				return v.post("/oauth2/token", "application/x-www-form-urlencoded", withAssertion(token, "m2"), "")()
+			})
+		},
+		full: busy,
+		bound: func(t *testing.T, s *attacked) {
+			s.recordedFew(t)
+			if n := s.fetched.Load(); n > 2 {
+				t.Errorf("the keys of the platform were fetched %d times", n)
+			}
+			if n := strings.Count(s.logged(), "keys of a trust"); n > 1 {
+				t.Errorf("the server logged %d lines about them", n)
+			}
+		},
 	},
 	"followers that never end": {
 		run: func(ctx context.Context, v victim) {
@@ -363,6 +387,8 @@ type attacked struct {
 	victim victim
 	m1     string // the credential of an honest service
 	began  time.Time
+	// fetched is how often the keys of the platform were.
+	fetched *atomic.Int64
 	// When the attack began: counters, as far as they were asked for, and refusals in the audit log.
 	before  map[string]int
 	refused int
@@ -405,7 +431,17 @@ func underAttack(t testing.TB) *attacked {
 	if _, err := s.s.directory.AddCredential(t.Context(), operator, "slow", directory.NewCredential{Kind: directory.KindJWKS, Material: slow.URL}); err != nil {
 		t.Fatal(err)
 	}
-	s.victim = victim{URL: s.url, Admin: s.admin, Credential: m3, Token: s.token, Issuer: cfg.Issuer}
+	s.fetched = new(atomic.Int64)
+	platform := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.fetched.Add(1)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"keys":[`+jwkOf(newKey(), "the only one")+`]}`)
+	}))
+	t.Cleanup(platform.Close)
+	if _, err := s.s.directory.AddTrust(t.Context(), operator, "platform", api.TrustSettings{Preset: "oidc", Issuer: platform.URL, JWKSURI: platform.URL}); err != nil {
+		t.Fatal(err)
+	}
+	s.victim = victim{URL: s.url, Admin: s.admin, Credential: m3, Token: s.token, Issuer: cfg.Issuer, Platform: platform.URL}
 	return s
 }
 

@@ -160,7 +160,7 @@ func anyone() []Row {
 		{
 			"fetches of the keys of a trust",
 			fmt.Sprintf("one at once for a trust, and one every %s, failed ones too, of %s and %s with the discovery document", keysets.Refetch, size(keysets.PlatformLimit), keysets.PlatformTimeout), "",
-			"more wait for the one", "nothing: the keys from before are used, for up to " + fmt.Sprintf("%d h", keysets.Stale/time.Hour), "watchword_client_keys_waiting", "keysets.TestRandomKeyIDsFetchOnceIn30Seconds",
+			"more wait for the one", "nothing: the keys from before are used, for up to " + fmt.Sprintf("%d h", keysets.Stale/time.Hour), "watchword_client_keys_waiting", "app.TestAttacks/tokens of a platform with random keys",
 		},
 		{
 			"keys of trusts that are kept", size(keysets.PlatformLimit) + " of each trust, and " + number(jose.MaxKeys) + " keys", number(keysets.MaxPlatforms) + " trusts, with those that were removed",
