@@ -392,7 +392,7 @@ func TestKeysCompareByBytes(t *testing.T) {
 	}
 	const want = "audiences.service audiences.uri change_subjects.subject counters.name credentials.id credentials.service keys.id once.key probes.service repeats.id revocations.id " +
 		"rules.caller rules.target secrets.name services.name services.uid shadow_rules.caller shadow_rules.target " +
-		"supertokens_keys.app supertokens_keys.id usage.caller usage.credential usage.exchange usage.method usage.network usage.scopes usage.shadow usage.target usage.why usage.would usage_edges.caller usage_edges.target usage_scopes.id"
+		"supertokens_keys.app supertokens_keys.id trusts.id trusts.issuer trusts.name usage.caller usage.credential usage.exchange usage.method usage.network usage.scopes usage.shadow usage.target usage.why usage.would usage_edges.caller usage_edges.target usage_scopes.id"
 	if columns != want {
 		t.Errorf("got %s, want %s", columns, want)
 	}
