@@ -35,7 +35,8 @@ type oauth struct {
 	issuer    string
 	authority *authority
 	http      *http.Client
-	secrets   map[string]string // by service
+	secrets   map[string]string   // by service
+	refused   map[string]answered // see refuses
 }
 
 func startOAuth(t *testing.T, settings ...string) *oauth {

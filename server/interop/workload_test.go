@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/watchword-dev/watchword/api"
 )
 
 // jwtBearer is the type of an assertion and the grant of RFC 7523.
@@ -86,18 +88,38 @@ func (o *oauth) joins(t *testing.T, platformToken, service string) {
 	}
 }
 
-// refuses wants a platform token to be refused in each way, with the same answer as any other, and returns the ids of the
-// decisions.
-func (o *oauth) refuses(t *testing.T, what, platformToken string) (decisions []string) {
+// refuses wants a platform token to be refused in each way, with the answer that a token of an unknown issuer gets.
+func (o *oauth) refuses(t *testing.T, what, platformToken string) {
 	t.Helper()
-	for way := range presenting {
-		a, other := o.present(t, way, platformToken), o.present(t, way, unknownToken)
-		if a.status/100 != 4 || a.status != other.status || a.body != other.body || a.decision == "" {
-			t.Errorf("%s, %s: %d %s, decision %q; a token of nobody gets %d %s", what, way, a.status, a.body, a.decision, other.status, other.body)
+	if o.refused == nil {
+		o.refused = map[string]answered{}
+		for way := range presenting {
+			o.refused[way] = o.present(t, way, unknownToken)
 		}
-		decisions = append(decisions, a.decision)
 	}
-	return decisions
+	for way, unknown := range o.refused {
+		a := o.present(t, way, platformToken)
+		if a.status/100 != 4 || a.status != unknown.status || a.body != unknown.body {
+			t.Errorf("%s, %s: %d %s; a token of an unknown issuer gets %d %s", what, way, a.status, a.body, unknown.status, unknown.body)
+		}
+	}
+}
+
+// refusesFor is refuses, of which an operator learns the reason, and which claims are not as they are wanted.
+func (o *oauth) refusesFor(t *testing.T, what, platformToken, reason string, claims ...string) {
+	t.Helper()
+	o.refuses(t, what, platformToken)
+	var v api.PlatformTokenVerdict
+	o.admin(t, http.MethodPost, "/trusts/test", api.PlatformTokenTest{Token: platformToken}, &v)
+	var unmet []string
+	for _, f := range v.Findings {
+		if !f.Met {
+			unmet = append(unmet, f.Claim)
+		}
+	}
+	if v.Accepted || v.Reason != reason || !slices.Equal(unmet, claims) {
+		t.Errorf("%s: the reason is %s for the claims %q, want %s for %q: %+v", what, v.Reason, unmet, reason, claims, v)
+	}
 }
 
 // unknownToken has an issuer that no server trusts.
@@ -128,8 +150,8 @@ func (s *server) watchword(t *testing.T, env []string, stdin string, args ...str
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program(t), args...)
 	cmd.Env = slices.Concat(s.env, env)
-	cmd.Stdin, cmd.Stderr = strings.NewReader(stdin), t.Output()
-	out, err := cmd.Output()
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("watchword %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
