@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,4 +41,20 @@ func runPage(t *testing.T, name string, env ...string) {
 // refused.
 func TestPageOfKubernetes(t *testing.T) {
 	runPage(t, "docs/join/kubernetes.md", startKubernetes(t, clusterIssuer).env()...)
+}
+
+// With the page alone, a workload of a trust domain calls another with its JWT-SVID, and gets a token with its X.509-SVID.
+func TestPageOfSPIFFE(t *testing.T) {
+	runPage(t, "docs/join/spiffe.md", startSPIRE(t, "example.org").onDefaultSockets(t)...)
+}
+
+// onDefaultSockets is an environment in which the commands of SPIRE find both where they look.
+func (s *spire) onDefaultSockets(t *testing.T) []string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, socket := range map[string]string{"spire-server": s.sockets.server, "spire-agent": s.sockets.agent} {
+		script := fmt.Sprintf("#!/bin/sh\nexec %q \"$@\" -socketPath %q\n", filepath.Join(s.programs, name), socket)
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700))
+	}
+	return []string{"PATH=" + dir + string(filepath.ListSeparator) + os.Getenv("PATH")}
 }
