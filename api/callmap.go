@@ -145,6 +145,8 @@ type CallMapTest struct {
 	Expect string   `json:"expect" enum:"allow,deny" example:"deny" doc:"The expected decision."`
 	Got    string   `json:"got" enum:"allow,deny" example:"deny" doc:"The decision."`
 	Reason string   `json:"reason" example:"no_rule" doc:"The reason for the decision."`
+	// Claims that are not as an identity wants them.
+	Claims []ClaimFinding `json:"claims,omitempty" doc:"If the test has a token that proves no service: its claims that are not as the nearest identity wants them."`
 }
 
 // Passed reports whether the decision is the expected one.
@@ -156,7 +158,20 @@ func (r CallMapTest) String() string {
 	if !r.Passed() {
 		verdict = "FAILED"
 	}
-	return fmt.Sprintf("%s %s:%d %s -> %s: expected %s, got %s (%s)", verdict, r.File, r.Line, r.From, r.To, r.Expect, r.Got, r.Reason)
+	return fmt.Sprintf("%s %s:%d %s -> %s: expected %s, got %s (%s)", verdict, r.File, r.Line, r.From, r.To, r.Expect, r.Got, r.Why())
+}
+
+// Why is the reason for the decision, with the claims that it is about.
+func (r CallMapTest) Why() string {
+	why := r.Reason
+	for _, c := range r.Claims {
+		seen := "is missing"
+		if c.Seen != "" {
+			seen = "is " + c.Seen
+		}
+		why += fmt.Sprintf("; %s %s, wanted %s", c.Claim, seen, c.Wanted)
+	}
+	return why
 }
 
 // CallMapShadow is the shadow that was set.

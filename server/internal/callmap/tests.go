@@ -87,9 +87,14 @@ func (t *Test) run(after *issuer.Rehearser, caller, target string, now time.Time
 	}
 	if t.As != nil {
 		r.From = "token of " + t.As.Trust.Text
-		id, why := after.Vouched(t.As.Trust.Text, t.token, q.Address, q.At)
-		if why != "" {
-			r.Reason = why
+		id, failure := after.Vouched(t.As.Trust.Text, t.token, q.Address, q.At)
+		if failure != nil {
+			r.Reason = failure.Reason
+			for _, f := range failure.Findings {
+				if !f.Met {
+					r.Claims = append(r.Claims, f)
+				}
+			}
 			return r
 		}
 		r.From += " (" + id.Service.Name + ")"

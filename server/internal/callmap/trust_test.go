@@ -317,11 +317,12 @@ tests:
 		if !r.Passed() {
 			t.Error(r)
 		}
-		got = append(got, r.From+": "+r.Reason)
+		got = append(got, r.From+": "+r.Why())
 	}
 	want := []string{
-		"token of prod (m1): allowed", "token of prod: claims_differ", "token of prod (m3): method_not_accepted", "token of prod (m1): condition_network", "token of prod (m1): allowed",
-		"token of forge (m2): allowed", "token of forge: claims_differ", "token of forge: claims_differ", "token of off: trust_disabled",
+		"token of prod (m1): allowed", "token of prod: claims_differ; namespace is test, wanted shop", "token of prod (m3): method_not_accepted", "token of prod (m1): condition_network", "token of prod (m1): allowed",
+		"token of forge (m2): allowed", "token of forge: claims_differ; event_name is pull_request, wanted none of pull_request, pull_request_target",
+		"token of forge: claims_differ; repository_owner_id is 4, wanted 3", "token of off: trust_disabled",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

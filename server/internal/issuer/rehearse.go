@@ -150,18 +150,14 @@ func (h *Rehearser) Admits(r Rehearsal) (reason string) {
 }
 
 // Vouched returns the service that a token of a trust proves, with its method and its credential, for a rehearsal of what
-// the service may do then. The claims are those of the token, of which all else is supposed to be good. reason is why it
-// proves none, as in the audit log, or "".
-func (h *Rehearser) Vouched(trustName string, c *trust.Claims, from netip.Addr, at time.Time) (id clientauth.Identity, reason string) {
+// the service may do then. The claims are those of the token, of which all else is supposed to be good. If it proves none,
+// there is a failure, as in the audit log.
+func (h *Rehearser) Vouched(trustName string, c *trust.Claims, from netip.Addr, at time.Time) (clientauth.Identity, *clientauth.Failure) {
 	tr, ok := h.s.TrustByName(trustName)
 	if !ok {
-		return id, "unknown_issuer"
+		return clientauth.Identity{}, &clientauth.Failure{Reason: "unknown_issuer"}
 	}
-	id, failure := clientauth.Suppose(tr, c, from, h.s, at)
-	if failure != nil {
-		return id, failure.Reason
-	}
-	return id, ""
+	return clientauth.Suppose(tr, c, from, h.s, at)
 }
 
 func (h *Rehearser) rehearse(r *Rehearsal) Rehearsed {

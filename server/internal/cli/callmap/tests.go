@@ -153,7 +153,7 @@ func writeJUnit(file string, results []api.CallMapTest) error {
 		t := testcase{Class: r.File, Name: name + ": " + r.Expect, File: r.File, Line: r.Line}
 		if !r.Passed() {
 			suite.Failures++
-			t.Failure = &failure{fmt.Sprintf("expected %s, got %s (%s)", r.Expect, r.Got, r.Reason)}
+			t.Failure = &failure{fmt.Sprintf("expected %s, got %s (%s)", r.Expect, r.Got, r.Why())}
 		}
 		suite.Cases = append(suite.Cases, t)
 	}
