@@ -546,6 +546,44 @@ func TestTrustOfAFileIsOnlyDisabledByHand(t *testing.T) {
 	}
 }
 
+// A file takes over a credential that was made by hand, as it is, and lets go of it when it revokes it.
+func TestFileAdoptsACredential(t *testing.T) {
+	replicas(t, func(t *testing.T, one, other *directory.Directory) {
+		if _, err := one.CreateService(t.Context(), operator, directory.NewService{Name: "m1"}); err != nil {
+			t.Fatal(err)
+		}
+		addTrust(t, one, "prod", cluster)
+		c := add(t, one, "m1", workload("prod", uid))
+		apply := func(b directory.Batch) error {
+			b.Base = one.Snapshot().Revision()
+			_, err := one.Apply(t.Context(), operator, b, "callmap.apply", "")
+			return errors.Join(err, other.CatchUp(t.Context()))
+		}
+		adopted := directory.Credential{ID: c.ID, Version: c.Version, ManagedBy: "callmap"}
+		if err := apply(directory.Batch{AdoptCredentials: []directory.Credential{adopted}}); err != nil {
+			t.Fatal(err)
+		}
+		comparePrefixes := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+		want := c
+		want.ManagedBy, want.Version = "callmap", 2
+		for _, d := range []*directory.Directory{one, other} {
+			got, _ := d.Snapshot().Credential(c.ID)
+			if diff := cmp.Diff(&want, got, comparePrefixes); diff != "" || d.Snapshot().Denied(c.ID) {
+				t.Errorf("denied: %v; %s", d.Snapshot().Denied(c.ID), diff)
+			}
+		}
+		if err := apply(directory.Batch{AdoptCredentials: []directory.Credential{adopted}}); !errors.Is(err, directory.ErrConflict) {
+			t.Errorf("got %v", err)
+		}
+		if err := apply(directory.Batch{RevokeCredentials: []directory.Credential{want}}); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := other.Snapshot().Credential(c.ID); got.ManagedBy != "" || got.RevokedAt.IsZero() || !other.Snapshot().Denied(c.ID) {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
 func TestBatchOfTrustsAndCredentialsIsInForceEverywhere(t *testing.T) {
 	replicas(t, func(t *testing.T, one, other *directory.Directory) {
 		apply := func(b directory.Batch) error {
