@@ -43,7 +43,7 @@ func TestKubernetesVouchesForItsPods(t *testing.T) {
 		o.joins(t, cart(t), "cart")
 		pod := k.pod(t, "shop", "cart-0", "cart", "")
 		o.joins(t, k.token(t, "shop", "cart", append(boundTo("cart-0", pod), "--audience", o.issuer, "--duration", "10m")...), "cart")
-		// Kubernetes 1.28 and before wrote no jti. Signed with the key of this cluster, such a token is accepted too.
+		// Kubernetes before 1.30 writes no jti unless told to. Signed with the key of this cluster, such a token is accepted too.
 		now := time.Now().Unix()
 		o.joins(t, k.sign(t, jwt.MapClaims{
 			"iss": clusterIssuer, "sub": "system:serviceaccount:shop:cart", "aud": []string{o.issuer}, "iat": now, "nbf": now, "exp": now + 600,
