@@ -5,7 +5,6 @@ package interop
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,18 +22,13 @@ func runPage(t *testing.T, name string, env ...string) {
 	if i < 0 || all[i].RunBy != t.Name() {
 		t.Fatalf("%s does not say: <!-- run in server/interop: %s -->", name, t.Name())
 	}
-	programs := t.TempDir()
-	must(t, os.Symlink(program(t), filepath.Join(programs, "watchword")))
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", programs, "../../examples/microservice").CombinedOutput(); err != nil {
-		t.Fatalf("build microservice: %v\n%s", err, out)
-	}
 	path := os.Getenv("PATH")
 	for _, e := range env {
 		if value, ok := strings.CutPrefix(e, "PATH="); ok {
 			path = value
 		}
 	}
-	all[i].Run(t, append(env, "PATH="+programs+string(filepath.ListSeparator)+path)...)
+	all[i].Run(t, append(env, "PATH="+filepath.Dir(program(t))+string(filepath.ListSeparator)+path)...)
 }
 
 // With the page alone, a pod calls another service with nothing stored, and a service account that was made again is

@@ -44,10 +44,13 @@ type Block struct {
 // has: PATH, with the program watchword, LANG and HOME.
 func (p Page) Run(t *testing.T, env ...string) {
 	t.Helper()
-	for _, tool := range []string{"sh", "awk", "curl", "openssl", "python3", "sed", "kubectl", "systemd-analyze", "systemd-creds"} {
+	for _, tool := range []string{"sh", "awk", "curl", "openssl", "python3", "sed", "kubectl"} {
 		if _, err := exec.LookPath(tool); err != nil && p.uses(tool) {
 			needs.Missing(t, err.Error())
 		}
+	}
+	if p.uses("microservice") {
+		env = append(env, p.microservice(t, env))
 	}
 	r := newReader(t, len(p.Blocks), env)
 	if folder := path.Dir(p.Name); strings.HasPrefix(folder, "examples/") { // its reader is there
@@ -68,6 +71,22 @@ func (p Page) Run(t *testing.T, env ...string) {
 		}
 	}
 	checkModes(t, r.shell.Dir)
+}
+
+// microservice builds the example service, and returns a PATH that has it before what the PATH in env has.
+func (p Page) microservice(t *testing.T, env []string) string {
+	t.Helper()
+	dir, program := t.TempDir(), filepath.Join(p.root, "examples", "microservice")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, program).CombinedOutput(); err != nil {
+		t.Fatalf("build microservice: %v\n%s", err, out)
+	}
+	all := os.Getenv("PATH")
+	for _, e := range env {
+		if value, ok := strings.CutPrefix(e, "PATH="); ok {
+			all = value
+		}
+	}
+	return "PATH=" + dir + string(filepath.ListSeparator) + all
 }
 
 // checkModes wants files with client secrets or tokens to be readable by their owner only.
