@@ -25,13 +25,20 @@ type spire struct {
 	domain           string
 	programs, folder string
 	node             string // the SPIFFE ID of the agent
+	stopAgent        func()
 	sockets          struct{ server, agent string }
-	bundles          string // the URL of its bundle endpoint, with the profile https_spiffe
+	bundles          string // the URL of its bundle endpoint
 }
 
 // startSPIRE starts both for one trust domain, on loopback and on sockets. Settings are lines of the block server of
 // the server's configuration file.
 func startSPIRE(t *testing.T, domain string, settings ...string) *spire {
+	t.Helper()
+	return startSPIREWith(t, domain, `profile "https_spiffe" {}`, settings...)
+}
+
+// startSPIREWith does so with another profile of the bundle endpoint.
+func startSPIREWith(t *testing.T, domain, profile string, settings ...string) *spire {
 	t.Helper()
 	s := &spire{domain: domain, programs: platform(t, "spire"), folder: t.TempDir()}
 	t.Log(builtFrom(t, filepath.Join(s.programs, "spire-server")))
@@ -54,8 +61,8 @@ server {
 		bundle_endpoint {
 			address = "127.0.0.1"
 			port    = %s
-			refresh_hint = "30s"
-			profile "https_spiffe" {}
+			refresh_hint = "1m"
+			%s
 		}
 	}
 	experimental { cache_reload_interval = "100ms" }
@@ -65,7 +72,7 @@ plugins {
 	DataStore "sql" { plugin_data { database_type = "sqlite3", connection_string = %q } }
 	KeyManager "memory" { plugin_data {} }
 	NodeAttestor "join_token" { plugin_data {} }
-}`, domain, port(address), s.sockets.server, s.folder, port(bundles), strings.Join(settings, "\n"), filepath.Join(s.folder, "datastore.sqlite3")))
+}`, domain, port(address), s.sockets.server, s.folder, port(bundles), profile, strings.Join(settings, "\n"), filepath.Join(s.folder, "datastore.sqlite3")))
 	until(t, "the SPIRE server", func() (string, bool) {
 		_, err := s.try(t, "spire-server", "healthcheck", "-socketPath", s.sockets.server)
 		return fmt.Sprint(err), err == nil
@@ -76,7 +83,7 @@ plugins {
 	s.node = "spiffe://" + domain + "/spire/agent/join_token/" + token.Value
 	authorities := filepath.Join(s.folder, "bootstrap.pem")
 	must(t, os.WriteFile(authorities, []byte(s.run(t, "spire-server", "bundle", "show", "-socketPath", s.sockets.server)), 0o600))
-	s.daemon(t, "spire-agent", s.sockets.agent, fmt.Sprintf(`
+	s.stopAgent = s.daemon(t, "spire-agent", s.sockets.agent, fmt.Sprintf(`
 agent {
 	trust_domain      = %q
 	trust_bundle_path = %q
@@ -95,11 +102,11 @@ plugins {
 	return s
 }
 
-func (s *spire) daemon(t *testing.T, name, socket, config string) {
+func (s *spire) daemon(t *testing.T, name, socket, config string) (stop func()) {
 	t.Helper()
 	file := filepath.Join(s.folder, name+".conf")
 	must(t, os.WriteFile(file, []byte(config), 0o600))
-	daemon(t, nil, socket, filepath.Join(s.programs, name), "run", "-config", file)
+	return daemon(t, nil, socket, filepath.Join(s.programs, name), "run", "-config", file)
 }
 
 func (s *spire) try(t *testing.T, name string, args ...string) (string, error) {
@@ -129,13 +136,15 @@ func (s *spire) ask(t *testing.T, answer any, args ...string) {
 // id returns the SPIFFE ID of a path.
 func (s *spire) id(path string) string { return "spiffe://" + s.domain + path }
 
-// register lets every process of this user be a workload, and waits until the agent knows.
-func (s *spire) register(t *testing.T, path string, flags ...string) {
+// register lets every process of this user be the workloads with these paths, and waits until the agent knows.
+func (s *spire) register(t *testing.T, paths ...string) {
 	t.Helper()
-	s.ask(t, new(any), append([]string{"entry", "create", "-parentID", s.node, "-spiffeID", s.id(path), "-selector", fmt.Sprint("unix:uid:", os.Getuid())}, flags...)...)
-	until(t, s.id(path), func() (string, bool) {
-		out, err := s.try(t, "spire-agent", s.fetch("jwt", "-audience", "registered", "-spiffeID", s.id(path))...)
-		return out, err == nil
+	for _, path := range paths {
+		s.ask(t, new(any), "entry", "create", "-parentID", s.node, "-spiffeID", s.id(path), "-selector", fmt.Sprint("unix:uid:", os.Getuid()))
+	}
+	until(t, "the agent", func() (string, bool) { // which has X.509-SVIDs last
+		out, err := s.try(t, "spire-agent", s.fetch("x509")...)
+		return out, err == nil && !slices.ContainsFunc(paths, func(path string) bool { return !strings.Contains(out, s.id(path)+"\n") })
 	})
 }
 
@@ -154,8 +163,8 @@ func (s *spire) jwt(t *testing.T, path, audience string) string {
 	return answers[0].SVIDs[0].SVID
 }
 
-// x509 gets an X.509-SVID from the Workload API: the chain, its private key and the authorities, all PEM.
-func (s *spire) x509(t *testing.T, path string) (chain, key, authorities string) {
+// x509 gets an X.509-SVID from the Workload API: the files of the chain and of its private key, in PEM.
+func (s *spire) x509(t *testing.T, path string) (chain, key string) {
 	t.Helper()
 	dir := t.TempDir()
 	out := s.run(t, "spire-agent", s.fetch("x509", "-write", dir)...)
@@ -164,13 +173,12 @@ func (s *spire) x509(t *testing.T, path string) (chain, key, authorities string)
 		if id, ok := strings.CutPrefix(strings.TrimSpace(line), "SPIFFE ID:"); !ok {
 			continue
 		} else if strings.TrimSpace(id) == s.id(path) {
-			name := func(kind string) string { return filepath.Join(dir, fmt.Sprintf(kind, i)) }
-			return name("svid.%d.pem"), name("svid.%d.key"), name("bundle.%d.pem")
+			return filepath.Join(dir, fmt.Sprintf("svid.%d.pem", i)), filepath.Join(dir, fmt.Sprintf("svid.%d.key", i))
 		}
 		i++
 	}
 	t.Fatalf("the agent has no X.509-SVID of %s: %s", s.id(path), out)
-	return "", "", ""
+	return "", ""
 }
 
 // bundle returns the keys of the trust domain as a SPIFFE bundle, which is a JWK Set.
@@ -179,32 +187,27 @@ func (s *spire) bundle(t *testing.T) string {
 	return s.run(t, "spire-server", "bundle", "show", "-socketPath", s.sockets.server, "-format", "spiffe")
 }
 
-// rotateJWT has the server sign with a new key, which is in the bundle before. The old one stays there until it is
-// revoked. It returns the ids of both.
-func (s *spire) rotateJWT(t *testing.T) (old, current string) {
+// prepare puts a new key into the bundle, of the kind jwt or x509. It returns the id of the key that signs, and that of
+// the new one, which does not sign yet.
+func (s *spire) prepare(t *testing.T, kind string) (active, prepared string) {
 	t.Helper()
-	var shown struct {
-		Active struct {
-			AuthorityID string `json:"authority_id"`
-		}
+	type key struct {
+		ID string `json:"authority_id"`
 	}
-	s.ask(t, &shown, "localauthority", "jwt", "show")
-	var prepared struct {
-		Authority struct {
-			AuthorityID string `json:"authority_id"`
-		} `json:"prepared_authority"`
+	var answer struct {
+		Active   key
+		Prepared key `json:"prepared_authority"`
 	}
-	s.ask(t, &prepared, "localauthority", "jwt", "prepare")
-	old, current = shown.Active.AuthorityID, prepared.Authority.AuthorityID
-	s.ask(t, new(any), "localauthority", "jwt", "activate", "-authorityID", current)
-	return old, current
+	s.ask(t, &answer, "localauthority", kind, "show")
+	s.ask(t, &answer, "localauthority", kind, "prepare")
+	return answer.Active.ID, answer.Prepared.ID
 }
 
-// revokeJWT takes a key of rotateJWT out of the bundle.
-func (s *spire) revokeJWT(t *testing.T, key string) {
+// key changes the state of a key: activate has it sign, taint has the agents withdraw what it signed, revoke takes it out
+// of the bundle.
+func (s *spire) key(t *testing.T, kind, change, id string) {
 	t.Helper()
-	s.ask(t, new(any), "localauthority", "jwt", "taint", "-authorityID", key)
-	s.ask(t, new(any), "localauthority", "jwt", "revoke", "-authorityID", key)
+	s.ask(t, new(any), "localauthority", kind, change, "-authorityID", id)
 }
 
 // bundleKey is a key of a SPIFFE bundle (SPIFFE Trust Domain and Bundle, section 4).
@@ -268,25 +271,28 @@ func TestWhatAJWTSVIDOfSPIREContains(t *testing.T) {
 	}
 }
 
-// The bundle changes before SPIRE signs with another key, and a key that was revoked is not in it any more.
+// The bundle has a key before SPIRE signs with it, and does not have a key that was revoked.
 func TestTheBundleOfSPIREFollowsItsKeys(t *testing.T) {
 	t.Parallel()
 	s := startSPIRE(t, "example.org")
 	s.register(t, "/m1")
-	signs := func(audience string) any { // the agent keeps JWT-SVIDs by their audience
-		header, _ := parts(t, s.jwt(t, "/m1", audience))
-		return header["kid"]
+	check := func(what, signs string, want ...string) {
+		t.Helper()
+		header, _ := parts(t, s.jwt(t, "/m1", what)) // the agent keeps JWT-SVIDs by their audience
+		keys, _ := bundleKeys(t, s.bundle(t))
+		slices.Sort(keys)
+		slices.Sort(want)
+		if header["kid"] != signs || !slices.Equal(keys, want) {
+			t.Errorf("%s: %v signs, and the bundle has %v, want %s and %v", what, header["kid"], keys, signs, want)
+		}
 	}
-	first := signs("first")
-	old, current := s.rotateJWT(t)
-	keys, _ := bundleKeys(t, s.bundle(t))
-	if slices.Sort(keys); first != old || signs("second") != current || !slices.Equal(keys, slices.Sorted(slices.Values([]string{old, current}))) {
-		t.Errorf("first %v, then %v of %v, want %s and then %s", first, signs("second"), keys, old, current)
-	}
-	s.revokeJWT(t, old)
-	if keys, _ := bundleKeys(t, s.bundle(t)); !slices.Equal(keys, []string{current}) {
-		t.Errorf("after the revocation the bundle has %v", keys)
-	}
+	old, current := s.prepare(t, "jwt")
+	check("prepared", old, old, current)
+	s.key(t, "jwt", "activate", current)
+	check("activated", current, old, current)
+	s.key(t, "jwt", "taint", old)
+	s.key(t, "jwt", "revoke", old)
+	check("revoked", current, current)
 }
 
 // The bundle endpoint has the same bundle, over TLS with an X.509-SVID of the SPIRE server: the profile https_spiffe.
@@ -311,7 +317,7 @@ func TestWhatAnX509SVIDAndTheBundleEndpointOfSPIREContain(t *testing.T) {
 			t.Errorf("%s: %v, CA %v, usage %b %v", id, leaf.URIs, leaf.IsCA, leaf.KeyUsage, leaf.ExtKeyUsage)
 		}
 	}
-	chain, key, _ := s.x509(t, "/shop/m1")
+	chain, key := s.x509(t, "/shop/m1")
 	pair, err := tls.LoadX509KeyPair(chain, key)
 	must(t, err)
 	var certs []*x509.Certificate
@@ -336,7 +342,7 @@ func TestWhatAnX509SVIDAndTheBundleEndpointOfSPIREContain(t *testing.T) {
 	var served, shown map[string]any
 	must(t, json.Unmarshal(body, &served))
 	must(t, json.Unmarshal([]byte(s.bundle(t)), &shown))
-	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" || !reflect.DeepEqual(served["keys"], shown["keys"]) || served["spiffe_refresh_hint"] != 30.0 {
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" || !reflect.DeepEqual(served["keys"], shown["keys"]) || served["spiffe_refresh_hint"] != 60.0 {
 		t.Errorf("%s, %s: %s", resp.Status, resp.Header.Get("Content-Type"), body)
 	}
 }

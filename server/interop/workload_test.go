@@ -15,10 +15,11 @@ import (
 	"github.com/watchword-dev/watchword/api"
 )
 
-// jwtBearer is the type of an assertion and the grant of RFC 7523.
+// The type of an assertion and the grant of RFC 7523, and the type of draft-ietf-oauth-spiffe-client-auth-02.
 const (
 	jwtBearerAssertion = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 	jwtBearerGrant     = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	jwtSPIFFEAssertion = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
 )
 
 // answered is what the server makes of a platform token.
@@ -36,6 +37,12 @@ var presenting = map[string]func(token string) (path, kind, authorization string
 			"client_assertion_type": {jwtBearerAssertion}, "client_assertion": {token},
 		}.Encode()
 	},
+	asSVID: func(token string) (string, string, string, string) {
+		return "/oauth2/token", "application/x-www-form-urlencoded", "", url.Values{
+			"grant_type": {"client_credentials"}, "resource": {m2URL},
+			"client_assertion_type": {jwtSPIFFEAssertion}, "client_assertion": {token},
+		}.Encode()
+	},
 	"as assertion of the grant jwt-bearer": func(token string) (string, string, string, string) {
 		return "/oauth2/token", "application/x-www-form-urlencoded", "", url.Values{
 			"grant_type": {jwtBearerGrant}, "resource": {m2URL}, "assertion": {token},
@@ -44,6 +51,20 @@ var presenting = map[string]func(token string) (path, kind, authorization string
 	"at POST /accesstoken": func(token string) (string, string, string, string) {
 		return "/accesstoken", "application/json", "Bearer " + token, `{"target":"` + m2URL + `"}`
 	},
+}
+
+// asSVID is the way that is for JWT-SVIDs alone.
+const asSVID = "as client_assertion of the type jwt-spiffe"
+
+// waysOf returns the ways in which a platform token can be sent.
+func waysOf(t *testing.T, token string) (ways []string) {
+	t.Helper()
+	for way := range presenting {
+		if way != asSVID || strings.HasPrefix(claimsOf(t, token).Subject, "spiffe://") {
+			ways = append(ways, way)
+		}
+	}
+	return ways
 }
 
 // present sends a platform token in one of the ways.
@@ -56,21 +77,33 @@ func (o *oauth) present(t *testing.T, way, token string) (a answered) {
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}
-	answer, err := o.http.Do(r)
-	must(t, err)
-	defer answer.Body.Close()
-	var text bytes.Buffer
-	_, err = text.ReadFrom(answer.Body)
-	must(t, err)
-	return answered{answer.StatusCode, text.String(), answer.Header.Get("Watchword-Decision")}
+	return o.ask(t, o.http, r)
+}
+
+// ask sends a request, again if the machine is too busy to record what is decided of it.
+func (o *oauth) ask(t *testing.T, c *http.Client, r *http.Request) (a answered) {
+	t.Helper()
+	until(t, "an answer", func() (string, bool) {
+		again := r.Clone(t.Context())
+		again.Body, _ = r.GetBody() // which is of a string
+		answer, err := c.Do(again)
+		must(t, err)
+		defer answer.Body.Close()
+		var text bytes.Buffer
+		_, err = text.ReadFrom(answer.Body)
+		must(t, err)
+		a = answered{answer.StatusCode, text.String(), answer.Header.Get("Watchword-Decision")}
+		return a.body, a.status != http.StatusServiceUnavailable
+	})
+	return a
 }
 
 // joins wants a platform token to be accepted in each way, as that of a service, again and again. No token that is issued
 // for it outlives it.
 func (o *oauth) joins(t *testing.T, platformToken, service string) {
 	t.Helper()
-	until := claimsOf(t, platformToken).Expiry
-	for way := range presenting {
+	end := claimsOf(t, platformToken).Expiry
+	for _, way := range waysOf(t, platformToken) {
 		for range 2 {
 			a := o.present(t, way, platformToken)
 			var got struct {
@@ -81,8 +114,8 @@ func (o *oauth) joins(t *testing.T, platformToken, service string) {
 				t.Errorf("%s: %d %s", way, a.status, a.body)
 				continue
 			}
-			if c := claimsOf(t, got.OAuth+got.Plain); c.Subject != service || c.Expiry > until || c.Expiry <= time.Now().Unix() {
-				t.Errorf("%s: the token is for %s until %d, want %s until %d at the latest", way, c.Subject, c.Expiry, service, until)
+			if c := claimsOf(t, got.OAuth+got.Plain); c.Subject != service || c.Expiry > end || c.Expiry <= time.Now().Unix() {
+				t.Errorf("%s: the token is for %s until %d, want %s until %d at the latest", way, c.Subject, c.Expiry, service, end)
 			}
 		}
 	}
@@ -97,8 +130,8 @@ func (o *oauth) refuses(t *testing.T, what, platformToken string) {
 			o.refused[way] = o.present(t, way, unknownToken)
 		}
 	}
-	for way, unknown := range o.refused {
-		a := o.present(t, way, platformToken)
+	for _, way := range waysOf(t, platformToken) {
+		a, unknown := o.present(t, way, platformToken), o.refused[way]
 		if a.status/100 != 4 || a.status != unknown.status || a.body != unknown.body {
 			t.Errorf("%s, %s: %d %s; a token of an unknown issuer gets %d %s", what, way, a.status, a.body, unknown.status, unknown.body)
 		}
