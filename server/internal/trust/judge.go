@@ -42,18 +42,75 @@ func Match(s *api.TrustSettings, wanted map[string]string, c *Claims) []api.Clai
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		j.pinned(name, wanted)
 	}
-	// The issuer of a trust can be changed after its rules were checked.
-	if customer := j.preset.customer(s.Issuer); customer != "" && wanted[customer] == "" {
+	if j.preset.isOfAnybody(s, wanted) {
+		customer := j.preset.Customer
 		seen, _ := j.preset.text(c, customer)
 		j.add(customer, false, seen, "", fmt.Sprintf("The rule must pin %s, since other customers of %s have the same issuer.", customer, j.preset.Title))
 	}
-	for _, d := range j.preset.Denied {
-		seen, _ := j.preset.text(c, d.Claim)
-		if wanted[d.Claim] == "" && slices.Contains(d.Values, seen) {
-			j.add(d.Claim, false, seen, "none of "+strings.Join(d.Values, ", "), fmt.Sprintf("%s %s is accepted only if the rule names it. %s", d.Claim, seen, d.Why))
+	for i := range j.preset.Denied {
+		d := &j.preset.Denied[i]
+		if seen, denied := j.preset.denies(d, wanted, c); denied {
+			j.add(d.Claim, false, seen, "none of "+strings.Join(d.Values, ", "), fmt.Sprintf("%s %s is accepted only if the rule names it. %s", d.Claim, Show(seen), d.Why))
 		}
 	}
 	return j.findings
+}
+
+// Unmet returns how many findings of Match are not met. It costs little, so that many rules can be compared with a token
+// before findings about one of them are made.
+func Unmet(s *api.TrustSettings, wanted map[string]string, c *Claims) (n int) {
+	p := of(s)
+	for name, want := range wanted {
+		if known, value := p.value(c, name); !p.has(known, value, want) {
+			n++
+		}
+	}
+	if p.isOfAnybody(s, wanted) {
+		n++
+	}
+	for i := range p.Denied {
+		if _, denied := p.denies(&p.Denied[i], wanted, c); denied {
+			n++
+		}
+	}
+	return n
+}
+
+// isOfAnybody reports whether a rule lacks the claim of the customer. The issuer of a trust can be changed after its rules
+// were checked.
+func (p *Preset) isOfAnybody(s *api.TrustSettings, wanted map[string]string) bool {
+	return p.Customer != "" && wanted[p.Customer] == "" && p.customer(s.Issuer) != ""
+}
+
+// denies returns what a token has in the claim of d, and whether that is refused for a rule.
+func (p *Preset) denies(d *Denied, wanted map[string]string, c *Claims) (seen string, denied bool) {
+	seen, _ = p.text(c, d.Claim)
+	return seen, wanted[d.Claim] == "" && slices.Contains(d.Values, seen)
+}
+
+// value returns what a token has in a claim, by its name in rules, and what the preset knows about the claim, or nil.
+func (p *Preset) value(c *Claims, name string) (*Claim, any) {
+	if known := p.claim(name); known != nil {
+		return known, c.at(known.at)
+	}
+	at, _ := path(name)
+	return nil, c.at(at)
+}
+
+// has reports whether the value of a claim is what a rule wants of it. A claim that the preset does not know has no c.
+func (p *Preset) has(c *Claim, value any, want string) bool {
+	if c != nil && c.Set {
+		all, _ := value.([]any)
+		return slices.ContainsFunc(all, func(one any) bool {
+			text, ok := textOf(one)
+			return ok && text == want
+		})
+	}
+	seen, ok := textOf(value)
+	if p.Name == SPIFFE && c != nil && c.Name == "sub" && strings.HasSuffix(want, "/") {
+		return len(seen) > len(want) && strings.HasPrefix(seen, want) // the slash ends a segment
+	}
+	return ok && seen == want
 }
 
 // IsMet reports whether all findings are met. There must be one.
@@ -276,21 +333,14 @@ func (j *judge) header(typ, alg string) {
 
 // pinned compares one claim that a rule pins.
 func (j *judge) pinned(name string, wanted map[string]string) {
-	want, c := wanted[name], j.preset.claim(name)
-	at, _ := path(name)
-	if c != nil {
-		at = c.path()
-	}
-	value := j.c.at(at)
+	want := wanted[name]
+	c, value := j.preset.value(j.c, name)
+	met := j.preset.has(c, value, want)
 	if c != nil && c.Set {
-		j.pinnedElement(c, value, want)
+		j.pinnedElement(c, met, value, want)
 		return
 	}
 	seen, isText := textOf(value)
-	met := isText && seen == want
-	if j.preset.Name == SPIFFE && name == "sub" && strings.HasSuffix(want, "/") {
-		met = len(seen) > len(want) && strings.HasPrefix(seen, want) // the slash ends a segment
-	}
 	hint := ""
 	switch {
 	case met:
@@ -307,7 +357,7 @@ func (j *judge) pinned(name string, wanted map[string]string) {
 }
 
 // pinnedElement compares a claim that is an array, of which a rule names one element.
-func (j *judge) pinnedElement(c *Claim, value any, want string) {
+func (j *judge) pinnedElement(c *Claim, met bool, value any, want string) {
 	all, isArray := value.([]any)
 	var texts []string
 	for _, one := range all {
@@ -319,7 +369,7 @@ func (j *judge) pinnedElement(c *Claim, value any, want string) {
 	if !isArray {
 		hint = "The token has no such array."
 	}
-	j.add(c.Name, slices.Contains(texts, want), strings.Join(texts, ", "), want, hint)
+	j.add(c.Name, met, strings.Join(texts, ", "), want, hint)
 }
 
 // why says what a difference probably means. A claim that the preset does not know has no c.

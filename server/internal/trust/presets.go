@@ -75,6 +75,8 @@ type Claim struct {
 
 	Propose bool // whether a proposal pins it if the token has it
 	PerRun  bool // it differs with each run of the same workload
+
+	at []string // the members that lead to it
 }
 
 // Fixed is a claim that every token must have.
@@ -148,7 +150,7 @@ func Names() (all []string) {
 	return all
 }
 
-var presets = []*Preset{
+var presets = located([]*Preset{
 	{
 		Name: OIDC, Title: "Any OpenID Connect issuer", Doc: "Any issuer that signs JWTs. A rule pins the subject.",
 		Issuer: "https://HOST/PATH",
@@ -496,6 +498,19 @@ var presets = []*Preset{
 		Real:    "SPIRE",
 		Sources: []string{"SPIFFE: The JWT SPIFFE Verifiable Identity Document (2025)", "SPIFFE: The SPIFFE Identity and Verifiable Identity Document (2025)", "draft-ietf-oauth-spiffe-client-auth-02 (2026)"},
 	},
+})
+
+// located returns the presets after the members that lead to their claims were read.
+func located(all []*Preset) []*Preset {
+	for _, p := range all {
+		for i := range p.Claims {
+			c := &p.Claims[i]
+			if c.at = []string{c.Name}; c.At != "" {
+				c.at, _ = path(c.At)
+			}
+		}
+	}
+	return all
 }
 
 const (

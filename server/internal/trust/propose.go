@@ -38,7 +38,7 @@ func Propose(s *api.TrustSettings, c *Claims) (claims map[string]string, words [
 	var lacking, left []string
 	for i := range p.Claims {
 		claim := &p.Claims[i]
-		value, ok := textOf(c.at(claim.path()))
+		value, ok := textOf(c.at(claim.at))
 		switch {
 		case claim.Propose && claim.Only != "":
 			claims[claim.Name] = claim.Only

@@ -101,7 +101,7 @@ func (p *Preset) resolve(name string) ([]string, error) {
 		return nil, invalid("claims", "%q is not the name of a claim: it is longer than 256 bytes, or does not print", Show(name))
 	}
 	if c := p.claim(name); c != nil {
-		return c.path(), nil
+		return c.at, nil
 	}
 	at, ok := path(name)
 	if !ok {
@@ -122,7 +122,7 @@ func (p *Preset) resolve(name string) ([]string, error) {
 		return at, nil
 	}
 	for _, c := range p.Claims {
-		if slices.Equal(c.path(), at) {
+		if slices.Equal(c.at, at) {
 			return at, nil
 		}
 	}
@@ -142,18 +142,10 @@ func (p *Preset) claim(name string) *Claim {
 	return nil
 }
 
-func (c *Claim) path() []string {
-	if c.At == "" {
-		return []string{c.Name}
-	}
-	at, _ := path(c.At)
-	return at
-}
-
 // canonical is the name by which the claim at this place is stored: that of the preset, or else its JSON pointer.
 func (p *Preset) canonical(at []string) string {
 	for _, c := range p.Claims {
-		if slices.Equal(c.path(), at) {
+		if slices.Equal(c.at, at) {
 			return c.Name
 		}
 	}
@@ -262,7 +254,7 @@ func Text(s *api.TrustSettings, c *Claims, name string) (string, bool) {
 
 func (p *Preset) text(c *Claims, name string) (string, bool) {
 	if known := p.claim(name); known != nil {
-		return textOf(c.at(known.path()))
+		return textOf(c.at(known.at))
 	}
 	return c.Text(name)
 }

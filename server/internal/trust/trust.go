@@ -94,6 +94,9 @@ func path(name string) ([]string, bool) {
 	}
 	at := strings.Split(rest, "/")
 	for i, part := range at {
+		if !strings.Contains(part, "~") {
+			continue
+		}
 		// RFC 6901, section 3: a tilde is followed by 0 or 1.
 		if strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(part), "~") {
 			return nil, false
@@ -194,6 +197,8 @@ func (c *Claims) audience() ([]string, bool) {
 // Show shortens what a token says to what findings have of it. Whoever made the token chose the text, and people read it
 // in a terminal, so that what does not print is replaced.
 func Show(s string) string {
+	// No rune becomes shorter than three quarters of what it was, so that enough remains.
+	s = s[:min(len(s), 2*maxShown)]
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
