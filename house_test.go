@@ -50,7 +50,7 @@ var arrows = map[string][]string{
 	"server/internal/keys":       {"server/internal/directory", "server/internal/disk", "internal/jose"},
 	"server/internal/outbound":   {},
 	"server/internal/keysets":    {"server/internal/outbound", "internal/jose", "internal/netaddr", "internal/strictjson"},
-	"server/internal/clientauth": {"api", "server/internal/directory", "internal/jose", "server/internal/keysets", "server/internal/trust", "server/internal/once", "server/internal/throttle", "server/internal/redact"},
+	"server/internal/clientauth": {"api", "server/internal/policy", "server/internal/directory", "internal/jose", "server/internal/keysets", "server/internal/trust", "server/internal/once", "server/internal/throttle", "server/internal/redact"},
 	"server/internal/once":       {},
 	"server/internal/throttle":   {},
 	"server/internal/trust":      {"api", "internal/netaddr", "internal/strictjson", "server/internal/spelling"},

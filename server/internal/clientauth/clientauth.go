@@ -41,7 +41,7 @@ type Presented struct {
 
 	parsed   *parsed
 	platform *parsedPlatform
-	issuer   string // this server's own, which is no platform
+	own      []string // the issuers that are this server, which is no platform
 }
 
 // parsed is what came of reading an assertion: several methods look at it.
@@ -197,12 +197,13 @@ func methods(o Options, workloads *workloads) []Method {
 type Authenticator struct {
 	methods   []Method
 	workloads *workloads
+	own       []string // the issuers that are this server
 }
 
 // New makes an authenticator of all methods.
 func New(o Options) *Authenticator {
 	workloads := newWorkloads(o)
-	return &Authenticator{methods(o, workloads), workloads}
+	return &Authenticator{methods(o, workloads), workloads, []string{o.PlainIssuer, o.Issuer}}
 }
 
 // Names of the methods, for the metadata.
@@ -215,7 +216,7 @@ func (a *Authenticator) Names() (names []string) {
 
 // Authenticate determines which service presented p.
 func (a *Authenticator) Authenticate(ctx context.Context, p *Presented, s *directory.Snapshot, now time.Time) (Identity, *Failure) {
-	p.issuer = a.workloads.o.Issuer
+	p.own = a.own
 	var method Method
 	for _, m := range a.methods {
 		if !m.Presents(p) {

@@ -14,14 +14,15 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/keysets"
 	"github.com/watchword-dev/watchword/server/internal/once"
+	"github.com/watchword-dev/watchword/server/internal/policy"
 	"github.com/watchword-dev/watchword/server/internal/trust"
 )
 
 // MaxPlatformToken is the longest token of a platform that is read, in bytes.
 const MaxPlatformToken = 16 << 10
 
-// MaxCandidates is how many credentials are compared with one token.
-const MaxCandidates = 200
+// MaxEnded is how many credentials that may not be used are compared with one token, to explain a refusal.
+const MaxEnded = 50
 
 // spiffeScheme begins every SPIFFE ID (SPIFFE ID, section 2).
 const spiffeScheme = "spiffe://"
@@ -79,7 +80,7 @@ func (p *Presented) platformToken() *platformToken {
 		compact = p.Bearer
 	}
 	if p.platform == nil || p.platform.from != compact {
-		p.platform = &parsedPlatform{compact, readPlatformToken(compact, p.AssertsSVID, p.issuer)}
+		p.platform = &parsedPlatform{compact, readPlatformToken(compact, p.AssertsSVID, p.own)}
 	}
 	return p.platform.token
 }
@@ -92,7 +93,7 @@ type parsedPlatform struct {
 // readPlatformToken returns nil for what a service or this server signed. Those name a service or this server as their
 // issuer: that of a platform is a URL, which no service can have as its name. A JWT-SVID may have no issuer (JWT-SVID,
 // section 3).
-func readPlatformToken(compact string, svid bool, own string) *platformToken {
+func readPlatformToken(compact string, svid bool, own []string) *platformToken {
 	if compact == "" || isBootstrapToken(compact) {
 		return nil
 	}
@@ -108,7 +109,7 @@ func readPlatformToken(compact string, svid bool, own string) *platformToken {
 	p.iss, _ = c.Text("iss")
 	p.sub, _ = c.Text("sub")
 	p.spiffe = svid || strings.HasPrefix(p.sub, spiffeScheme)
-	if !p.spiffe && (p.iss == own || !strings.ContainsAny(p.iss, ":/")) {
+	if !p.spiffe && (slices.Contains(own, p.iss) || !strings.ContainsAny(p.iss, ":/")) {
 		return nil
 	}
 	return p
@@ -155,7 +156,7 @@ type Explanation struct {
 // Explain checks a platform's token as Authenticate would. It uses up and counts nothing.
 // clientID is as in a request.
 func (a *Authenticator) Explain(ctx context.Context, token, clientID string, s *directory.Snapshot, now time.Time) (e Explanation) {
-	p := &Presented{Assertion: token, ClientID: clientID, issuer: a.workloads.o.Issuer}
+	p := &Presented{Assertion: token, ClientID: clientID, own: a.own}
 	t := p.platformToken()
 	if t == nil {
 		e.Reason = "malformed"
@@ -183,6 +184,17 @@ func (a *Authenticator) Explain(ctx context.Context, token, clientID string, s *
 		return e
 	}
 	e.Service, e.CredentialID = svc, c.ID
+	method := api.WorkloadJWT
+	if t.spiffe {
+		method = api.SPIFFEJWT
+	}
+	switch {
+	case e.Reason != "":
+	case svc.Disabled:
+		e.Reason = string(policy.CallerDisabled)
+	case !Accepts(svc, method):
+		e.Reason = "method_not_accepted"
+	}
 	e.Findings = append(e.Findings, trust.Match(&tr.TrustSettings, a.workloads.wanted(c), t.claims)...)
 	return e
 }
@@ -237,8 +249,8 @@ func (w *workloads) vouched(ctx context.Context, tr *directory.Trust, t *platfor
 	}
 	id := Identity{Service: svc, CredentialID: credential.ID, Depends: tr.Generation, Until: t.claims.Expiry()}
 	if trust.OnceOnly(&tr.TrustSettings) {
-		// With the trust: a jti is unique to its issuer (RFC 7519, section 4.1.7). That there is one was judged.
-		id.Once = []once.Entry{{Key: once.Key("platform", tr.ID, t.claims.ID()), Until: id.Until.Add(clockSkew)}}
+		// A jti is unique to its issuer (RFC 7519, section 4.1.7), whichever trust it is of by then. That there is one was judged.
+		id.Once = []once.Entry{{Key: once.Key("platform", tr.Issuer, t.claims.ID()), Until: id.Until.Add(clockSkew)}}
 	}
 	return id, nil
 }
@@ -287,36 +299,25 @@ func source(tr *directory.Trust) *keysets.Source {
 	return s
 }
 
-// candidate is a credential that may be the one, and the claims of a token that are not as it wants them.
+// candidate is a credential that may be the one.
 type candidate struct {
 	credential *directory.Credential
 	service    *directory.Service
-	findings   []api.ClaimFinding
-	unmet      int
+	wanted     map[string]string
 }
 
 // match finds the credential that wants what t says. A token may lead to several services, of which the request then
 // names one by its client_id.
 func (w *workloads) match(tr *directory.Trust, t *platformToken, p *Presented, s *directory.Snapshot, now time.Time) (*directory.Credential, *directory.Service, *Failure) {
 	var found, nearest *candidate
-	var why string // of a credential that matches and may not be used
-	for _, c := range candidates(tr, t, p, s) {
-		wanted := w.wanted(c.credential)
-		if len(wanted) == 0 { // written by a newer version; a token has all of no claims
-			continue
-		}
-		c.findings = trust.Match(&tr.TrustSettings, wanted, t.claims)
-		c.unmet = len(Unmet(c.findings))
-		unusable := usable(c.credential, p, now)
+	var fewest int
+	live, ended := w.candidates(tr, t, p, s, now)
+	for _, c := range live {
+		n := trust.Unmet(&tr.TrustSettings, c.wanted, t.claims)
 		switch {
-		case c.unmet > 0:
-			if unusable == "" && (nearest == nil || c.unmet < nearest.unmet) && why == "" {
-				nearest = c
-			}
-		case unusable != "":
-			if found == nil {
-				why, nearest = unusable, c
-			}
+		case n > 0 && (nearest == nil || n < fewest):
+			nearest, fewest = c, n
+		case n > 0:
 		case found != nil && found.service.UID != c.service.UID:
 			return nil, nil, &Failure{Reason: "ambiguous_workload", Findings: []api.ClaimFinding{{
 				Claim: "client_id", Wanted: "one of the services " + found.service.Name + ", " + c.service.Name,
@@ -326,13 +327,20 @@ func (w *workloads) match(tr *directory.Trust, t *platformToken, p *Presented, s
 			found = c
 		}
 	}
-	switch {
-	case found != nil:
+	if found != nil {
 		return found.credential, found.service, nil
-	case why != "":
-		return nil, nil, &Failure{Reason: why, Claimed: nearest.service.Name, CredentialID: nearest.credential.ID}
-	case nearest != nil:
-		return nil, nil, &Failure{Reason: "claims_differ", Claimed: nearest.service.Name, CredentialID: nearest.credential.ID, Findings: nearest.findings}
+	}
+	// For the audit log: one that was good once, or is good elsewhere.
+	for _, c := range ended {
+		if trust.Unmet(&tr.TrustSettings, c.wanted, t.claims) == 0 {
+			return nil, nil, &Failure{Reason: usable(c.credential, p, now), Claimed: c.service.Name, CredentialID: c.credential.ID}
+		}
+	}
+	if nearest != nil {
+		return nil, nil, &Failure{
+			Reason: "claims_differ", Claimed: nearest.service.Name, CredentialID: nearest.credential.ID,
+			Findings: trust.Match(&tr.TrustSettings, nearest.wanted, t.claims),
+		}
 	}
 	return nil, nil, &Failure{Reason: "no_matching_credential", Findings: seenAnchors(tr, t)}
 }
@@ -347,17 +355,28 @@ func (w *workloads) wanted(c *directory.Credential) map[string]string {
 	return claims
 }
 
-// candidates are credentials that have a claim in common with t, by which the directory finds them.
-func candidates(tr *directory.Trust, t *platformToken, p *Presented, s *directory.Snapshot) (all []*candidate) {
+// candidates are credentials that have a claim in common with t, by which the directory finds them: those that may be
+// used, of which there are few for any claim (directory.MaxAnchored), and MaxEnded at most of the others.
+func (w *workloads) candidates(tr *directory.Trust, t *platformToken, p *Presented, s *directory.Snapshot, now time.Time) (live, ended []*candidate) {
 	known := map[string]bool{}
 	add := func(name, value string) {
 		for _, c := range s.Workloads(tr.ID, name, value) {
 			svc, ok := s.ServiceByUID(c.Service)
-			if !ok || known[c.ID] || len(all) >= MaxCandidates || p.ClientID != "" && p.ClientID != svc.Name && !(t.spiffe && p.ClientID == t.sub) {
+			if !ok || known[c.ID] || p.ClientID != "" && p.ClientID != svc.Name && !(t.spiffe && p.ClientID == t.sub) {
 				continue
 			}
 			known[c.ID] = true
-			all = append(all, &candidate{credential: c, service: svc})
+			to := &live
+			if usable(c, p, now) != "" {
+				to = &ended
+			}
+			if len(ended) >= MaxEnded && to == &ended {
+				continue
+			}
+			// Without claims it is one of a newer version's: any token has all of none.
+			if wanted := w.wanted(c); len(wanted) > 0 {
+				*to = append(*to, &candidate{c, svc, wanted})
+			}
 		}
 	}
 	for _, name := range trust.AnchorNames(tr.Preset) {
@@ -368,7 +387,7 @@ func candidates(tr *directory.Trust, t *platformToken, p *Presented, s *director
 	if t.spiffe {
 		add("sub", "") // path prefixes
 	}
-	return all
+	return live, ended
 }
 
 // seenAnchors are the claims by which no credential was found.

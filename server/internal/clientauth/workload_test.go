@@ -4,7 +4,6 @@ import (
 	"crypto/ecdsa"
 	"encoding/json"
 	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -277,19 +276,35 @@ func TestJWTSVIDProvesItsService(t *testing.T) {
 	b.wantNot("a service's own assertion", p, clientauth.Refused, "malformed")
 }
 
-// However many credentials have a claim in common with a token, few are compared with it.
-func TestCandidatesAreBounded(t *testing.T) {
-	b, k := inCluster(t)
-	uid := b.service("m2")
-	for range 3 * clientauth.MaxCandidates {
-		b.credential(uid, k.workload("", map[string]string{"sub": pod["sub"], "uid": "another"}))
+// However many credentials of a workload have ended, one that has not is found.
+func TestEndedCredentialsCrowdNobodyOut(t *testing.T) {
+	b := newBench(t)
+	k := b.trusted("prod", "kubernetes", cluster)
+	uid := b.service("m1")
+	for range 10 * clientauth.MaxEnded {
+		c := k.workload("", pod)
+		c.RevokedAt = b.now
+		b.credential(uid, c)
 	}
-	s := directory.NewSnapshot(&b.state, time.Hour)
-	if n := len(s.Workloads(k.trust.ID, "sub", pod["sub"])); n < 2*clientauth.MaxCandidates {
-		t.Fatalf("%d credentials have the sub", n)
-	}
-	token := b.sign(k.Signer, "", b.podClaims(claims{"kubernetes.io": nil}))
-	if _, failure := b.ask(token); failure == nil || !slices.Contains([]string{"claims_differ", "no_matching_credential"}, failure.Reason) {
-		t.Errorf("got %v", failure)
+	token := b.sign(k.Signer, "", b.podClaims(nil))
+	b.wantNot("only revoked ones", token, clientauth.Refused, "revoked")
+	b.credential(uid, k.workload("zz", pod)) // the last by its id
+	b.want("one that is valid", token, "m1", "zz")
+}
+
+// Issuers of this server are no platforms, whatever they look like.
+func TestOwnTokensAreNoPlatforms(t *testing.T) {
+	const plain = "https://plain.test"
+	own := newSigner(t, "own", jose.ES256)
+	b := newBench(t, func(o *clientauth.Options) {
+		o.PlainIssuer = plain
+		o.Foreign = func() *jose.KeySet { return jose.NewKeySet(own.Public()) }
+	})
+	b.service("m1")
+	// A bootstrap credential of the SuperTokens interface has no type of its own.
+	p := b.sign(own, "JWT", b.claimsOf("m1", claims{"iss": plain, "aud": plain}))
+	p.Bearer, p.Assertion = p.Assertion, ""
+	if id, failure := b.ask(p); failure != nil && failure.Reason == "unknown_issuer" {
+		t.Errorf("got %v, %v", id, failure)
 	}
 }

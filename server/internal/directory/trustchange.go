@@ -74,6 +74,10 @@ func (o Options) CheckTrust(t Trust) error {
 	if _, err := ParseName(t.Name); err != nil {
 		return err
 	}
+	// Tokens of this server name a caller as their subject, and the callee that received one could present it.
+	if slices.Contains(o.Reserved, t.Issuer) {
+		return &InvalidError{"issuer", "is an issuer of this server, whose tokens never prove who presents them"}
+	}
 	return invalid(trust.CheckSettings(t.TrustSettings, o.Issuer))
 }
 

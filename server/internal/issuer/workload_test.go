@@ -17,7 +17,8 @@ import (
 // jobs is an issuer of CI jobs that a world trusts.
 type jobs struct {
 	*world
-	key *jose.Signer
+	key  *jose.Signer
+	name string // of the trust
 }
 
 const runner = "https://token.actions.githubusercontent.com"
@@ -25,24 +26,30 @@ const runner = "https://token.actions.githubusercontent.com"
 // withJobs is a world whose service m1 is also a job of a repository, which may call m2.
 func withJobs(t *testing.T, edit ...func(*issuer.Options)) *jobs {
 	w := newWorld(t, edit...)
-	j := &jobs{w, nil}
+	j := &jobs{world: w}
 	var err error
 	j.key, err = jose.GenerateSigner(jose.RS256)
 	w.must(err)
-	jwk, err := j.key.Public().JWK()
-	w.must(err)
-	_, err = w.directory.AddTrust(w.Context(), operator, "ci", api.TrustSettings{Preset: "github", Issuer: runner, JWKS: fmt.Sprintf(`{"keys":[%s]}`, jwk)})
-	w.must(err)
+	j.trust("ci")
 	w.service("m1", "m2", "m3")
 	j.workload("m1", "123")
 	w.allow("m1", "m2", directory.NewRule{Scopes: []string{"read"}})
 	return j
 }
 
+func (j *jobs) trust(name string) {
+	j.Helper()
+	jwk, err := j.key.Public().JWK()
+	j.must(err)
+	j.name = name
+	_, err = j.directory.AddTrust(j.Context(), operator, name, api.TrustSettings{Preset: "github", Issuer: runner, JWKS: fmt.Sprintf(`{"keys":[%s]}`, jwk)})
+	j.must(err)
+}
+
 func (j *jobs) workload(service, repository string) directory.Credential {
 	j.Helper()
 	c, _, err := j.issuer.Credential(j.Context(), operator, service, directory.NewCredential{
-		Kind: directory.KindWorkload, Trust: "ci",
+		Kind: directory.KindWorkload, Trust: j.name,
 		Claims: map[string]string{"repository": "o/r", "repository_id": repository, "repository_owner_id": "9", "environment": "production"},
 	})
 	j.must(err)
@@ -145,6 +152,11 @@ func TestTokenOfAJobIsAcceptedOnce(t *testing.T) {
 	j.refused("again", asserting(token), issuer.InvalidToken, "replayed_assertion")
 	j.refused("as the grant", granting(token), issuer.InvalidGrant, "replayed_assertion")
 	j.refused("as the bearer", bearing(token), issuer.InvalidToken, "replayed_assertion")
+	// Nor by another trust of the same issuer.
+	j.must(j.directory.RemoveTrust(t.Context(), operator, "ci", directory.AnyVersion))
+	j.trust("ci2")
+	j.workload("m1", "123")
+	j.refused("by another trust", asserting(token), issuer.InvalidToken, "replayed_assertion")
 	// What is refused for another reason uses nothing up.
 	token = j.job(nil)
 	p := asserting(token)
