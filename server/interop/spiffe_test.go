@@ -161,14 +161,14 @@ func TestKeysOfATrustDomainAreFollowed(t *testing.T) {
 	web.server(t)
 	for name, test := range map[string]struct {
 		profile string
-		flags   func(*spire) []string
+		flags   func(*testing.T, *spire) []string
 	}{
-		"https_spiffe": {`profile "https_spiffe" {}`, func(s *spire) []string {
+		"https_spiffe": {`profile "https_spiffe" {}`, func(t *testing.T, s *spire) []string {
 			return []string{"--jwks-file", file(t, s.bundle(t)), "--endpoint-id", s.id("/spire/server")}
 		}},
 		"https_web": {
 			`profile "https_web" { serving_cert_file { cert_file_path = "` + web.file("server") + `", key_file_path = "` + web.file("server-key") + `", file_sync_interval = "1h" } }`,
-			func(*spire) []string { return nil },
+			func(*testing.T, *spire) []string { return nil },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -176,7 +176,7 @@ func TestKeysOfATrustDomainAreFollowed(t *testing.T) {
 			o := startOAuth(t, "WATCHWORD_OAUTH_JWKS_NETWORKS=127.0.0.0/8", "SSL_CERT_FILE="+web.file("authority"))
 			s := startSPIREWith(t, "example.org", test.profile)
 			s.register(t, "/m1")
-			o.trusts(t, "example", s.domain, append(test.flags(s), "--jwks-uri", s.bundles)...)
+			o.trusts(t, "example", s.domain, append(test.flags(t, s), "--jwks-uri", s.bundles)...)
 			o.workload(t, "here", "example", s.id("/m1"))
 			svid := func() string { return s.jwt(t, "/m1", o.issuer) }
 			o.joins(t, svid(), "here")
