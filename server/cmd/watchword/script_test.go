@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 //	take NAME REGEXP     set NAME to the first group of REGEXP in the last stdout
 //	mode PERM FILE       want these permissions
 //	callee NAME [--open] run a service to probe: see callee_test.go
+//	platform ...         an issuer of tokens: see platform_test.go
 //	[unshare]            whether a script may mount file systems in a namespace of its own
 //	authority            make certificates, and have programs trust them: see authority_test.go
 func TestScripts(t *testing.T) {
@@ -46,6 +47,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("EXAMPLES", examples)
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second more under -race
 			e.Values[server{}] = &server{}
+			e.Values[platform{}] = &platform{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -56,6 +58,7 @@ func TestScripts(t *testing.T) {
 
 			"authority": authority,
 			"callee":    callee,
+			"platform":  vouch,
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "unshare" {

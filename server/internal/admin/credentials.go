@@ -135,6 +135,9 @@ func (a *handlers) createCredential(ctx context.Context, in *struct {
 		}
 		n.CIDR = cidr
 	}
+	if body.Trust != "" {
+		note(ctx, "trust", body.Trust)
+	}
 	owner, err := a.resolve(ctx, in.Name)
 	if err != nil {
 		return nil, err

@@ -40,8 +40,8 @@ var (
 const (
 	LargeLimit = 64 << 20
 	largeTime  = 5 * time.Minute
-	// longLimit is for keys and certificates of 64 KiB each, as a JSON string.
-	longLimit = 256 << 10
+	// LongLimit is for keys and certificates of 64 KiB each, as a JSON string.
+	LongLimit = 256 << 10
 	// MaxLarge is how many bodies of more than 16 KiB are read at once.
 	MaxLarge = 8
 )
@@ -231,7 +231,7 @@ func (req *request) admit(r *http.Request) *web.Error {
 	case req.action.large:
 		limit, tooLarge = LargeLimit, errFilesTooLarge
 	case req.action.long:
-		limit = longLimit
+		limit = LongLimit
 	}
 	req.body, err = io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
 	switch {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -247,6 +248,32 @@ func TestOnlyTheTrustOperatorChangesTrustsAndTheirCredentials(t *testing.T) {
 	for _, c := range changes.Changes {
 		if want := map[bool]string{true: trustOperator, false: operator}[c.Action != "service.create" && c.Action != "key.create"]; c.Actor != want && (strings.HasPrefix(c.Action, "trust.") || strings.HasPrefix(c.Action, "credential.")) {
 			t.Errorf("%s was made by %s, want %s", c.Action, c.Actor, want)
+		}
+	}
+}
+
+// What a file changes decides who may apply it.
+func TestFilesThatChangeTrustsAreForTheTrustOperator(t *testing.T) {
+	s := start(t, roles)
+	as := []string{"Authorization", "Bearer " + trustTestToken}
+	s.services("m1")
+	s.must("POST", "/trusts", `{"name":"prod","preset":"kubernetes","issuer":"`+clusterIssuer+`"}`, as...)
+	// N is another name for each request.
+	for owner, c := range map[string]struct {
+		text, operator, trustOperator string // the codes of the refusals
+	}{
+		"trust":      {`trusts: {corp-N: {issuer: 'https://N.example.com'}}`, "trust_role_required", ""},
+		"service":    {`services: {s-N: }`, "", "operator_role_required"},
+		"both":       {`trusts: {lab-N: {issuer: 'https://lab.example.com'}}\nservices: {b-N: }`, "trust_role_required", "operator_role_required"},
+		"nothing":    {`services: {}`, "", ""},
+		"identities": {`services: {i-N: {identity: [{trust: prod, claims: {uid: ` + uid + `}}]}}`, "trust_role_required", "operator_role_required"},
+	} {
+		for n, want := range []string{c.operator, c.trustOperator} {
+			text := strings.ReplaceAll(`version: 1\nmanaged-by: `+owner+`-N\n`+c.text+`\n`, "N", fmt.Sprint("n", n))
+			a := s.ask("POST", "/callmap/apply", `{"files":[{"name":"a.yaml","text":"`+text+`"}]}`, [][]string{nil, as}[n]...)
+			if want == "" && a.Code != http.StatusOK || want != "" && (a.Code != http.StatusForbidden || !strings.Contains(a.Body.String(), want)) {
+				t.Errorf("%s, applied by %s: got %d %s, want %q", owner, []string{operator, trustOperator}[n], a.Code, a.Body, want)
+			}
 		}
 	}
 }

@@ -234,7 +234,7 @@ func operator() []Row {
 			"the newest", "429 `too_many_failures`, `Retry-After`", "watchword_http_request_duration_seconds_count", "admin.TestGuessingIsSlowedDownByAddress",
 		},
 		{
-			"body", size(web.BodyLimit) + ", with files " + size(admin.LargeLimit), fmt.Sprintf("%d of more than 16 KiB at once, one of more than 1 MiB worked on", admin.MaxLarge), "the newest",
+			"body", size(web.BodyLimit) + ", with keys of a trust " + size(admin.LongLimit) + ", with files " + size(admin.LargeLimit), fmt.Sprintf("%d of more than 16 KiB at once, one of more than 1 MiB worked on", admin.MaxLarge), "the newest",
 			"413 `body_too_large` or `files_too_large`; 503", shed, "admin.TestBodyHasALimit",
 		},
 		{
