@@ -58,7 +58,11 @@ It does not run the tests of the files: see "watchword test --offline".`,
 			if len(trusts) > 0 {
 				c.Say("these trusts are named but not declared in the files, so claims of their tokens were not checked: %s", strings.Join(trusts, " "))
 			}
-			return c.Printf("valid: %d services, %d rules, in %s", len(plan.Services), len(plan.Rules), sizeOf(files))
+			trusted := ""
+			if n := len(plan.Trusts) + len(plan.Identities); n > 0 {
+				trusted = fmt.Sprintf(" %d trusts, %d identities,", len(plan.Trusts), len(plan.Identities))
+			}
+			return c.Printf("valid: %d services, %d rules,%s in %s", len(plan.Services), len(plan.Rules), trusted, sizeOf(files))
 		},
 	}
 	return withFiles(cmd, &names)
