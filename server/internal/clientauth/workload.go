@@ -136,7 +136,7 @@ func (m *workloadJWT) Authenticate(ctx context.Context, p *Presented, s *directo
 		return Identity{}, failure
 	}
 	id, failure := m.w.vouched(ctx, tr, t, p, s, now)
-	m.w.states.note(tr.ID, failure, t.KeyID, now)
+	m.w.states.note(tr.ID, failure, now)
 	return id, failure
 }
 
@@ -237,6 +237,15 @@ func (w *workloads) vouched(ctx context.Context, tr *directory.Trust, t *platfor
 	if failure := w.verify(ctx, tr, t, now); failure != nil {
 		return Identity{}, failure
 	}
+	id, failure := w.proved(tr, t, p, s, now)
+	if failure != nil {
+		failure.attention = failure.CredentialID != "" || !trust.Shared(&tr.TrustSettings)
+	}
+	return id, failure
+}
+
+// proved finds out what a token proves whose signature is good.
+func (w *workloads) proved(tr *directory.Trust, t *platformToken, p *Presented, s *directory.Snapshot, now time.Time) (Identity, *Failure) {
 	found := w.judge(tr, t, now)
 	credential, svc, failure := w.match(tr, t, p, s, now)
 	switch {

@@ -76,9 +76,13 @@ func (b *bench) podClaims(edit claims) string {
 	}
 	maps.Copy(c, edit)
 	maps.DeleteFunc(c, func(_ string, v any) bool { return v == nil })
+	return textOf(b.t, c)
+}
+
+func textOf(t testing.TB, c claims) string {
 	text, err := json.Marshal(c)
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return string(text)
 }
@@ -146,7 +150,7 @@ func TestPlatformTokenThatDiffersIsRefused(t *testing.T) {
 	}
 	b.wantNot("another's key", b.sign(newSigner(t, k.ID(), jose.RS256), "", b.podClaims(nil)), clientauth.Refused, "bad_signature")
 	b.wantNot("an unknown key", b.sign(newSigner(t, "new", jose.RS256), "", b.podClaims(nil)), clientauth.Refused, "unknown_key")
-	if got := b.auth.TrustState(k.trust.ID); got.UnknownKey != "new" || got.Refused["expired"].IsZero() || !got.Accepted.IsZero() {
+	if got := b.auth.TrustState(k.trust.ID); got.UnknownKey.IsZero() || got.Refused["expired"].IsZero() || !got.Accepted.IsZero() {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -306,5 +310,29 @@ func TestOwnTokensAreNoPlatforms(t *testing.T) {
 	p.Bearer, p.Assertion = p.Assertion, ""
 	if id, failure := b.ask(p); failure != nil && failure.Reason == "unknown_issuer" {
 		t.Errorf("got %v, %v", id, failure)
+	}
+}
+
+// Anybody can have a repository, and get tokens for any audience. Such tokens do not make the trust need attention, but those of
+// a repository that a credential names do.
+func TestTokensOfStrangersOnASharedPlatformAreNotCounted(t *testing.T) {
+	const forge = "https://token.actions.githubusercontent.com"
+	b := newBench(t)
+	k := b.trusted("forge", "github", forge)
+	b.service("m1", k.workload("w1", map[string]string{"repository_id": "12", "repository_owner_id": "3", "ref": "refs/heads/main"}))
+	job := func(repository, audience string) clientauth.Presented {
+		return b.sign(k.Signer, "JWT", textOf(t, claims{
+			"iss": forge, "aud": audience, "sub": "repo:a/b:ref:refs/heads/main", "jti": repository + audience, "repository_id": repository, "repository_owner_id": "3",
+			"ref": "refs/heads/other", "event_name": "push", "iat": b.now.Unix(), "nbf": b.now.Unix(), "exp": b.now.Add(5 * time.Minute).Unix(),
+		}))
+	}
+	b.wantNot("a stranger", job("99", issuer), clientauth.Refused, "no_matching_credential")
+	b.wantNot("a stranger, for another", job("99", "https://other.test"), clientauth.Refused, "audience_mismatch")
+	if got := b.auth.TrustState(k.trust.ID); len(got.Refused) > 0 {
+		t.Errorf("got %+v", got)
+	}
+	b.wantNot("another branch", job("12", issuer), clientauth.Refused, "claims_differ")
+	if got := b.auth.TrustState(k.trust.ID); got.Refused["claims_differ"].IsZero() || len(got.Refused) != 1 {
+		t.Errorf("got %+v", got)
 	}
 }

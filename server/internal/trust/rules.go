@@ -201,6 +201,13 @@ func (p *Preset) customer(issuer string) string {
 	return ""
 }
 
+// Shared reports whether several customers of a platform have the issuer of s: then anybody can become one, and have it
+// sign tokens for any audience.
+func Shared(s *api.TrustSettings) bool {
+	p, ok := Find(s.Preset)
+	return ok && p.customer(s.Issuer) != ""
+}
+
 // checkEnough checks that a rule pins all that it must.
 func (p *Preset) checkEnough(s *api.TrustSettings, rule map[string]string) error {
 	for _, group := range p.Required {

@@ -2,6 +2,7 @@
 package trust
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -129,12 +130,16 @@ func printTrust(c *base.CLI, t api.Trust) error {
 	if n := strings.Count(t.Authorities, "-----BEGIN CERTIFICATE-----"); n > 0 {
 		authorities = fmt.Sprintf("%d certificates", n)
 	}
-	return c.PrintFields("name", t.Name, "id", t.ID, "status", status(t), "preset", t.Preset, "issuer", t.Issuer, "audience", audience,
+	err := c.PrintFields("name", t.Name, "id", t.ID, "status", status(t), "preset", t.Preset, "issuer", t.Issuer, "audience", audience,
 		"keys", keysOf(t), "authorities", authorities, "bundle endpoint", t.EndpointID,
 		"algorithms", strings.Join(presets.Algorithms(&t.TrustSettings), " "), "longest lifetime", config.FormatDuration(presets.LongestLife(&t.TrustSettings)),
 		"a token is accepted", accepted, "credentials name", required(t.Preset),
 		"credentials", fmt.Sprintf("%d, of %d services", t.Credentials, t.Services),
 		"managed by", t.ManagedBy, "version", fmt.Sprint(t.Version), "created", base.Moment(t.CreatedAt), "updated", base.Moment(t.UpdatedAt))
+	for _, note := range t.Notes {
+		err = errors.Join(err, c.Printf("Note: %s", base.Line(note)))
+	}
+	return err
 }
 
 // required are the claims that a credential must name, in words.
