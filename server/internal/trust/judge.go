@@ -29,8 +29,12 @@ func Judge(s *api.TrustSettings, c *Claims, audience, typ, alg string, now time.
 		seen, _ := j.preset.text(c, f.Claim)
 		j.add(f.Claim, seen == f.Value, seen, f.Value, f.Hint)
 	}
-	if _, is := c.all["kubernetes.io"].(map[string]any); is && j.preset.Name == OIDC {
+	switch {
+	case j.preset.Name != OIDC:
+	case isOfKubernetes(c):
 		j.add("kubernetes.io", false, "a service account", "", "This is a token of Kubernetes, whose sub another service account can have later: add a trust with the preset kubernetes.")
+	case isOfGitLab(c):
+		j.add("project_path", false, j.seen("project_path"), "", "This is a token of GitLab, whose sub another project can have later: add a trust with the preset gitlab.")
 	}
 	return j.findings
 }
@@ -42,10 +46,10 @@ func Match(s *api.TrustSettings, wanted map[string]string, c *Claims) []api.Clai
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		j.pinned(name, wanted)
 	}
-	if j.preset.isOfAnybody(s, wanted) {
-		customer := j.preset.Customer
+	// CheckClaims did not always want it for all issuers.
+	if customer, title := j.preset.customer(s.Issuer); customer != "" && wanted[customer] == "" {
 		seen, _ := j.preset.text(c, customer)
-		j.add(customer, false, seen, "", fmt.Sprintf("The rule must pin %s, since other customers of %s have the same issuer.", customer, j.preset.Title))
+		j.add(customer, false, seen, "", fmt.Sprintf("The rule must pin %s, since other customers of %s have the same issuer.", customer, title))
 	}
 	for i := range j.preset.Denied {
 		d := &j.preset.Denied[i]
@@ -65,8 +69,10 @@ func Unmet(s *api.TrustSettings, wanted map[string]string, c *Claims) (n int) {
 			n++
 		}
 	}
-	if p.isOfAnybody(s, wanted) {
-		n++
+	if p.Customer == "" || wanted[p.Customer] == "" { // to look at the issuer takes longer
+		if customer, _ := p.customer(s.Issuer); customer != "" && wanted[customer] == "" {
+			n++
+		}
 	}
 	for i := range p.Denied {
 		if _, denied := p.denies(&p.Denied[i], wanted, c); denied {
@@ -74,12 +80,6 @@ func Unmet(s *api.TrustSettings, wanted map[string]string, c *Claims) (n int) {
 		}
 	}
 	return n
-}
-
-// isOfAnybody reports whether a rule lacks the claim of the customer. The issuer of a trust can be changed after its rules
-// were checked.
-func (p *Preset) isOfAnybody(s *api.TrustSettings, wanted map[string]string) bool {
-	return p.Customer != "" && wanted[p.Customer] == "" && p.customer(s.Issuer) != ""
 }
 
 // denies returns what a token has in the claim of d, and whether that is refused for a rule.

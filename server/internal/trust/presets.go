@@ -1,8 +1,10 @@
 package trust
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
@@ -117,6 +119,41 @@ var (
 // others are recipients for which workloads of many platforms get tokens.
 var others = []string{"sts.amazonaws.com", "api://AzureADTokenExchange", "//iam.googleapis.com/*", "https://iam.googleapis.com/*", "sigstore"}
 
+// sharedIssuer is an issuer of all customers of a platform that has no preset. What its sub says is names, which another customer
+// can register later.
+type sharedIssuer struct {
+	host  string // of the issuer
+	title string // as people call the platform
+	claim string // what a rule must pin as well, as a JSON pointer: an id that no other customer has
+}
+
+var shared = []sharedIssuer{
+	{"app.terraform.io", "HCP Terraform", "/terraform_workspace_id"},
+	{"app.eu.terraform.io", "HCP Terraform", "/terraform_workspace_id"},
+	{"oidc.vercel.com", "Vercel", "/project_id"},
+	{"api.pulumi.com", "Pulumi", "/https:~1~1pulumi.com~1org_id"},
+}
+
+// sharedBy returns the platform whose customers share an issuer, or nil.
+func sharedBy(issuer string) *sharedIssuer {
+	rest, _ := strings.CutPrefix(issuer, "https://")
+	host, _, _ := strings.Cut(rest, "/")
+	for i := range shared {
+		if shared[i].host == host {
+			return &shared[i]
+		}
+	}
+	return nil
+}
+
+// sharedTraps says what a rule must pin for each of the shared issuers.
+func sharedTraps() (all []string) {
+	for _, s := range shared {
+		all = append(all, fmt.Sprintf("The customers of %s share the issuer `https://%s`: a rule must pin `%s` too.", s.title, s.host, s.claim))
+	}
+	return all
+}
+
 // Presets returns the table, the default preset first.
 func Presets() []*Preset { return presets }
 
@@ -162,12 +199,16 @@ var presets = located([]*Preset{
 		Required:   [][]string{{"sub"}},
 		Anchors:    []string{"sub"},
 		Algorithms: algorithms, Types: []string{"", "jwt", "at+jwt"}, MaxLifetime: time.Hour,
-		Traps: []string{
+		Traps: append([]string{
 			"The issuer must give a `sub` to one workload only, and never again to another. If it does not, no rule is safe.",
 			"If several customers share the issuer, pin the claim with the customer's id too, as a JSON pointer such as `/tenant_id`.",
+			"Tokens of Kubernetes and GitLab are refused, whatever their issuer: their `sub` has names. Use the presets `kubernetes` and `gitlab`.",
+		}, sharedTraps()...),
+		Real: "oidc-provider",
+		Sources: []string{
+			"OpenID Connect Core 1.0, section 2 (2014)", "RFC 9068, section 2 (2021)", "HCP Terraform: Workload identity (2026)",
+			"Vercel: OIDC Federation Reference (2025)", "Pulumi ESC: Configure a relying party for custom-audience OIDC tokens (2026)",
 		},
-		Real:    "oidc-provider",
-		Sources: []string{"OpenID Connect Core 1.0, section 2 (2014)", "RFC 9068, section 2 (2021)"},
 	},
 	{
 		Name: Kubernetes, Title: "Kubernetes", Doc: "Projected service account tokens of a cluster. A rule pins the uid of the service account.",

@@ -13,7 +13,7 @@ func Detect(c *Claims) string {
 	if sub, _ := c.all["sub"].(string); strings.HasPrefix(sub, spiffeScheme) {
 		return SPIFFE
 	}
-	if _, is := c.all["kubernetes.io"].(map[string]any); is {
+	if isOfKubernetes(c) {
 		return Kubernetes
 	}
 	iss, _ := c.all["iss"].(string)
@@ -22,11 +22,24 @@ func Detect(c *Claims) string {
 			return p.Name
 		}
 	}
-	// The instances of GitLab have any host, and no other platform has this claim.
-	if _, is := c.all["ci_config_ref_uri"]; is {
+	if isOfGitLab(c) {
 		return "gitlab"
 	}
 	return OIDC
+}
+
+// Clusters and instances of GitLab have any issuer, and are known by claims that no other platform has.
+
+func isOfKubernetes(c *Claims) bool {
+	_, is := c.all["kubernetes.io"].(map[string]any)
+	return is
+}
+
+func isOfGitLab(c *Claims) bool {
+	_, hasFile := c.all["ci_config_ref_uri"] // null for a pipeline whose file is elsewhere
+	_, hasProject := c.all["project_path"]
+	_, hasSource := c.all["pipeline_source"]
+	return hasFile || hasProject && hasSource
 }
 
 // Propose returns the tightest sensible rule for the workload that has this token: what it will have with the next token
@@ -55,6 +68,13 @@ func Propose(s *api.TrustSettings, c *Claims) (claims map[string]string, words [
 			lacking = append(lacking, text)
 		case ok && claim.PerRun:
 			left = append(left, claim.Name)
+		}
+	}
+	if customer, _ := p.customer(s.Issuer); customer != "" && p.claim(customer) == nil {
+		if value, ok := p.text(c, customer); ok && value != "" {
+			claims[customer] = value
+		} else {
+			lacking = append(lacking, fmt.Sprintf("The token has no %s, which a rule must pin.", customer))
 		}
 	}
 	p.loosen(claims, c)
@@ -88,7 +108,8 @@ func (p *Preset) loosen(claims map[string]string, c *Claims) {
 }
 
 func (p *Preset) mustPin(s *api.TrustSettings, name string) bool {
-	return name == p.customer(s.Issuer) ||
+	customer, _ := p.customer(s.Issuer)
+	return name == customer ||
 		slices.ContainsFunc(p.Required, func(group []string) bool { return len(group) == 1 && group[0] == name })
 }
 

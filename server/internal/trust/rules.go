@@ -193,23 +193,34 @@ func nameGiven(c *Claim) string {
 	return ""
 }
 
-// customer is the claim that every rule must pin for this issuer, which several customers of the platform share, or "".
-func (p *Preset) customer(issuer string) string {
-	if p.shared != nil && p.shared.MatchString(issuer) {
-		return p.Customer
+// customer is the claim that every rule must pin for this issuer, which several customers of a platform share, and the
+// platform. Both are empty if no others are known to have the issuer.
+func (p *Preset) customer(issuer string) (claim, title string) {
+	switch {
+	case p.Name == OIDC:
+		if s := sharedBy(issuer); s != nil {
+			return s.claim, s.title
+		}
+	case p.shared != nil && p.shared.MatchString(issuer):
+		return p.Customer, p.Title
 	}
-	return ""
+	return "", ""
 }
 
 // Shared reports whether several customers of a platform have the issuer of s: then anybody can become one, and have it
 // sign tokens for any audience.
 func Shared(s *api.TrustSettings) bool {
 	p, ok := Find(s.Preset)
-	return ok && p.customer(s.Issuer) != ""
+	if !ok {
+		return false
+	}
+	customer, _ := p.customer(s.Issuer)
+	return customer != ""
 }
 
 // checkEnough checks that a rule pins all that it must.
 func (p *Preset) checkEnough(s *api.TrustSettings, rule map[string]string) error {
+	customer, title := p.customer(s.Issuer)
 	for _, group := range p.Required {
 		if slices.ContainsFunc(group, func(name string) bool { return rule[name] != "" }) {
 			continue
@@ -220,8 +231,8 @@ func (p *Preset) checkEnough(s *api.TrustSettings, rule map[string]string) error
 		}
 		doc := lower(c.Doc)
 		switch {
-		case c.Name == p.customer(s.Issuer) && c.Name != p.Anchors[0]:
-			return p.lacksCustomer(c.Name)
+		case c.Name == customer && c.Name != p.Anchors[0]:
+			return lacksCustomer(customer, title)
 		case c.Names != "" && rule[c.Names] != "":
 			return invalid("claims", "%s is a name, which another can have later: pin %s too, %s", c.Names, c.Name, doc)
 		case c.Only != "":
@@ -229,8 +240,8 @@ func (p *Preset) checkEnough(s *api.TrustSettings, rule map[string]string) error
 		}
 		return invalid("claims", "pin %s: %s", c.Name, doc)
 	}
-	if customer := p.customer(s.Issuer); customer != "" && rule[customer] == "" {
-		return p.lacksCustomer(customer)
+	if customer != "" && rule[customer] == "" {
+		return lacksCustomer(customer, title)
 	}
 	if p.Name == aws {
 		// arn:aws:iam::ACCOUNT:role/NAME
@@ -241,8 +252,8 @@ func (p *Preset) checkEnough(s *api.TrustSettings, rule map[string]string) error
 	return nil
 }
 
-func (p *Preset) lacksCustomer(name string) error {
-	return invalid("claims", "pin %s too: other customers of %s have the same issuer, and this claim says whose token it is", name, p.Title)
+func lacksCustomer(claim, title string) error {
+	return invalid("claims", "pin %s too: other customers of %s have the same issuer, and this claim says whose token it is", claim, title)
 }
 
 // lower is a sentence as the end of another.

@@ -55,11 +55,27 @@ func OnceOnly(s *api.TrustSettings) bool {
 func CheckSettings(s api.TrustSettings, serverIssuer string) error {
 	p, ok := Find(s.Preset)
 	if !ok {
-		return invalid("preset", "there is no preset %q%s: use one of %s", s.Preset, meant(s.Preset, Names()), strings.Join(Names(), ", "))
+		return invalid("preset", "there is no preset %q%s: use one of %s", Show(s.Preset), meant(s.Preset, Names()), strings.Join(Names(), ", "))
 	}
-	for _, check := range []func(*Preset, *api.TrustSettings, string) error{checkIssuer, checkAudience, checkKeys, checkTokens} {
+	for _, check := range []func(*Preset, *api.TrustSettings, string) error{checkLengths, checkIssuer, checkAudience, checkKeys, checkTokens} {
 		if err := check(p, &s, serverIssuer); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkLengths checks the bounds that api.TrustSettings says, which a file of an operator may not keep.
+func checkLengths(_ *Preset, s *api.TrustSettings, _ string) error {
+	for _, text := range []struct {
+		field, value string
+		most         int
+	}{
+		{"issuer", s.Issuer, 512}, {"audience", s.Audience, 512}, {"jwksUri", s.JWKSURI, 1024}, {"jwks", s.JWKS, maxKeyText},
+		{"authorities", s.Authorities, maxKeyText}, {"endpointId", s.EndpointID, 2048},
+	} {
+		if len(text.value) > text.most {
+			return invalid(text.field, "it has %d bytes, and may have %d", len(text.value), text.most)
 		}
 	}
 	return nil
@@ -89,14 +105,14 @@ func checkIssuer(p *Preset, s *api.TrustSettings, serverIssuer string) error {
 	if err := checkURL(s.Issuer); err != nil {
 		return invalid("issuer", "%q %v", s.Issuer, err)
 	}
-	if p.Name != OIDC && p.Name != Kubernetes {
-		return nil
-	}
-	// Under these presets, a rule need not have what keeps the customers of other platforms apart.
+	// Under another preset than its own, a rule need not have what keeps the customers of a platform apart.
 	for _, other := range presets {
-		if other != p && other.issuer != nil && other.issuer.MatchString(s.Issuer) || other.shared != nil && other.shared.MatchString(s.Issuer) {
+		if other != p && (other.issuer != nil && other.issuer.MatchString(s.Issuer) || other.shared != nil && other.shared.MatchString(s.Issuer)) {
 			return invalid("preset", "%q is an issuer of %s: use the preset %s, which knows what a rule must pin there", s.Issuer, other.Title, other.Name)
 		}
+	}
+	if other := sharedBy(s.Issuer); other != nil && p.Name != OIDC {
+		return invalid("preset", "%q is an issuer of %s: use the preset %s, which knows what a rule must pin there", s.Issuer, other.title, OIDC)
 	}
 	return nil
 }
@@ -189,9 +205,6 @@ func checkJWKS(p *Preset, text string) error {
 	if text == "" {
 		return nil
 	}
-	if len(text) > maxKeyText {
-		return invalid("jwks", "the keys are longer than %d KiB", maxKeyText>>10)
-	}
 	var set struct {
 		Keys []map[string]any `json:"keys"`
 	}
@@ -218,9 +231,6 @@ func checkJWKS(p *Preset, text string) error {
 func checkAuthorities(text string) error {
 	if text == "" {
 		return nil
-	}
-	if len(text) > maxKeyText {
-		return invalid("authorities", "the certificates are longer than %d KiB", maxKeyText>>10)
 	}
 	rest, n := []byte(text), 0
 	for strings.TrimSpace(string(rest)) != "" {
@@ -250,7 +260,7 @@ func checkTokens(p *Preset, s *api.TrustSettings, _ string) error {
 	for i, alg := range s.Algorithms {
 		switch {
 		case !slices.Contains(allowed, alg):
-			return invalid("algorithms", "%q is not accepted from %s: use one of %s", alg, p.Title, strings.Join(allowed, ", "))
+			return invalid("algorithms", "%q is not accepted from %s: use one of %s", Show(alg), p.Title, strings.Join(allowed, ", "))
 		case slices.Contains(s.Algorithms[:i], alg):
 			return invalid("algorithms", "%s is there twice", alg)
 		}
@@ -259,7 +269,7 @@ func checkTokens(p *Preset, s *api.TrustSettings, _ string) error {
 		return invalid("maxLifetimeSeconds", "%d is not between 0 and %d", s.MaxLifetimeSeconds, int64(MaxLifetime/time.Second))
 	}
 	if !slices.Contains([]string{"", "always", "never"}, s.Once) {
-		return invalid("once", "%q is not a value: write always or never, or leave it out for the default of the preset", s.Once)
+		return invalid("once", "%q is not a value: write always or never, or leave it out for the default of the preset", Show(s.Once))
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"math/big"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +83,14 @@ func TestSettingsThatTrustTooMuchAreRefused(t *testing.T) {
 		{issuer("kubernetes", "https://oidc.fly.io/example-org"), "preset", "use the preset fly"},
 		{issuer("oidc", "https://sts.windows.net/aaaabbbb-0000-cccc-1111-dddd2222eeee/"), "preset", "use the preset azure"},
 
+		{issuer("gitlab", "https://token.actions.githubusercontent.com"), "preset", "use the preset github"},
+		{issuer("gitlab", "https://accounts.google.com"), "preset", "use the preset gcp"},
+		{issuer("gitlab", "https://agent.buildkite.com"), "preset", "use the preset buildkite"},
+		{issuer("github", "https://agent.buildkite.com"), "issuer", "not an issuer of GitHub Actions"},
+		{issuer("gitlab", "https://app.terraform.io"), "preset", "use the preset oidc"},
+		{issuer("kubernetes", "https://oidc.vercel.com/acme"), "preset", "use the preset oidc"},
+		{issuer("oidc", "https://app.terraform.io"), "", ""},
+
 		{issuer("github", "https://token.actions.githubusercontent.com"), "", ""},
 		{issuer("github", "https://token.actions.githubusercontent.com/octo-enterprise"), "", ""},
 		{issuer("github", "https://token.actions.octocorp.ghe.com"), "", ""},
@@ -98,6 +108,20 @@ func TestSettingsThatTrustTooMuchAreRefused(t *testing.T) {
 		{issuer("azure", "https://sts.windows.net/aaaabbbb-0000-cccc-1111-dddd2222eeee/"), "", ""},
 		{issuer("azure", "https://login.microsoftonline.com/aaaabbbb-0000-cccc-1111-dddd2222eeee/v2.0"), "", ""},
 		{issuer("azure", "https://login.microsoftonline.com/common/v2.0"), "issuer", "TENANT"},
+		// A file of an operator may have any length.
+		{issuer("oidc", "https://issuer.example.com/"+strings.Repeat("a", 5<<20)), "issuer", "may have 512"},
+		{issuer(strings.Repeat("a", 5<<20), "https://issuer.example.com"), "preset", "there is no preset"},
+		{kubernetes(func(s *api.TrustSettings) { s.Audience = strings.Repeat("a", 512) }), "", ""},
+		{kubernetes(func(s *api.TrustSettings) { s.Audience = strings.Repeat("a", 513) }), "audience", "may have 512"},
+		{kubernetes(func(s *api.TrustSettings) {
+			s.JWKS, s.JWKSURI = "", "https://issuer.example.com/"+strings.Repeat("a", 1024)
+		}), "jwksUri", "may have 1024"},
+		{spiffe(func(s *api.TrustSettings) {
+			s.JWKSURI, s.EndpointID = "https://spire.example.org/bundle", "spiffe://example.org/"+strings.Repeat("a", 2048)
+		}), "endpointId", "may have 2048"},
+		{kubernetes(func(s *api.TrustSettings) { s.Algorithms = []string{strings.Repeat("a", 5<<20)} }), "algorithms", "not accepted"},
+		{kubernetes(func(s *api.TrustSettings) { s.Once = strings.Repeat("a", 5<<20) }), "once", "write always or never"},
+
 		{issuer("kubernetes", "kubernetes/serviceaccount"), "issuer", "stored in Secrets and never expire"},
 
 		{kubernetes(func(*api.TrustSettings) {}), "", ""},
@@ -122,7 +146,7 @@ func TestSettingsThatTrustTooMuchAreRefused(t *testing.T) {
 		}), "jwks", "secret"},
 		{kubernetes(func(s *api.TrustSettings) { s.JWKS = `{"keys":[{"kty":"oct","k":"AA"}]}` }), "jwks", "secret"},
 		{kubernetes(func(s *api.TrustSettings) { s.JWKS = `{"keys":[{"kty":"oct"}]}` }), "jwks", "symmetric"},
-		{kubernetes(func(s *api.TrustSettings) { s.JWKS = `{"keys":[{"x":"` + strings.Repeat("a", 1<<16) + `"}]}` }), "jwks", "longer than 64 KiB"},
+		{kubernetes(func(s *api.TrustSettings) { s.JWKS = `{"keys":[{"x":"` + strings.Repeat("a", 1<<16) + `"}]}` }), "jwks", "may have 65536"},
 		{kubernetes(func(s *api.TrustSettings) { s.Authorities = authority }), "authorities", "spiffe only"},
 		{kubernetes(func(s *api.TrustSettings) { s.EndpointID = "spiffe://example.org/spire/server" }), "endpointId", "spiffe only"},
 		{kubernetes(func(s *api.TrustSettings) { s.Algorithms = []string{"RS256", "EdDSA"} }), "", ""},
@@ -161,9 +185,13 @@ func TestSettingsThatTrustTooMuchAreRefused(t *testing.T) {
 		{spiffe(func(s *api.TrustSettings) {
 			s.Authorities = strings.ReplaceAll(authority, "CERTIFICATE", "PRIVATE KEY")
 		}), "authorities", "upload certificates only"},
-		{spiffe(func(s *api.TrustSettings) { s.Authorities = strings.Repeat(authority, 200) }), "authorities", "longer than 64 KiB"},
+		{spiffe(func(s *api.TrustSettings) { s.Authorities = strings.Repeat(authority, 200) }), "authorities", "may have 65536"},
 	} {
 		err := trust.CheckSettings(c.settings, serverIssuer)
+		if err != nil && len(err.Error()) > 2048 {
+			t.Errorf("%s: the error has %d bytes", c.field, len(err.Error()))
+			continue
+		}
 		var wrong *trust.InvalidError
 		switch {
 		case c.field == "":
@@ -172,6 +200,26 @@ func TestSettingsThatTrustTooMuchAreRefused(t *testing.T) {
 			}
 		case !errors.As(err, &wrong) || wrong.Field != c.field || !strings.Contains(wrong.Problem, c.problem):
 			t.Errorf("%+v: %v, want a problem of %s with %q", c.settings, err, c.field, c.problem)
+		}
+	}
+}
+
+// The bounds are those of the operator API, which the files of operators do not pass through.
+func TestLengthsAreBoundedAsInTheOperatorAPI(t *testing.T) {
+	typ := reflect.TypeFor[api.TrustSettings]()
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		most, err := strconv.Atoi(f.Tag.Get("maxLength"))
+		if err != nil {
+			continue
+		}
+		for _, n := range []int{most, most + 1} {
+			s := api.TrustSettings{Preset: trust.OIDC, Issuer: "https://issuer.example.com"}
+			reflect.ValueOf(&s).Elem().Field(i).SetString(strings.Repeat("a", n))
+			err := trust.CheckSettings(s, serverIssuer)
+			if tooLong := err != nil && strings.Contains(err.Error(), f.Tag.Get("json")+": it has "); tooLong != (n > most) {
+				t.Errorf("%s of %d bytes: %v", f.Name, n, err)
+			}
 		}
 	}
 }

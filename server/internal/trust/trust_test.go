@@ -351,6 +351,66 @@ func TestInstanceOfOneCustomerNeedsNoCustomerInTheRule(t *testing.T) {
 	}
 }
 
+// FED-006: a sub of names is not enough where others can register the names.
+func TestTokensOfOtherPlatformsProveNothingUnderTheDefaultPreset(t *testing.T) {
+	for _, name := range []string{trust.Kubernetes, "gitlab"} {
+		for _, left := range [][]string{nil, {"ci_config_ref_uri"}, {"project_path"}, {"pipeline_source"}} {
+			r := recording(t, name)
+			s := &api.TrustSettings{Preset: trust.OIDC, Issuer: "https://gitlab.example.com"}
+			c := r.edited(t, func(all map[string]any) {
+				all["iss"], all["aud"] = s.Issuer, serverIssuer
+				for _, claim := range left {
+					delete(all, claim)
+				}
+			})
+			if got := trust.Detect(c); got != name {
+				t.Errorf("%s without %v: Detect: %s", name, left, got)
+			}
+			s.MaxLifetimeSeconds = int64(trust.MaxLifetime / time.Second)
+			findings := trust.Judge(s, c, serverIssuer, r.Typ, r.Alg, r.At)
+			if got := unmet(findings); len(got) != 1 {
+				t.Errorf("%s without %v: %+v", name, left, findings)
+			} else if f := find(t, findings, got[0]); !strings.Contains(f.Hint, "the preset "+name) {
+				t.Errorf("%s: %+v", name, f)
+			}
+		}
+	}
+}
+
+// FED-006: customers of one issuer are kept apart by an id.
+func TestRuleForAnIssuerThatIsKnownToBeSharedPinsAnID(t *testing.T) {
+	for issuer, claim := range map[string]string{
+		"https://app.terraform.io":       "/terraform_workspace_id",
+		"https://app.eu.terraform.io":    "/terraform_workspace_id",
+		"https://oidc.vercel.com":        "/project_id",
+		"https://oidc.vercel.com/acme":   "/project_id",
+		"https://api.pulumi.com/oidc/v2": "/https:~1~1pulumi.com~1org_id",
+	} {
+		s := &api.TrustSettings{Issuer: issuer}
+		if err := trust.CheckSettings(*s, serverIssuer); err != nil {
+			t.Errorf("%s: %v", issuer, err)
+		}
+		names := map[string]string{"sub": "organization:acme:project:p:workspace:w:run_phase:apply"}
+		if _, err := trust.CheckClaims(s, names); err == nil || !strings.Contains(err.Error(), "pin "+claim+" too") {
+			t.Errorf("%s: a rule of names: %v", issuer, err)
+		}
+		c := recording(t, trust.OIDC).edited(t, func(all map[string]any) {
+			all["sub"], all["iss"] = names["sub"], issuer
+			all["terraform_workspace_id"], all["project_id"], all["https://pulumi.com/org_id"] = "id-1", "id-1", "id-1"
+		})
+		if got := unmet(trust.Match(s, names, c)); !slices.Equal(got, []string{claim}) || trust.Unmet(s, names, c) != 1 {
+			t.Errorf("%s: a rule that was saved before: %v", issuer, got)
+		}
+		proposal, words := trust.Propose(s, c)
+		if rule, err := trust.CheckClaims(s, proposal); err != nil || rule[claim] != "id-1" || len(unmet(trust.Match(s, rule, c))) > 0 {
+			t.Errorf("%s: the proposal is %v, %q: %v", issuer, proposal, words, err)
+		}
+		if _, words := trust.Propose(s, recording(t, trust.OIDC).parsed); !strings.Contains(strings.Join(words, " "), "no "+claim) {
+			t.Errorf("%s: the token lacks %s, and the words are %q", issuer, claim, words)
+		}
+	}
+}
+
 func TestClaimsAreStoredUnderOneName(t *testing.T) {
 	s := recording(t, "circleci").settings()
 	id := "d5f2a1bb-6d3e-4a0e-8f7b-1c2d3e4f5a6b"
