@@ -69,3 +69,19 @@ func command(t *testing.T, env []string, name string, args ...string) (stdout st
 	out, err := cmd.Output()
 	return string(out), err
 }
+
+// until waits until what is there is what is wanted, and fails the test after a minute.
+func until(t *testing.T, what string, holds func() (got string, ok bool)) {
+	t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
+		got, ok := holds()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: still %s", what, got)
+		}
+	}
+}

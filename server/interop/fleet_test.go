@@ -22,22 +22,6 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/store/storetest"
 )
 
-// until waits until what is there is what is wanted, and fails the test after a minute.
-func until(t *testing.T, what string, holds func() (got string, ok bool)) {
-	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
-		got, ok := holds()
-		if ok {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: still %s", what, got)
-		}
-	}
-}
-
 // replica starts a server at an address that it has from its start, on the database of others. The first one is nil.
 func replica(t *testing.T, first *server, settings ...string) *server {
 	t.Helper()
