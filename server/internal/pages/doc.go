@@ -7,6 +7,6 @@
 //   - a block of another language is not looked at, and has no commands.
 //   - <!-- run in server/interop: TEST --> says which test there runs the page, because it needs more than a server.
 //
-// The ports that pages name are replaced by free ones. What a page writes to files that has a secret or a
+// The program microservice, which is the example service, is built for the pages that start it. The ports that pages name are replaced by free ones. What a page writes to files that has a secret or a
 // token in it must be readable by its reader only.
 package pages
