@@ -48,8 +48,10 @@ func identitiesOfAFile(t *testing.T, w *world) {
 		t.Error("a file that was applied again ended a token")
 	}
 	for _, c := range []struct{ name, trusts, sub string }{
-		{"another subject", trusted + "false\n", "job-2"}, {"a disabled trust", trusted + "true\n", "job-1"},
-		{"no identity", trusted + "false\n", ""}, {"no trust", "", ""},
+		{"another subject", trusted + "false\n", "job-2"},
+		{"a disabled trust", trusted + "true\n", "job-1"},
+		{"no identity", trusted + "false\n", ""},
+		{"no trust", "", ""},
 	} {
 		apply(trusted+"false\n", "job-1", "allow")
 		token := given(t, ask(w))
