@@ -39,7 +39,7 @@ const (
 // Source is where the keys of one issuer are. Nothing in it may come from a token.
 type Source struct {
 	// ID identifies the source among those of the same Sets: the id of a trust, or the URL of a service's keys. If
-	// anything else in the source changes, what was fetched before is forgotten.
+	// anything else in the source but the algorithms changes, what was fetched before is forgotten.
 	ID   string
 	Kind Kind
 	// Issuer is the URL of a Platform, or the trust domain of a SPIFFE bundle, as in spiffe://example.org.
@@ -54,13 +54,14 @@ type Source struct {
 	// EndpointID is the SPIFFE ID with which a bundle endpoint authenticates (SPIFFE Federation, section 5.2.2, profile
 	// https_spiffe). Empty: its certificate is for its host name (profile https_web).
 	EndpointID string
-	// Algorithms are those with which the issuer may sign. They do not apply to a Client.
+	// Algorithms are those with which the issuer may sign. They do not apply to a Client. Keys for others are kept, and
+	// verify nothing.
 	Algorithms []jose.Algorithm
 }
 
 func (s *Source) same(o *Source) bool {
 	return s.ID == o.ID && s.Kind == o.Kind && s.Issuer == o.Issuer && s.URL == o.URL && s.JWKS == o.JWKS &&
-		s.Authorities == o.Authorities && s.EndpointID == o.EndpointID && slices.Equal(s.Algorithms, o.Algorithms)
+		s.Authorities == o.Authorities && s.EndpointID == o.EndpointID
 }
 
 // isFetched reports whether the keys are fetched, not uploaded.
@@ -446,7 +447,10 @@ func (s *Sets) State(src *Source) (state State) {
 		state.Error = k.err.Error()
 	}
 	if k.content != nil {
-		state.Keys, state.Authorities = k.content.list(), k.content.authorities
+		state.Keys, state.Authorities = k.content.list(src), k.content.authorities
+		if n := len(k.content.keys); n > 0 && len(state.Keys) == 0 && state.Error == "" {
+			state.Error = fmt.Sprintf("no key is for an algorithm of the trust, which are %s", jose.List(src.Algorithms))
+		}
 	}
 	return state
 }

@@ -170,6 +170,36 @@ func TestAlgorithmsAreThoseOfTheSource(t *testing.T) {
 	}
 }
 
+// An operator changes the algorithms, and at that time the issuer is away.
+func TestKeysRemainWhenTheAlgorithmsAreChanged(t *testing.T) {
+	p, es, rs := newServer(t), signer(t, "es", jose.ES256), signer(t, "rs", jose.RS256)
+	p.publish("/keys", keySet(es, rs))
+	s, src := New(ForPlatforms(loopback)), platform(p.URL+"/keys")
+	src.Algorithms = []jose.Algorithm{jose.ES256}
+	must(t, s.Verify(t.Context(), src, signed(t, es), start))
+	if state := s.State(src); len(state.Keys) != 1 || state.Keys[0].ID != "es" {
+		t.Errorf("a key is shown that verifies nothing: %+v", state.Keys)
+	}
+	p.page("/keys", nil)
+	src.Algorithms = []jose.Algorithm{jose.RS256}
+	must(t, s.Verify(t.Context(), src, signed(t, rs), start.Add(Refetch-1)))
+	must(t, s.Verify(t.Context(), src, signed(t, rs), start.Add(Fresh)))
+	if err := s.Verify(t.Context(), src, signed(t, es), start.Add(Fresh)); !errors.Is(err, jose.ErrAlgorithm) {
+		t.Errorf("an algorithm that is not listed any more: got %v", err)
+	}
+	if state := s.State(src); len(state.Keys) != 1 || state.Keys[0].ID != "rs" || !state.Fetched.Equal(start) {
+		t.Errorf("got %+v", state)
+	}
+	src.Algorithms = []jose.Algorithm{jose.ES512}
+	if err := s.Verify(t.Context(), src, signed(t, es), start.Add(Fresh)); !errors.Is(err, jose.ErrAlgorithm) {
+		t.Errorf("got %v", err)
+	}
+	uploaded := &Source{ID: "b", Kind: Platform, JWKS: keySet(es), Algorithms: src.Algorithms}
+	if state := s.State(uploaded); len(state.Keys) != 0 || !strings.Contains(state.Error, "ES512") {
+		t.Errorf("no key is for the algorithm: %+v", state)
+	}
+}
+
 func TestOnlyKeysThatAreNamedAreTried(t *testing.T) {
 	var all []*jose.Signer
 	for i := range MaxKeysTried + 2 {

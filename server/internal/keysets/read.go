@@ -36,9 +36,13 @@ func (c *content) fresh(o Options) time.Duration {
 	return min(max(c.hint, o.Refetch), o.Fresh)
 }
 
-func (c *content) list() (all []Key) {
+// list returns the keys that verify signatures of src.
+func (c *content) list(src *Source) (all []Key) {
 	var last crypto.PublicKey
 	for _, k := range c.keys {
+		if src.Kind != Client && !slices.Contains(src.Algorithms, k.Algorithm) {
+			continue
+		}
 		if last == nil || !last.(interface{ Equal(crypto.PublicKey) bool }).Equal(k.Key) || all[len(all)-1].ID != k.ID {
 			thumbprint, _ := jose.Thumbprint(k.Key) // all types of keys that are read have one
 			all, last = append(all, Key{ID: k.ID, Thumbprint: thumbprint}), k.Key
@@ -103,7 +107,7 @@ func readSet(src *Source, b []byte) (c *content, faults []error, err error) {
 // add adds a member of a key set.
 func (c *content) add(src *Source, member []byte) error {
 	if src.Kind == Platform {
-		keys, err := jose.ParsePlatformJWK(member, "sig", src.Algorithms)
+		keys, err := jose.ParsePlatformJWK(member, "sig", jose.PlatformAlgorithms())
 		c.keys = append(c.keys, keys...)
 		return err
 	}
@@ -115,7 +119,7 @@ func (c *content) add(src *Source, member []byte) error {
 		return fmt.Errorf("malformed JWK: %w", err)
 	}
 	if m.Use != "x509-svid" {
-		keys, err := jose.ParsePlatformJWK(member, "jwt-svid", src.Algorithms)
+		keys, err := jose.ParsePlatformJWK(member, "jwt-svid", jose.PlatformAlgorithms())
 		if err == nil && keys[0].ID == "" {
 			return errors.New("a key for JWT-SVIDs has no kid")
 		}
