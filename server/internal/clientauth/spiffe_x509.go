@@ -73,7 +73,11 @@ func (m *spiffeX509) vouched(ctx context.Context, tr *directory.Trust, t *platfo
 		failure.attention = true
 		return Identity{}, failure
 	}
-	return Identity{Service: svc, CredentialID: c.ID, Depends: tr.Generation, Until: p.Certificates[0].NotAfter}, nil
+	svid := p.Certificates[0]
+	if found := trust.JudgeSVID(&tr.TrustSettings, svid.NotBefore, svid.NotAfter); !trust.IsMet(found) {
+		return Identity{}, &Failure{Reason: judged(found), Claimed: svc.Name, CredentialID: c.ID, Findings: found, attention: true}
+	}
+	return Identity{Service: svc, CredentialID: c.ID, Depends: tr.Generation, Until: svid.NotAfter}, nil
 }
 
 // authorities are the certificates that an operator gave for tr, and those of its bundle. It is the same pool as long as

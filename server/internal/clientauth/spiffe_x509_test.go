@@ -64,6 +64,13 @@ func TestX509SVIDProvesItsService(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", name, failure, c.reason)
 		}
 	}
+	life := func(d time.Duration) clientauth.Presented {
+		return svid(one, "spiffe://one.example/m1", func(c *x509.Certificate) { c.NotBefore = c.NotAfter.Add(-d) })
+	}
+	b.want("of a day, which nothing bounds", life(24*time.Hour), "m1", "w1")
+	b.edited("one", func(tr *directory.Trust) { tr.MaxLifetimeSeconds = 2 * 3600 })
+	b.want("of the longest life, dated back", life(2*time.Hour+10*time.Second), "m1", "w1")
+	b.wantNot("of a longer life", life(2*time.Hour+11*time.Second), clientauth.Refused, "lives_too_long")
 	b.edited("one", func(tr *directory.Trust) { tr.JWKS = `{"keys":[]}` })
 	b.wantNot("of an empty bundle", good, clientauth.Refused, "certificate_not_trusted")
 	b.edited("two", func(tr *directory.Trust) { tr.Disabled = true })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"io"
@@ -214,7 +215,7 @@ func (s *Sets) clientOf(src *Source, known *content) (*http.Client, error) {
 }
 
 // SPIFFEID returns the SPIFFE ID of an X.509-SVID, of which it checks the form, and not who signed it (X509-SVID,
-// sections 2, 4 and 5.2).
+// sections 2, 4 and 5.2). It is as the certificate spells it: package url makes SPIFFE://a and spiffe://a# the same.
 func SPIFFEID(leaf *x509.Certificate) (string, error) {
 	const signing = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	if len(leaf.URIs) != 1 {
@@ -228,5 +229,29 @@ func SPIFFEID(leaf *x509.Certificate) (string, error) {
 	case leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
 		return "", errors.New("its key usage is not digitalSignature")
 	}
-	return leaf.URIs[0].String(), nil
+	id, err := uriOf(leaf)
+	if err != nil || !strings.HasPrefix(id, "spiffe://") || strings.ContainsAny(id, "#?%") {
+		return "", errors.New("its URI is not the SPIFFE ID of a workload")
+	}
+	return id, nil
+}
+
+// uriOf returns the text of the first URI among the subjectAltNames of a certificate (RFC 5280, section 4.2.1.6).
+func uriOf(leaf *x509.Certificate) (string, error) {
+	const uniformResourceIdentifier = 6
+	for _, e := range leaf.Extensions {
+		if !e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) {
+			continue
+		}
+		var names []asn1.RawValue
+		if _, err := asn1.Unmarshal(e.Value, &names); err != nil {
+			return "", fmt.Errorf("read the subjectAltName: %w", err)
+		}
+		for _, n := range names {
+			if n.Class == asn1.ClassContextSpecific && n.Tag == uniformResourceIdentifier {
+				return string(n.Bytes), nil
+			}
+		}
+	}
+	return "", errors.New("it has no URI")
 }

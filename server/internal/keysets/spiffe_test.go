@@ -7,6 +7,8 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -301,6 +303,29 @@ func TestBundleEndpointAuthenticatesWithItsSPIFFEID(t *testing.T) {
 	// Without its SPIFFE ID, the endpoint would have to have a certificate for its host name (profile https_web).
 	src = domain(func(s *Source) { s.ID, s.URL, s.JWKS = "trust_3", e.Server.URL+"/bundle", bundle(ca.entry()) })
 	isIn(t, s.Verify(t.Context(), src, signed(t, es), start), "certificate")
+}
+
+// X509-SVID, section 2: the URI is the SPIFFE ID as it is, and not what a parser of URLs makes of it.
+func TestSPIFFEIDIsThatWhichTheCertificateSpells(t *testing.T) {
+	ca := newAuthority(t)
+	for _, text := range []string{
+		trustDomain + "/w", "SPIFFE://example.test/w", "Spiffe://example.test/w", trustDomain + "/w#", trustDomain + "/w?", trustDomain + "/w#x",
+		trustDomain + "/%77", "spiffe://EXAMPLE.test/w", "spiffe://example.test:/w", "spiffe://@example.test/w", "spiffe:/example.test/w", "spiffe:example.test/w",
+	} {
+		names, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 2, Bytes: []byte("example.test")}, {Class: asn1.ClassContextSpecific, Tag: 6, Bytes: []byte(text)}})
+		must(t, err)
+		c := ca.svid(trustDomain+"/w", func(c *x509.Certificate) {
+			c.URIs, c.ExtraExtensions = nil, []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: names}}
+		})
+		leaf, err := x509.ParseCertificate(c.Certificate[0])
+		if err != nil { // package x509 refuses it
+			continue
+		}
+		id, err := SPIFFEID(leaf)
+		if want := trustDomain + "/w"; (err == nil && id == want) != (text == want) {
+			t.Errorf("%s: got %q, %v", text, id, err)
+		}
+	}
 }
 
 // SPIFFE Federation, section 5.2.2.4: the latest bundle is what the next connection is checked with.

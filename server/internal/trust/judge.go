@@ -113,6 +113,15 @@ func (p *Preset) has(c *Claim, value any, want string) bool {
 	return ok && seen == want
 }
 
+// JudgeSVID compares the lifetime of an X.509-SVID with what s allows. Authorities date them back by up to ten seconds, so
+// that they are valid where a clock is slow.
+func JudgeSVID(s *api.TrustSettings, notBefore, notAfter time.Time) []api.ClaimFinding {
+	j := &judge{}
+	life, longest := notAfter.Sub(notBefore), LongestSVID(s)
+	j.add("lifetime", life-clockSkew <= longest, ago(life), "at most "+ago(longest), "The X.509-SVID lives too long: have the authority issue shorter ones, or raise maxLifetimeSeconds of the trust.")
+	return j.findings
+}
+
 // IsMet reports whether all findings are met. There must be one.
 func IsMet(findings []api.ClaimFinding) bool {
 	return len(findings) > 0 && !slices.ContainsFunc(findings, func(f api.ClaimFinding) bool { return !f.Met })

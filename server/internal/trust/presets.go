@@ -533,6 +533,7 @@ var presets = located([]*Preset{
 		Traps: []string{
 			"EdDSA is not accepted (JWT-SVID, section 2.1).",
 			"`jti` and `iss` are optional, and an SVID is meant to be used again.",
+			"The longest lifetime is that of JWT-SVIDs. X.509-SVIDs are bounded only by a lifetime that the trust sets itself.",
 			"The keys of two trust domains are never merged, and an empty bundle trusts nothing.",
 			"The authority of the trust domain says who may have a path: a rule that ends in a slash trusts it for all that is below.",
 		},

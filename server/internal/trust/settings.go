@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strings"
@@ -44,6 +45,15 @@ func LongestLife(s *api.TrustSettings) time.Duration {
 		return time.Duration(s.MaxLifetimeSeconds) * time.Second
 	}
 	return of(s).MaxLifetime
+}
+
+// LongestSVID returns the longest time from notBefore to notAfter that X.509-SVIDs of s may have. The default of the preset
+// is for tokens: authorities issue X.509-SVIDs for longer, so that only what an operator set bounds them.
+func LongestSVID(s *api.TrustSettings) time.Duration {
+	if s.Preset == SPIFFE && s.MaxLifetimeSeconds > 0 {
+		return LongestLife(s)
+	}
+	return math.MaxInt64
 }
 
 // OnceOnly reports whether a token of s is accepted only once. It then needs a jti.
