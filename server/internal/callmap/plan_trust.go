@@ -208,6 +208,31 @@ func (p *planner) planIdentities(files []*File) {
 	}
 	p.checkAnchors()
 	p.countRevoked(there)
+	p.checkIssuers(there)
+}
+
+// checkIssuers: the claims of a credential are those of another workload if another issuer signs them.
+func (p *planner) checkIssuers(there *workloads) {
+	revoked := map[string]bool{}
+	for _, c := range p.plan.Identities {
+		if c.op() == removed {
+			revoked[c.Old.ID] = true
+		}
+	}
+	for _, c := range p.plan.Trusts {
+		if c.Old == nil || c.New == nil || c.Old.Issuer == c.New.Issuer {
+			continue
+		}
+		n := 0
+		for _, w := range there.all {
+			if w.Trust == c.Old.ID && p.stays(w.Service) && !revoked[w.ID] {
+				n++
+			}
+		}
+		if n > 0 {
+			p.problems.add(c.place("issuer"), "the issuer of trust %q cannot be changed while credentials name it, of which there are %d: add a trust of another name, or revoke them", c.New.Name, n)
+		}
+	}
 }
 
 // checkAnchors: a token is compared with every credential of its trust that is found by the same claim.

@@ -144,6 +144,23 @@ func TestTrustsAndIdentitiesArePlannedInWordsAndAppliedOnce(t *testing.T) {
 	}
 }
 
+// The claims of a credential are those of another workload if another issuer signs them.
+func TestIssuerIsNotChangedUnderCredentials(t *testing.T) {
+	w := newWorld(t)
+	w.apply(prod+"services: {m1: {identity: "+pod(uid1)+"}}\n",
+		"+ trust prod  kubernetes, https://k, audience: \"https://auth.example.com\"", "+ service m1",
+		"+ identity m1  prod: the service account system:serviceaccount:shop:m1, with the uid "+uid1)
+	other := strings.Replace(prod, "https://k", "https://other", 1)
+	file := read(t, "callmap.yaml", "version: 1\n"+other+"services: {m1: {identity: "+pod(uid1)+"}}\n")
+	if _, err := callmap.Make([]*callmap.File{file}, w.state(), noon); err == nil || !strings.Contains(err.Error(), `the issuer of trust "prod" cannot be changed`) {
+		t.Errorf("got %v", err)
+	}
+	w.apply(other+"services: {m1: {identity: "+pod(uid2)+"}}\n",
+		"~ trust prod  issuer: \"https://k\" => \"https://other\"; tokens that were obtained through it end",
+		"- identity m1  prod: the service account system:serviceaccount:shop:m1, with the uid "+uid1,
+		"+ identity m1  prod: the service account system:serviceaccount:shop:m1, with the uid "+uid2)
+}
+
 func TestRemovingAnIdentityRevokesIt(t *testing.T) {
 	w := newWorld(t)
 	w.apply(prod+"services: {m1: {identity: ["+pod(uid1)+", "+pod(uid2)+"]}}\n",

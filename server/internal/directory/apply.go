@@ -259,7 +259,7 @@ func (d *Directory) putTrust(s *Snapshot, t *Trust, b *Batch) error {
 	case old.Version != t.Version:
 		return ErrConflict
 	}
-	withdrawn, err := d.succeed(t, old)
+	withdrawn, err := d.succeed(s, t, old)
 	if withdrawn != nil {
 		b.Withdrawn = append(slices.Clip(b.Withdrawn), *withdrawn)
 	}

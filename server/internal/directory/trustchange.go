@@ -99,7 +99,12 @@ func (d *Directory) UpdateTrust(ctx context.Context, by Author, name string, ver
 		t := old
 		t.Algorithms = slices.Clone(old.Algorithms)
 		edit(&t.TrustSettings)
-		withdrawn, err := d.succeed(&t, &old)
+		if t.Issuer != old.Issuer {
+			if err := d.CatchUp(ctx); err != nil { // with credentials that another replica added
+				return Trust{}, err
+			}
+		}
+		withdrawn, err := d.succeed(d.Snapshot(), &t, &old)
 		if err != nil {
 			return Trust{}, err
 		}
@@ -174,9 +179,9 @@ func (d *Directory) resolveTrust(ctx context.Context, name string) (*Trust, erro
 	return nil, fmt.Errorf("trust %q: %w", name, ErrNotFound)
 }
 
-// succeed checks t, which is to take the place of old, and gives it what follows from the change. withdrawn is nil if t
-// accepts all that old did.
-func (d *Directory) succeed(t, old *Trust) (withdrawn *Revocation, err error) {
+// succeed checks t, which is to take the place of old in s, and gives it what follows from the change. withdrawn is nil if
+// t accepts all that old did.
+func (d *Directory) succeed(s *Snapshot, t, old *Trust) (withdrawn *Revocation, err error) {
 	t.sort()
 	switch {
 	case t.Name != old.Name:
@@ -186,6 +191,12 @@ func (d *Directory) succeed(t, old *Trust) (withdrawn *Revocation, err error) {
 	}
 	if err := d.o.CheckTrust(*t); err != nil {
 		return nil, err
+	}
+	// The same claims are those of another workload with another issuer.
+	if t.Issuer != old.Issuer {
+		if n := len(s.workloadsOf(old.ID, d.now())); n > 0 {
+			return nil, &InvalidError{"issuer", fmt.Sprintf("cannot be changed while credentials name the trust, of which there are %d; revoke them, or add another trust", n)}
+		}
 	}
 	t.Generation, t.CreatedAt, t.UpdatedAt, t.KeysAt = old.Generation, old.CreatedAt, d.now(), old.KeysAt
 	switch {
@@ -216,7 +227,7 @@ func AcceptsAllOf(s, old *api.TrustSettings) bool {
 		return true
 	case s.Disabled, s.Issuer != old.Issuer, s.Audience != old.Audience,
 		s.JWKSURI != old.JWKSURI, s.EndpointID != old.EndpointID, (s.JWKS == "") != (old.JWKS == ""),
-		trust.LongestLife(s) < trust.LongestLife(old), trust.OnceOnly(s) && !trust.OnceOnly(old):
+		trust.LongestLife(s) < trust.LongestLife(old), trust.LongestSVID(s) < trust.LongestSVID(old), trust.OnceOnly(s) && !trust.OnceOnly(old):
 		return false
 	}
 	return hasAll(trust.Algorithms(s), trust.Algorithms(old)) && hasAll(keysIn(s.JWKS), keysIn(old.JWKS)) &&

@@ -185,6 +185,7 @@ func TestTokensOfATrustThatAcceptsLessAreDenied(t *testing.T) {
 		{"keys that are uploaded", cluster, true, func(s *api.TrustSettings) { s.JWKS = `{"keys":[` + k1 + `]}` }},
 		{"once only, as the preset says", once, true, func(s *api.TrustSettings) { s.Once = "" }},
 		{"again and again", api.TrustSettings{Preset: once.Preset, Issuer: once.Issuer}, false, func(s *api.TrustSettings) { s.Once = "never" }},
+		{"a bound for X.509-SVIDs, which had none", domain, true, func(s *api.TrustSettings) { s.MaxLifetimeSeconds = 24 * 3600 }},
 		{"an authority less", domain, true, func(s *api.TrustSettings) { s.Authorities = a }},
 		{"the same authorities", domain, false, func(s *api.TrustSettings) { s.Authorities = b + "\n" + a }},
 		{"a bundle that is fetched", domain, true, func(s *api.TrustSettings) {
@@ -225,6 +226,51 @@ func TestTokensOfATrustThatAcceptsLessAreDenied(t *testing.T) {
 				t.Error("the generation in force is denied")
 			}
 		})
+	}
+}
+
+// The claims of a credential are those of another workload if another issuer signs them.
+func TestIssuerIsNotChangedUnderCredentials(t *testing.T) {
+	d, now := inhabited(t)
+	tr := addTrust(t, d, "prod", cluster)
+	const issuer = "https://other.example"
+	change := func(s *api.TrustSettings) { s.Issuer = issuer }
+	changed := tr
+	changed.Issuer = issuer
+	refused := func(what string, want bool) {
+		t.Helper()
+		_, err := d.UpdateTrust(t.Context(), operator, "prod", 0, change)
+		_, err2 := d.Apply(t.Context(), operator, directory.Batch{Base: d.Snapshot().Revision(), PutTrusts: []directory.Trust{changed}}, "callmap.apply", "")
+		for _, err := range []error{err, err2} {
+			invalid, is := errors.AsType[*directory.InvalidError](err)
+			if is != want || want && (invalid.Field != "issuer" || !strings.Contains(invalid.Error(), "1")) {
+				t.Errorf("%s: got %v", what, err)
+			}
+		}
+	}
+	c, err := d.AddCredential(t.Context(), operator, "m1", workload("prod", uid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused("with a credential", true)
+	if _, err := d.UpdateTrust(t.Context(), operator, "prod", 0, func(s *api.TrustSettings) { s.MaxLifetimeSeconds = 60 }); err != nil {
+		t.Errorf("another setting: %v", err)
+	}
+	changed.Version++
+	// In one change, a file may take away the credential, and give the service one for the new issuer.
+	next := directory.Credential{Service: c.Service, Kind: directory.KindWorkload, Trust: tr.ID, Material: `{"uid":"` + otherUID + `"}`}
+	b := directory.Batch{Base: d.Snapshot().Revision(), PutTrusts: []directory.Trust{changed}, RevokeCredentials: []directory.Credential{c}, PutCredentials: []directory.Credential{next}}
+	if _, err := d.Apply(t.Context(), operator, b, "callmap.apply", ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range d.Snapshot().Workloads(tr.ID, "uid", otherUID) {
+		if _, err := d.RevokeCredential(t.Context(), operator, c.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	*now = now.Add(time.Second)
+	if got, err := d.UpdateTrust(t.Context(), operator, "prod", 0, func(s *api.TrustSettings) { s.Issuer = cluster.Issuer }); err != nil || got.Issuer != cluster.Issuer {
+		t.Errorf("without credentials: %+v, %v", got, err)
 	}
 }
 
