@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -34,6 +35,7 @@ type overTLS struct {
 	cfg    tls.Config
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	header http.Header
+	as     string // the client_id; empty: m1
 }
 
 func (o *overTLS) client(cert *tls.Certificate) *http.Client {
@@ -49,7 +51,7 @@ func (o *overTLS) client(cert *tls.Certificate) *http.Client {
 func (o *overTLS) ask(c *http.Client) (token string, resumed bool) {
 	t := o.w.t
 	t.Helper()
-	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"m1"}, "resource": {"https://m2.watchword.test/api"}}
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {cmp.Or(o.as, "m1")}, "resource": {"https://m2.watchword.test/api"}}
 	r, err := http.NewRequest("POST", o.w.url+"/oauth2/token", strings.NewReader(form.Encode()))
 	must(t, err)
 	maps.Copy(r.Header, o.header)
@@ -162,6 +164,9 @@ func TestCertificateThroughAProxyThatPassesTLSOn(t *testing.T) {
 		return c, err
 	}}
 	for what, cert := range w.certs {
+		if o.as = ""; len(cert.Leaf.URIs) > 0 {
+			o.as = svidID
+		}
 		if token, _ := o.ask(o.client(&cert)); token == "" {
 			t.Errorf("%s: no token", what)
 		}

@@ -1,7 +1,9 @@
 package app
 
 import (
+	"encoding/pem"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/internal/dpop"
 	"github.com/watchword-dev/watchword/server/internal/config"
 	"github.com/watchword-dev/watchword/server/internal/directory"
@@ -203,6 +206,7 @@ func everyMethodEverywhere(t *testing.T, w *world) {
 		},
 		"bootstrap": func(path, body string) (string, answer) { return "m8", w.post(path, body+assertion(bootstrap)) },
 	}
+	maps.Copy(methods, platformMethods(t, w, proxy))
 	for method, ask := range methods {
 		service, a := ask("/oauth2/token", credentialsFor("m2"))
 		mine := given(t, a)
@@ -225,6 +229,44 @@ func everyMethodEverywhere(t *testing.T, w *world) {
 		if len(advertised) != len(methods) {
 			t.Errorf("%s: advertised are %v", endpoint, advertised)
 		}
+	}
+}
+
+// platformMethods are those by which platforms vouch for m8.
+func platformMethods(t *testing.T, w *world, proxy *world) map[string]func(path, body string) (service string, a answer) {
+	t.Helper()
+	const id, issuer = "spiffe://td.test/m8", "https://platform.test"
+	key, ca := newKey(), certificate(t, "ca", nil)
+	jwks := `{"keys":[` + jwkOf(key, "k") + `]}`
+	for name, settings := range map[string]api.TrustSettings{
+		"platform": {Preset: "oidc", Issuer: issuer, JWKS: jwks},
+		"domain": {
+			Preset: "spiffe", Issuer: "spiffe://td.test", JWKS: strings.Replace(jwks, `"use":"sig"`, `"use":"jwt-svid"`, 1),
+			Authorities: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Certificate[0]})),
+		},
+	} {
+		_, err := w.s.directory.AddTrust(t.Context(), operator, name, settings)
+		must(t, err)
+		subject := map[string]string{"platform": "job", "domain": id}[name]
+		_, err = w.s.directory.AddCredential(t.Context(), operator, "m8", directory.NewCredential{Kind: directory.KindWorkload, Trust: name, Claims: map[string]string{"sub": subject}})
+		must(t, err)
+	}
+	token := func(c claims) string {
+		now := time.Now().Unix()
+		return sign(key, `{"alg":"ES256","kid":"k"}`, claims{"aud": issuerURL, "iat": now, "exp": now + 300}.with(c).String())
+	}
+	svid := certificate(t, id, &ca)
+	return map[string]func(path, body string) (string, answer){
+		api.WorkloadJWT: func(path, body string) (string, answer) {
+			return "m8", w.post(path, body+"&"+form("client_assertion_type", assertionType, "client_assertion", token(claims{"iss": issuer, "sub": "job"})))
+		},
+		api.SPIFFEJWT: func(path, body string) (string, answer) {
+			const kind = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
+			return "m8", w.post(path, body+"&"+form("client_assertion_type", kind, "client_assertion", token(claims{"sub": id})))
+		},
+		api.SPIFFEX509: func(path, body string) (string, answer) {
+			return "m8", proxy.post(path, body+"&"+form("client_id", id), header("Client-Cert", ":"+encoded(string(svid.Certificate[0]))+":"))
+		},
 	}
 }
 
