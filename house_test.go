@@ -57,7 +57,7 @@ var arrows = map[string][]string{
 	"server/internal/revocation": {"server/internal/cowmap", "server/internal/directory", "internal/jose", "server/internal/keys", "server/internal/web"},
 	"server/internal/issuer":     {"api", "server/internal/audit", "server/internal/clientauth", "server/internal/directory", "internal/dpop", "internal/jose", "server/internal/keys", "server/internal/once", "server/internal/policy", "server/internal/trust", "server/internal/usage"},
 	"server/internal/usage":      {"server/internal/policy"},
-	"server/internal/callmap":    {"api", "server/internal/directory", "server/internal/issuer", "server/internal/policy", "server/internal/spelling", "server/internal/trust"},
+	"server/internal/callmap":    {"api", "internal/shell", "server/internal/directory", "server/internal/issuer", "server/internal/policy", "server/internal/spelling", "server/internal/trust"},
 	"server/internal/probe":      {"api", "server/internal/outbound", "server/internal/directory", "internal/dpop", "server/internal/issuer", "internal/jose"},
 	"server/internal/explain":    {"api", "internal/reason", "internal/shell", "server/internal/directory", "server/internal/policy", "server/internal/usage"},
 

@@ -26,7 +26,7 @@ type CallMapPlan struct {
 	// RemovesMany: to apply the plan, Removed must be repeated.
 	RemovesMany bool           `json:"removesMany,omitempty" example:"false" doc:"Whether the plan removes all services or all trusts of the files, or at least ten things that are a quarter or more of what the files own. Such a plan is applied only if remove repeats the number."`
 	Ended       []string       `json:"ended,omitempty" doc:"Rules of the files that have ended."`
-	Withheld    []string       `json:"withheld,omitempty" example:"[\"m1  prod: the service account system:serviceaccount:shop:m1\"]" doc:"Identities of the files whose credentials were revoked by hand. They stay revoked: a credential that is created by hand restores them."`
+	Withheld    []string       `json:"withheld,omitempty" example:"[\"the trust prod stays disabled\"]" doc:"Sentences about trusts that stay disabled, and identities that stay revoked, since an operator did that by hand, and about how to change it."`
 	Tests       []CallMapTest  `json:"tests" nullable:"false" doc:"The results of the tests of the files, as if the files were applied."`
 	Failed      int            `json:"failed" example:"0" doc:"The number of tests that failed."`
 	Replay      *CallMapReplay `json:"replay,omitempty" doc:"How the plan would have changed recorded decisions. Absent if the request did not ask for it."`

@@ -23,7 +23,8 @@ type Plan struct {
 	Services   []ServiceChange  // by name
 	Identities []IdentityChange // by service
 	Rules      []RuleChange     // by caller, then target
-	// Withheld are identities of the files that were revoked by hand, in words: they stay so.
+	// Withheld are sentences about trusts that stay disabled, and identities of the files that stay revoked, because a hand
+	// did that.
 	Withheld []string
 	// Shadow is the overlay that the files ask for. ShadowChanged: it is another one than today's.
 	Shadow        []directory.ShadowRule
@@ -65,6 +66,7 @@ type planner struct {
 
 	owners   map[string]bool // whose parts the files are
 	trusts   map[string]*directory.Trust
+	byIssuer map[string]*directory.Trust // that are stored
 	byName   map[string]*directory.Service
 	groups   map[string]*Group
 	expanded map[string][]string
@@ -100,7 +102,7 @@ func Make(files []*File, state *directory.State, now time.Time) (*Plan, error) {
 	p := &planner{
 		plan:   &Plan{Base: state.Revision, state: state, now: now, names: make(map[directory.UID]string, len(state.Services))},
 		now:    now,
-		owners: map[string]bool{}, trusts: make(map[string]*directory.Trust, len(state.Trusts)), groups: map[string]*Group{}, expanded: map[string][]string{},
+		owners: map[string]bool{}, trusts: make(map[string]*directory.Trust, len(state.Trusts)), byIssuer: map[string]*directory.Trust{}, groups: map[string]*Group{}, expanded: map[string][]string{},
 		byName: make(map[string]*directory.Service, len(state.Services)),
 		rules:  make(map[policy.Edge]*directory.Rule, len(state.Rules)),
 		wanted: make(map[policy.Edge]wantedRule, len(state.Rules)),

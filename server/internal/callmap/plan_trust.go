@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/watchword-dev/watchword/api"
+	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/server/internal/directory"
 	"github.com/watchword-dev/watchword/server/internal/spelling"
 	"github.com/watchword-dev/watchword/server/internal/trust"
@@ -23,7 +24,8 @@ type TrustChange struct {
 	Old, New *directory.Trust
 	at       Position
 	places   map[string]Position
-	revokes  int // credentials that end with it
+	revokes  int  // credentials that end with it
+	enables  bool // the file says that it is not disabled
 }
 
 // IdentityChange is a credential of KindWorkload before and after. Nil: there is none. With both, the credential becomes
@@ -41,9 +43,9 @@ func (c TrustChange) Name() string { return cmp.Or(c.New, c.Old).Name }
 func (p *planner) planTrusts(files []*File) {
 	for i := range p.plan.state.Trusts {
 		t := &p.plan.state.Trusts[i]
-		p.trusts[t.Name] = t
+		p.trusts[t.Name], p.byIssuer[t.Issuer] = t, t
 	}
-	wanted := map[string]Position{}
+	wanted, issuers := map[string]Position{}, map[string]bool{}
 	for _, f := range files {
 		p.owners[f.Owner] = true
 		for i := range f.Trusts {
@@ -52,15 +54,30 @@ func (p *planner) planTrusts(files []*File) {
 				p.problems.add(t.at, "trust %q is at %s:%d already", t.Name, first.file.Name, first.Line)
 				continue
 			}
-			wanted[t.Name] = t.at
+			wanted[t.Name], issuers[t.Issuer] = t.at, true
 			p.planTrust(t)
 		}
 	}
 	for i := range p.plan.state.Trusts {
 		old := &p.plan.state.Trusts[i]
-		if _, stays := wanted[old.Name]; !stays && old.ManagedBy != "" && p.owners[old.ManagedBy] {
+		_, stays := wanted[old.Name]
+		switch {
+		case stays || old.ManagedBy == "" || !p.owners[old.ManagedBy]:
+		case old.Disabled && !issuers[old.Issuer]:
+			// Without it nobody would know, when files name the issuer again, that it was disabled.
+			next := *old
+			next.ManagedBy, next.UpdatedAt = "", p.now
+			p.trusts[old.Name] = &next
+			p.plan.Trusts = append(p.plan.Trusts, TrustChange{Old: old, New: &next})
+			p.withhold("the trust %s is disabled, so it stays, and belongs to no file any more; to remove it, run: %s", old.Name, shell.Command("watchword", "trust", "remove", old.Name))
+		default:
 			p.plan.Trusts = append(p.plan.Trusts, TrustChange{Old: old})
 			delete(p.trusts, old.Name)
+		}
+	}
+	for _, c := range p.plan.Trusts {
+		if c.Old != nil && c.New != nil && c.Old.Disabled && !c.enables && c.New.Issuer != c.Old.Issuer && !issuers[c.Old.Issuer] {
+			p.problems.add(c.place("issuer"), "trust %q is disabled, so its issuer stays: declare a trust of another name, or write disabled: false", c.New.Name)
 		}
 	}
 	slices.SortFunc(p.plan.Trusts, func(a, b TrustChange) int { return cmp.Compare(a.Name(), b.Name()) })
@@ -70,6 +87,11 @@ func (p *planner) planTrusts(files []*File) {
 func (p *planner) planTrust(t *Trust) {
 	next := t.Trust
 	old := p.trusts[t.Name]
+	// In an emergency an issuer is disabled by hand, and neither the next apply nor another name of its trust must undo that.
+	if before := cmp.Or(p.byIssuer[next.Issuer], old); t.keepsDisabled && before != nil && before.Disabled {
+		next.Disabled = true
+		p.withhold("the trust %s stays disabled, as %s is; to enable it, write disabled: false", t.Name, next.Issuer)
+	}
 	switch {
 	case old == nil:
 		next.ID, next.CreatedAt, next.UpdatedAt = directory.NewTrustID(), p.now, p.now
@@ -80,9 +102,6 @@ func (p *planner) planTrust(t *Trust) {
 		p.problems.add(TrustChange{at: t.at, places: t.places}.place("preset"), "trust %q has the preset %s, which cannot be changed: add a trust of another name", t.Name, old.Preset)
 		return
 	default:
-		if t.keepsDisabled { // as of services
-			next.Disabled = old.Disabled
-		}
 		next.ID, next.Generation, next.Version, next.CreatedAt, next.UpdatedAt, next.KeysAt = old.ID, old.Generation, old.Version, old.CreatedAt, old.UpdatedAt, old.KeysAt
 		if reflect.DeepEqual(next, *old) {
 			return
@@ -90,7 +109,12 @@ func (p *planner) planTrust(t *Trust) {
 		next.UpdatedAt = p.now
 	}
 	p.trusts[t.Name] = &next
-	p.plan.Trusts = append(p.plan.Trusts, TrustChange{Old: old, New: &next, at: t.at, places: t.places})
+	p.plan.Trusts = append(p.plan.Trusts, TrustChange{Old: old, New: &next, at: t.at, places: t.places, enables: !t.keepsDisabled && !t.Disabled})
+}
+
+// withhold notes what the plan leaves as a hand has left it, and how to change that.
+func (p *planner) withhold(format string, args ...any) {
+	p.plan.Withheld = append(p.plan.Withheld, fmt.Sprintf(format, args...))
 }
 
 // checkTrusts: a token names its trust by the issuer, and people take names that differ in case only for one.
@@ -131,20 +155,24 @@ func (c TrustChange) place(setting string) Position {
 // identityKey is what an identity is known by: credentials of the same key say the same.
 type identityKey struct {
 	service directory.UID
-	trust   string
+	trust   string // its id or, of what was revoked, its issuer
 	claims  string
 }
 
 // workloads are the credentials of KindWorkload that are stored.
 type workloads struct {
 	all []*directory.Credential // that have not ended
-	// by what they say: those that have not ended, and those of files that were revoked by hand.
+	// by what they say: those that have not ended, and that which was revoked last.
 	valid, revoked map[identityKey]*directory.Credential
 	live           map[directory.UID]int // credentials of a service, of all kinds that are counted
 }
 
 func (p *planner) readWorkloads() *workloads {
 	w := &workloads{valid: map[identityKey]*directory.Credential{}, revoked: map[identityKey]*directory.Credential{}, live: map[directory.UID]int{}}
+	issuers := map[string]string{}
+	for _, t := range p.plan.state.Trusts {
+		issuers[t.ID] = t.Issuer
+	}
 	for i := range p.plan.state.Credentials {
 		c := &p.plan.state.Credentials[i]
 		ended := c.Ended(p.now)
@@ -159,11 +187,20 @@ func (p *planner) readWorkloads() *workloads {
 		case !ended:
 			w.all = append(w.all, c)
 			w.valid[key] = c
-		case c.ManagedBy != "": // a plan takes it off its file as it revokes it
-			w.revoked[key] = c
+		case isIdentity(c):
+			key.trust = cmp.Or(c.Withheld, issuers[c.Trust])
+			if last := w.revoked[key]; last == nil || c.RevokedAt.After(last.RevokedAt) {
+				w.revoked[key] = c
+			}
 		}
 	}
 	return w
+}
+
+// withholds reports whether what says this was revoked by hand, and not made again since.
+func (w *workloads) withholds(key identityKey) bool {
+	last := w.revoked[key]
+	return last != nil && last.Withheld != ""
 }
 
 // isIdentity reports whether c says no more than a file can: it has no network, and no dates.
@@ -316,8 +353,12 @@ func (p *planner) planIdentity(svc *directory.Service, i *Identity, there *workl
 		next := *old
 		next.ManagedBy = svc.ManagedBy
 		change.Old, change.New = old, &next
-	case there.revoked[key] != nil: // by hand, in an emergency, which the next apply must not undo
-		p.plan.Withheld = append(p.plan.Withheld, svc.Name+"  "+change.words)
+	case there.withholds(identityKey{svc.UID, t.Issuer, key.claims}): // in an emergency, which the next apply must not undo
+		command := []string{"watchword", "credential", "create", svc.Name, "--kind", "workload", "--trust", t.Name}
+		for _, name := range slices.Sorted(maps.Keys(claims)) {
+			command = append(command, "--claim", name+"="+claims[name])
+		}
+		p.withhold("the identity %s  %s was revoked by hand and stays revoked; to have it again, run: %s", svc.Name, change.words, shell.Command(command...))
 		return
 	default:
 		now := p.now.Truncate(time.Second)

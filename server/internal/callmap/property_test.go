@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/watchword-dev/watchword/api"
 	"github.com/watchword-dev/watchword/server/internal/callmap"
 	"github.com/watchword-dev/watchword/server/internal/clientauth"
 	"github.com/watchword-dev/watchword/server/internal/directory"
@@ -158,6 +159,13 @@ func proven(s *directory.Snapshot, tr *directory.Trust, sub string) string {
 	return id.Service.Name
 }
 
+// adoptsOnly reports whether all that p does is to take over trusts that are disabled, and that their file does not name any more.
+func adoptsOnly(p *callmap.Plan) bool {
+	return !slices.ContainsFunc(p.Changes(0), func(c api.PlannedChange) bool {
+		return c.Kind != "trust" || c.Text != "belonged to no file, now belongs to callmap now"
+	})
+}
+
 // Files applied one after another to a real directory: each time what comes out is what was planned,
 // planning again is empty, and so is planning what is exported.
 func TestApplyingAPlanGivesWhatWasPlanned(t *testing.T) {
@@ -202,14 +210,14 @@ func TestApplyingAPlanGivesWhatWasPlanned(t *testing.T) {
 				t.Fatalf("planning again is not empty: %v", again.Changes(0))
 			}
 			exported := callmap.Export(state(), owner)
-			if again := plan(t, state(), read(t, "exported.yaml", string(exported))); !again.Empty() {
+			if again := plan(t, state(), read(t, "exported.yaml", string(exported))); !adoptsOnly(again) {
 				t.Fatalf("planning the export is not empty: %v\n%s", again.Changes(0), exported)
 			}
 			formatted, err := callmap.Format("exported.yaml", exported)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again := plan(t, state(), read(t, "exported.yaml", string(formatted))); !again.Empty() {
+			if again := plan(t, state(), read(t, "exported.yaml", string(formatted))); !adoptsOnly(again) {
 				t.Fatalf("planning the formatted export is not empty: %v", again.Changes(0))
 			}
 		}

@@ -40,7 +40,8 @@ func newWorld(t *testing.T) *world {
 	db, err := store.Open(t.Context(), store.Options{DataDir: t.TempDir()})
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
-	d := directory.New(db, nil, directory.Options{Now: func() time.Time { return noon }})
+	now := noon
+	d := directory.New(db, nil, directory.Options{Now: func() time.Time { now = now.Add(time.Microsecond); return now }})
 	must(t, d.Load(t.Context()))
 	return &world{t, d, db}
 }
@@ -243,7 +244,12 @@ func TestApplyRestoresNothingThatAHandRevoked(t *testing.T) {
 	must(t, err)
 
 	p := w.apply(file)
-	if want := []string{"m1  prod: the service account system:serviceaccount:shop:m1, with the uid " + uid1}; !slices.Equal(p.Withheld, want) {
+	want := []string{
+		"the trust prod stays disabled, as https://k is; to enable it, write disabled: false",
+		"the identity m1  prod: the service account system:serviceaccount:shop:m1, with the uid " + uid1 + " was revoked by hand and stays revoked; to have it again, run: " +
+			"watchword credential create m1 --kind workload --trust prod --claim sub=system:serviceaccount:shop:m1 --claim uid=" + uid1,
+	}
+	if !slices.Equal(p.Withheld, want) {
 		t.Errorf("got %q, want %q", p.Withheld, want)
 	}
 	if tr, _ := w.Snapshot().TrustByName("prod"); len(w.valid("m1")) > 0 || !tr.Disabled {
@@ -259,6 +265,79 @@ func TestApplyRestoresNothingThatAHandRevoked(t *testing.T) {
 	p = w.apply(file, "~ identity m1  prod: the service account system:serviceaccount:shop:m1, with the uid "+uid1+"; belonged to no file, now belongs to callmap now")
 	if len(p.Withheld) > 0 {
 		t.Errorf("got %q", p.Withheld)
+	}
+
+	// And then a file may remove it and have it again.
+	w.apply(strings.Replace(file, "m1: {identity: "+pod(uid1)+"}", "m1: ", 1), "- identity m1  prod: the service account system:serviceaccount:shop:m1, with the uid "+uid1)
+	w.apply(file, "+ identity m1  prod: the service account system:serviceaccount:shop:m1, with the uid "+uid1)
+}
+
+// F107 too: what was revoked or disabled is that of an issuer, whatever its trust is called, and in whatever order files come.
+func TestAnotherNameOfATrustRestoresNothingThatAHandTookAway(t *testing.T) {
+	w := newWorld(t)
+	named := func(name string) string {
+		return strings.ReplaceAll(prod+"services: {m1: {identity: "+pod(uid1)+"}}\n", "prod", name)
+	}
+	const none = "services: {m1: }\n"
+	apply := func(text string) *callmap.Plan {
+		p, _ := w.plan(text)
+		_, err := w.Directory.Apply(t.Context(), operator, p.Batch(), "callmap.apply", "a test")
+		must(t, err)
+		return p
+	}
+	revoked := func(p *callmap.Plan, name string) {
+		t.Helper()
+		if len(w.valid("m1")) > 0 || !strings.Contains(strings.Join(p.Withheld, "\n"), "the identity m1  "+name+": ") {
+			t.Errorf("%s: got %+v and %q", name, w.valid("m1"), p.Withheld)
+		}
+	}
+	apply(named("prod"))
+	_, err := w.RevokeCredential(t.Context(), operator, w.valid("m1")[0].ID)
+	must(t, err)
+	revoked(apply(named("other")), "other")
+	revoked(apply(named("prod")), "prod") // as a rollback does
+	apply(none)                           // and now the trust is gone
+	revoked(apply(named("third")), "third")
+
+	_, err = w.UpdateTrust(t.Context(), operator, "third", directory.AnyVersion, func(s *api.TrustSettings) { s.Disabled = true })
+	must(t, err)
+	disabled := func(name string) {
+		t.Helper()
+		if tr, ok := w.Snapshot().TrustByName(name); !ok || !tr.Disabled {
+			t.Errorf("got %+v, want it to be disabled", tr)
+		}
+	}
+	if p := apply(named("prod")); !slices.Contains(p.Withheld, "the trust prod stays disabled, as https://k is; to enable it, write disabled: false") {
+		t.Errorf("got %q", p.Withheld)
+	}
+	disabled("prod")
+	w.apply(none, "~ trust prod  stays, since it is disabled, and belongs to no file now")
+	disabled("prod")
+	apply(named("prod"))
+	disabled("prod")
+
+	// Issuers may change places. One that is disabled cannot get lost.
+	const both = "trusts: {prod: {preset: kubernetes, issuer: '%s'}, other: {preset: kubernetes, issuer: '%s'}}\n" + none
+	apply(fmt.Sprintf(both, "https://k", "https://other"))
+	apply(fmt.Sprintf(both, "https://other", "https://k"))
+	if tr, _ := w.Snapshot().TrustByName("prod"); tr.Disabled {
+		t.Errorf("got %+v: the other issuer is disabled", tr)
+	}
+	disabled("other")
+	_, err = callmap.Make([]*callmap.File{read(t, "callmap.yaml", "version: 1\n"+fmt.Sprintf(both, "https://other", "https://new"))}, w.state(), noon)
+	if want := `trust "other" is disabled, so its issuer stays: `; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+
+	// A file that says so restores the issuer, and a hand the identity.
+	apply(strings.Replace(named("prod"), "}\n", ", disabled: false}\n", 1))
+	if tr, _ := w.Snapshot().TrustByName("prod"); tr.Disabled {
+		t.Errorf("got %+v", tr)
+	}
+	_, err = w.AddCredential(t.Context(), operator, "m1", directory.NewCredential{Kind: directory.KindWorkload, Trust: "prod", Claims: map[string]string{"sub": "system:serviceaccount:shop:m1", "uid": uid1}})
+	must(t, err)
+	if p := apply(named("prod")); len(p.Withheld) > 0 || len(w.valid("m1")) != 1 {
+		t.Errorf("got %q and %+v", p.Withheld, w.valid("m1"))
 	}
 }
 

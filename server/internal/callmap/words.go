@@ -160,6 +160,9 @@ func adopted(text, before, after string) string {
 	if before == after {
 		return text
 	}
+	if after == "" {
+		return "stays, since it is disabled, and belongs to no file now"
+	}
 	take := "belonged to no file, now belongs to " + after + " now"
 	if text == "" {
 		return take

@@ -261,6 +261,13 @@ func (d *Directory) RevokeCredential(ctx context.Context, by Author, id string) 
 			return c, nil
 		}
 		c.RevokedAt = d.latest()
+		if c.Kind == KindWorkload {
+			t, err := d.store.ReadTrust(ctx, c.Trust)
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return Credential{}, fmt.Errorf("read the trust of credential %s: %w", id, err)
+			}
+			c.Withheld = t.Issuer
+		}
 		_, err = d.store.UpdateCredential(ctx, c, d.change(by, "credential.revoke", SubjectCredential(id), "credential", id))
 		c.Version++
 		return c, d.settle(ctx, err, "revoke credential %s", id)

@@ -115,6 +115,9 @@ type Credential struct {
 	Trust string
 	// ManagedBy is the call map file that owns the credential. Empty: it is changed by hand.
 	ManagedBy string
+	// Withheld is the issuer of the trust of a KindWorkload that was revoked by hand. A plan makes no other one of the same
+	// service, issuer and claims, whatever became of the trust. Empty: it was not revoked, or by a plan, or with its trust.
+	Withheld  string
 	CreatedAt time.Time
 	// NotBefore is when it begins to be good; zero: at once.
 	NotBefore time.Time

@@ -13,12 +13,12 @@ import (
 	"github.com/watchword-dev/watchword/server/internal/directory"
 )
 
-const credentialColumns = `id, service, kind, name, cidr, material, trust, managed_by, created_at, not_before, expires_at, revoked_at, last_used_at, last_used_from, life, replaces, overlap, version`
+const credentialColumns = `id, service, kind, name, cidr, material, trust, managed_by, withheld, created_at, not_before, expires_at, revoked_at, last_used_at, last_used_from, life, replaces, overlap, version`
 
 func scanCredential(row scanner) (c directory.Credential, err error) {
 	var service, cidr string
 	var created, from, expires, revoked, used, life, overlap int64
-	err = row.Scan(&c.ID, &service, &c.Kind, &c.Name, &cidr, &c.Material, &c.Trust, &c.ManagedBy, &created, &from, &expires, &revoked, &used, &c.LastUsedFrom,
+	err = row.Scan(&c.ID, &service, &c.Kind, &c.Name, &cidr, &c.Material, &c.Trust, &c.ManagedBy, &c.Withheld, &created, &from, &expires, &revoked, &used, &c.LastUsedFrom,
 		&life, &c.Replaces, &overlap, &c.Version)
 	if err != nil {
 		return c, err
@@ -99,7 +99,7 @@ func (t tx) insertCredentials(ctx context.Context, all ...directory.Credential) 
 			known[cr.Trust] = true
 		}
 		rows[i] = []any{
-			cr.ID, directory.FormatUID(cr.Service), string(cr.Kind), cr.Name, formatCIDR(cr.CIDR), cr.Material, cr.Trust, cr.ManagedBy,
+			cr.ID, directory.FormatUID(cr.Service), string(cr.Kind), cr.Name, formatCIDR(cr.CIDR), cr.Material, cr.Trust, cr.ManagedBy, cr.Withheld,
 			micros(cr.CreatedAt), micros(cr.NotBefore), micros(cr.ExpiresAt), micros(cr.RevokedAt), micros(cr.LastUsedAt), cr.LastUsedFrom,
 			cr.Life.Microseconds(), cr.Replaces, cr.Overlap.Microseconds(),
 		}
@@ -133,9 +133,9 @@ func (db *DB) UpdateCredential(ctx context.Context, cr directory.Credential, c d
 
 func (t tx) updateCredential(ctx context.Context, cr directory.Credential) error {
 	n, err := t.exec(ctx, `
-		UPDATE credentials SET name = $3, expires_at = $4, revoked_at = $5, cidr = $6, managed_by = $7, version = version + 1
+		UPDATE credentials SET name = $3, expires_at = $4, revoked_at = $5, cidr = $6, managed_by = $7, withheld = $8, version = version + 1
 		WHERE id = $1 AND version = $2`,
-		cr.ID, cr.Version, cr.Name, micros(cr.ExpiresAt), micros(cr.RevokedAt), formatCIDR(cr.CIDR), cr.ManagedBy)
+		cr.ID, cr.Version, cr.Name, micros(cr.ExpiresAt), micros(cr.RevokedAt), formatCIDR(cr.CIDR), cr.ManagedBy, cr.Withheld)
 	return t.orWhy(ctx, n, err, `SELECT COUNT(*) FROM credentials WHERE id = $1`, cr.ID)
 }
 

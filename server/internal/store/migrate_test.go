@@ -81,10 +81,12 @@ func fillCallMap(t *testing.T, db *DB) {
 	rule.ManagedBy, rule.When = "callmap", &policy.When{Bound: true}
 	prod := newTrust("prod", "https://prod.example")
 	prod.Version = 0
+	workload := newWorkload(m2, prod, "3333333333333333dddddddddddddddd")
+	workload.Withheld = prod.Issuer
 	a := directory.Applied{At: noon, Author: "anna", Reason: "größer", ManagedBy: "callmap", Summary: "all", Document: []byte{0, 1, 255}}
 	mustApply(t, db, directory.Batch{
 		PutServices: []directory.Service{m2}, PutRules: []directory.Rule{rule}, Applied: &a,
-		PutTrusts: []directory.Trust{prod}, PutCredentials: []directory.Credential{newWorkload(m2, prod, "3333333333333333dddddddddddddddd")},
+		PutTrusts: []directory.Trust{prod}, PutCredentials: []directory.Credential{workload},
 		Shadow: &[]directory.ShadowRule{{Rule: directory.Rule{Edge: rule.Edge}, Absent: true}},
 	})
 	addUsage(t, db, usage.Row{Day: 20000, Use: newUse(m2.UID, m2.UID), N: 3, Last: noon})

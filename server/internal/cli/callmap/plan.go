@@ -125,7 +125,7 @@ func planText(p api.CallMapPlan) string {
 		fmt.Fprintf(&b, "note: this removes a large part of what the files own; to apply it, add --remove %d\n", p.Removed)
 	}
 	for _, w := range p.Withheld {
-		fmt.Fprintf(&b, "note: the identity %s was revoked by hand and stays revoked; a credential that is created by hand restores it\n", w)
+		fmt.Fprintf(&b, "note: %s\n", w)
 	}
 	for _, e := range p.Ended {
 		fmt.Fprintf(&b, "note: the rule %s has ended and allows nothing\n", e)

@@ -18,8 +18,9 @@ CREATE TABLE trusts (
 CREATE UNIQUE INDEX trusts_by_folded_name ON trusts (LOWER(name));
 
 -- trust: the trust whose tokens have the claims that are the material, or nothing. managed_by: the call map file that
--- owns the credential, or nothing.
+-- owns the credential, or nothing. withheld: the issuer of the trust when the credential was revoked by hand, or nothing.
 ALTER TABLE credentials ADD COLUMN trust TEXT NOT NULL DEFAULT '';
 ALTER TABLE credentials ADD COLUMN managed_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE credentials ADD COLUMN withheld TEXT NOT NULL DEFAULT '';
 
 CREATE INDEX credentials_by_trust ON credentials (trust, id) WHERE trust <> '';
