@@ -193,7 +193,7 @@ func refreshed(cmd *cobra.Command, admin *operator.Client, t api.Trust) (api.Tru
 
 // sayAdded tells how workloads use the new trust.
 func sayAdded(c *base.CLI, cmd *cobra.Command, admin *operator.Client, t api.Trust, p *presets.Preset, keys api.TrustKeys) error {
-	if err := c.Printf("added trust %s (%s) for the issuer %s, with %d keys", t.Name, t.ID, t.Issuer, len(keys.Keys)+len(keys.Authorities)); err != nil {
+	if err := c.Printf("added trust %s (%s) for the issuer %s, with %s", t.Name, t.ID, t.Issuer, counted(len(keys.Keys)+len(keys.Authorities), "key")); err != nil {
 		return err
 	}
 	audience := t.Audience

@@ -28,7 +28,7 @@ than 30 seconds ago. With --jwks-file or --from-kubeconfig, the command replaces
 and says which keys are new and which are gone. Tokens that were issued for tokens of the trust are
 revoked if a key is gone.
 
-Uploaded keys become outdated when the platform has new ones: "watchword trust list" shows it when
+Uploaded keys become outdated when the platform has new ones: "watchword trust show" shows it when
 tokens name a key that the trust does not have.`,
 		Example: `  watchword trust keys prod
   watchword trust keys prod --from-kubeconfig

@@ -42,8 +42,8 @@ func list(c *base.CLI) *cobra.Command {
 		Use:   "list",
 		Short: "List the trusts",
 		Long: `Lists all trusts, and first what needs attention: tokens that were refused in the last 24 hours,
-keys that could not be fetched or that tokens name and the trust does not have, trusts that are
-disabled, and credentials that no token has matched for 30 days.`,
+keys that could not be fetched, trusts that are disabled, and credentials that no token has matched
+for 30 days.`,
 		Example: `  watchword trust list
   watchword trust list --json`,
 		Args: base.Exactly(),
@@ -128,13 +128,13 @@ func printTrust(c *base.CLI, t api.Trust) error {
 	}
 	authorities := ""
 	if n := strings.Count(t.Authorities, "-----BEGIN CERTIFICATE-----"); n > 0 {
-		authorities = fmt.Sprintf("%d certificates", n)
+		authorities = counted(n, "certificate")
 	}
 	err := c.PrintFields("name", t.Name, "id", t.ID, "status", status(t), "preset", t.Preset, "issuer", t.Issuer, "audience", audience,
 		"keys", keysOf(t), "authorities", authorities, "bundle endpoint", t.EndpointID,
 		"algorithms", strings.Join(presets.Algorithms(&t.TrustSettings), " "), "longest lifetime", config.FormatDuration(presets.LongestLife(&t.TrustSettings)),
 		"a token is accepted", accepted, "credentials name", required(t.Preset),
-		"credentials", fmt.Sprintf("%d, of %d services", t.Credentials, t.Services),
+		"credentials", fmt.Sprintf("%d, of %s", t.Credentials, counted(t.Services, "service")),
 		"managed by", t.ManagedBy, "version", fmt.Sprint(t.Version), "created", base.Moment(t.CreatedAt), "updated", base.Moment(t.UpdatedAt))
 	for _, note := range t.Notes {
 		err = errors.Join(err, c.Printf("Note: %s", base.Line(note)))
@@ -175,7 +175,7 @@ without a terminal it requires --yes. To stop a trust temporarily, disable it.`,
 			if err != nil {
 				return platform.Unknown(err, args[0])
 			}
-			ends := fmt.Sprintf("%d credentials of %d services", t.Credentials, t.Services)
+			ends := counted(t.Credentials, "credential") + " of " + counted(t.Services, "service")
 			if err := c.Confirm(cmd, fmt.Sprintf("Remove trust %s, and revoke %s with their tokens?", t.Name, ends)); err != nil {
 				return err
 			}
@@ -242,6 +242,14 @@ The exit code is 0 only if the token proves a service.`,
 	cmd.Flags().Lookup("token-file").DefValue = ""
 	cmd.Flags().StringVar(&as, "as", "", "`service` that the request names, if the token could prove several")
 	return c.WithJSON(cmd)
+}
+
+// counted is a number of things.
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // seconds reads a lifetime.
