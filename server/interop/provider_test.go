@@ -85,9 +85,9 @@ func TestAnyIssuerThatPublishesItsKeysIsTrustedByItsURL(t *testing.T) {
 
 	p.newKey(t)
 	p.start(t)
-	// A change of the trust forgets the keys. Without one, they are fetched again when a token names an unknown key, which
-	// is half a minute after the last time at the earliest.
-	o.watchword(t, nil, "", "trust", "update", "idp", "--algorithm", "RS256")
+	// Another address of the keys has them fetched at once. Without it, they are fetched again when a token names an
+	// unknown key, which is half a minute after the last time at the earliest.
+	o.watchword(t, nil, "", "trust", "update", "idp", "--jwks-uri", p.issuer+"/jwks")
 	o.joins(t, p.token(t, o.issuer), "m7")
 	o.refuses(t, "signed with the key that was replaced", token)
 }

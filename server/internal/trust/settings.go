@@ -81,8 +81,12 @@ func checkLengths(_ *Preset, s *api.TrustSettings, _ string) error {
 		field, value string
 		most         int
 	}{
-		{"issuer", s.Issuer, 512}, {"audience", s.Audience, 512}, {"jwksUri", s.JWKSURI, 1024}, {"jwks", s.JWKS, maxKeyText},
-		{"authorities", s.Authorities, maxKeyText}, {"endpointId", s.EndpointID, 2048},
+		{"issuer", s.Issuer, 512},
+		{"audience", s.Audience, 512},
+		{"jwksUri", s.JWKSURI, 1024},
+		{"jwks", s.JWKS, maxKeyText},
+		{"authorities", s.Authorities, maxKeyText},
+		{"endpointId", s.EndpointID, 2048},
 	} {
 		if len(text.value) > text.most {
 			return invalid(text.field, "it has %d bytes, and may have %d", len(text.value), text.most)
