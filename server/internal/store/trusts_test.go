@@ -278,3 +278,35 @@ func TestNamesAndIssuersMoveBetweenTheTrustsOfABatch(t *testing.T) {
 		}
 	})
 }
+
+func TestCredentialsOfTrustsAreCounted(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		db := open(t, o)
+		services := insert(t, db, "m1", "m2")
+		prod, idle := addTrust(t, db, "prod", "https://prod.example"), addTrust(t, db, "idle", "https://idle.example")
+		addTrust(t, db, "empty", "https://empty.example")
+		for i, s := range services {
+			addWorkload(t, db, s, prod, fmt.Sprint("p", i))
+			addWorkload(t, db, s, idle, fmt.Sprint("i", i))
+		}
+		addCredential(t, db, services[0], "secret")
+		later := noon.Add(time.Minute)
+		if err := db.RecordUse(t.Context(), []directory.Use{{Credential: "p0", At: later}}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := db.TrustUses(t.Context(), later, later)
+		want := map[string]directory.TrustUses{
+			prod.ID: {Credentials: 2, Services: 2, Unmatched: 1, Example: "p1"}, idle.ID: {Credentials: 2, Services: 2, Unmatched: 2, Example: "i0"},
+		}
+		if d := cmp.Diff(want, got); d != "" || err != nil {
+			t.Error(d, err)
+		}
+		// Those made since then may be matched yet, and those that have ended do not count.
+		if got, err := db.TrustUses(t.Context(), later, noon); err != nil || got[idle.ID].Unmatched != 0 {
+			t.Errorf("got %v, %v", got, err)
+		}
+		if got, err := db.TrustUses(t.Context(), noon.Add(200*365*24*time.Hour), later); err != nil || len(got) != 0 {
+			t.Errorf("got %v, %v", got, err)
+		}
+	})
+}
