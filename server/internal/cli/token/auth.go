@@ -126,7 +126,7 @@ func (p *proof) choosePlatform(c *base.CLI, cmd *cobra.Command) error {
 	}
 	needed := p.method != "" && slices.Contains(p.sdkMethod().Needs, "Platform")
 	byEnvironment := p.method == "" && other == "" && p.certFile == "" &&
-		(c.Getenv("WATCHWORD_TOKEN_FILE") != "" || p.as == "" && c.Getenv("ACTIONS_ID_TOKEN_REQUEST_URL") != "")
+		(c.Getenv("WATCHWORD_TOKEN_FILE") != "" || p.as == "" && (c.Getenv("ACTIONS_ID_TOKEN_REQUEST_URL") != "" || c.Getenv("GITHUB_ACTIONS") == "true"))
 	switch {
 	case p.tokenFile != "" && other != "":
 		return base.Usage(cmd, "%s and --token-file both prove who the service is; give one of them", other)
