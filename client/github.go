@@ -44,7 +44,7 @@ func (githubActions) Token(ctx context.Context, audience string) (string, error)
 	}
 	h := withoutRedirects(nil) // the secret of the request must not reach another host
 	defer h.CloseIdleConnections()
-	resp, err := h.Do(req)
+	resp, err := h.Do(req) //nolint:gosec // the runner says where, in the environment of the job
 	if err != nil {
 		return "", fmt.Errorf("platform token: cannot ask GitHub for the token of this job: %w", withoutURL(err))
 	}
@@ -85,7 +85,7 @@ func githubRequest(ctx context.Context, where, secret, audience string) (*http.R
 	query := u.Query()
 	query.Set("audience", audience)
 	u.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody) //nolint:gosec // likewise
 	if err != nil {
 		return nil, fmt.Errorf("create the request to GitHub: %w", withoutURL(err))
 	}

@@ -77,7 +77,7 @@ func (p Page) Run(t *testing.T, env ...string) {
 func (p Page) microservice(t *testing.T, env []string) string {
 	t.Helper()
 	dir, program := t.TempDir(), filepath.Join(p.root, "examples", "microservice")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, program).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, program).CombinedOutput(); err != nil { //nolint:gosec // of this checkout
 		t.Fatalf("build microservice: %v\n%s", err, out)
 	}
 	all := os.Getenv("PATH")
@@ -303,7 +303,7 @@ func pipe(t *testing.T) (r, w *os.File) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,8 +45,11 @@ func (s *settings) patch(c *base.CLI, cmd *cobra.Command) (p api.TrustPatch, err
 		value *string
 		to    **string
 	}{
-		{"issuer", &s.issuer, &p.Issuer}, {"audience", &s.audience, &p.Audience}, {"jwks-uri", &s.jwksURI, &p.JWKSURI},
-		{"once", &s.once, &p.Once}, {"endpoint-id", &s.endpointID, &p.EndpointID},
+		{"issuer", &s.issuer, &p.Issuer},
+		{"audience", &s.audience, &p.Audience},
+		{"jwks-uri", &s.jwksURI, &p.JWKSURI},
+		{"once", &s.once, &p.Once},
+		{"endpoint-id", &s.endpointID, &p.EndpointID},
 	} {
 		if given(f.flag) {
 			*f.to = f.value

@@ -205,7 +205,7 @@ func kubectl(ctx context.Context, c *base.CLI, kubeconfig, path string) ([]byte,
 		args = append([]string{"--kubeconfig", kubeconfig}, args...)
 	}
 	line := "kubectl " + strings.Join(args, " ")
-	cmd := exec.CommandContext(ctx, "kubectl", args...)
+	cmd := exec.CommandContext(ctx, "kubectl", args...) //nolint:gosec // the operator names the file, as to kubectl itself
 	cmd.Env = c.Environ
 	out, said := &limited{most: kubectlLimit}, &limited{most: 4 << 10}
 	cmd.Stdout, cmd.Stderr = out, said
