@@ -150,6 +150,9 @@ func (a *handlers) createCredential(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	if rival, other := a.Directory.Snapshot().Rival(&c, a.Now()); rival != nil {
+		warning = "Such tokens prove " + other.Name + " already (credential " + rival.ID + "). A request that does not name the service (client_id, --as, WATCHWORD_CLIENT_ID) is refused for both."
+	}
 	issued := a.issued(ctx, c, in.Name, secret, warning)
 	return &created[api.IssuedCredential]{etag(c.Version), prefix + "/credentials/" + c.ID, issued}, nil
 }

@@ -110,6 +110,32 @@ func TestAPlatformTokenIsTestedClaimByClaim(t *testing.T) {
 	s.ask("POST", "/trusts/test", `{"token":"`+strings.Repeat("a", 16385)+`"}`).wantProblem("a long token", http.StatusUnprocessableEntity)
 }
 
+func TestACredentialForTokensOfAnotherServiceComesWithAWarning(t *testing.T) {
+	s, c := vouching(t)
+	s.services("m9", "m10")
+	create := func(service, claims string) (made api.IssuedCredential) {
+		s.must("POST", "/services/"+service+"/credentials", `{"kind":"workload","trust":"prod","claims":{`+claims+`}}`).into(&made)
+		return made
+	}
+	first := s.test(c.token(uid, ownAudience), "").Credential
+	const same, more = `"uid":"` + uid + `","namespace":"shop","serviceaccount":"m1"`, `,"sub":"system:serviceaccount:shop:m1"`
+	for what, claims := range map[string]string{"the same claims": same, "more claims": same + more, "fewer claims": `"uid":"` + uid + `"`} {
+		made := create("m9", claims)
+		if !strings.Contains(made.Warning, "prove m1 already (credential "+first+")") {
+			t.Errorf("%s: got the warning %q", what, made.Warning)
+		}
+		s.must("POST", "/credentials/"+made.Credential.ID+"/revoke", "")
+	}
+	if v := s.test(c.token(uid, ownAudience), ""); !v.Accepted || v.Service != "m1" {
+		t.Errorf("after the others were revoked: got %+v", v)
+	}
+	for service, claims := range map[string]string{"m1": same + more, "m10": `"uid":"99999999-2222-4333-8444-555555555555","namespace":"shop","serviceaccount":"m1"`} {
+		if made := create(service, claims); made.Warning != "" {
+			t.Errorf("%s: got the warning %q", service, made.Warning)
+		}
+	}
+}
+
 func TestATokenThatIsTestedIsNeitherCountedNorRecorded(t *testing.T) {
 	s, c := vouching(t)
 	token := newCluster(s, "k9").token(uid, ownAudience)

@@ -111,6 +111,41 @@ func (s *Snapshot) Workloads(trustID, claim, value string) []*Credential {
 	return all
 }
 
+// Rival finds a workload credential of another service that tokens match which match c: one that may be used, and that has
+// all claims of c, or only claims that c has. A request with such a token must name its service. Of paths of SPIFFE IDs
+// it finds those above a SPIFFE ID, and not the SPIFFE IDs below a path.
+func (s *Snapshot) Rival(c *Credential, now time.Time) (*Credential, *Service) {
+	wanted, err := ParseClaims(c.Material)
+	if c.Kind != KindWorkload || err != nil {
+		return nil, nil
+	}
+	for _, a := range s.trusts.anchorsOf(c) {
+		for _, value := range slices.Compact([]string{a.value, ""}) { // "" has the paths of SPIFFE IDs
+			for _, o := range s.Workloads(c.Trust, a.claim, value) {
+				claims, err := ParseClaims(o.Material)
+				if o.Service == c.Service || o.Ended(now) || err != nil || !covers(claims, wanted) && !covers(wanted, claims) {
+					continue
+				}
+				if svc, ok := s.ServiceByUID(o.Service); ok {
+					return o, svc
+				}
+			}
+		}
+	}
+	return nil, nil
+}
+
+// covers reports whether every token that has the claims more also has those of less.
+func covers(less, more map[string]string) bool {
+	for name, value := range less {
+		path := strings.HasPrefix(value, "spiffe://") && strings.HasSuffix(value, "/")
+		if got := more[name]; got != value && (!path || !strings.HasPrefix(got, value)) {
+			return false
+		}
+	}
+	return len(less) > 0
+}
+
 // workloadsOf are the credentials of a trust that have not ended. It looks at every credential: to remove a trust is rare.
 func (s *Snapshot) workloadsOf(trustID string, now time.Time) (all []*Credential) {
 	for _, c := range s.credentials.All() {

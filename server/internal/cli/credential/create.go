@@ -264,12 +264,19 @@ func fromToken(c *base.CLI, cmd *cobra.Command, admin *operator.Client, service 
 	if err != nil {
 		return err
 	}
-	p.Show(c, service)
+	p.Show(ctx, c, admin, service)
 	if err := p.Confirm(c, cmd, "Create this credential?"); err != nil {
 		return err
 	}
 	n.Trust, n.Claims = tr.Name, p.Claims
-	if err := register(c, ctx, issue); err != nil {
+	once := func(ctx context.Context) (api.RotatedCredential, error) {
+		issued, err := issue(ctx)
+		if p.Warned {
+			issued.Warning = "" // it says the same
+		}
+		return issued, err
+	}
+	if err := register(c, ctx, once); err != nil {
 		return err
 	}
 	p.Check(ctx, c, admin, service)

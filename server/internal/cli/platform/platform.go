@@ -144,6 +144,8 @@ func (t *Token) addCommand() string {
 type Proposal struct {
 	Trust  api.Trust
 	Claims map[string]string
+	// Warned reports whether Show said that tokens of the workload prove another service.
+	Warned bool
 	token  *Token
 	words  []string
 }
@@ -163,8 +165,8 @@ func Propose(t *Token, tr api.Trust) (*Proposal, error) {
 	return p, nil
 }
 
-// Show tells on standard error what tokens the credential accepts.
-func (p *Proposal) Show(c *base.CLI, service string) {
+// Show tells on standard error what tokens the credential accepts, and what service they prove already.
+func (p *Proposal) Show(ctx context.Context, c *base.CLI, admin *operator.Client, service string) {
 	c.Say("Tokens of %s will prove the service %s if they are for:", p.Trust.Name, service)
 	c.Say("  %s", base.Line(p.words[0]))
 	c.Say("That is, if they have exactly these claims:")
@@ -179,6 +181,30 @@ func (p *Proposal) Show(c *base.CLI, service string) {
 		args = append(args, "--claim", name+"="+p.Claims[name])
 	}
 	c.Say("To choose other claims, use: %s", shell.Command(args...))
+	if already := p.already(ctx, admin, service); already != "" {
+		p.Warned = true
+		c.Say("warning: These tokens prove %s already. A request that does not name the service (client_id, --as, WATCHWORD_CLIENT_ID) will be refused for both.", already)
+	}
+}
+
+// already is the other service that the token of the proposal proves, in words. The nearest credential of a token that
+// is refused counts if its claims are met: the token may have expired, or wait for the keys of the trust.
+func (p *Proposal) already(ctx context.Context, admin *operator.Client, service string) string {
+	v, err := admin.TestPlatformToken(ctx, api.PlatformTokenTest{Token: p.token.Text})
+	if err != nil || v.Service == service {
+		return "" // Check reports the error
+	}
+	if v.Reason == "ambiguous_workload" {
+		return "several services"
+	}
+	if v.Credential == "" {
+		return ""
+	}
+	cr, err := admin.Credential(ctx, v.Credential)
+	if err != nil || cr.Status != "active" || trust.Unmet(&p.Trust.TrustSettings, cr.Claims, p.token.Claims) > 0 {
+		return ""
+	}
+	return v.Service + " (credential " + v.Credential + ")"
 }
 
 // Confirm asks whether to create the credential, on the terminal also if the token was read from standard input.

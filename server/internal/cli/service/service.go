@@ -112,7 +112,7 @@ func proposed(c *base.CLI, cmd *cobra.Command, admin *operator.Client, service s
 	if err != nil {
 		return nil, err
 	}
-	p.Show(c, service)
+	p.Show(cmd.Context(), c, admin, service)
 	return p, p.Confirm(c, cmd, fmt.Sprintf("Create the service %s with this credential?", service))
 }
 
@@ -132,6 +132,9 @@ func join(c *base.CLI, cmd *cobra.Command, admin *operator.Client, made api.Serv
 		err = c.PrintJSON(map[string]any{"service": made, "credential": cr})
 	} else {
 		err = c.Printf("created service %s (%s)\ncreated credential %s for tokens of %s", made.Name, made.UID, cr.ID, cr.Trust)
+	}
+	if issued.Warning != "" && !p.Warned {
+		c.Say("warning: %s", issued.Warning)
 	}
 	if err == nil {
 		p.Check(ctx, c, admin, made.Name)
