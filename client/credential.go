@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+
+	"github.com/watchword-dev/watchword/internal/jose"
 )
 
 // redacted is printed instead of a secret.
@@ -58,10 +60,13 @@ func Static(s string) CredentialSource {
 }
 
 // File returns a source that reads a credential from a file, for each request to the server. The file may be replaced
-// at any time. Errors contain the path, and never the content.
+// at any time. Errors contain the path, and never the content, nor a credential that was given instead of a path.
 func File(path string) CredentialSource {
 	return CredentialFunc(func(context.Context) (Credential, error) {
 		f, err := os.Open(path)
+		if err != nil && jose.LooksLikeToken(path) {
+			return Credential{}, errors.New("the name of the credential file is itself a credential, which is not shown here; write it to a file, and give the name of that file")
+		}
 		if err != nil {
 			return Credential{}, fmt.Errorf("open the credential file: %w", err)
 		}

@@ -41,7 +41,7 @@ func fromEnvironment(ctx context.Context, getenv func(string) string, edits []fu
 		err = errors.Join(fmt.Errorf("%s is not set; set it to the issuer identifier of the server, such as https://auth.example.com", envURL), err)
 	}
 	if file := getenv(envTokenFile); file != "" && err == nil {
-		_, err = TokenFile(file).Token(ctx, "")
+		_, err = tokenFile{file, envTokenFile}.Token(ctx, "")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("watchword client: %w", err)
@@ -59,7 +59,7 @@ func PlatformFromEnvironment(getenv func(string) string) (PlatformTokenSource, e
 	var source PlatformTokenSource
 	switch file := getenv(envTokenFile); {
 	case file != "":
-		source = TokenFile(file)
+		source = tokenFile{file, envTokenFile}
 	case getenv(githubRequestURL) != "":
 		source = GitHubActions()
 	case getenv(envGitHub) == "true":

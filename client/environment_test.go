@@ -1,6 +1,7 @@
 package client
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,6 +73,8 @@ func TestFromEnvironmentWithoutASourceIsAnErrorThatSaysWhatToSet(t *testing.T) {
 		"no file":           {map[string]string{envURL: server, envTokenFile: absent}, []string{absent, "have the platform write its token there"}},
 		"no file in a job":  {map[string]string{envURL: server, envTokenFile: absent, envGitHub: "true", githubRequestURL: "https://runner.example/"}, []string{absent}},
 		"empty file":        {map[string]string{envURL: server, envTokenFile: empty}, []string{empty, "it is empty"}},
+		"a token":           {map[string]string{envURL: server, envTokenFile: "eyJhbGci.hunter2.c2ln"}, []string{"WATCHWORD_TOKEN_FILE is itself a token, which is not shown here; write the token to a file"}},
+		"a long token":      {map[string]string{envURL: server, envTokenFile: strings.Repeat("hunter2", 1000)}, []string{"WATCHWORD_TOKEN_FILE is itself a token"}},
 		"no address":        {map[string]string{envURL: "as.example", envTokenFile: absent}, []string{absent}},
 		"GitHub, no server": {map[string]string{githubRequestURL: "https://runner.example/"}, []string{"WATCHWORD_URL is not set"}},
 	} {
@@ -84,6 +87,9 @@ func TestFromEnvironmentWithoutASourceIsAnErrorThatSaysWhatToSet(t *testing.T) {
 			if cl != nil || err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: got %v, %v; want %q in the error", name, cl, err, want)
 			}
+		}
+		if strings.Contains(fmt.Sprint(err), "hunter2") {
+			t.Errorf("%s: the error repeats the token: %v", name, err)
 		}
 		checkRead(t, e)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"github.com/watchword-dev/watchword/internal/jose"
 )
 
 // PlatformTokenSource returns platform tokens: tokens with which the platform that runs this process, such as
@@ -69,14 +71,18 @@ func dependsOnServer(source PlatformTokenSource) bool {
 // TokenFile returns a source that reads the token from a file into which the platform writes it, such as a projected
 // service account token of Kubernetes. It reads the file each time, so the platform may replace it at any time. The
 // file has one line of at most 16 KiB. Whoever configures the platform chooses the audience of the token, so Token
-// ignores its argument. Errors contain the path, and never the content.
-func TokenFile(path string) PlatformTokenSource { return tokenFile(path) }
+// ignores its argument. Errors contain the path, and never the content, nor a token that was given instead of a path.
+func TokenFile(path string) PlatformTokenSource {
+	return tokenFile{path, "the name of the token file"}
+}
 
-type tokenFile string
+type tokenFile struct{ path, given string } // given is what gave the path, for errors
 
 func (f tokenFile) Token(context.Context, string) (string, error) {
-	b, err := readSecretFile(string(f))
+	b, err := readSecretFile(f.path)
 	switch {
+	case err != nil && jose.LooksLikeToken(f.path):
+		return "", fmt.Errorf("platform token: %s is itself a token, which is not shown here; write the token to a file, and give the name of that file", f.given)
 	case errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("platform token: %w; have the platform write its token there, for instance with a projected volume of Kubernetes, or correct the path", err)
 	case errors.Is(err, fs.ErrPermission):
@@ -86,9 +92,14 @@ func (f tokenFile) Token(context.Context, string) (string, error) {
 	}
 	token := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	if err := checkToken("token", token); err != nil {
-		return "", fmt.Errorf("platform token file %s: %w; it must contain the platform's token, on one line, and nothing else", string(f), err)
+		return "", fmt.Errorf("platform token file %s: %w; it must contain the platform's token, on one line, and nothing else", f.path, err)
 	}
 	return token, nil
 }
 
-func (f tokenFile) String() string { return "file " + string(f) }
+func (f tokenFile) String() string {
+	if jose.LooksLikeToken(f.path) {
+		return "file " + redacted
+	}
+	return "file " + f.path
+}

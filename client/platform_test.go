@@ -56,6 +56,24 @@ func TestTokenFileThatHasNoTokenIsAnErrorThatSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// Whoever sets a variable to the token instead of its file must not find it in a log.
+func TestTokenGivenAsTheNameOfAFileIsNotRepeated(t *testing.T) {
+	for _, token := range []string{"eyJhbGci.hunter2.c2ln", "hunter2.b.c", "hunter2\n", strings.Repeat("hunter2", 1000)} {
+		source := TokenFile(token)
+		got, err := source.Token(t.Context(), "")
+		if got != "" || err == nil || !strings.Contains(err.Error(), "is itself a token") {
+			t.Errorf("got %q, %v", got, err)
+		}
+		_, asSecret := File(token).Credential(t.Context())
+		if asSecret == nil {
+			t.Error("a credential was read from a file that is not there")
+		}
+		if text := fmt.Sprint(err, asSecret, source, ForAudience("x", source)); strings.Contains(text, "hunter2") {
+			t.Errorf("the token is repeated: %s", text)
+		}
+	}
+}
+
 // runner stands in for the service of GitHub that answers the runner's jobs, which cannot run here. It answers as GitHub
 // documents, and records what it was asked.
 type runner struct {

@@ -136,6 +136,7 @@ func TestMistakesAreExplained(t *testing.T) {
 	}
 	defer func() { _ = taken.Close() }()
 	good := credentialFile(t, "a.b.c")
+	const token = "eyJhbGci.hunter2.c2ln"
 	for _, c := range []struct {
 		args []string
 		want string
@@ -154,11 +155,13 @@ func TestMistakesAreExplained(t *testing.T) {
 		{[]string{"m1", "--server", "auth", "--credential-file", good}, "http://localhost:8000"},
 		{[]string{"m1", "--credential-file", good + ".absent"}, "Create one with: watchword credential create"},
 		{[]string{"m1", "--token-file", good + ".absent"}, "have the platform write its token there"},
+		{[]string{"m1", "--token-file", token}, "is itself a token, which is not shown here"},
+		{[]string{"m1", "--credential-file", token}, "is itself a credential, which is not shown here"},
 		{[]string{"m1", "--token-file", good, "--credential-file", good}, "set one of them"},
 		{[]string{"../m1", "--listen", "127.0.0.1:0"}, "not a service's name"},
 	} {
 		err := run(t.Context(), c.args, func(string) string { return "" }, io.Discard)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: got %v, want %q in it", c.args, err, c.want)
 		}
 	}

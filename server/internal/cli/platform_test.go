@@ -81,3 +81,39 @@ func TestTokenGetUsesThePlatformTokenAndNoSecretInstead(t *testing.T) {
 		}
 	}
 }
+
+// Errors are logged by CI systems, so a token that is given where a file is expected is not in them.
+func TestTokenGivenAsAFileIsNotRepeated(t *testing.T) {
+	auth := clienttest.NewServer()
+	defer auth.Close()
+	data := t.TempDir()
+	if err := os.WriteFile(filepath.Join(data, "operator.token"), []byte(strings.Repeat("0", 40)), 0o600); err != nil { // which some commands read first
+		t.Fatal(err)
+	}
+	for _, token := range []string{"eyJhbGci.hunter2.c2ln", "hunter2.b.c", "eyJ" + strings.Repeat("hunter2", 1000)} {
+		for _, c := range []struct {
+			args, environ string
+			want          string
+		}{
+			{"token get --target m2", "WATCHWORD_TOKEN_FILE=" + token, "WATCHWORD_TOKEN_FILE is itself a token"},
+			{"token get --target m2 --token-file " + token, "", "the value of --token-file is itself a token"},
+			{"token get --target m2 --credential-file " + token, "", "is itself a credential"},
+			{"token get --target m2 --as m1 --secret-file f --exchange " + token, "", "[not shown"},
+			{"why --to m2 --token " + token, "", "the value of --token is itself a token"},
+			{"trust test --token-file " + token, "", "the value of --token-file is itself a token"},
+			{"trust test prod " + token, "", "one argument too many"},
+			{"service create m1 --from-token=" + token, "", "the value of --from-token is itself a token"},
+			{"service create m1 --from-token " + token, "", "a token must not be an argument"},
+			{"service create m1 " + token, "", "one argument too many"},
+			{"credential create m1 --from-token=" + token, "", "the value of --from-token is itself a token"},
+			{"credential create m1 --from-token " + token, "", "a token must not be an argument"},
+			{"service list --admin-token-file " + token, "", "[not shown"},
+		} {
+			environ := []string{"WATCHWORD_DATA=" + data, "WATCHWORD_URL=" + auth.URL, "WATCHWORD_ADMIN_URL=http://127.0.0.1:1", c.environ}
+			code, stdout, stderr := call(t, "", environ, strings.Fields(c.args)...)
+			if code == 0 || stdout != "" || strings.Contains(stderr, "hunter2") || !strings.Contains(stderr, c.want) {
+				t.Errorf("%.60s: got %d, %q, %q; want %q and no token", c.args, code, stdout, stderr, c.want)
+			}
+		}
+	}
+}

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/watchword-dev/watchword/internal/jose"
 	"github.com/watchword-dev/watchword/internal/netaddr"
 	"github.com/watchword-dev/watchword/internal/shell"
 	"github.com/watchword-dev/watchword/operator"
@@ -160,10 +162,26 @@ func UnknownService(err error, name string) error {
 	return Next(fmt.Errorf("there is no service %q", name), "%s", list)
 }
 
-// PathError is err without the name of the system call.
+// Shown is an argument as errors may repeat it: not if it may be a token.
+func Shown(argument string) string {
+	if jose.LooksLikeToken(argument) {
+		return "[not shown, since it looks like a token]"
+	}
+	return argument
+}
+
+// TokenAsFile returns an error if the value of a flag, which must name a file, is a token. The error does not repeat it.
+func TokenAsFile(cmd *cobra.Command, flag, value string) error {
+	if _, err := os.Lstat(value); err == nil || !jose.LooksLikeToken(value) {
+		return nil
+	}
+	return Usage(cmd, "the value of --%s is itself a token, which every user of the machine can read there: write the token to a file, and give the name of that file", flag)
+}
+
+// PathError is err without the name of the system call, and without a token that was given instead of a path.
 func PathError(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return fmt.Errorf("%s: %w", e.Path, e.Err)
+		return fmt.Errorf("%s: %w", Shown(e.Path), e.Err)
 	}
 	return err
 }

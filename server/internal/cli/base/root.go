@@ -50,7 +50,7 @@ func Exactly(names ...string) cobra.PositionalArgs {
 		case len(args) < len(names):
 			return Usage(cmd, "%s is missing", strings.Join(names[len(args):], " and "))
 		case len(args) > len(names):
-			return Usage(cmd, "%q is one argument too many", args[len(names)])
+			return Usage(cmd, "%q is one argument too many", Shown(args[len(names)]))
 		}
 		return nil
 	}
@@ -68,7 +68,7 @@ func FlagError(cmd *cobra.Command, err error) error {
 // AtMostOne accepts one argument or none.
 func AtMostOne(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return Usage(cmd, "%q is one argument too many", args[1])
+		return Usage(cmd, "%q is one argument too many", Shown(args[1]))
 	}
 	return nil
 }

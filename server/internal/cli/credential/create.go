@@ -252,7 +252,7 @@ func sayIssued(c *base.CLI, i api.RotatedCredential) {
 // fromToken creates a credential with the claims that it proposes from a token of a platform.
 func fromToken(c *base.CLI, cmd *cobra.Command, admin *operator.Client, service string, n *newCredential, issue issueCall) error {
 	ctx := cmd.Context()
-	t, err := platform.Read(c, cmd, n.fromToken)
+	t, err := platform.Read(c, cmd, "from-token", n.fromToken)
 	if err != nil {
 		return err
 	}

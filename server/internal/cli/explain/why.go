@@ -65,7 +65,7 @@ with whether that service would get a token for the target. The token is not use
 			var err error
 			var token *platform.Token
 			if file != "" {
-				if token, err = platform.Read(c, cmd, file); err != nil {
+				if token, err = platform.Read(c, cmd, "token", file); err != nil {
 					return err
 				}
 			}

@@ -48,14 +48,21 @@ func OptionalFile(cmd *cobra.Command, to *string, name, without, usage string) {
 func MistakenFile(cmd *cobra.Command, err error, args []string, flags ...string) error {
 	for _, flag := range flags {
 		if f := cmd.Flag(flag); err != nil && f.Changed && f.Value.String() == f.NoOptDefVal && len(args) > 1 {
+			if name := args[len(args)-1]; jose.LooksLikeToken(name) {
+				return base.Usage(cmd, "a token must not be an argument, since every user of the machine can read it there: write it to standard input, or to a file and name that, as in --%s=FILE", flag)
+			}
 			return base.Usage(cmd, "write the file behind an equals sign, as in --%s=%s", flag, args[len(args)-1])
 		}
 	}
 	return err
 }
 
-// Read reads a token from a file, or from standard input if file is Stdin. Errors do not repeat any part of it.
-func Read(c *base.CLI, cmd *cobra.Command, file string) (*Token, error) {
+// Read reads a token from the file that a flag names, or from standard input if file is Stdin. Errors do not repeat any
+// part of it.
+func Read(c *base.CLI, cmd *cobra.Command, flag, file string) (*Token, error) {
+	if err := base.TokenAsFile(cmd, flag, file); err != nil {
+		return nil, err
+	}
 	from, in := "standard input", c.Stdin
 	if file != Stdin {
 		f, err := os.Open(file)

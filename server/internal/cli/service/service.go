@@ -64,7 +64,7 @@ answers. A trust must have the issuer of the token: see "watchword trust add".`,
 			s := api.NewService{Name: args[0], ServicePatch: settings}
 			var token *platform.Token
 			if from != "" {
-				if token, err = platform.Read(c, cmd, from); err != nil {
+				if token, err = platform.Read(c, cmd, "from-token", from); err != nil {
 					return err
 				}
 			}

@@ -133,6 +133,9 @@ func (p *proof) choosePlatform(c *base.CLI, cmd *cobra.Command) error {
 	case p.tokenFile != "" && p.method != "" && !needed:
 		return base.Usage(cmd, "%s does not use --token-file; leave out one of them", p.method)
 	case p.tokenFile != "":
+		if err := base.TokenAsFile(cmd, "token-file", p.tokenFile); err != nil {
+			return err
+		}
 		p.platform = client.TokenFile(p.tokenFile)
 	case needed || byEnvironment:
 		var err error

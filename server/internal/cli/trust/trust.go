@@ -210,7 +210,7 @@ The exit code is 0 only if the token proves a service.`,
 			return base.AtMostOne(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			t, err := platform.Read(c, cmd, file)
+			t, err := platform.Read(c, cmd, "token-file", file)
 			if err != nil {
 				return err
 			}
