@@ -6,6 +6,7 @@ package cli
 import (
 	"context"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -95,15 +96,25 @@ func Run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 }
 
 // usageTemplate is cobra's for lines of 100 characters. It lists the flags that name the server as global ones of every
-// command that has them, and not only of those that inherit them.
+// command that has them, and not only of those that inherit them. The brackets of a flag whose value is optional
+// have the name of the value, and not what it is without one.
 func usageTemplate(cobras string) string {
 	return strings.NewReplacer(
-		"{{.LocalFlags.FlagUsages |", "{{if .HasPersistentFlags}}{{.LocalNonPersistentFlags.FlagUsagesWrapped 100 | trimTrailingWhitespaces}}"+
-			"{{else}}{{.LocalFlags.FlagUsagesWrapped 100 | trimTrailingWhitespaces}}{{end}}{{\"\" |",
+		"{{.LocalFlags.FlagUsages |", "{{if .HasPersistentFlags}}{{.LocalNonPersistentFlags.FlagUsagesWrapped 100 | optionalValues | trimTrailingWhitespaces}}"+
+			"{{else}}{{.LocalFlags.FlagUsagesWrapped 100 | optionalValues | trimTrailingWhitespaces}}{{end}}{{\"\" |",
 		"{{if .HasAvailableInheritedFlags}}", "{{if or .HasAvailablePersistentFlags .HasAvailableInheritedFlags}}",
-		"{{.InheritedFlags.FlagUsages |", "{{if .HasPersistentFlags}}{{.PersistentFlags.FlagUsagesWrapped 100 | trimTrailingWhitespaces}}"+
-			"{{else}}{{.InheritedFlags.FlagUsagesWrapped 100 | trimTrailingWhitespaces}}{{end}}{{\"\" |",
+		"{{.InheritedFlags.FlagUsages |", "{{if .HasPersistentFlags}}{{.PersistentFlags.FlagUsagesWrapped 100 | optionalValues | trimTrailingWhitespaces}}"+
+			"{{else}}{{.InheritedFlags.FlagUsagesWrapped 100 | optionalValues | trimTrailingWhitespaces}}{{end}}{{\"\" |",
 	).Replace(cobras)
+}
+
+// optionalValue matches what pflag writes of a flag whose value is optional.
+var optionalValue = regexp.MustCompile(`(--[a-z-]+) ([A-Za-z]+)\[="[^"]*"\]`)
+
+func init() {
+	cobra.AddTemplateFunc("optionalValues", func(usages string) string {
+		return optionalValue.ReplaceAllString(usages, "$1[=$2]")
+	})
 }
 
 // Root makes the command "watchword" and all commands below it.

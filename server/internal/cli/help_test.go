@@ -60,6 +60,17 @@ func TestEveryCommandHasHelp(t *testing.T) {
 	}
 }
 
+func TestHelpShowsThatTheFileOfAFlagIsOptional(t *testing.T) {
+	for args, want := range map[string]string{
+		"service create": "--from-token[=file] ", "credential create": "--from-token[=file] ",
+		"trust add": "--from-kubeconfig[=kubeconfig] ", "trust keys": "--from-kubeconfig[=kubeconfig] ",
+	} {
+		if _, stdout, _ := call(t, "", nil, append(strings.Fields(args), "--help")...); !strings.Contains(stdout, want) || strings.Contains(stdout, `[="`) {
+			t.Errorf("%s --help: got %q, want %q", args, stdout, want)
+		}
+	}
+}
+
 func TestHelpListsEveryCommandInAGroup(t *testing.T) {
 	if code, stdout, _ := call(t, "", nil, "--help"); code != 0 || strings.Contains(stdout, "Additional Commands") {
 		t.Errorf("got %d and a command outside the groups:\n%s", code, stdout)

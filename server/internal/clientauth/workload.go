@@ -215,10 +215,30 @@ func (w *workloads) trustOf(t *platformToken, s *directory.Snapshot) (*directory
 	if !ok || t.spiffe != (tr.Preset == "spiffe") {
 		return nil, &Failure{Reason: "unknown_issuer", Findings: []api.ClaimFinding{{
 			Claim: claim, Seen: trust.Show(issuer), Wanted: "the issuer of a trust, compared as a string",
-			Hint: `Run "watchword trust list" to see the trusts, and "watchword trust add" to add one.`,
+			Hint: similar(issuer, s) + `Run "watchword trust list" to see the trusts, and "watchword trust add" to add one.`,
 		}}}
 	}
 	return tr, nil
+}
+
+// similar is a sentence about the trust whose issuer is spelled like issuer, or empty.
+func similar(issuer string, s *directory.Snapshot) string {
+	bare := strings.TrimSuffix(issuer, "/")
+	for tr := range s.Trusts() {
+		theirs := strings.TrimSuffix(tr.Issuer, "/")
+		if tr.Issuer == issuer || !strings.EqualFold(theirs, bare) {
+			continue
+		}
+		var differ []string
+		if (theirs == tr.Issuer) != (bare == issuer) {
+			differ = append(differ, "a slash at the end")
+		}
+		if theirs != bare {
+			differ = append(differ, "upper and lower case")
+		}
+		return "The trust " + tr.Name + " has " + tr.Issuer + ": they differ in " + strings.Join(differ, " and in ") + ". "
+	}
+	return ""
 }
 
 // trustDomain is the trust domain of a SPIFFE ID, as a URL without a path (SPIFFE ID, section 2).

@@ -170,6 +170,21 @@ func TestRefusalExplainsClaimByClaim(t *testing.T) {
 	}
 }
 
+func TestIssuerThatIsNearlyThatOfATrustIsExplained(t *testing.T) {
+	b, k := inCluster(t)
+	for iss, want := range map[string]string{
+		cluster + "/":                  "The trust prod has " + cluster + ": they differ in a slash at the end. ",
+		strings.ToUpper(cluster):       "The trust prod has " + cluster + ": they differ in upper and lower case. ",
+		strings.ToUpper(cluster) + "/": "The trust prod has " + cluster + ": they differ in a slash at the end and in upper and lower case. ",
+		cluster + "/x":                 "Run ",
+	} {
+		f := b.wantNot(iss, b.sign(k.Signer, "", b.podClaims(claims{"iss": iss})), clientauth.Refused, "unknown_issuer")
+		if len(f.Findings) != 1 || !strings.HasPrefix(f.Findings[0].Hint, want) {
+			t.Errorf("%s: got %+v, want the hint %q", iss, f.Findings, want)
+		}
+	}
+}
+
 // FED-018. A key vouches for its own issuer only, with the algorithms of the trust.
 func TestKeyBelongsToItsTrust(t *testing.T) {
 	b, k := inCluster(t)

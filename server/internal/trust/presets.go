@@ -179,6 +179,14 @@ func of(s *api.TrustSettings) *Preset {
 	return presets[0]
 }
 
+// DefaultIssuer returns the issuer of a trust that names none: that of all customers of the platform, or nothing if each has another.
+func (p *Preset) DefaultIssuer() string {
+	if strings.HasPrefix(p.Issuer, "https://") && strings.ToLower(p.Issuer) == p.Issuer {
+		return p.Issuer
+	}
+	return ""
+}
+
 // Names returns the names of all presets.
 func Names() (all []string) {
 	for _, p := range presets {

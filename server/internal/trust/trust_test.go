@@ -765,3 +765,16 @@ func TestTableIsComplete(t *testing.T) {
 		}
 	}
 }
+
+func TestThreePresetsHaveADefaultIssuer(t *testing.T) {
+	got := map[string]string{}
+	for _, p := range trust.Presets() {
+		if issuer := p.DefaultIssuer(); issuer != "" {
+			got[p.Name] = issuer
+		}
+	}
+	want := map[string]string{"github": "https://token.actions.githubusercontent.com", "buildkite": "https://agent.buildkite.com", "gcp": "https://accounts.google.com"}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -14,6 +15,7 @@ import (
 	"github.com/watchword-dev/watchword/operator"
 	"github.com/watchword-dev/watchword/server/internal/cli/base"
 	"github.com/watchword-dev/watchword/server/internal/cli/platform"
+	"github.com/watchword-dev/watchword/server/internal/directory"
 	presets "github.com/watchword-dev/watchword/server/internal/trust"
 )
 
@@ -25,7 +27,7 @@ type settings struct {
 
 func (s *settings) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&s.issuer, "issuer", "", "`URL` that is the iss of the tokens, or spiffe://TRUST-DOMAIN")
+	flags.StringVar(&s.issuer, "issuer", "", "`URL` that is the iss of the tokens, or spiffe://TRUST-DOMAIN (default that of the preset, if it has one)")
 	flags.StringVar(&s.audience, "audience", "", "the one `aud` that tokens must have (default the issuer of the server)")
 	flags.StringVar(&s.jwksURI, "jwks-uri", "", "`URL` from which the server fetches the keys, or the SPIFFE bundle")
 	flags.StringVar(&s.jwksFile, "jwks-file", "", "`file` with the public keys or the SPIFFE bundle, which is uploaded")
@@ -136,7 +138,7 @@ algorithms and lifetimes the tokens have. --preset is one of these:
 ` + presetHelp(),
 		Example: `  watchword trust add prod --preset kubernetes --from-kubeconfig
   watchword trust add prod --preset kubernetes --from-kubeconfig=prod.kubeconfig
-  watchword trust add ci --preset github --issuer https://token.actions.githubusercontent.com
+  watchword trust add ci --preset github
   watchword trust add corp --issuer https://login.example.com --jwks-file keys.json
   watchword trust add mesh --preset spiffe --issuer spiffe://example.org --jwks-file bundle.json`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -150,7 +152,7 @@ algorithms and lifetimes the tokens have. --preset is one of these:
 			if s.kubeconfig != "" && preset == "" {
 				p, _ = presets.Find(presets.Kubernetes)
 			}
-			if s.issuer == "" && s.kubeconfig == "" {
+			if s.issuer == "" && s.kubeconfig == "" && p.DefaultIssuer() == "" {
 				return base.Usage(cmd, "--issuer is missing: %s", p.Issuer)
 			}
 			n := api.NewTrust{Name: args[0], Preset: p.Name}
@@ -158,13 +160,16 @@ algorithms and lifetimes the tokens have. --preset is one of these:
 			if n.TrustPatch, err = s.patch(c, cmd); err != nil {
 				return err
 			}
+			if fixed := p.DefaultIssuer(); n.Issuer == nil && fixed != "" {
+				n.Issuer = &fixed
+			}
 			admin, err := c.Admin(cmd)
 			if err != nil {
 				return err
 			}
 			made, err := admin.CreateTrust(cmd.Context(), n)
 			if base.StatusOf(err) == http.StatusConflict {
-				return base.Next(err, "See the trusts with: watchword trust list")
+				return taken(cmd, admin, n, err)
 			}
 			if err != nil {
 				return err
@@ -184,6 +189,22 @@ algorithms and lifetimes the tokens have. --preset is one of these:
 	cmd.Flags().StringVar(&preset, "preset", "", "`kind` of platform, see above (default oidc, or kubernetes with --from-kubeconfig)")
 	s.define(cmd)
 	return c.WithJSON(cmd)
+}
+
+// taken is the error of a trust whose name or issuer another has, as which the server answers with conflict.
+func taken(cmd *cobra.Command, admin *operator.Client, n api.NewTrust, conflict error) error {
+	for t, err := range admin.Trusts(cmd.Context()) {
+		switch {
+		case err != nil:
+			return errors.Join(conflict, err)
+		case strings.EqualFold(t.Name, n.Name):
+			return base.Next(fmt.Errorf("trust %s exists already", t.Name), "Show it with: %s\nChange it with: %s", command("show", t.Name), command("update", t.Name))
+		case n.Issuer != nil && t.Issuer == *n.Issuer:
+			return base.Next(fmt.Errorf("trust %s has this issuer already: an issuer has one trust, which many credentials can name", t.Name),
+				"Change it with: %s", command("update", t.Name))
+		}
+	}
+	return conflict
 }
 
 // refreshed are the keys of a trust, which the server fetches for it, unless they are uploaded.
@@ -250,11 +271,18 @@ keys". With --if-version the command changes nothing if the trust has another ve
 			if err != nil {
 				return err
 			}
+			before, err := admin.Trust(cmd.Context(), args[0])
+			if err != nil {
+				return platform.Unknown(err, args[0])
+			}
 			t, err := admin.UpdateTrust(cmd.Context(), args[0], version, p)
 			if err != nil {
 				return platform.Unknown(err, args[0])
 			}
-			return printTrust(c, t)
+			if !directory.AcceptsAllOf(&t.TrustSettings, &before.TrustSettings) {
+				c.Say("The tokens that it vouched for are revoked.")
+			}
+			return printTrust(c, cmd, admin, t)
 		},
 	}
 	s.define(cmd)

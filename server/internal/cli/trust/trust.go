@@ -109,19 +109,25 @@ shown as well, and so are the claims that credentials of the trust must name.`,
 			if err != nil {
 				return platform.Unknown(err, args[0])
 			}
-			return printTrust(c, t)
+			return printTrust(c, cmd, admin, t)
 		},
 	})
 }
 
-func printTrust(c *base.CLI, t api.Trust) error {
+func printTrust(c *base.CLI, cmd *cobra.Command, admin *operator.Client, t api.Trust) error {
 	if c.JSON {
 		return c.PrintJSON(t)
 	}
 	if err := platform.PrintAttention(c, platform.Attention(t)); err != nil {
 		return err
 	}
-	audience := presets.Audience(&t.TrustSettings, "the issuer of this server")
+	audience, own := presets.Audience(&t.TrustSettings, ""), "the issuer of this server"
+	if audience == "" {
+		audience = own
+		if info, err := admin.Info(cmd.Context()); err == nil {
+			audience = info.Issuer + " (" + own + ")"
+		}
+	}
 	accepted := "again and again, until it expires"
 	if presets.OnceOnly(&t.TrustSettings) {
 		accepted = "once"
