@@ -3,6 +3,7 @@ package base
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -124,6 +125,35 @@ func (c *CLI) AskTerminal(cmd *cobra.Command, question, why string) error {
 	return c.Ask(cmd, question, why)
 }
 
+// ReadToken reads at most limit bytes of standard input. Who sits at a terminal is told to paste a token.
+func (c *CLI) ReadToken(ctx context.Context, limit int64) ([]byte, error) {
+	if isTerminal(c.Stdin) {
+		c.Say("Paste the token, then press Ctrl-D:")
+	}
+	return untilDone(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(c.Stdin, limit)) })
+}
+
+// untilDone is read, or an error as soon as ctx is done: a read of a terminal does not end by itself then. It is left
+// behind, and ends with the process.
+func untilDone[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	ended := make(chan result, 1)
+	go func() {
+		value, err := read()
+		ended <- result{value, err}
+	}()
+	select {
+	case r := <-ended:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, errors.New("interrupted")
+	}
+}
+
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
@@ -137,7 +167,7 @@ func (c *CLI) ask(cmd *cobra.Command, from io.Reader, question, why string) erro
 		return Usage(cmd, "%s: confirm it with --yes", why)
 	}
 	fmt.Fprintf(c.Stderr, "%s [y/N] ", Clean(question))
-	answer, _ := bufio.NewReader(from).ReadString('\n')
+	answer, _ := untilDone(cmd.Context(), func() (string, error) { return bufio.NewReader(from).ReadString('\n') })
 	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
 		return errors.New("nothing was done")
 	}

@@ -63,16 +63,21 @@ func Read(c *base.CLI, cmd *cobra.Command, flag, file string) (*Token, error) {
 	if err := base.TokenAsFile(cmd, flag, file); err != nil {
 		return nil, err
 	}
-	from, in := "standard input", c.Stdin
-	if file != Stdin {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, fmt.Errorf("read the token: %w", base.PathError(err))
+	const limit = maxToken + 64
+	from := "standard input"
+	var raw []byte
+	var err error
+	if file == Stdin {
+		raw, err = c.ReadToken(cmd.Context(), limit)
+	} else {
+		from = file
+		f, openErr := os.Open(file)
+		if openErr != nil {
+			return nil, fmt.Errorf("read the token: %w", base.PathError(openErr))
 		}
 		defer func() { _ = f.Close() }() // only read from
-		from, in = file, f
+		raw, err = io.ReadAll(io.LimitReader(f, limit))
 	}
-	raw, err := io.ReadAll(io.LimitReader(in, maxToken+64))
 	if err != nil {
 		return nil, fmt.Errorf("read the token from %s: %w", from, base.PathError(err))
 	}
