@@ -195,7 +195,7 @@ func (p *Proposal) Show(ctx context.Context, c *base.CLI, admin *operator.Client
 	c.Say("To choose other claims, use: %s", shell.Command(args...))
 	if already := p.already(ctx, admin, service); already != "" {
 		p.Warned = true
-		c.Say("warning: These tokens prove %s already. A request that does not name the service (client_id, --as, WATCHWORD_CLIENT_ID) will be refused for both.", already)
+		c.Say("warning: These tokens prove %s. A request that does not name the service (client_id, --as, WATCHWORD_CLIENT_ID) will be refused for both.", already)
 	}
 }
 
@@ -207,7 +207,7 @@ func (p *Proposal) already(ctx context.Context, admin *operator.Client, service 
 		return "" // Check reports the error
 	}
 	if v.Reason == "ambiguous_workload" {
-		return "several services"
+		return "several services already"
 	}
 	if v.Credential == "" {
 		return ""
@@ -216,7 +216,7 @@ func (p *Proposal) already(ctx context.Context, admin *operator.Client, service 
 	if err != nil || cr.Status != "active" || trust.Unmet(&p.Trust.TrustSettings, cr.Claims, p.token.Claims) > 0 {
 		return ""
 	}
-	return v.Service + " (credential " + v.Credential + ")"
+	return v.Service + " already (credential " + v.Credential + ")"
 }
 
 // Confirm asks whether to create the credential, on the terminal also if the token was read from standard input.
