@@ -49,6 +49,8 @@ func TestCommandThatWaitsForTheTerminalSaysSoAndEndsWithItsContext(t *testing.T)
 		{"service create m2 --from-token", paste, "interrupted"},
 		{"credential create m1 --from-token", paste, "interrupted"},
 		{"why --token -", paste, "interrupted"},
+		{"token inspect", paste, "interrupted"},
+		{"token revoke", paste, "interrupted"},
 		{"trust remove prod", "[y/N] ", "nothing was done"},
 	} {
 		_, tty := terminal(t)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -124,7 +123,7 @@ func (w *wanted) check(cmd *cobra.Command) error {
 }
 
 // source makes the source of the token.
-func (w *wanted) source(c *base.CLI, cl *client.Client) (*client.TokenSource, error) {
+func (w *wanted) source(ctx context.Context, c *base.CLI, cl *client.Client) (*client.TokenSource, error) {
 	target := w.target + w.resource
 	if w.exchange == "" {
 		return cl.TokenSource(target, w.scopes...), nil
@@ -132,7 +131,7 @@ func (w *wanted) source(c *base.CLI, cl *client.Client) (*client.TokenSource, er
 	var raw []byte
 	var err error
 	if w.exchange == "-" {
-		raw, err = io.ReadAll(io.LimitReader(c.Stdin, 2*jose.MaxTokenSize))
+		raw, err = c.ReadToken(ctx, 2*jose.MaxTokenSize)
 	} else {
 		raw, err = base.ReadFile(w.exchange)
 	}
@@ -188,7 +187,7 @@ func printToken(c *base.CLI, cmd *cobra.Command, p *proof, credential client.Cre
 		return explainToken(err)
 	}
 	defer cl.Close()
-	source, err := w.source(c, cl)
+	source, err := w.source(cmd.Context(), c, cl)
 	if err != nil {
 		return err
 	}

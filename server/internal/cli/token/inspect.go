@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -45,7 +44,7 @@ The exit code is 0 only if the token was checked and is valid.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			text, err := io.ReadAll(io.LimitReader(c.Stdin, 2*jose.MaxTokenSize))
+			text, err := c.ReadToken(cmd.Context(), 2*jose.MaxTokenSize)
 			if err != nil {
 				return fmt.Errorf("read the token from standard input: %w", err)
 			}

@@ -2,7 +2,6 @@ package token
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -37,7 +36,7 @@ credential.`,
 			if len(args) == 1 && args[0] != "-" {
 				n.JTI = args[0]
 			} else {
-				text, err := io.ReadAll(io.LimitReader(c.Stdin, 2*jose.MaxTokenSize))
+				text, err := c.ReadToken(cmd.Context(), 2*jose.MaxTokenSize)
 				if err != nil {
 					return fmt.Errorf("read the token from standard input: %w", err)
 				}
