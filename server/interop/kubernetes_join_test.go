@@ -131,8 +131,8 @@ func TestKubernetesVouchesForItsPods(t *testing.T) {
 			t.Errorf("watchword why does not name the key %s:\n%s", kid, why)
 		}
 		for _, args := range [][]string{{"trust", "list"}, {"trust", "show", "prod"}, {"service", "show", "basket"}} {
-			if said := o.watchword(t, nil, "", args...); !strings.Contains(said, kid) {
-				t.Errorf("watchword %s does not warn of the key %s:\n%s", args, kid, said)
+			if said := o.watchword(t, nil, "", args...); !strings.Contains(said, "upload them: watchword trust keys prod") {
+				t.Errorf("watchword %s does not warn of the new key:\n%s", args, said)
 			}
 		}
 		o.watchword(t, k.env(), "", "trust", "keys", "prod", "--from-kubeconfig="+k.kubeconfig)

@@ -32,7 +32,7 @@ func startProvider(t *testing.T) *provider {
 func (p *provider) start(t *testing.T) {
 	t.Helper()
 	_, port, _ := strings.Cut(p.address, ":")
-	p.stop = daemon(t, []string{"JOB_SECRET=" + p.secret}, p.address, "node", filepath.Join("clients", "oidc-provider.mjs"), port, p.keys)
+	p.stop = daemon(t, []string{"JOB_SECRET=" + p.secret}, p.address, "node", filepath.Join("node", "oidc-provider.mjs"), port, p.keys)
 }
 
 // newKey replaces the key of the provider.

@@ -336,6 +336,10 @@ func (a *handlers) trustProblems(t *directory.Trust, uses directory.TrustUses) [
 	case keys.Error != "":
 		add("The uploaded keys cannot be used: %s", keys.Error)
 	}
+	// Anybody can send a token that names an unknown key. But if none was accepted since, the platform may have new keys.
+	if at, ok := a.unknownKey(t); ok && !state.Accepted.IsZero() && at.After(state.Accepted) {
+		add("A token named a key that the trust does not have, last at %s, and none was accepted since. If the platform has new keys, upload them: watchword trust keys %s --help", moment(at), t.Name)
+	}
 	for _, why := range slices.Sorted(maps.Keys(state.Refused)) {
 		if at := state.Refused[why]; a.Now().Sub(at) < refusedLately {
 			add("Tokens were refused, last at %s: %s (%s)", moment(at), reason.Text(why), why)
@@ -355,10 +359,16 @@ func (a *handlers) trustProblems(t *directory.Trust, uses directory.TrustUses) [
 
 // trustNotes are sentences about what anybody can cause, and an operator may want to know.
 func (a *handlers) trustNotes(t *directory.Trust) (all []string) {
-	if at := a.Trusts.TrustState(t.ID).UnknownKey; !t.KeysAt.IsZero() && a.Now().Sub(at) < refusedLately {
+	if at, ok := a.unknownKey(t); ok {
 		all = append(all, fmt.Sprintf("A token named a key that the trust does not have, which anybody can send, last at %s. If the platform has new keys, upload them: watchword trust keys %s --help", moment(at), t.Name))
 	}
 	return all
+}
+
+// unknownKey is when a token last named a key that the trust does not have, if its keys were uploaded and it was lately.
+func (a *handlers) unknownKey(t *directory.Trust) (at time.Time, ok bool) {
+	at = a.Trusts.TrustState(t.ID).UnknownKey
+	return at, !t.KeysAt.IsZero() && !at.IsZero() && !t.KeysAt.After(at) && a.Now().Sub(at) < refusedLately
 }
 
 // moment is a time in a sentence.

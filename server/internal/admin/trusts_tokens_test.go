@@ -230,6 +230,20 @@ func TestTokensThatThePlatformDidNotSignAreNoProblemOfTheTrust(t *testing.T) {
 	}
 }
 
+// The keys of a cluster are rotated, and those that were uploaded age.
+func TestUploadedKeysThatAreOutdatedAreAProblem(t *testing.T) {
+	s, c := vouching(t)
+	s.login(c.token(uid, ownAudience))
+	s.login(newCluster(s, "k2").token(uid, ownAudience))
+	if got := s.problems(); !strings.Contains(got, "none was accepted since. If the platform has new keys, upload them: watchword trust keys prod") {
+		t.Errorf("got the problems %q", got)
+	}
+	s.login(c.token(uid, ownAudience))
+	if got := s.problems(); got != "" {
+		t.Errorf("after a token that is accepted: got %q", got)
+	}
+}
+
 func TestKeysOfATrustAreListed(t *testing.T) {
 	s, _ := vouching(t)
 	var keys api.TrustKeys
