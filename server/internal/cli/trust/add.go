@@ -279,9 +279,7 @@ keys". With --if-version the command changes nothing if the trust has another ve
 			if err != nil {
 				return platform.Unknown(err, args[0])
 			}
-			if !directory.AcceptsAllOf(&t.TrustSettings, &before.TrustSettings) {
-				c.Say("The tokens that it vouched for are revoked.")
-			}
+			sayRevoked(c, before, t)
 			return printTrust(c, cmd, admin, t)
 		},
 	}
@@ -290,6 +288,13 @@ keys". With --if-version the command changes nothing if the trust has another ve
 	cmd.Flags().BoolVar(&enable, "enable", false, "its tokens prove services again")
 	cmd.Flags().Int64Var(&version, "if-version", 0, "change the trust only if it has this `version`")
 	return c.WithJSON(cmd)
+}
+
+// sayRevoked tells that tokens ended, if a change of a trust did so.
+func sayRevoked(c *base.CLI, before, after api.Trust) {
+	if !directory.AcceptsAllOf(&after.TrustSettings, &before.TrustSettings) {
+		c.Say("The tokens that it vouched for are revoked.")
+	}
 }
 
 // presetHelp lists the presets of the table, in lines of 100 characters at most.

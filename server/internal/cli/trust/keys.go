@@ -59,9 +59,11 @@ tokens name a key that the trust does not have.`,
 				if t.JWKSURI != "" && t.EndpointID == "" {
 					change.JWKSURI = new(string) // uploaded in the place of fetched
 				}
+				old := t
 				if t, err = admin.UpdateTrust(cmd.Context(), t.Name, t.Version, change); err != nil {
 					return err
 				}
+				sayRevoked(c, old, t)
 			}
 			after, err := refreshed(cmd, admin, t)
 			if err != nil {
