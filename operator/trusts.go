@@ -50,5 +50,5 @@ func (c *Client) RefreshTrustKeys(ctx context.Context, name string) (api.TrustKe
 // TestPlatformToken returns which service a platform's token would prove, or why it would be refused, claim by claim. The
 // token is not used up.
 func (c *Client) TestPlatformToken(ctx context.Context, t api.PlatformTokenTest) (api.PlatformTokenVerdict, error) {
-	return call[api.PlatformTokenVerdict](ctx, c, request{method: http.MethodPost, path: at("trusts", "test"), body: t})
+	return call[api.PlatformTokenVerdict](ctx, c, request{method: http.MethodPost, path: at("platform-tokens", "test"), body: t})
 }

@@ -22,6 +22,7 @@ type provider struct {
 
 func startProvider(t *testing.T) *provider {
 	t.Helper()
+	installed(t)
 	address := freeAddress(t)
 	p := &provider{issuer: "http://" + address, address: address, keys: filepath.Join(t.TempDir(), "keys.json"), secret: rand.Text()}
 	p.newKey(t)

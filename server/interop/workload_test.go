@@ -143,7 +143,7 @@ func (o *oauth) refusesFor(t *testing.T, what, platformToken, reason string, cla
 	t.Helper()
 	o.refuses(t, what, platformToken)
 	var v api.PlatformTokenVerdict
-	o.admin(t, http.MethodPost, "/trusts/test", api.PlatformTokenTest{Token: platformToken}, &v)
+	o.admin(t, http.MethodPost, "/platform-tokens/test", api.PlatformTokenTest{Token: platformToken}, &v)
 	var unmet []string
 	for _, f := range v.Findings {
 		if !f.Met {

@@ -88,7 +88,7 @@ func (a *handlers) trusts() {
 		missing: errNoTrust, answer: exampleTrustKeys,
 	}, a.refreshTrustKeys)
 	register(a, operation{
-		method: http.MethodPost, path: "/trusts/test", id: "testPlatformToken", action: action{name: "trust.test", reads: true}, tag: "trusts",
+		method: http.MethodPost, path: "/platform-tokens/test", id: "testPlatformToken", action: action{name: "trust.test", reads: true}, tag: "trusts",
 		summary: "Test a platform's token", description: "Returns which service a platform's token would prove or, if it would be refused, why, claim by claim. The token is not used up, and not recorded. The request is recorded in the audit log.",
 		request: api.PlatformTokenTest{Token: "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2V4YW1wbGUub3JnIn0.c2ln"},
 		answer: api.PlatformTokenVerdict{

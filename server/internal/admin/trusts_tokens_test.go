@@ -70,7 +70,7 @@ func vouching(t *testing.T) (*server, *cluster) {
 
 func (s *server) test(token, service string) (v api.PlatformTokenVerdict) {
 	s.Helper()
-	s.must("POST", "/trusts/test", `{"token":"`+token+`","service":"`+service+`"}`).into(&v)
+	s.must("POST", "/platform-tokens/test", `{"token":"`+token+`","service":"`+service+`"}`).into(&v)
 	return v
 }
 
@@ -106,8 +106,8 @@ func TestAPlatformTokenIsTestedClaimByClaim(t *testing.T) {
 	if v := s.test("garbage", ""); v.Accepted || v.Reason != "malformed" || v.Findings == nil {
 		t.Errorf("no token: got %+v", v)
 	}
-	s.ask("POST", "/trusts/test", `{"token":""}`).wantProblem("no token", http.StatusUnprocessableEntity)
-	s.ask("POST", "/trusts/test", `{"token":"`+strings.Repeat("a", 16385)+`"}`).wantProblem("a long token", http.StatusUnprocessableEntity)
+	s.ask("POST", "/platform-tokens/test", `{"token":""}`).wantProblem("no token", http.StatusUnprocessableEntity)
+	s.ask("POST", "/platform-tokens/test", `{"token":"`+strings.Repeat("a", 16385)+`"}`).wantProblem("a long token", http.StatusUnprocessableEntity)
 }
 
 func TestACredentialForTokensOfAnotherServiceComesWithAWarning(t *testing.T) {
