@@ -3,6 +3,7 @@ package clientauth
 import (
 	"context"
 	"crypto/x509"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,7 +26,7 @@ type spiffeX509 struct {
 
 // pool is the authorities of a trust, as they are in one of its states: chains knows them by the pointer.
 type pool struct {
-	state string
+	of    []*x509.Certificate
 	roots *x509.CertPool
 }
 
@@ -87,13 +88,9 @@ func (m *spiffeX509) authorities(ctx context.Context, tr *directory.Trust, now t
 	if err != nil {
 		return nil, err
 	}
-	var state string
-	for _, c := range published {
-		state += string(c.Raw)
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if known, ok := m.pools[tr.ID]; ok && known.state == state {
+	if known, ok := m.pools[tr.ID]; ok && slices.EqualFunc(known.of, published, (*x509.Certificate).Equal) {
 		return known.roots, nil
 	}
 	roots := x509.NewCertPool()
@@ -103,6 +100,6 @@ func (m *spiffeX509) authorities(ctx context.Context, tr *directory.Trust, now t
 	if len(m.pools) >= directory.MaxTrusts { // of trusts that are gone
 		clear(m.pools)
 	}
-	m.pools[tr.ID] = pool{state, roots}
+	m.pools[tr.ID] = pool{published, roots}
 	return roots, nil
 }

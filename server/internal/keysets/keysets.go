@@ -408,13 +408,6 @@ func (s *Sets) keep(k *set, now time.Time) {
 	s.kept[k.source.ID] = k
 }
 
-// Forget drops the keys of a source that is gone.
-func (s *Sets) Forget(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.kept, id)
-}
-
 // State is what is known of a source, for its operator.
 type State struct {
 	Keys        []Key

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,6 +107,10 @@ func text(file string) (*string, error) {
 		return new(string), nil
 	}
 	raw, err := base.ReadFile(file)
+	if err == nil && len(bytes.TrimSpace(raw)) == 0 {
+		// A command that failed leaves such a file. Without uploaded keys, the server would fetch some.
+		return nil, base.Next(fmt.Errorf("%s is empty", file), "Write into it what is to be uploaded. An empty name, as in --jwks-file=, removes what was uploaded.")
+	}
 	return new(string(raw)), err
 }
 
