@@ -543,6 +543,8 @@ var presets = located([]*Preset{
 			"`jti` and `iss` are optional, and an SVID is meant to be used again.",
 			"The longest lifetime is that of JWT-SVIDs. X.509-SVIDs are bounded only by a lifetime that the trust sets itself.",
 			"The keys of two trust domains are never merged, and an empty bundle trusts nothing.",
+			"A token whose subject is a SPIFFE ID belongs to the trust of that trust domain, whatever its `iss` is: a trust of the preset oidc for the OIDC issuer of SPIRE has no tokens.",
+			"With `endpointId`, the last bundle that was fetched is kept in memory only. After a restart the uploaded bundle must still fit the endpoint, so upload it again after the authorities of the trust domain were rotated.",
 			"The authority of the trust domain says who may have a path: a rule that ends in a slash trusts it for all that is below.",
 		},
 		Real:    "SPIRE",
